@@ -1,0 +1,58 @@
+# Two commands: `make run` serves, `make test` proves. Everything else is for whoever changes the code.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test lint types imports migrations bench lock openapi wheel clean
+
+run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
+	@exec $(BIN)/verbatim serve
+
+test: .venv/dev  ## run the tests against a real PostgreSQL that they bring up themselves
+	@$(BIN)/python -m pytest
+
+lint: .venv/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv/dev
+	@$(BIN)/mypy
+
+imports: .venv/dev
+	@$(BIN)/lint-imports
+
+migrations: .venv/dev  ## migrate a new database, and hold it against the models
+	@rm -rf .cache/migrations
+	@VERBATIM_DATA_DIR=.cache/migrations $(BIN)/verbatim migrate
+	@VERBATIM_DATA_DIR=.cache/migrations $(BIN)/verbatim check
+
+bench: .venv/dev  ## measure against the literal version, in this same minute
+	@$(BIN)/python -m tests.benchmarks.bench
+
+openapi: .venv/dev  ## write openapi.json anew
+	@$(BIN)/python -m backend.api.openapi > openapi.json
+
+lock: .venv/dev  ## resolve the pins anew
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+wheel: .venv/dev
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/run: requirements.lock pyproject.toml
+	@echo "Installing into .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/run
+	@echo "Installing the tools for development …"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
