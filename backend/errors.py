@@ -1,0 +1,135 @@
+"""What can be refused, in the words of the record.
+
+    RecordError
+    ├── Refused                  the caller must change something
+    │   ├── Invalid              where, and what is wanted there
+    │   ├── ConversationNotFound
+    │   ├── ConversationIdReused
+    │   ├── HostOwnsConversations
+    │   ├── MessageIdReused
+    │   └── LinkNotFound
+    ├── Unavailable              the caller should send the same again
+    │   ├── Busy
+    │   └── DatabaseUnavailable
+    └── NotRecorded              the database refused for a reason that we do not know
+    SetupError                   the operator must change something; said once, at start
+    └── SettingsError            namely a setting
+
+No sentence here ever holds what somebody said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+
+class RecordError(Exception):
+    """Something was not done; the sentence says what, and what would help."""
+
+
+class Refused(RecordError):
+    """The same request will be refused again."""
+
+
+class Unavailable(RecordError):
+    """Whether it was done is unknown or it was not done; the same request may be sent again.
+
+    ``retry_after`` is in seconds.
+    """
+
+    retry_after = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the input: an RFC 6901 JSON pointer and a sentence that does not quote the input."""
+
+    pointer: str
+    detail: str
+
+
+class Invalid(Refused):
+    """The input is not of the promised form."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("The request is not of the form this operation takes; `errors` says where.")
+        self.faults = tuple(faults)
+
+
+class ConversationNotFound(Refused):
+    """Missing, or somebody else's: the caller cannot tell."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"There is no conversation {conversation_id}.")
+        self.conversation_id = conversation_id
+
+
+class ConversationIdReused(Refused):
+    """The id was used before, for a conversation that is not the same."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} exists with other content; choose a new id.")
+        self.conversation_id = conversation_id
+
+
+class HostOwnsConversations(Refused):
+    """The host application's table wants columns that we know nothing of."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(
+            f"The host's table conversations requires {column}, which only the host can fill; "
+            "create the conversation there and use its id here."
+        )
+        self.column = column
+
+
+class MessageIdReused(Refused):
+    """The id was used before, for a message that is not the same."""
+
+    def __init__(self, message_id: UUID, differing: Sequence[str]) -> None:
+        super().__init__(
+            f"Message {message_id} is on record with another {', '.join(differing)}; "
+            "send the original again, or choose a new id."
+        )
+        self.message_id = message_id
+        self.differing = tuple(differing)
+
+
+class LinkNotFound(Refused):
+    """A conversation cannot be linked to what does not exist."""
+
+    def __init__(self, field: str, target: UUID) -> None:
+        super().__init__(f"There is no {field.removeprefix('linked_').removesuffix('_id')} {target}.")
+        self.field = field
+        self.target = target
+
+
+class Busy(Unavailable):
+    """Something else holds what we need; nothing was stored."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; send the same again.")
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL is away or refuses work; whether the last request was stored is unknown."""
+
+    retry_after = 2
+
+    def __init__(self) -> None:
+        super().__init__("The database is not available; send the same again, with the same id.")
+
+
+class NotRecorded(RecordError):
+    """A rule in the database that is not ours, or a bug of ours, stood in the way; nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("The database refused this message; it was not stored. The service's log says more.")
+
+
+class SetupError(Exception):
+    """The service cannot start as it is set up; the message is one sentence that says what to do."""
+
+
+class SettingsError(SetupError):
+    """A setting is unknown, or has a value that it cannot have."""

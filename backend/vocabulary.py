@@ -1,0 +1,37 @@
+"""The closed sets of words. The database checks the same ones, and a test asks it whether it agrees."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Who speaks. Deepgram's wire knows only the first two."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    FUNCTION = "function"
+
+
+class InputModality(StrEnum):
+    """How it reached the assistant."""
+
+    VOICE = "voice"
+    TEXT = "text"
+
+
+class ContextType(StrEnum):
+    """What a conversation is about."""
+
+    ONBOARDING = "onboarding"
+    GOAL = "goal"
+    TASK = "task"
+    RESCHEDULE = "reschedule"
+    VOICE = "voice"
+
+
+class Intent(StrEnum):
+    """What the assistant understood that the person wants done."""
+
+    GOAL = "GOAL"
+    NEW_TASK = "NEW_TASK"
+    RESCHEDULE_TASK = "RESCHEDULE_TASK"
