@@ -1,0 +1,9 @@
+"""One file, one table."""
+
+from backend.dao_service.models.base import Base
+from backend.dao_service.models.conversation import Conversation
+from backend.dao_service.models.goal import Goal
+from backend.dao_service.models.message import Message
+from backend.dao_service.models.task import Task
+
+__all__ = ["Base", "Conversation", "Goal", "Message", "Task"]

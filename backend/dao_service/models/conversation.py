@@ -1,0 +1,54 @@
+"""A conversation: the host application's row, our columns beside it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Integer, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.dao_service.models.base import Base
+from backend.dao_service.models.mixins import TimestampMixin, UUIDMixin
+
+if TYPE_CHECKING:
+    from backend.dao_service.models.message import Message
+
+
+class Conversation(UUIDMixin, TimestampMixin, Base):
+    """One row of ``conversations``.
+
+    The host's own JSONB column ``messages`` belongs to another agent and is left out on purpose: what is not mapped
+    can be neither read nor written by accident.
+    """
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        CheckConstraint(
+            "context_type IN ('onboarding', 'goal', 'task', 'reschedule', 'voice')",
+            name="context_type",
+        ),
+    )
+
+    user_id: Mapped[str | None] = mapped_column(Text)
+    context_type: Mapped[str] = mapped_column(Text)
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+
+    voice_session_id: Mapped[str | None] = mapped_column(Text)
+    extracted_intent: Mapped[str | None] = mapped_column(Text)
+    intent_payload: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    linked_goal_id: Mapped[UUID | None] = mapped_column(ForeignKey("goals.id"))
+    linked_task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id"))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    duration_seconds: Mapped[int | None] = mapped_column(Integer)
+
+    last_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+    message_list: Mapped[list[Message]] = relationship(
+        back_populates="conversation",
+        order_by="Message.sequence",
+        lazy="raise",
+        passive_deletes=True,
+    )

@@ -1,0 +1,53 @@
+"""A message: one utterance, or one side of a function call, as it was said and when it was recorded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.dao_service.models.base import Base
+from backend.dao_service.models.mixins import TimestampMixin, UUIDMixin
+
+if TYPE_CHECKING:
+    from backend.dao_service.models.conversation import Conversation
+
+
+class Message(UUIDMixin, TimestampMixin, Base):
+    """One row of ``messages``. ``created_at`` is when it was recorded, ``timestamp`` when it was said."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        CheckConstraint("role IN ('user', 'assistant', 'system', 'function')", name="role"),
+        CheckConstraint("input_modality IN ('voice', 'text')", name="input_modality"),
+        CheckConstraint("octet_length(content) <= 65536", name="content_size"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata_object"),
+        CheckConstraint("octet_length(metadata::text) <= 65536", name="metadata_size"),
+        CheckConstraint(
+            "created_at >= '0001-01-02 00:00:00+00' AND created_at < '9999-12-31 00:00:00+00' "
+            "AND \"timestamp\" >= '0001-01-02 00:00:00+00' AND \"timestamp\" < '9999-12-31 00:00:00+00'",
+            name="readable_times",
+        ),
+        CheckConstraint("sequence > 0", name="sequence"),
+        UniqueConstraint("conversation_id", "sequence"),
+        Index("idx_messages_conversation", "conversation_id", "created_at"),
+        Index("idx_messages_spoken", "conversation_id", "timestamp", "sequence"),
+    )
+
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    role: Mapped[str] = mapped_column(Text)
+    content: Mapped[str] = mapped_column(Text)
+    input_modality: Mapped[str] = mapped_column(Text, server_default=text("'text'"))
+    # `metadata` is taken by SQLAlchemy on every declarative class.
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
+
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
+    voice_session_id: Mapped[str | None] = mapped_column(Text)
+    client_sequence: Mapped[int | None] = mapped_column(Integer)
+
+    conversation: Mapped[Conversation] = relationship(back_populates="message_list", lazy="raise")
