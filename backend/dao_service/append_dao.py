@@ -1,0 +1,177 @@
+"""The SQL of the append path.
+
+It speaks to the driver directly, because it runs for every word that anybody says: a statement through SQLAlchemy
+costs three times the work of the same statement here. Everything else in this folder goes through a session.
+
+The statements must stay apart. Under READ COMMITTED a statement sees the tables as they were when it began; one that
+waits for a lock and looks in the same breath therefore looks into the past, and misses what the lock's last holder
+wrote. So: lock, and only then look, and only then insert.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from backend.dao_service.database import Database
+
+
+class NewMessage(NamedTuple):
+    """What is to be stored, in the order of the statements' arrays. ``metadata`` is JSON text."""
+
+    id: UUID
+    conversation_id: UUID
+    role: str
+    content: str
+    input_modality: str
+    metadata: str
+    timestamp: datetime | None
+    voice_session_id: str | None
+    client_sequence: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """What the database made of a message. ``metadata`` is JSON text, as every later reader will get it."""
+
+    sequence: int
+    timestamp: datetime
+    created_at: datetime
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A message that is on record already, and the fields in which the one at hand differs from it."""
+
+    stored: StoredMessage
+    differing: tuple[str, ...]
+
+
+_ARRAYS: Final = (
+    "$1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::int[]"
+)
+_COLUMNS: Final = (
+    "id, conversation_id, role, content, input_modality, metadata, said_at, voice_session_id, client_sequence"
+)
+
+_LOCK: Final = """
+    SELECT id, last_sequence FROM conversations WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+"""
+_EXISTING: Final = "SELECT id FROM conversations WHERE id = ANY($1::uuid[])"
+_KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
+# Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have.
+_COMPARE: Final = f"""
+    SELECT n.place, m.sequence, m.timestamp, m.created_at, coalesce(m.metadata, '{{}}')::text AS metadata,
+        m.conversation_id <> n.conversation_id AS conversation_id,
+        m.role <> n.role AS role,
+        m.content <> n.content AS content,
+        m.input_modality <> n.input_modality AS input_modality,
+        coalesce(m.metadata, '{{}}') <> n.metadata::jsonb AS metadata_,
+        m.timestamp <> coalesce(n.said_at, m.created_at) AS timestamp_,
+        m.voice_session_id IS DISTINCT FROM n.voice_session_id AS voice_session_id,
+        m.client_sequence IS DISTINCT FROM n.client_sequence AS client_sequence
+    FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place)
+    JOIN messages AS m ON m.id = n.id
+"""  # noqa: S608 -- made of constants
+_COMPARED: Final = (
+    "conversation_id",
+    "role",
+    "content",
+    "input_modality",
+    "metadata_",
+    "timestamp_",
+    "voice_session_id",
+    "client_sequence",
+)
+# The clock is read row by row, after the lock is held, so that created_at rises with sequence. The counter in
+# `conversations` follows by trigger, whoever inserts.
+_INSERT: Final = f"""
+    INSERT INTO messages (
+        id, conversation_id, role, content, input_modality, metadata, timestamp, voice_session_id, client_sequence,
+        sequence, created_at
+    )
+    SELECT id, conversation_id, role, content, input_modality, metadata::jsonb, coalesce(said_at, recorded_at),
+        voice_session_id, client_sequence, sequence, recorded_at
+    FROM (
+        SELECT n.*, clock_timestamp() AS recorded_at FROM unnest({_ARRAYS}, $10::bigint[]) AS n({_COLUMNS}, sequence)
+    ) AS stamped
+    RETURNING id, sequence, timestamp, created_at, metadata::text
+"""  # noqa: S608 -- made of constants
+
+
+class AppendDAO:
+    """Questions and changes inside one append transaction."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def lock(self, conversation_ids: Collection[UUID], *, skip_locked: bool = False) -> dict[UUID, int]:
+        """Lock those of the conversations that exist, in id order, and return how far each has come.
+
+        With ``skip_locked`` those that somebody else holds are left out instead of waited for.
+        """
+        statement = _LOCK + " SKIP LOCKED" if skip_locked else _LOCK
+        return {row[0]: row[1] for row in await self._connection.fetch(statement, conversation_ids)}
+
+    async def existing(self, conversation_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of the conversations that exist, locked or not."""
+        return {row[0] for row in await self._connection.fetch(_EXISTING, conversation_ids)}
+
+    async def known(self, message_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of the ids that are on record already."""
+        return {row[0] for row in await self._connection.fetch(_KNOWN, message_ids)}
+
+    async def compare(self, messages: Sequence[NewMessage]) -> list[Comparison]:
+        """Hold each of ``messages``, all of whose ids are on record, against what is stored under it.
+
+        The database compares, since it alone knows when two JSON values are the same to it.
+        """
+        rows = await self._connection.fetch(_COMPARE, *zip(*messages, strict=True))
+        return [
+            Comparison(
+                StoredMessage(row["sequence"], row["timestamp"], row["created_at"], row["metadata"]),
+                tuple(field.rstrip("_") for field in _COMPARED if row[field]),
+            )
+            for row in sorted(rows, key=lambda row: row["place"])
+        ]
+
+    async def insert(self, messages: Sequence[NewMessage], sequences: Sequence[int]) -> dict[UUID, StoredMessage]:
+        """Store ``messages`` at ``sequences``, in their conversations, which the caller holds locked."""
+        rows = await self._connection.fetch(_INSERT, *zip(*messages, strict=True), sequences)
+        return {row[0]: StoredMessage(row[1], row[2], row[3], row[4]) for row in rows}
+
+
+class AppendConnection:
+    """The one connection that appends, opened when it is first needed and anew when it is lost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: asyncpg.Connection | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AppendDAO]:
+        """Give the append path's questions inside a transaction; it is committed on the way out.
+
+        Raises DatabaseUnavailable when no connection can be had, and the driver's exceptions otherwise. A connection
+        on which anything went wrong but an orderly refusal is dropped, not trusted again.
+        """
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._database.connect()
+        try:
+            async with self._connection.transaction():
+                yield AppendDAO(self._connection)
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            self._connection.terminate()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection; it is safe to close twice."""
+        if self._connection is not None:
+            self._connection.terminate()
