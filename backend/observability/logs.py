@@ -1,0 +1,72 @@
+"""Log lines: one JSON object each, on standard output, with the request's id.
+
+An exception is written as its type and the places it passed, never with its message: drivers and parsers quote what
+they choke on, and what was said belongs in the record alone.
+"""
+
+import logging
+import sys
+import traceback
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+request_id: Final[ContextVar[str]] = ContextVar("request_id")
+
+
+def configure(level: str) -> None:
+    """Send everything that is logged in this process, by us or by a library, through one form."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _add_request_id,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exceptions_without_words,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=lambda line, **_: orjson.dumps(line).decode()),
+            ],
+        )
+    )
+    logging.basicConfig(
+        level=max(logging.getLevelNamesMapping()[level], logging.WARNING), handlers=[handler], force=True
+    )
+    logging.captureWarnings(capture=True)
+
+
+def _add_request_id(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    identity = request_id.get(None)
+    if identity is not None:
+        line["request_id"] = identity
+    return line
+
+
+def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    error = line.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, BaseException):
+        error = (type(error), error, error.__traceback__)
+    if isinstance(error, tuple) and error[0] is not None:
+        line["exception"] = error[0].__name__
+        line["places"] = _places(error[2])
+    return line
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]

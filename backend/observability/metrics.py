@@ -1,0 +1,45 @@
+"""Every metric there is, in one list. None of them carries a word that anybody said, nor whose it was."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()
+
+MESSAGES: Final = Counter(
+    "verbatim_messages_total",
+    "Messages that were answered: appended, replayed (on record already) or refused.",
+    ["outcome"],
+)
+APPENDED: Final = MESSAGES.labels("appended")
+REPLAYED: Final = MESSAGES.labels("replayed")
+REFUSED: Final = MESSAGES.labels("refused")
+
+COMMIT_MESSAGES: Final = Histogram(
+    "verbatim_commit_messages",
+    "Messages that shared one commit.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+)
+COMMIT_SECONDS: Final = Histogram(
+    "verbatim_commit_seconds",
+    "From BEGIN to the answer to COMMIT, in seconds.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+COMMIT_FAILURES: Final = Counter("verbatim_commit_failures_total", "Append transactions that did not commit.")
+APPEND_QUEUE: Final = Gauge(
+    "verbatim_append_queue_messages", "Messages that wait for the next commit.", multiprocess_mode="livesum"
+)
+
+POOL_IN_USE: Final = Gauge(
+    "verbatim_pool_connections_in_use",
+    "Connections of the pool that are reading or writing.",
+    multiprocess_mode="livesum",
+)
+
+HTTP_REQUESTS: Final = Counter("verbatim_http_requests_total", "Answers by route and status.", ["route", "status"])
+HTTP_SECONDS: Final = Histogram(
+    "verbatim_http_seconds",
+    "From the first byte asked to the last byte answered, in seconds.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)

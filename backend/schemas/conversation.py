@@ -1,0 +1,75 @@
+"""The words of a conversation, as they cross the wire."""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from backend.vocabulary import ContextType, Intent
+
+_EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-000000000001", "context_type": "voice"}
+
+
+class ConversationCreate(BaseModel):
+    """A conversation to be opened."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: UUID | None = Field(default=None, description="Chosen by the sender, so that a retry opens no second one.")
+    context_type: ContextType
+
+
+class ConversationPatch(BaseModel):
+    """What the orchestrator links a conversation to; ``null`` takes a link away, a field left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={"examples": [{"linked_task_id": "019ab5c0-2222-7000-8000-000000000002"}]},
+    )
+
+    linked_goal_id: UUID | None = None
+    linked_task_id: UUID | None = None
+
+
+class Conversation(BaseModel):
+    """One conversation as it stands in the record."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                _EXAMPLE
+                | {
+                    "user_id": None,
+                    "voice_session_id": None,
+                    "extracted_intent": None,
+                    "intent_payload": None,
+                    "linked_goal_id": None,
+                    "linked_task_id": None,
+                    "ended_at": None,
+                    "duration_seconds": None,
+                    "message_count": 0,
+                    "created_at": "2026-01-31T09:29:58.120355Z",
+                    "updated_at": "2026-01-31T09:29:58.120355Z",
+                }
+            ]
+        },
+    )
+
+    id: UUID
+    # The host's own column may be of any type.
+    user_id: Annotated[str | None, BeforeValidator(lambda owner: owner if owner is None else str(owner))]
+    context_type: ContextType
+    voice_session_id: str | None
+    extracted_intent: Intent | str | None
+    intent_payload: dict[str, JsonValue] | None
+    linked_goal_id: UUID | None
+    linked_task_id: UUID | None
+    ended_at: datetime | None
+    duration_seconds: int | None
+    message_count: int = Field(validation_alias="last_sequence")
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,109 @@
+"""The kinds of value that may enter the record.
+
+Each rule keeps a reader safe: what is refused here is what PostgreSQL cannot store, what JSON cannot carry back, or
+what a client in another language reads as something else.
+"""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Final
+
+import orjson
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+CONTENT_BYTES: Final = 65_536
+METADATA_BYTES: Final = 16_384
+METADATA_DEPTH: Final = 32
+# The integers that every JSON reader keeps exact (RFC 8259, section 6). Every float beyond is an integer too.
+LARGEST_NUMBER: Final = 2**53 - 1
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+CLOCK_SKEW: Final = timedelta(minutes=5)
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+JsonObject = dict[str, JsonValue]
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "must not contain U+0000, which PostgreSQL cannot store")
+    return text
+
+
+def _content(text: str) -> str:
+    # Four bytes is the most that UTF-8 needs for a character: most texts are never encoded to be measured.
+    if len(text) * 4 > CONTENT_BYTES and len(text.encode()) > CONTENT_BYTES:
+        raise PydanticCustomError("too_long", f"must be at most {CONTENT_BYTES} bytes of UTF-8")
+    return _storable(text)
+
+
+def _rfc_3339(value: object) -> object:
+    # Left to itself the parser would take numbers, and strings of digits, for seconds since 1970.
+    if not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        raise PydanticCustomError("timestamp", "must be an RFC 3339 time with a zone, as 2026-01-31T09:30:00Z")
+    return value
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not EARLIEST <= moment <= datetime.now(UTC) + CLOCK_SKEW:
+        raise PydanticCustomError("timestamp_range", "must lie between 2000-01-01 and five minutes from now")
+    return moment
+
+
+def _stored_size(value: JsonValue, depth: int) -> int:
+    """Check ``value`` and return how many bytes its numbers grow by when PostgreSQL writes them out in full."""
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, float):
+        return _decimal_growth(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        _check_magnitude(value)
+    elif isinstance(value, dict | list):
+        if depth >= METADATA_DEPTH:
+            raise PydanticCustomError("depth", f"must not be nested deeper than {METADATA_DEPTH}")
+        if isinstance(value, dict):
+            for key in value:
+                _storable(key)
+        return sum(_stored_size(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value))
+    return 0
+
+
+def _check_magnitude(number: float) -> None:
+    if not abs(number) <= LARGEST_NUMBER:
+        raise PydanticCustomError("number", "must hold only finite numbers of magnitude at most 2^53-1")
+
+
+def _decimal_growth(number: float) -> int:
+    # JSONB keeps 1e-300 as a decimal and answers with all its zeros.
+    if not math.isfinite(number):
+        raise PydanticCustomError("number", "must hold only finite numbers of magnitude at most 2^53-1")
+    _check_magnitude(number)
+    shortest = repr(number)
+    return len(format(Decimal(shortest), "f")) - len(shortest)
+
+
+def _metadata(value: JsonObject) -> JsonObject:
+    if value and _stored_size(value, 0) + len(orjson.dumps(value)) > METADATA_BYTES:
+        raise PydanticCustomError("too_long", f"must be at most {METADATA_BYTES} bytes when encoded")
+    return value
+
+
+Content = Annotated[
+    str, AfterValidator(_content), Field(description=f"What was said; at most {CONTENT_BYTES} bytes of UTF-8.")
+]
+Label = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
+Metadata = Annotated[
+    JsonObject,
+    AfterValidator(_metadata),
+    Field(description=f"Anything else worth keeping: at most {METADATA_BYTES} bytes, nested at most {METADATA_DEPTH}."),
+]
+Timestamp = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_rfc_3339),
+    AfterValidator(_plausible),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]

@@ -1,0 +1,156 @@
+"""From bytes to checked values, or to faults that say where and why without quoting what was sent.
+
+The fast way reads JSON and checks it in one pass. Where that fails, the slow way asks again, with a parser that
+accepts what the first stumbles over (lone surrogates, which are grammatical JSON), so that the fault gets its place
+and, in a batch, its neighbours get their answer.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from backend.errors import Fault, Invalid
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SENTENCES: Final = {
+    "missing": "is required",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "date_from_datetime_parsing": "must be an RFC 3339 time",
+    "datetime_from_date_parsing": "must be an RFC 3339 time with a zone",
+    "datetime_parsing": "must be an RFC 3339 time with a zone",
+    "datetime_type": "must be an RFC 3339 time with a zone",
+    "dict_type": "must be an object",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    # What is no JSON at all has been found before: what is left is JSON beyond the fast parser's depth.
+    "json_invalid": "is nested too deeply",
+    "list_type": "must be an array",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "string_type": "must be a string",
+    "timezone_aware": "must carry a zone, as Z or +07:00",
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+}
+# Pydantic's own words for these are made of our limits and vocabulary alone.
+_OWN_WORDS: Final = {
+    "enum",
+    "literal_error",
+    "greater_than_equal",
+    "less_than_equal",
+    "string_too_short",
+    "string_too_long",
+    "too_long",
+    "too_short",
+    "nul",
+    "timestamp",
+    "timestamp_range",
+    "depth",
+    "number",
+    "cursor",
+}
+
+
+def parse(model: type[ModelT], body: bytes | str) -> ModelT:
+    """Return ``body`` as ``model``; raises Invalid with a fault for every field that is wrong."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        raise Invalid(_syntax_faults(model, body) or [fault_of(details) for details in found]) from None
+
+
+def parse_each(model: type[ModelT], body: bytes, name: str, *, most: int) -> list[ModelT | Invalid]:
+    """Return each item of ``{name: [item, …]}`` as ``model``, or what is wrong with it.
+
+    Raises Invalid when the whole is not of that form or holds none or more than ``most``.
+    """
+    items = _items(_load(body), name, most)
+    return [_parse_item(model, item, f"/{name}/{index}") for index, item in enumerate(items)]
+
+
+def fault_of(details: ErrorDetails) -> Fault:
+    """Return one of Pydantic's findings as a pointer and a sentence of ours."""
+    if details["type"] == "extra_forbidden":
+        # The name of an unknown field is input, too, and stays unsaid.
+        return Fault(_pointer(details["loc"][:-1]), "holds a field that is not known here")
+    return Fault(_pointer(details["loc"]), _sentence(details))
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    """Return ``location`` as a JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)
+
+
+def _sentence(details: ErrorDetails) -> str:
+    if details["type"] in _OWN_WORDS:
+        return details["msg"].removeprefix("Input ").replace("should ", "must ", 1)
+    return _SENTENCES.get(details["type"], "is not of the documented form")
+
+
+def _parse_item(model: type[ModelT], item: JsonValue, place: str) -> ModelT | Invalid:
+    try:
+        return parse(model, json.dumps(item))
+    except RecursionError:
+        return Invalid([Fault(place, "is nested too deeply")])
+    except Invalid as invalid:
+        return Invalid([Fault(place + fault.pointer, fault.detail) for fault in invalid.faults])
+
+
+def _items(document: JsonValue, name: str, most: int) -> list[JsonValue]:
+    if not isinstance(document, dict):
+        raise Invalid([Fault("", "must be an object")])
+    if document.keys() - {name}:
+        raise Invalid([Fault("", "holds a field that is not known here")])
+    items = document.get(name)
+    if not isinstance(items, list) or not 1 <= len(items) <= most:
+        raise Invalid([Fault(f"/{name}", f"must be an array of 1 to {most} items")])
+    return items
+
+
+def _load(body: bytes | str) -> JsonValue:
+    try:
+        document: JsonValue = json.loads(body)
+    except RecursionError:
+        raise Invalid([Fault("", "is nested too deeply")]) from None
+    except ValueError:
+        raise Invalid([Fault("", "must be JSON in UTF-8")]) from None
+    return document
+
+
+def _syntax_faults(model: type[BaseModel], body: bytes | str) -> list[Fault]:
+    """Return faults that a strict JSON parser reports without a place: surrogates, depth, or no JSON at all."""
+    try:
+        document = _load(body)
+    except Invalid as invalid:
+        return list(invalid.faults)
+    fields = document if isinstance(document, dict) else {"": document}
+    return [
+        # Below a known field the way is made of the sender's own words, and stays unsaid.
+        Fault(_pointer([name] if name in model.model_fields else []), poison)
+        for name, value in fields.items()
+        if (poison := _poison([name, value]))
+    ]
+
+
+def _poison(value: JsonValue) -> str | None:
+    try:
+        return "must not contain a lone surrogate" if _holds_surrogate(value) else None
+    except RecursionError:
+        return "is nested too deeply"
+
+
+def _holds_surrogate(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return _SURROGATE.search(value) is not None
+    if isinstance(value, dict):
+        return any(_SURROGATE.search(key) or _holds_surrogate(item) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_surrogate(item) for item in value)
