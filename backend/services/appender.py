@@ -1,0 +1,280 @@
+"""The appender: every message, whichever door it came through, goes on record here.
+
+One commit is under way at a time, and everybody who arrives meanwhile shares the next one. Under load the cost of
+the transaction, of its locks and of the flush to disk is divided by all who wait; without load nobody waits for a
+timer, because the first to arrive is committed at once.
+
+A transaction locks the conversations, looks for ids that are on record already, inserts the rest at the places that
+follow, and commits (see `append_dao` for why these are separate statements). Only then does anybody hear of it, each
+caller about its own messages: appended, replayed, or refused, and no refusal touches a neighbour.
+
+Identity makes every repetition harmless, so whatever went wrong on the way may be tried again, by us or by the
+caller: when a connection dies at COMMIT nobody knows whether the rows are there, and the next attempt finds out.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+import orjson
+import structlog
+
+from backend.dao_service.append_dao import AppendConnection, AppendDAO, NewMessage, StoredMessage
+from backend.dao_service.database import Database
+from backend.dao_service.faults import constraint, describe, is_outage, is_transient
+from backend.errors import (
+    Busy,
+    ConversationNotFound,
+    DatabaseUnavailable,
+    MessageIdReused,
+    NotRecorded,
+    RecordError,
+    Unavailable,
+)
+from backend.ids import new_id
+from backend.observability import metrics
+from backend.schemas.message import MessageCreate, MessageView
+
+MOST_PER_COMMIT: Final = 1_000
+MOST_WAITING: Final = 64 * 2**20  # bytes of content
+ATTEMPTS: Final = 4
+PATIENCE: Final = 10.0  # seconds for one transaction, after which its connection is given up
+
+# Two commits met: the same id in two conversations, or a writer that does not lock. The next look will see it.
+_RACES: Final = {"messages_pkey", "messages_conversation_id_sequence_key"}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message that is on record. ``replayed`` tells that it was before."""
+
+    message: MessageView
+    replayed: bool
+
+
+Outcome = Recorded | RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    messages: list[NewMessage]
+    size: int
+    answer: asyncio.Future[list[Outcome]]
+
+
+class Appender:
+    """Puts messages on record, once, in order, many to a commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = AppendConnection(database)
+        self._calls: deque[_Call] = deque()
+        self._waiting = 0
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take messages; from inside the event loop that will serve them."""
+        self._task = self._task or asyncio.create_task(self._run(), name="appender")
+
+    async def close(self) -> None:
+        """Take no more, finish what was taken, and let the connection go; safe to call twice."""
+        self._closing = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+        await self._connection.close()
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait for the next commit."""
+        return len(self._calls)
+
+    @property
+    def running(self) -> bool:
+        """Whether messages are taken."""
+        return self._task is not None and not self._task.done() and not self._closing
+
+    async def append(self, messages: Sequence[MessageCreate]) -> list[Outcome]:
+        """Put ``messages`` on record and return what became of each, in order, after the commit.
+
+        A caller that is cancelled while it waits stops nothing: its messages are committed with those of the others.
+        Raises Unavailable when none of them could be stored, or when nobody knows whether they were.
+        """
+        if not self.running:
+            raise Busy("The service is stopping")
+        if self._waiting > MOST_WAITING:
+            raise Busy("Too many messages are waiting to be stored")
+        call = _Call(
+            [_new_message(message) for message in messages],
+            sum(len(message.content) for message in messages),
+            asyncio.get_running_loop().create_future(),
+        )
+        self._calls.append(call)
+        self._waiting += call.size
+        metrics.APPEND_QUEUE.inc(len(call.messages))
+        self._arrived.set()
+        return await call.answer
+
+    async def _run(self) -> None:
+        while self._calls or not self._closing:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._calls:
+                await self._serve(self._take())
+
+    def _take(self) -> list[_Call]:
+        taken = [self._calls.popleft()]
+        count = len(taken[0].messages)
+        while self._calls and count + len(self._calls[0].messages) <= MOST_PER_COMMIT:
+            taken.append(self._calls.popleft())
+            count += len(taken[-1].messages)
+        self._waiting -= sum(call.size for call in taken)
+        metrics.APPEND_QUEUE.dec(count)
+        return taken
+
+    async def _serve(self, calls: list[_Call]) -> None:
+        messages = [message for call in calls for message in call.messages]
+        try:
+            outcomes = iter(await self._record(messages))
+        except Unavailable as error:
+            for call in calls:
+                if not call.answer.done():
+                    call.answer.set_exception(error)
+            return
+        for call in calls:
+            answer = [next(outcomes) for _ in call.messages]
+            if not call.answer.done():
+                call.answer.set_result(answer)
+
+    async def _record(self, messages: list[NewMessage]) -> list[Outcome]:
+        try:
+            outcomes = await self._commit(messages)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- a stranger's rule in the database, or a bug of ours
+            if len(messages) == 1:
+                log.error("message not recorded", **describe(error))
+                return [NotRecorded()]
+            # One of them is refused for a reason that we do not know. Its neighbours must not share its fate.
+            return [outcome for message in messages for outcome in await self._record([message])]
+        _count(outcomes)
+        return outcomes
+
+    async def _commit(self, messages: list[NewMessage]) -> list[Outcome]:
+        skip_locked = False
+        for attempt in range(1, ATTEMPTS + 1):
+            started = time.perf_counter()
+            try:
+                async with asyncio.timeout(PATIENCE), self._connection.transaction() as dao:
+                    outcomes = await _write(dao, messages, skip_locked=skip_locked)
+            except Exception as error:
+                metrics.COMMIT_FAILURES.inc()
+                if attempt == ATTEMPTS or not _worth_another_try(error):
+                    if is_outage(error) or is_transient(error):
+                        log.warning("append transaction failed", attempt=attempt, **describe(error))
+                        raise DatabaseUnavailable from error
+                    raise
+                skip_locked = skip_locked or isinstance(error, asyncpg.LockNotAvailableError)
+            else:
+                metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
+                metrics.COMMIT_MESSAGES.observe(len(messages))
+                return outcomes
+        raise AssertionError
+
+
+def _worth_another_try(error: Exception) -> bool:
+    if isinstance(error, TimeoutError | DatabaseUnavailable):
+        return False
+    return (
+        is_transient(error)
+        or is_outage(error)
+        or isinstance(error, asyncpg.LockNotAvailableError)
+        or constraint(error) in _RACES
+    )
+
+
+async def _write(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked: bool) -> list[Outcome]:
+    """Do the work of one append transaction, and return what becomes of each message once it has committed."""
+    wanted = {message.conversation_id for message in messages}
+    heads = await dao.lock(wanted, skip_locked=skip_locked)
+    held = await dao.existing(wanted - heads.keys()) if skip_locked else set()
+    known = await dao.known([message.id for message in messages])
+
+    outcomes: dict[int, Outcome] = {}
+    fresh: dict[int, NewMessage] = {}
+    repeated: dict[int, NewMessage] = {}
+    sequences: list[int] = []
+    for place, message in enumerate(messages):
+        if message.conversation_id not in heads:
+            busy = message.conversation_id in held
+            outcomes[place] = (
+                Busy("The conversation is locked by another program")
+                if busy
+                else ConversationNotFound(message.conversation_id)
+            )
+        elif message.id in known:
+            repeated[place] = message
+        else:
+            known.add(message.id)  # the same message twice in one commit: the second is a repetition
+            heads[message.conversation_id] += 1
+            sequences.append(heads[message.conversation_id])
+            fresh[place] = message
+
+    if fresh:
+        stored = await dao.insert(list(fresh.values()), sequences)
+        outcomes |= {
+            place: Recorded(_view(message, stored[message.id]), replayed=False) for place, message in fresh.items()
+        }
+    if repeated:
+        for (place, message), found in zip(repeated.items(), await dao.compare(list(repeated.values())), strict=True):
+            outcomes[place] = (
+                MessageIdReused(message.id, found.differing)
+                if found.differing
+                else Recorded(_view(message, found.stored), replayed=True)
+            )
+    return [outcomes[place] for place in range(len(messages))]
+
+
+def _new_message(message: MessageCreate) -> NewMessage:
+    return NewMessage(
+        message.id or new_id(),
+        message.conversation_id,
+        message.role,
+        message.content,
+        message.input_modality,
+        orjson.dumps(message.metadata).decode() if message.metadata else "{}",
+        message.timestamp,
+        message.voice_session_id,
+        message.client_sequence,
+    )
+
+
+def _view(message: NewMessage, stored: StoredMessage) -> MessageView:
+    return MessageView(
+        id=message.id,
+        conversation_id=message.conversation_id,
+        sequence=stored.sequence,
+        role=message.role,
+        content=message.content,
+        input_modality=message.input_modality,
+        metadata=orjson.Fragment(stored.metadata),
+        timestamp=stored.timestamp,
+        created_at=stored.created_at,
+        voice_session_id=message.voice_session_id,
+        client_sequence=message.client_sequence,
+    )
+
+
+def _count(outcomes: Sequence[Outcome]) -> None:
+    replayed = sum(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
+    refused = sum(not isinstance(outcome, Recorded) for outcome in outcomes)
+    metrics.REPLAYED.inc(replayed)
+    metrics.REFUSED.inc(refused)
+    metrics.APPENDED.inc(len(outcomes) - replayed - refused)
