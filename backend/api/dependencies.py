@@ -1,0 +1,65 @@
+"""What routes are given: the parts that `app` put together, and the body, checked."""
+
+from typing import Annotated, Any, Final, TypeVar, cast
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from backend.dao_service.database import Database
+from backend.schemas.parsing import parse
+from backend.services.appender import Appender
+
+API: Final = "/api/v1"
+BODY_BYTES: Final = 256 * 1024
+BATCH_BYTES: Final = 2 * 1024 * 1024
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def appender_of(request: Request) -> Appender:
+    """Return the appender of this process."""
+    return cast("Appender", request.state.appender)
+
+
+async def _database(request: Request) -> Database:
+    return cast("Database", request.state.database)
+
+
+Db = Annotated[Database, Depends(_database)]
+
+
+async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
+    """Return the body of a request that says it is JSON; raises HTTPException 415 otherwise, 413 beyond ``most`` bytes.
+
+    A browser may send other types to any address without asking first. This one it asks for.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise HTTPException(415)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise HTTPException(413)
+    return bytes(body)
+
+
+async def read(model: type[ModelT], request: Request) -> ModelT:
+    """Return the body as ``model``; raises Invalid or, for another type than JSON, HTTPException."""
+    return parse(model, await json_body(request))
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what OpenAPI should say of a route that reads its body as ``model`` itself.
+
+    Routes read their own bodies so that every fault is found by one parser and none is quoted.
+    """
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}},
+        }
+    }

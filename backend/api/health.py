@@ -1,0 +1,71 @@
+"""What machines and people ask of the service itself."""
+
+import os
+from importlib.resources import files
+from typing import Final, cast
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.exceptions import HTTPException
+
+from backend.api.dependencies import Db, appender_of
+from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
+from backend.schemas.rendering import to_json
+from backend.services import health
+
+_ASSETS: Final = "/docs/assets"
+
+router = APIRouter(tags=["service"], include_in_schema=False)
+
+
+@router.get("/livez")
+async def livez() -> Response:
+    """Say that the process answers. Never asks the database: a restart would not bring that back."""
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+@router.get("/readyz")
+async def readyz(request: Request, database: Db) -> Response:
+    """Say whether messages can be taken, and if not, why."""
+    found = await health.readiness(database, appender_of(request), cast("str", request.state.revision))
+    if found.ready:
+        return Response(to_json({"status": "ok", "checks": found}), media_type="application/json")
+    return answer(problem_body(UNREADY, UNREADY.remedy, checks=found), {"retry-after": "2"})
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    """Say what was counted, for Prometheus; over all workers where there are several."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/problems/{slug}")
+async def problem(slug: str) -> HTMLResponse:
+    """Say what a problem means and what its caller should do."""
+    if slug not in ALL:
+        raise HTTPException(HTTP_PROBLEMS[404].status)
+    return HTMLResponse(page(ALL[slug]))
+
+
+def install(app: FastAPI) -> None:
+    """Add the routes, and `/docs` with scripts from the wheel instead of somebody's network."""
+    app.mount(_ASSETS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
+    app.include_router(router)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS}/favicon.png",
+        )

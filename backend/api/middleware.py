@@ -1,0 +1,73 @@
+"""What every request passes through: an identity, a line in the log, a measurement, and a net below everything.
+
+Plain ASGI, because a wrapper around the response would hide context variables and hold back streams.
+"""
+
+import os
+import re
+import time
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.api import problems
+from backend.observability import metrics
+from backend.observability.logs import request_id
+
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# Asked every few seconds by machines; worth a measurement, not a line.
+_UNLOGGED: Final = {"/livez", "/readyz", "/metrics"}
+
+log = structlog.get_logger("backend.access")
+
+
+class RequestMiddleware:
+    """Gives each request its id and sees it through to the end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identity = _identity(scope["headers"])
+        request_id.set(identity)
+        started = time.perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", identity.encode()))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            log.exception("fault of the service")
+            if status:
+                raise  # half an answer must not look like a whole one
+            await problems.internal_error()(scope, receive, sending)
+        finally:
+            _account(scope, status, time.perf_counter() - started)
+
+
+def _identity(headers: list[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"traceparent" and (found := _TRACEPARENT.match(value)):
+            return found[1].decode()
+    return os.urandom(16).hex()
+
+
+def _account(scope: Scope, status: int, seconds: float) -> None:
+    # The route's own words, not the path: what nobody serves could hold anything.
+    route = getattr(scope.get("route"), "path", "none")
+    metrics.HTTP_REQUESTS.labels(route, status).inc()
+    metrics.HTTP_SECONDS.labels(route).observe(seconds)
+    if route not in _UNLOGGED:
+        log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))

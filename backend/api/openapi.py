@@ -1,0 +1,60 @@
+"""The description of the API: complete, and the same as what is served."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from backend.schemas.conversation import ConversationCreate, ConversationPatch
+from backend.schemas.message import MessageBatch, MessageCreate
+from backend.schemas.problem import Problem
+from backend.schemas.transcript import Transcript
+
+_BODIES: Final = (MessageCreate, MessageBatch, ConversationCreate, ConversationPatch)
+_REFUSALS: Final = {
+    404: "No such conversation.",
+    409: "The id is taken by something else.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "The request is not of the documented form; `errors` says where.",
+    503: "Busy, or the database is away: send the same again after `Retry-After` seconds.",
+}
+_RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the declarations of the problems that a route may answer with; a fault of ours is always among them."""
+    declared: dict[int | str, dict[str, Any]] = {
+        status: {"description": _REFUSALS[status], "content": _problem()} for status in statuses
+    }
+    if 503 in declared:  # noqa: PLR2004
+        declared[503]["headers"] = _RETRY_AFTER
+    return declared | {"default": {"description": "A fault of the service.", "content": _problem()}}
+
+
+def _problem() -> dict[str, Any]:
+    return {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of ``app``, with the models of the bodies that routes read themselves."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    _, definitions = models_json_schema(
+        [*((model, "validation") for model in _BODIES), (Problem, "serialization"), (Transcript, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in definitions["$defs"].items():
+        schemas.setdefault(name, schema)
+    # Declared by FastAPI wherever a parameter may be wrong; ours are problems.
+    for leftover in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(leftover, None)
+    return document

@@ -1,0 +1,200 @@
+"""From a refusal to its HTTP answer (RFC 9457): one table, and nothing decided anywhere else."""
+
+import html
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from backend import errors
+from backend.errors import Fault, Invalid, LinkNotFound, RecordError, Unavailable
+from backend.observability.logs import request_id
+from backend.schemas.parsing import fault_of
+from backend.schemas.rendering import to_json
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Problem(NamedTuple):
+    """How one kind of refusal looks over HTTP, and what its caller should do."""
+
+    status: HTTPStatus
+    slug: str
+    title: str
+    remedy: str
+
+    @property
+    def type(self) -> str:
+        """Where this problem is described, at this service."""
+        return f"/problems/{self.slug}"
+
+
+_RETRY: Final = "Send the same request again, with the same ids, after the seconds that Retry-After names."
+_DO_NOT_RETRY: Final = "Sending the same request again will not help."
+
+INVALID: Final = Problem(
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid",
+    "The request is not of the documented form",
+    f"`errors` holds a JSON pointer and a sentence for each fault. {_DO_NOT_RETRY}",
+)
+INTERNAL: Final = Problem(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "internal-error",
+    "A fault of the service",
+    "Whether the request was carried out is unknown: send it again with the same ids, and report the request_id.",
+)
+UNREADY: Final = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "not-ready",
+    "Not ready to take messages",
+    "`checks` says what is wrong. Until it is put right, send traffic elsewhere.",
+)
+PROBLEMS: Final[dict[type[RecordError], Problem]] = {
+    Invalid: INVALID,
+    errors.ConversationNotFound: Problem(
+        HTTPStatus.NOT_FOUND,
+        "conversation-not-found",
+        "No such conversation",
+        f"Open it first with POST /api/v1/conversations; a message is never stored without one. {_DO_NOT_RETRY}",
+    ),
+    errors.ConversationIdReused: Problem(
+        HTTPStatus.CONFLICT,
+        "conversation-id-reused",
+        "That conversation id is taken",
+        f"A conversation exists under this id with other content. Choose a new id. {_DO_NOT_RETRY}",
+    ),
+    errors.HostOwnsConversations: Problem(
+        HTTPStatus.CONFLICT,
+        "host-owns-conversations",
+        "Only the host application can open conversations",
+        f"Its table has required columns unknown here. Let it make the row, then use its id. {_DO_NOT_RETRY}",
+    ),
+    errors.MessageIdReused: Problem(
+        HTTPStatus.CONFLICT,
+        "message-id-reused",
+        "That message id is taken",
+        "Another message is on record under this id; `detail` names the fields that differ. If this is a retry, send "
+        f"the original content; if it is a new message, give it a new id. {_DO_NOT_RETRY}",
+    ),
+    errors.LinkNotFound: Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "link-not-found",
+        "No such goal or task",
+        f"`errors` names the field whose goal or task does not exist. Create it first. {_DO_NOT_RETRY}",
+    ),
+    errors.Busy: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is busy", f"Nothing was stored. {_RETRY}"
+    ),
+    errors.DatabaseUnavailable: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "database-unavailable",
+        "The database is not available",
+        f"Whether the request was carried out is unknown. {_RETRY}",
+    ),
+    errors.NotRecorded: INTERNAL,
+}
+HTTP_PROBLEMS: Final = {
+    problem.status.value: problem
+    for problem in (
+        Problem(HTTPStatus.NOT_FOUND, "not-found", "Nothing is here", "The paths are listed at /docs."),
+        Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "Not with this method",
+            "The Allow header names the methods that work here.",
+        ),
+        Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body-too-large",
+            "The body is too large",
+            f"A body holds at most 256 KiB, a batch 2 MiB; send less at a time. {_DO_NOT_RETRY}",
+        ),
+        Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "Only JSON is taken here",
+            "Send Content-Type: application/json.",
+        ),
+        Problem(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
+    )
+}
+ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), UNREADY)}
+
+
+def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
+    """Return the members of a problem document about the request at hand."""
+    identity = request_id.get()
+    body: dict[str, Any] = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": f"urn:uuid:{UUID(hex=identity)}",
+        "request_id": identity,
+    } | more
+    if faults:
+        body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
+    return body
+
+
+def refusal_body(error: RecordError) -> dict[str, Any]:
+    """Return the problem document for ``error``, as it stands in a response or in one place of a batch."""
+    return problem_body(PROBLEMS[type(error)], str(error), _faults(error))
+
+
+def refusal(error: RecordError) -> Response:
+    """Return the HTTP answer for ``error``."""
+    headers = {"retry-after": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    return answer(refusal_body(error), headers)
+
+
+def internal_error() -> Response:
+    """Return the answer for what should not have happened."""
+    return answer(problem_body(INTERNAL, "Something went wrong that is no fault of the request."))
+
+
+def answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem document as an HTTP answer."""
+    return Response(to_json(body), body["status"], headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error that leaves ``app`` a problem document."""
+
+    @app.exception_handler(RecordError)
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RecordError)  # noqa: S101 -- the type of its registration
+        return refusal(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 -- the type of its registration
+        return refusal(Invalid([fault_of(details) for details in error.errors()]))
+
+    @app.exception_handler(HTTPException)
+    async def unhandled(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 -- the type of its registration
+        problem = HTTP_PROBLEMS.get(error.status_code, INTERNAL)
+        return answer(problem_body(problem, problem.remedy), error.headers)
+
+
+def _faults(error: RecordError) -> tuple[Fault, ...]:
+    if isinstance(error, Invalid):
+        return error.faults
+    if isinstance(error, LinkNotFound):
+        return (Fault(f"/{error.field}", str(error)),)
+    return ()
+
+
+def page(problem: Problem) -> str:
+    """Return the human description of ``problem``, which its ``type`` leads to."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(problem.title)}</title>'
+        f"<h1>{html.escape(problem.title)}</h1><p>{problem.status.value} · <code>{problem.type}</code></p>"
+        f"<p>{html.escape(problem.remedy)}</p></html>"
+    )

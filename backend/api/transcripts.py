@@ -1,0 +1,53 @@
+"""`/conversations/{id}/messages` and `/transcript`: what was said is read back."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from backend.api.dependencies import API, Db
+from backend.api.openapi import refusals
+from backend.schemas.message import Message
+from backend.schemas.page import MessageQuery, Page
+from backend.schemas.rendering import to_json
+from backend.schemas.transcript import MEDIA_TYPES, TranscriptFormat, write
+from backend.services import transcripts
+
+router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}", tags=["transcripts"])
+
+_TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()} | {
+    "application/json": {"schema": {"$ref": "#/components/schemas/Transcript"}}
+}
+
+
+@router.get("/messages", operation_id="listMessages", response_model=Page[Message], responses=refusals(404, 422, 503))
+async def list_messages(conversation_id: UUID, query: Annotated[MessageQuery, Query()], database: Db) -> Response:
+    """Read a page of a conversation.
+
+    In recorded order a reader that keeps asking with the last `next_cursor` misses nothing that commits later. In
+    spoken order a message that arrives late takes its place in the middle, perhaps behind the reader.
+    """
+    page = await transcripts.page(database, conversation_id, query)
+    return Response(to_json(page), media_type="application/json")
+
+
+@router.get(
+    "/transcript",
+    operation_id="getTranscript",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "The whole conversation, in spoken order.", "content": _TEXT},
+        **refusals(404, 422, 503),
+    },
+)
+async def get_transcript(
+    conversation_id: UUID,
+    database: Db,
+    transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
+) -> StreamingResponse:
+    """Read a whole conversation as it stands now, streamed."""
+    parts = transcripts.transcript(database, conversation_id)
+    first = await anext(parts)  # what can be refused is refused before the answer begins
+    body = write(transcript_format, conversation_id, first, parts)
+    return StreamingResponse(body, media_type=MEDIA_TYPES[transcript_format])

@@ -1,0 +1,80 @@
+"""`/voice/messages`: what was said goes on record."""
+
+from typing import Final
+
+from fastapi import APIRouter, Request, Response, status
+
+from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, takes
+from backend.api.openapi import refusals
+from backend.api.problems import refusal, refusal_body
+from backend.errors import Invalid
+from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate, MessageView
+from backend.schemas.parsing import parse_each
+from backend.schemas.rendering import to_json
+from backend.services.appender import Outcome, Recorded
+
+MOST_PER_BATCH: Final = 500
+
+router = APIRouter(prefix=f"{API}/voice/messages", tags=["messages"])
+
+_HEADERS: Final = {"Location": {"description": "The message's place.", "schema": {"type": "string"}}}
+_REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
+
+
+# The one route that runs for every word: the body goes from bytes to a checked message and the answer from the row to
+# bytes, with nothing between. What FastAPI would have derived from a signature is declared instead.
+@router.post(
+    "",
+    operation_id="recordMessage",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Message,
+    responses={
+        200: {"model": Message, "description": "On record before; the same answer as then.", "headers": _REPLAYED},
+        201: {"description": "On record: committed to disk.", "headers": _HEADERS},
+        **refusals(404, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=takes(MessageCreate),
+)
+async def record_message(request: Request) -> Response:
+    """Put one message on record. Sending it again with the same id changes nothing and gets the same answer."""
+    message = await read(MessageCreate, request)
+    [outcome] = await appender_of(request).append([message])
+    if not isinstance(outcome, Recorded):
+        return refusal(outcome)
+    if outcome.replayed:
+        headers = {"idempotency-replayed": "true"}
+        return Response(to_json(outcome.message), status.HTTP_200_OK, headers, "application/json")
+    headers = {"location": _location(outcome.message)}
+    return Response(to_json(outcome.message), status.HTTP_201_CREATED, headers, "application/json")
+
+
+@router.post(
+    "/batch",
+    operation_id="recordMessages",
+    response_model=BatchResults,
+    responses={
+        200: {"description": "What became of each message, in the order sent."},
+        **refusals(413, 415, 422, 503),
+    },
+    openapi_extra=takes(MessageBatch),
+)
+async def record_messages(request: Request) -> Response:
+    """Put up to 500 messages on record in one commit. A bad one never blocks the rest; each gets its own answer."""
+    items = parse_each(MessageCreate, await json_body(request, most=BATCH_BYTES), "messages", most=MOST_PER_BATCH)
+    good = [item for item in items if not isinstance(item, Invalid)]
+    outcomes = iter(await appender_of(request).append(good) if good else [])
+    results = [_result(item if isinstance(item, Invalid) else next(outcomes)) for item in items]
+    return Response(to_json({"results": results}), media_type="application/json")
+
+
+def _result(outcome: Outcome) -> dict[str, object]:
+    if isinstance(outcome, Recorded):
+        return {"status": 200 if outcome.replayed else 201, "message": outcome.message}
+    problem = refusal_body(outcome)
+    return {"status": problem["status"], "problem": problem}
+
+
+def _location(message: MessageView) -> str:
+    # A message is read where it was said: in its conversation, at its place.
+    after = message["sequence"] - 1
+    return f"{API}/conversations/{message['conversation_id']}/messages?order=recorded&after_sequence={after}&limit=1"

@@ -1,0 +1,246 @@
+"""The command line: a sentence for everything that can go wrong, and no traceback for what an operator can mend."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+from uuid import UUID
+
+import typer
+import uvicorn
+from rich.console import Console
+from uvicorn.supervisors import Multiprocess
+
+from backend.dao_service import adoption, migrator
+from backend.dao_service.database import Database
+from backend.dao_service.embedded import EmbeddedPostgres
+from backend.errors import RecordError, SettingsError, SetupError
+from backend.schemas.transcript import TranscriptFormat, write
+from backend.services import health, transcripts
+from backend.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Verbatim, the durable record of voice conversations.",
+)
+console = Console(highlight=False, markup=False)
+complaints = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+FAILED: Final = 1
+USAGE: Final = 2
+
+Wait = Annotated[float, typer.Option(help="Seconds to wait for a database that is not up yet.", min=0)]
+
+
+def main() -> None:
+    """Run one command; exit with 0, 1 when it failed, or 2 when it was called or set up wrongly."""
+    try:
+        app()
+    except (SetupError, RecordError) as error:
+        complaints.print(f"verbatim: {error}", style="red")
+        sys.exit(USAGE if isinstance(error, SettingsError) else FAILED)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve.", min=1)] = None,
+    wait: Wait = 0,
+) -> None:
+    """Serve the API. Without DATABASE_URL it brings up, migrates and stops a PostgreSQL of its own."""
+    settings = Settings.from_environment()
+    listener = _listen(host or settings.host, settings.port if port is None else port)
+    with listener, _database(settings) as url:
+        _ready(url, wait, ours=settings.database_url is None)
+        os.environ["DATABASE_URL"] = url
+        _greet(listener)
+        _run(listener, settings, workers or settings.workers)
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Option(help="The revision to stop at; an older one takes the newer steps back.")] = "head",
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a DBA instead of running it.")] = False,
+    wait: Wait = 0,
+) -> None:
+    """Bring the database's schema up to date, without stopping its writers."""
+    if sql:
+        sys.stdout.write(migrator.sql(to))
+        return
+    settings = Settings.from_environment()
+    with _database(settings) as url:
+        before = _reach(url, wait)
+        if before is not None and (to == "base" or to < before):
+            migrator.downgrade(url, to)
+        else:
+            migrator.upgrade(url, to)
+        after = migrator.current(url)
+    console.print(f"The schema is at {after}." if before == after else f"The schema went from {before} to {after}.")
+
+
+@app.command()
+def adopt(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before anything is changed.")] = False,
+    wait: Wait = 0,
+) -> None:
+    """Take a host application's database as it is: say what is missing, add it without stopping writers, stamp."""
+    settings = Settings.from_environment()
+    with _database(settings) as url:
+        _reach(url, wait)
+        survey = adoption.survey(url)
+        _tell(survey)
+        if survey.blockers:
+            raise SetupError("The database cannot be adopted as it is; nothing was changed.")
+        if survey.steps and not yes and not typer.confirm("Go on?"):
+            raise SetupError("Nothing was changed.")
+        migrator.upgrade(url)
+        console.print(f"The schema is at {migrator.current(url)}.", style="green")
+
+
+@app.command()
+def check(wait: Wait = 0) -> None:
+    """Look at settings, schema and durability; a sentence for each fault."""
+    settings = Settings.from_environment()
+    with _database(settings) as url:
+        _reach(url, wait)
+        faults = [*asyncio.run(_health(url)), *(f"The schema has drifted: {line}." for line in migrator.drift(url))]
+    for fault in faults:
+        complaints.print(f"✗ {fault}", style="red")
+    if faults:
+        raise typer.Exit(FAILED)
+    console.print("✓ Settings, schema and durability are in order.", style="green")
+
+
+@app.command()
+def show(
+    conversation: Annotated[UUID, typer.Argument(help="The conversation's id.")],
+    form: Annotated[TranscriptFormat, typer.Option("--format", help="How to write it.")] = TranscriptFormat.TEXT,
+) -> None:
+    """Print what was said in a conversation."""
+    settings = Settings.from_environment()
+    with _database(settings) as url:
+        asyncio.run(_print(url, conversation, form))
+
+
+def _tell(survey: adoption.Survey) -> None:
+    for title, style, sentences in (
+        ("In the way", "red", survey.blockers),
+        ("To know", "yellow", survey.warnings),
+        ("To be added", "cyan", survey.steps),
+    ):
+        if sentences:
+            console.print(f"{title}:", style=style)
+        for sentence in sentences:
+            console.print(f"  • {sentence}", soft_wrap=True)
+    if survey.complete:
+        console.print("Everything is there; only the stamp is missing.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such address"
+        raise SetupError(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port.") from None
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """Give the URL of the database: the configured one, or our own for as long as it is needed."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir) as server:
+        if server.shared:
+            complaints.print(f"Sharing the PostgreSQL of process {server.owner_pid} in {settings.data_dir}.")
+        yield server.url
+
+
+def _reach(url: str, wait: float) -> str | None:
+    """Return the schema's revision, as soon as the database answers within ``wait`` seconds."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return migrator.current(url)
+        except SetupError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.25)
+
+
+def _ready(url: str, wait: float, *, ours: bool) -> None:
+    revision, wanted = _reach(url, wait), migrator.head()
+    if revision == wanted:
+        return
+    if not ours:
+        raise SetupError(
+            f"The database's schema is at {revision or 'nothing yet'}, this version needs {wanted}: run "
+            "`verbatim migrate`, or `verbatim adopt` where a host application's tables are."
+        )
+    migrator.upgrade(url)
+
+
+def _greet(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    console.print(
+        f"""Verbatim listens on {address}. Try, in another terminal:
+
+  id=$(curl -s {address}/api/v1/conversations --json '{{"context_type": "voice"}}' | grep -o '"id":"[^"]*' | cut -c7-)
+  curl -s {address}/api/v1/voice/messages --json "{{\\"conversation_id\\": \\"$id\\", \\"role\\": \\"user\\", """
+        f"""\\"content\\": \\"Hello\\"}}"
+  curl -s {address}/api/v1/conversations/$id/transcript?format=text
+
+The API, to read and to try: {address}/docs
+""",
+        soft_wrap=True,
+    )
+
+
+def _run(listener: socket.socket, settings: Settings, workers: int) -> None:
+    config = uvicorn.Config(
+        "backend.app:from_environment",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+    )
+    if workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+        return
+    with tempfile.TemporaryDirectory(prefix="verbatim-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        Multiprocess(config, sockets=[listener]).run()
+
+
+async def _health(url: str) -> list[str]:
+    database = Database(url)
+    try:
+        return await health.faults(database, migrator.head())
+    finally:
+        await database.close()
+
+
+async def _print(url: str, conversation_id: UUID, form: TranscriptFormat) -> None:
+    database = Database(url)
+    try:
+        parts = transcripts.transcript(database, conversation_id)
+        async for piece in write(form, conversation_id, await anext(parts), parts):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
+    finally:
+        await database.close()
