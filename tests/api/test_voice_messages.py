@@ -1,0 +1,288 @@
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import open_conversation, utterance
+
+MESSAGES = "/api/v1/voice/messages"
+
+
+async def test_a_message_that_was_acknowledged_is_read_back(service: httpx.AsyncClient, conversation: UUID) -> None:
+    said = utterance(
+        conversation,
+        metadata={"languages": ["vi"], "confidence": 0.93},
+        timestamp="2026-01-31T16:30:00.25+07:00",
+        voice_session_id="vs_1",
+        client_sequence=4,
+    )
+    answer = await service.post(MESSAGES, json=said)
+
+    assert answer.status_code == 201
+    recorded = answer.json()
+    assert {key: recorded[key] for key in said if key != "timestamp"} == {k: v for k, v in said.items() if k != "timestamp"}
+    assert recorded["timestamp"] == "2026-01-31T09:30:00.250000Z"
+    assert recorded["sequence"] == 1
+    found = (await service.get(answer.headers["location"])).json()
+    assert found["data"] == [recorded]
+
+
+async def test_a_message_without_id_or_time_gets_both(service: httpx.AsyncClient, conversation: UUID) -> None:
+    answer = await service.post(
+        MESSAGES, json={"conversation_id": str(conversation), "role": "assistant", "content": ""}
+    )
+    recorded = answer.json()
+    assert UUID(recorded["id"]).version == 7
+    assert recorded["timestamp"] == recorded["created_at"]
+    assert recorded["input_modality"] == "voice"
+    assert recorded["metadata"] == {}
+
+
+async def test_sending_twice_records_once(service: httpx.AsyncClient, conversation: UUID) -> None:
+    said = utterance(conversation)
+    first, again = [await service.post(MESSAGES, json=said) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert first.content == again.content
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("role", "assistant"),
+        ("content", "Remind me to call the doctor."),
+        ("input_modality", "text"),
+        ("metadata", {"a": True}),
+        ("timestamp", "2026-01-01T00:00:01Z"),
+        ("voice_session_id", "vs_2"),
+        ("client_sequence", 2),
+    ],
+)
+async def test_the_same_id_with_other_content_is_refused_by_the_name_of_the_field(
+    service: httpx.AsyncClient, conversation: UUID, field: str, other: object
+) -> None:
+    said = utterance(conversation, metadata={"a": 1}, timestamp="2026-01-01T00:00:00Z", client_sequence=1)
+    await service.post(MESSAGES, json=said)
+    refused = await service.post(MESSAGES, json=said | {field: other})
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "/problems/message-id-reused"
+    assert f"another {field};" in refused.json()["detail"]
+    assert "dentist" not in refused.text
+    assert "doctor" not in refused.text
+
+
+async def test_the_same_id_in_another_conversation_is_refused(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    said = utterance(conversation)
+    await service.post(MESSAGES, json=said)
+    other = await open_conversation(connection)
+    refused = await service.post(MESSAGES, json=said | {"conversation_id": str(other)})
+    assert refused.status_code == 409
+    assert "conversation_id" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("metadata", [{"n": 1.0}, {"n": 1e15}, {"n": 5e-324}, {"n": -0.0}, {"b": 2, "a": [None, {}]}])
+async def test_metadata_is_the_same_however_json_writes_it(
+    service: httpx.AsyncClient, conversation: UUID, metadata: dict[str, object]
+) -> None:
+    said = utterance(conversation, metadata=metadata)
+    first, again = [await service.post(MESSAGES, json=said) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["metadata"] == again.json()["metadata"] == metadata
+
+
+async def test_an_unknown_conversation_is_not_found(service: httpx.AsyncClient) -> None:
+    refused = await service.post(MESSAGES, json=utterance(uuid4()))
+    assert refused.status_code == 404
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["type"] == "/problems/conversation-not-found"
+
+
+async def test_an_ended_conversation_still_takes_a_late_message(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute("UPDATE conversations SET ended_at = now() WHERE id = $1", conversation)
+    assert (await service.post(MESSAGES, json=utterance(conversation))).status_code == 201
+
+
+async def test_sixty_ids_with_ten_senders_each_are_sixty_rows_and_six_hundred_equal_answers(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    said = [utterance(conversation, f"Utterance {number}.") for number in range(60)]
+    answers = await asyncio.gather(*(service.post(MESSAGES, json=body) for body in said for _ in range(10)))
+
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert sum(answer.status_code == 201 for answer in answers) == 60
+    for place in range(60):
+        assert len({answer.content for answer in answers[place * 10 : place * 10 + 10]}) == 1
+    rows = await connection.fetch("SELECT sequence FROM messages ORDER BY sequence")
+    assert [row["sequence"] for row in rows] == list(range(1, 61))
+
+
+async def test_every_acknowledged_message_is_visible_to_others_at_the_moment_of_the_answer(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    looking = asyncio.Lock()
+
+    async def send_and_look(number: int) -> bool:
+        said = utterance(conversation, f"Utterance {number}.")
+        assert (await service.post(MESSAGES, json=said)).status_code == 201
+        async with looking:
+            return bool(await connection.fetchval("SELECT true FROM messages WHERE id = $1", UUID(said["id"])))
+
+    found = [await asyncio.gather(*(send_and_look(number) for number in range(20))) for _ in range(50)]
+    assert sum(map(len, found)) == 1000
+    assert all(map(all, found))
+
+
+async def test_a_batch_answers_for_each_in_order_and_a_bad_one_blocks_nobody(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    known = utterance(conversation, "Known.")
+    await service.post(MESSAGES, json=known)
+    batch = [
+        utterance(conversation, "First."),
+        utterance(conversation, "a\0b"),
+        known,
+        utterance(uuid4()),
+        known | {"content": "Changed."},
+        utterance(conversation, "Lone \ud800 surrogate."),
+        "not a message",
+        utterance(conversation, "Last."),
+    ]
+    answer = await service.post(f"{MESSAGES}/batch", content=_ascii({"messages": batch}), headers=_JSON)
+
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [result["status"] for result in results] == [201, 422, 200, 404, 409, 422, 422, 201]
+    assert results[1]["problem"]["errors"][0]["pointer"] == "/messages/1/content"
+    assert results[5]["problem"]["errors"][0]["pointer"] == "/messages/5/content"
+    assert [results[0]["message"]["sequence"], results[7]["message"]["sequence"]] == [2, 3]
+    assert await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM messages WHERE sequence > 1") == 1
+
+
+async def test_the_same_message_twice_in_a_batch_is_recorded_once(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    said = utterance(conversation)
+    answer = await service.post(f"{MESSAGES}/batch", json={"messages": [said, said, said | {"role": "system"}]})
+    first, second, changed = answer.json()["results"]
+    assert [first["status"], second["status"], changed["status"]] == [201, 200, 409]
+    assert first["message"] == second["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"messages": []}, "/messages"),
+        ({"messages": [{}] * 501}, "/messages"),
+        ({"messages": {}}, "/messages"),
+        ({"messages": [{}], "more": 1}, ""),
+        ([], ""),
+    ],
+)
+async def test_a_batch_of_the_wrong_form_is_refused_whole(
+    service: httpx.AsyncClient, body: object, pointer: str
+) -> None:
+    answer = await service.post(f"{MESSAGES}/batch", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+POISON: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "U+0000": (lambda m: m | {"content": "a\0b"}, "/content"),
+    "lone surrogate": (lambda m: m | {"content": "a\ud83d"}, "/content"),
+    "U+0000 in metadata": (lambda m: m | {"metadata": {"k": ["\0"]}}, "/metadata"),
+    "U+0000 in a key": (lambda m: m | {"metadata": {"\0": 1}}, "/metadata"),
+    "lone surrogate in metadata": (lambda m: m | {"metadata": {"k": "\udc00"}}, "/metadata"),
+    "NaN": (lambda m: m | {"metadata": {"k": float("nan")}}, "/metadata"),
+    "Infinity": (lambda m: m | {"metadata": {"k": float("-inf")}}, "/metadata"),
+    "deep": (lambda m: m | {"metadata": {"k": _nested(500)}}, "/metadata"),
+    "a little too deep": (lambda m: m | {"metadata": _nested(32, {})}, "/metadata"),
+    "huge numbers": (lambda m: m | {"metadata": {"k": [10**300] * 10}}, "/metadata"),
+    "numbers beyond 2^53": (lambda m: m | {"metadata": {"k": 2**53}}, "/metadata"),
+    "numbers that grow": (lambda m: m | {"metadata": {"k": [5e-324] * 100}}, "/metadata"),
+    "metadata too large": (lambda m: m | {"metadata": {"k": "x" * 16_384}}, "/metadata"),
+    "metadata null": (lambda m: m | {"metadata": None}, "/metadata"),
+    "metadata an array": (lambda m: m | {"metadata": []}, "/metadata"),
+    "year 10000": (lambda m: m | {"timestamp": "10000-01-01T00:00:00Z"}, "/timestamp"),
+    "year 1999": (lambda m: m | {"timestamp": "1999-12-31T23:59:59Z"}, "/timestamp"),
+    "the future": (lambda m: m | {"timestamp": "2999-01-01T00:00:00Z"}, "/timestamp"),
+    "no zone": (lambda m: m | {"timestamp": "2026-01-01T00:00:00"}, "/timestamp"),
+    "seconds since 1970": (lambda m: m | {"timestamp": 1_767_225_600}, "/timestamp"),
+    "content too large": (lambda m: m | {"content": "é" * 32_769}, "/content"),
+    "content missing": (lambda m: {k: v for k, v in m.items() if k != "content"}, "/content"),
+    "content a number": (lambda m: m | {"content": 7}, "/content"),
+    "an unknown role": (lambda m: m | {"role": "bot"}, "/role"),
+    "an unknown field": (lambda m: m | {"sequence": 1}, ""),
+    "an id that is none": (lambda m: m | {"id": "1"}, "/id"),
+    "a count too large": (lambda m: m | {"client_sequence": 2**31}, "/client_sequence"),
+    "a session with U+0000": (lambda m: m | {"voice_session_id": "a\0"}, "/voice_session_id"),
+    "not an object": (lambda _: 7, ""),
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+async def test_poison_is_refused_with_its_place_and_the_conversation_still_reads(
+    service: httpx.AsyncClient, conversation: UUID, poison: str
+) -> None:
+    spoil, pointer = POISON[poison]
+    bad = spoil(utterance(conversation, "Canary."))
+    alone = await service.post(MESSAGES, content=_ascii(bad), headers=_JSON)
+    batch = {"messages": [bad, utterance(conversation, "A good one.")]}
+    beside = await service.post(f"{MESSAGES}/batch", content=_ascii(batch), headers=_JSON)
+
+    assert alone.status_code == 422
+    assert [fault["pointer"] for fault in alone.json()["errors"]] == [pointer]
+    refused, good = beside.json()["results"]
+    assert (refused["status"], good["status"]) == (422, 201)
+    assert [fault["pointer"] for fault in refused["problem"]["errors"]] == [f"/messages/0{pointer}"]
+    assert "Canary" not in alone.text + str(refused)
+    read = await service.get(f"/api/v1/conversations/{conversation}/messages")
+    assert [message["content"] for message in read.json()["data"]] == ["A good one."]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"a":1}garbage', b"[" * 100_000], ids=["empty", "cut", "bytes", "more", "deep"]
+)
+async def test_what_is_no_json_is_refused(service: httpx.AsyncClient, body: bytes) -> None:
+    for path in (MESSAGES, f"{MESSAGES}/batch"):
+        answer = await service.post(path, content=body, headers=_JSON)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == ""
+
+
+async def test_a_body_beyond_its_limit_is_refused(service: httpx.AsyncClient, conversation: UUID) -> None:
+    too_large = utterance(conversation, "x" * 256 * 1024)
+    answer = await service.post(MESSAGES, json=too_large)
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
+    in_a_batch = await service.post(f"{MESSAGES}/batch", json={"messages": [too_large]})
+    assert in_a_batch.json()["results"][0]["status"] == 422
+    whole = await service.post(f"{MESSAGES}/batch", json={"messages": [too_large] * 8})
+    assert whole.status_code == 413
+
+
+async def test_a_body_that_is_not_declared_as_json_is_refused(service: httpx.AsyncClient) -> None:
+    answer = await service.post(MESSAGES, content=b"{}", headers={"content-type": "text/plain"})
+    assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _ascii(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _nested(depth: int, innermost: object = 1) -> object:
+    value = innermost
+    for _ in range(depth):
+        value = {"k": value}
+    return value

@@ -1,0 +1,141 @@
+"""One real PostgreSQL a run, and a migrated database of its own for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import URL, make_url
+from starlette.types import Receive, Scope, Send
+
+from backend.app import create_app
+from backend.dao_service import migrator
+from backend.dao_service.database import Database
+from backend.dao_service.embedded import EmbeddedPostgres
+from backend.settings import Settings
+
+_TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A server without durability: fast, and gone with the run."""
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    with EmbeddedPostgres(folder, durable=False) as server:
+        yield make_url(server.url)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: URL) -> str:
+    """The name of a database to clone, with our schema and nothing else in it."""
+    asyncio.run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
+    migrator.upgrade(_text(postgres.set(database=_TEMPLATE)))
+    return _TEMPLATE
+
+
+@pytest.fixture
+async def database_url(postgres: URL, template: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with _clone(postgres, template) as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres: URL) -> AsyncIterator[str]:
+    """A database of the test's own, with nothing in it."""
+    async with _clone(postgres, "template0") as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Another program's connection to the test's database."""
+    opened = await connect(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def app(database_url: str) -> FastAPI:
+    return create_app(settings_for(database_url))
+
+
+@pytest.fixture
+async def service(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole service."""
+    async with running(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def conversation(connection: asyncpg.Connection) -> UUID:
+    return await open_conversation(connection)
+
+
+def settings_for(url: str, **more: Any) -> Settings:
+    return Settings(DATABASE_URL=url, **more)
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the service as Uvicorn would, without a socket, and give a client of it."""
+    async with app.router.lifespan_context(app) as state:
+
+        async def served(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": dict(state)}, receive, send)
+
+        transport = httpx.ASGITransport(served)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=30) as client:
+            yield client
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    parsed = make_url(url)
+    return await asyncpg.connect(host=str(parsed.query["host"]), user=parsed.username, database=parsed.database)
+
+
+async def open_conversation(connection: asyncpg.Connection, context_type: str = "voice") -> UUID:
+    identity: UUID = await connection.fetchval(
+        "INSERT INTO conversations (context_type) VALUES ($1) RETURNING id", context_type
+    )
+    return identity
+
+
+def utterance(conversation: UUID, content: str = "Remind me to call the dentist.", **more: object) -> dict[str, Any]:
+    """The body of a message."""
+    return {"id": str(uuid4()), "conversation_id": str(conversation), "role": "user", "content": content} | more
+
+
+@asynccontextmanager
+async def _clone(postgres: URL, template: str) -> AsyncIterator[str]:
+    name = f"test_{uuid4().hex}"
+    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    try:
+        yield _text(postgres.set(database=name))
+    finally:
+        await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(postgres: URL, statement: str) -> None:
+    connection = await connect(_text(postgres))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
