@@ -31,7 +31,7 @@ bench: .venv/dev  ## measure against the literal version, in this same minute
 	@$(BIN)/python -m tests.benchmarks.bench
 
 openapi: .venv/dev  ## write openapi.json anew
-	@$(BIN)/python -m backend.api.openapi > openapi.json
+	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
 
 lock: .venv/dev  ## resolve the pins anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

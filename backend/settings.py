@@ -1,7 +1,6 @@
 """Every knob there is. They are read from the environment once, at start; a fault is a sentence."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -17,7 +16,9 @@ PREFIX: Final = "VERBATIM_"
 class Settings(BaseSettings):
     """The service's settings: `VERBATIM_` and the field's name in capitals, but for `DATABASE_URL`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, validate_by_name=True, validate_by_alias=True
+    )
 
     database_url: Annotated[
         str | None,
@@ -46,10 +47,10 @@ class Settings(BaseSettings):
     ] = "INFO"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls) -> Self:
         """Return the settings; raises SettingsError with one sentence that names every fault."""
         known = {PREFIX + name.upper() for name in cls.model_fields if name != "database_url"}
-        strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+        strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
         if strangers:
             raise SettingsError(f"There is no setting {', '.join(strangers)}; there are {', '.join(sorted(known))}.")
         try:

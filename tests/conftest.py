@@ -1,8 +1,13 @@
 """One real PostgreSQL a run, and a migrated database of its own for each test."""
 
 import asyncio
+import os
+import re
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,9 +23,15 @@ from backend.app import create_app
 from backend.dao_service import migrator
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
+from backend.observability import logs
 from backend.settings import Settings
 
 _TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs() -> None:
+    logs.configure("INFO")
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +97,7 @@ async def conversation(connection: asyncpg.Connection) -> UUID:
 
 
 def settings_for(url: str, **more: Any) -> Settings:
-    return Settings(DATABASE_URL=url, **more)
+    return Settings(database_url=url, **more)
 
 
 @asynccontextmanager
@@ -95,11 +106,28 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with app.router.lifespan_context(app) as state:
 
         async def served(scope: Scope, receive: Receive, send: Send) -> None:
-            await app({**scope, "state": dict(state)}, receive, send)
+            await app({**scope, "state": dict(state or {})}, receive, send)
 
         transport = httpx.ASGITransport(served)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=30) as client:
             yield client
+
+
+@contextmanager
+def serving(url: str, *options: str) -> Iterator[str]:
+    """Run `verbatim serve` on a free port, as a process of its own, and give its address once it is ready."""
+    command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
+    environment = os.environ | {"DATABASE_URL": url}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            address = next(found[0] for line in process.stdout if (found := re.search(r"http://[^ ]+:\d+", line)))
+            # What is written from now on must be read, or the pipe fills and the service waits.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 async def connect(url: str) -> asyncpg.Connection:

@@ -132,7 +132,7 @@ def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), 
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
-        "status": problem.status,
+        "status": problem.status.value,
         "detail": detail,
         "instance": f"urn:uuid:{UUID(hex=identity)}",
         "request_id": identity,

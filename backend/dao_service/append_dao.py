@@ -52,6 +52,10 @@ class Comparison:
     differing: tuple[str, ...]
 
 
+# Everybody waits for the commit that waits for a lock. A conversation that somebody else holds for longer than this
+# many seconds is left out, and its messages are refused as busy.
+LOCK_TIMEOUT: Final = 0.5
+
 _ARRAYS: Final = (
     "$1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::int[]"
 )
@@ -161,7 +165,7 @@ class AppendConnection:
         on which anything went wrong but an orderly refusal is dropped, not trusted again.
         """
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._database.connect()
+            self._connection = await self._database.connect(lock=LOCK_TIMEOUT)
         try:
             async with self._connection.transaction():
                 yield AppendDAO(self._connection)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from backend.dao_service.faults import is_outage
-from backend.errors import DatabaseUnavailable, SetupError
+from backend.errors import DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
 _DRIVER: Final = "postgresql+asyncpg"
@@ -24,14 +24,14 @@ _DRIVER: Final = "postgresql+asyncpg"
 def asyncpg_url(url: str) -> URL:
     """Return ``url`` for asyncpg, whichever PostgreSQL form it came in (libpq's ``sslmode`` included).
 
-    Raises SetupError when it is no PostgreSQL URL. The URL itself is never quoted: it holds a password.
+    Raises SettingsError when it is no PostgreSQL URL. The URL itself is never quoted: it holds a password.
     """
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise SetupError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/name.") from None
+        raise SettingsError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/name.") from None
     if parsed.drivername.partition("+")[0] not in {"postgres", "postgresql"}:
-        raise SetupError("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host:5432/name.")
+        raise SettingsError("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host:5432/name.")
     query = {("ssl" if key == "sslmode" else key): value for key, value in parsed.query.items()}
     return parsed.set(drivername=_DRIVER, query=query)
 
@@ -46,13 +46,13 @@ class Limits:
     lock: float = 2.0
     connect: float = 2.0
 
-    def server_settings(self) -> dict[str, str]:
+    def server_settings(self, lock: float) -> dict[str, str]:
         """Return what each connection asks of PostgreSQL when it opens."""
         return {
             "application_name": "verbatim",
             "timezone": "UTC",
             "statement_timeout": str(round(self.statement * 1000)),
-            "lock_timeout": str(round(self.lock * 1000)),
+            "lock_timeout": str(round(lock * 1000)),
             "idle_in_transaction_session_timeout": str(round(self.statement * 2000)),
         }
 
@@ -69,10 +69,8 @@ class Database:
             max_overflow=0,
             pool_timeout=self.limits.pool_wait,
             hide_parameters=True,
-            connect_args=self._connect_arguments(),
+            connect_args=self._connect_arguments(self.limits.lock),
         )
-        event.listen(self._engine.sync_engine, "checkout", lambda *_: metrics.POOL_IN_USE.inc())
-        event.listen(self._engine.sync_engine, "checkin", lambda *_: metrics.POOL_IN_USE.dec())
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -94,11 +92,14 @@ class Database:
         async with self._translated(), self._session.begin() as session:
             yield session
 
-    async def connect(self) -> asyncpg.Connection:
-        """Open a connection outside the pool, for the one who appends; the caller closes it."""
+    async def connect(self, *, lock: float) -> asyncpg.Connection:
+        """Open a connection outside the pool, for the one who appends, who waits ``lock`` seconds at most for a lock.
+
+        The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
+        """
         _, arguments = self._engine.dialect.create_connect_args(self._url)
         try:
-            return await asyncpg.connect(**arguments, **self._connect_arguments())
+            return await asyncpg.connect(**arguments, **self._connect_arguments(lock))
         except Exception as error:
             if is_outage(error):
                 raise DatabaseUnavailable from error
@@ -108,18 +109,19 @@ class Database:
         """Close every connection that is not in use."""
         await self._engine.dispose()
 
-    def _connect_arguments(self) -> dict[str, Any]:
+    def _connect_arguments(self, lock: float) -> dict[str, Any]:
         return {
             "timeout": self.limits.connect,
             # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
             "command_timeout": self.limits.statement * 2,
-            "server_settings": self.limits.server_settings(),
+            "server_settings": self.limits.server_settings(lock),
         }
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
         try:
-            yield
+            with metrics.POOL_IN_USE.track_inprogress():
+                yield
         except Exception as error:
             if is_outage(error):
                 raise DatabaseUnavailable from error

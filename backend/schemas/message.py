@@ -85,7 +85,7 @@ class MessageView(TypedDict):
 class MessageBatch(BaseModel):
     """Up to 500 messages for one request; each gets its own answer, all good ones share one commit."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"messages": [EXAMPLE]}]})
 
     messages: Annotated[list[MessageCreate], Field(min_length=1, max_length=500)]
 

@@ -20,6 +20,7 @@ from backend.vocabulary import ContextType, Intent, Role
 
 DEFAULT_LIMIT: Final = 50
 MOST: Final = 500
+LARGEST_SEQUENCE: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -65,7 +66,8 @@ class MessagePlace(NamedTuple):
         """Return the place that ``cursor`` names; raises Invalid for one of another list."""
         match _decode(cursor):
             case [str(of), str(towards), int(timestamp), int(sequence)] if (of, towards) == (order, direction):
-                return cls(order, direction, _moment(timestamp), sequence)
+                if 0 <= sequence <= LARGEST_SEQUENCE:
+                    return cls(order, direction, _moment(timestamp), sequence)
         raise _unusable()
 
 
@@ -99,7 +101,7 @@ class MessageQuery(BaseModel):
     order: Order = Field(default=Order.SPOKEN, description="`recorded` is the order to follow a conversation in.")
     direction: Direction = Field(default=Direction.FORWARD, description="`backward` starts at the last message.")
     role: Role | None = None
-    after_sequence: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
+    after_sequence: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)] | None = Field(
         default=None, description="Only messages recorded after this one."
     )
     limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT

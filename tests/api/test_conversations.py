@@ -1,0 +1,182 @@
+import json
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from backend.vocabulary import ContextType
+from tests.conftest import open_conversation, utterance
+
+CONVERSATIONS = "/api/v1/conversations"
+
+
+@pytest.mark.parametrize("context_type", ContextType)
+async def test_a_conversation_is_opened_and_read_back(service: httpx.AsyncClient, context_type: str) -> None:
+    opened = await service.post(CONVERSATIONS, json={"context_type": context_type})
+    assert opened.status_code == 201
+    found = await service.get(opened.headers["location"])
+    assert found.json() == opened.json()
+    assert found.json()["context_type"] == context_type
+    assert found.json()["message_count"] == 0
+    assert "messages" not in found.json()
+
+
+async def test_opening_twice_opens_once(service: httpx.AsyncClient) -> None:
+    wanted = {"id": str(uuid4()), "context_type": "goal"}
+    first, again = [await service.post(CONVERSATIONS, json=wanted) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert first.json() == again.json()
+
+    other = await service.post(CONVERSATIONS, json=wanted | {"context_type": "task"})
+    assert (other.status_code, other.json()["type"]) == (409, "/problems/conversation-id-reused")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/context_type"),
+        ({"context_type": "chat"}, "/context_type"),
+        ({"context_type": "voice", "id": "x\0"}, "/id"),
+        ({"context_type": "voice", "user_id": "me"}, ""),
+        ({"context_type": "\ud800"}, "/context_type"),
+        ([], ""),
+    ],
+)
+async def test_a_conversation_of_another_form_is_refused(
+    service: httpx.AsyncClient, body: object, pointer: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    refused = await service.post(CONVERSATIONS, content=json.dumps(body).encode(), headers=headers)
+    assert refused.status_code == 422
+    assert [fault["pointer"] for fault in refused.json()["errors"]] == [pointer]
+
+
+async def test_where_the_host_requires_more_only_the_host_opens_conversations(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE conversations ADD COLUMN tenant TEXT NOT NULL")
+    refused = await service.post(CONVERSATIONS, json={"context_type": "voice"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/host-owns-conversations")
+    assert "tenant" in refused.json()["detail"]
+
+
+async def test_the_list_is_newest_first_and_its_pages_meet(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    opened = [str(await open_conversation(connection, word)) for word in ("voice", "goal", "voice", "task", "voice")]
+    await connection.execute(
+        "UPDATE conversations SET created_at = '2026-01-01T00:00:00Z' WHERE context_type = 'voice'"
+    )
+
+    seen: list[str] = []
+    cursor, more = None, True
+    while more:
+        query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await service.get(CONVERSATIONS, params=query)).json()
+        seen += [row["id"] for row in page["data"]]
+        cursor, more = page["next_cursor"], page["has_more"]
+    tied = sorted((opened[0], opened[2], opened[4]), reverse=True)
+    assert seen == [opened[3], opened[1], *tied]
+
+
+async def test_the_list_can_be_narrowed(service: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
+    plain = await open_conversation(connection, "goal")
+    goal = await connection.fetchval("INSERT INTO goals DEFAULT VALUES RETURNING id")
+    rich = await connection.fetchval(
+        "INSERT INTO conversations (context_type, extracted_intent, ended_at, linked_goal_id, voice_session_id)"
+        " VALUES ('voice', 'GOAL', now(), $1, 'vs_1') RETURNING id",
+        goal,
+    )
+
+    async def found(**query: object) -> set[UUID]:
+        answer = await service.get(CONVERSATIONS, params={key: str(value) for key, value in query.items()})
+        return {UUID(row["id"]) for row in answer.json()["data"]}
+
+    assert await found() == {plain, rich}
+    assert await found(context_type="goal") == {plain}
+    assert await found(intent="GOAL") == {rich}
+    assert await found(ended="true") == {rich}
+    assert await found(ended="false") == {plain}
+    assert await found(linked_goal_id=goal) == {rich}
+    assert await found(linked_task_id=uuid4()) == set()
+    assert await found(voice_session_id="vs_1", context_type="voice") == {rich}
+
+
+async def test_a_conversation_is_linked_and_unlinked(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    goal = str(await connection.fetchval("INSERT INTO goals DEFAULT VALUES RETURNING id"))
+    task = str(await connection.fetchval("INSERT INTO tasks DEFAULT VALUES RETURNING id"))
+    place = f"{CONVERSATIONS}/{conversation}"
+
+    both = await service.patch(place, json={"linked_goal_id": goal, "linked_task_id": task})
+    assert (both.json()["linked_goal_id"], both.json()["linked_task_id"]) == (goal, task)
+    one = await service.patch(place, json={"linked_goal_id": None})
+    assert (one.json()["linked_goal_id"], one.json()["linked_task_id"]) == (None, task)
+    assert (await service.get(place)).json() == one.json()
+
+
+async def test_a_link_to_nothing_is_refused_by_name(service: httpx.AsyncClient, conversation: UUID) -> None:
+    refused = await service.patch(f"{CONVERSATIONS}/{conversation}", json={"linked_task_id": str(uuid4())})
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/link-not-found")
+    assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/linked_task_id"]
+
+
+async def test_erasing_takes_everything_said_and_a_second_time_finds_nothing(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await service.post("/api/v1/voice/messages", json=utterance(conversation))
+    place = f"{CONVERSATIONS}/{conversation}"
+    first, again = [await service.delete(place) for _ in range(2)]
+    assert (first.status_code, first.content, again.status_code) == (204, b"", 404)
+    assert await connection.fetchval("SELECT count(*) FROM messages") == 0
+    assert (await service.get(place)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "tail"), [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/messages"), ("GET", "/transcript")]
+)
+async def test_a_conversation_that_is_not_there_is_not_found(
+    service: httpx.AsyncClient, method: str, tail: str
+) -> None:
+    answer = await service.request(method, f"{CONVERSATIONS}/{uuid4()}{tail}", json={} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/conversation-not-found")
+
+
+async def test_nothing_here_touches_the_hosts_own_messages(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    """Whoever reads or writes `conversations.messages` fails in this test: there the column refuses both."""
+    await connection.execute(
+        """
+        CREATE ROLE stranger;
+        GRANT USAGE ON SCHEMA public TO stranger;
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger;
+        REVOKE ALL ON conversations FROM stranger;
+        GRANT DELETE ON conversations TO stranger;
+        """
+    )
+    mine = await connection.fetchval(
+        "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute"
+        " WHERE attrelid = 'conversations'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'messages'"
+    )
+    await connection.execute(f"GRANT SELECT ({mine}), INSERT ({mine}), UPDATE ({mine}) ON conversations TO stranger")
+    await connection.execute("ALTER ROLE ALL SET role = 'stranger'")
+    try:
+        place = f"{CONVERSATIONS}/{conversation}"
+        answers = [
+            await service.post(CONVERSATIONS, json={"context_type": "voice"}),
+            await service.post("/api/v1/voice/messages", json=utterance(conversation)),
+            await service.get(CONVERSATIONS),
+            await service.get(place),
+            await service.get(f"{place}/messages"),
+            await service.get(f"{place}/transcript"),
+            await service.patch(place, json={"linked_goal_id": None}),
+            await service.delete(place),
+        ]
+    finally:
+        await connection.execute("ALTER ROLE ALL RESET role")
+        await connection.execute("DROP OWNED BY stranger; DROP ROLE stranger")
+    assert [answer.status_code for answer in answers] == [201, 201, 200, 200, 200, 200, 200, 204]

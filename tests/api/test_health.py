@@ -1,0 +1,129 @@
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from backend.api.problems import ALL
+from backend.app import create_app
+from backend.dao_service import migrator
+from backend.dao_service.embedded import EmbeddedPostgres
+from tests.conftest import running, settings_for
+
+
+async def test_a_service_that_can_take_messages_is_ready(service: httpx.AsyncClient) -> None:
+    assert (await service.get("/livez")).json() == {"status": "ok"}
+    assert (await service.get("/readyz")).json() == {
+        "status": "ok",
+        "checks": {"database": "ok", "schema": "ok", "appender": "ok"},
+    }
+
+
+async def test_a_service_with_another_schema_is_not_ready(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE verbatim_alembic_version SET version_num = '0001'")
+    answer = await service.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["schema"]) == (503, "differs")
+    await connection.execute("DROP TABLE verbatim_alembic_version")
+    assert (await service.get("/readyz")).json()["checks"]["schema"] == "differs"
+
+
+async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path, durable=False)
+    url = await asyncio.to_thread(server.start)
+    await asyncio.to_thread(migrator.upgrade, url)
+    try:
+        async with running(create_app(settings_for(url))) as service:
+            opened = await service.post("/api/v1/conversations", json={"context_type": "voice"})
+            said = {"conversation_id": opened.json()["id"], "role": "user", "content": "Hello."}
+            place = opened.headers["location"]
+            await asyncio.to_thread(server.stop)
+
+            assert (await service.get("/livez")).status_code == 200
+            assert (await service.get("/readyz")).json()["checks"]["database"] == "unavailable"
+            for refused in (
+                await service.post("/api/v1/voice/messages", json=said),
+                await service.post("/api/v1/voice/messages/batch", json={"messages": [said]}),
+                await service.post("/api/v1/conversations", json={"context_type": "voice"}),
+                await service.get(place),
+                await service.get(f"{place}/messages"),
+                await service.get(f"{place}/transcript"),
+                await service.delete(place),
+            ):
+                assert (refused.status_code, refused.json()["type"]) == (503, "/problems/database-unavailable")
+                assert int(refused.headers["retry-after"]) > 0
+
+            await asyncio.to_thread(server.start)
+            assert (await service.get("/readyz")).status_code == 200
+            assert (await service.post("/api/v1/voice/messages", json=said)).json()["sequence"] == 1
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_a_standby_is_not_ready(service: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
+    """A read-only database stands for one: what it answers is the same."""
+    await connection.execute("ALTER ROLE ALL SET default_transaction_read_only = on")
+    try:
+        answer = await service.post("/api/v1/conversations", json={"context_type": "voice"})
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
+    finally:
+        await connection.execute("ALTER ROLE ALL RESET default_transaction_read_only")
+
+
+async def test_every_answer_carries_an_id_that_a_trace_may_give(service: httpx.AsyncClient) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    traced = await service.get("/nowhere", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert traced.headers["x-request-id"] == traced.json()["request_id"] == trace
+    forged = await service.get("/livez", headers={"traceparent": "00-zz-01"})
+    assert len(forged.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/livez", 405)])
+async def test_every_error_is_a_problem_whose_type_leads_to_its_page(
+    service: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await service.request(method, path)
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    page = await service.get(answer.json()["type"])
+    assert page.status_code == 200
+    assert answer.json()["title"] in page.text
+
+
+@pytest.mark.parametrize("slug", ALL)
+async def test_every_problem_is_described_at_the_service(service: httpx.AsyncClient, slug: str) -> None:
+    assert (await service.get(f"/problems/{slug}")).headers["content-type"].startswith("text/html")
+
+
+async def test_an_unknown_problem_is_not_found(service: httpx.AsyncClient) -> None:
+    assert (await service.get("/problems/none")).status_code == 404
+
+
+async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient) -> None:
+    page = (await service.get("/docs")).text
+    assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"/docs/assets/{asset}" in page
+        assert (await service.get(f"/docs/assets/{asset}")).status_code == 200
+
+
+async def test_the_metrics_count_what_was_appended_and_replayed(
+    service: httpx.AsyncClient, conversation: object
+) -> None:
+    async def count(name: str) -> float:
+        lines = (await service.get("/metrics")).text.splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+    said = {"id": "0e9dba35-4b0a-4ccb-8f4c-0c2a35d0c5b1", "conversation_id": str(conversation), "role": "user"}
+    names = [f'verbatim_messages_total{{outcome="{word}"}}' for word in ("appended", "replayed", "refused")]
+    before = [await count(name) for name in names]
+    commits = await count("verbatim_commit_seconds_count")
+    for content in ("Hello.", "Hello.", "Hello.", "Other."):
+        await service.post("/api/v1/voice/messages", json=said | {"content": content})
+    after = [await count(name) for name in names]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 2, 1]
+    assert await count("verbatim_commit_seconds_count") == commits + 4
+    assert await count("verbatim_pool_connections_in_use") == 0
+    assert await count('verbatim_http_requests_total{route="/api/v1/voice/messages",status="201"}') >= 1

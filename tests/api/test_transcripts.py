@@ -1,0 +1,217 @@
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import open_conversation, utterance
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+async def record(service: httpx.AsyncClient, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = await service.post("/api/v1/voice/messages/batch", json={"messages": list(messages)})
+    return [result["message"] for result in answer.json()["results"]]
+
+
+def at(second: int) -> dict[str, str]:
+    return {"timestamp": (NOON + timedelta(seconds=second)).isoformat()}
+
+
+async def read_all(service: httpx.AsyncClient, conversation: UUID, **query: object) -> list[int]:
+    """Page to the end and return the sequences in the order they came."""
+    seen: list[int] = []
+    more: Any = True
+    while more:
+        page = (await service.get(f"/api/v1/conversations/{conversation}/messages", params=query)).json()  # type: ignore[arg-type]
+        seen += [message["sequence"] for message in page["data"]]
+        query["cursor"], more = page["next_cursor"], page["has_more"]
+    return seen
+
+
+async def test_spoken_order_is_by_time_and_recorded_order_by_arrival(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    seconds = [5, 1, 3, 3, 2]
+    await record(service, *(utterance(conversation, f"At {second}.", **at(second)) for second in seconds))
+    for limit in (1, 2, 3, 100):
+        assert await read_all(service, conversation, limit=limit) == [2, 5, 3, 4, 1]
+        assert await read_all(service, conversation, limit=limit, order="recorded") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("order", ["spoken", "recorded"])
+async def test_reading_from_both_ends_meets_in_the_middle(
+    service: httpx.AsyncClient, conversation: UUID, order: str
+) -> None:
+    shuffled = random.Random(7).choices(range(20), k=50)
+    await record(service, *(utterance(conversation, **at(second)) for second in shuffled))
+    place = f"/api/v1/conversations/{conversation}/messages"
+    front: list[int] = []
+    back: list[int] = []
+    queries: list[dict[str, Any]] = [{"order": order, "direction": way} for way in ("forward", "backward")]
+    while len(front) + len(back) < 50:
+        for query, seen in zip(queries, (front, back), strict=True):
+            page = (await service.get(place, params=query | {"limit": 5})).json()
+            seen += [message["sequence"] for message in page["data"]]
+            query["cursor"] = page["next_cursor"]
+    assert front + back[::-1] == await read_all(service, conversation, order=order)
+
+
+async def test_a_cursor_goes_on_after_the_end(service: httpx.AsyncClient, conversation: UUID) -> None:
+    place = f"/api/v1/conversations/{conversation}/messages"
+    empty = (await service.get(place, params={"order": "recorded"})).json()
+    assert empty == {"data": [], "next_cursor": None, "has_more": False}
+    await record(service, utterance(conversation))
+    first = (await service.get(place, params={"order": "recorded"})).json()
+    assert first["has_more"] is False
+    nothing = (await service.get(place, params={"order": "recorded", "cursor": first["next_cursor"]})).json()
+    assert nothing == {"data": [], "next_cursor": first["next_cursor"], "has_more": False}
+    await record(service, utterance(conversation, "More."))
+    more = (await service.get(place, params={"order": "recorded", "cursor": nothing["next_cursor"]})).json()
+    assert [message["content"] for message in more["data"]] == ["More."]
+
+
+async def test_a_page_can_be_narrowed_to_a_role_and_to_what_came_after(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    await record(service, *(utterance(conversation, role=role) for role in ("user", "assistant") * 3))
+    assert await read_all(service, conversation, role="assistant", limit=1) == [2, 4, 6]
+    assert await read_all(service, conversation, after_sequence=3, limit=2) == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"limit": 0}, "/query/limit"),
+        ({"limit": 501}, "/query/limit"),
+        ({"limit": "x"}, "/query/limit"),
+        ({"order": "random"}, "/query/order"),
+        ({"after_sequence": -1}, "/query/after_sequence"),
+        ({"after_sequence": 2**63}, "/query/after_sequence"),
+        ({"cursor": "!!"}, "/query/cursor"),
+        ({"cursor": "WzFd"}, "/query/cursor"),
+        ({"cursor": "WyJzcG9rZW4iLCJmb3J3YXJkIiw5MjIzMzcyMDM2ODU0Nzc1ODA3LDFd"}, "/query/cursor"),
+        ({"cursor": "WyJzcG9rZW4iLCJmb3J3YXJkIiwxLDkyMjMzNzIwMzY4NTQ3NzU4MDhd"}, "/query/cursor"),
+        ({"role": "bot"}, "/query/role"),
+        ({"before": 1}, "/query"),
+    ],
+)
+async def test_a_question_of_another_form_is_refused(
+    service: httpx.AsyncClient, conversation: UUID, query: dict[str, Any], pointer: str
+) -> None:
+    answer = await service.get(f"/api/v1/conversations/{conversation}/messages", params=query)
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_cursor_of_one_order_is_refused_in_another(service: httpx.AsyncClient, conversation: UUID) -> None:
+    await record(service, utterance(conversation))
+    place = f"/api/v1/conversations/{conversation}/messages"
+    cursor = (await service.get(place)).json()["next_cursor"]
+    for query in ({"order": "recorded"}, {"direction": "backward"}):
+        assert (await service.get(place, params=query | {"cursor": cursor})).status_code == 422
+
+
+async def test_readers_miss_nothing_and_see_nothing_twice_while_five_write(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    writing = 5
+
+    async def write(writer: int) -> None:
+        nonlocal writing
+        chance = random.Random(writer)
+        for number in range(40):
+            said = utterance(conversation, f"{writer}: {number}", **at(chance.randrange(1000)))
+            assert (await service.post("/api/v1/voice/messages", json=said)).status_code == 201
+        writing -= 1
+
+    async def follow(order: str) -> list[int]:
+        seen: list[int] = []
+        query: dict[str, Any] = {"order": order, "limit": 7}
+        while True:
+            finished = not writing  # asked before the read, so that the last read sees the last write
+            page = (await service.get(f"/api/v1/conversations/{conversation}/messages", params=query)).json()
+            seen += [message["sequence"] for message in page["data"]]
+            if page["next_cursor"]:
+                query["cursor"] = page["next_cursor"]
+            if finished and not page["has_more"]:
+                return seen
+
+    orders = ["recorded", "recorded", "spoken", "spoken"]
+    results = await asyncio.gather(*map(follow, orders), *(write(number) for number in range(5)))
+    everything = list(range(1, 201))
+    assert results[0] == results[1] == everything
+    for seen in (results[2], results[3]):
+        assert seen is not None
+        assert len(seen) == len(set(seen))
+
+    after = (await service.get(f"/api/v1/conversations/{conversation}/transcript")).json()["messages"]
+    assert sorted(message["sequence"] for message in after) == everything
+    places = [(message["timestamp"], message["sequence"]) for message in after]
+    assert places == sorted(places)
+
+
+async def test_a_transcript_is_whole_in_every_format(service: httpx.AsyncClient, conversation: UUID) -> None:
+    recorded = await record(
+        service,
+        utterance(conversation, "Hello.", **at(1)),
+        utterance(conversation, "Two\nlines, *not* bold.", role="assistant", **at(2)),
+    )
+    place = f"/api/v1/conversations/{conversation}/transcript"
+    as_json = await service.get(place)
+    assert as_json.json() == {"conversation_id": str(conversation), "messages": recorded}
+    lines = await service.get(place, params={"format": "jsonl"})
+    assert lines.headers["content-type"].startswith("application/jsonl")
+    assert [httpx.Response(200, text=line).json() for line in lines.text.splitlines()] == recorded
+    assert (await service.get(place, params={"format": "text"})).text == (
+        "[2026-01-31 12:00:01] user: Hello.\n[2026-01-31 12:00:02] assistant: Two\n    lines, *not* bold.\n"
+    )
+    assert (await service.get(place, params={"format": "markdown"})).text == (
+        f"# Conversation {conversation}\n"
+        "\n**user** · 2026-01-31 12:00:01\n\n> Hello\\.\n"
+        "\n**assistant** · 2026-01-31 12:00:02\n\n> Two  \n> lines\\, \\*not\\* bold\\.\n"
+    )
+    assert (await service.get(place, params={"format": "pdf"})).status_code == 422
+
+
+async def test_an_empty_transcript_is_empty_in_every_format(service: httpx.AsyncClient, conversation: UUID) -> None:
+    place = f"/api/v1/conversations/{conversation}/transcript"
+    assert (await service.get(place)).json()["messages"] == []
+    assert (await service.get(place, params={"format": "jsonl"})).content == b""
+    assert (await service.get(place, params={"format": "text"})).content == b""
+
+
+async def test_a_long_transcript_comes_in_parts_and_without_what_arrives_meanwhile(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content)"
+        " SELECT $1, 'user', n::text FROM generate_series(1, 1250) n",
+        conversation,
+    )
+    seen: list[str] = []
+    async with service.stream("GET", f"/api/v1/conversations/{conversation}/transcript?format=jsonl") as answer:
+        async for line in answer.aiter_lines():
+            if not seen:
+                await record(service, utterance(conversation, "Late, and early.", **at(0)))
+            seen.append(httpx.Response(200, text=line).json()["content"])
+    assert seen == [str(number) for number in range(1, 1251)]
+
+
+async def test_rows_of_other_programs_read_like_ours(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, metadata) VALUES ($1, 'user', 'Plain.', NULL)",
+        conversation,
+    )
+    await record(service, utterance(conversation))
+    page = (await service.get(f"/api/v1/conversations/{conversation}/messages")).json()["data"]
+    assert [message["sequence"] for message in page] == [1, 2]
+    assert page[0]["metadata"] == {}
+    assert page[0]["timestamp"] == page[0]["created_at"]

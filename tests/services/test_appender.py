@@ -1,0 +1,219 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from backend.dao_service import migrator
+from backend.dao_service.database import Database
+from backend.dao_service.embedded import EmbeddedPostgres
+from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
+from backend.schemas.message import MessageCreate
+from backend.services.appender import Appender, Outcome, Recorded
+from backend.vocabulary import Role
+from tests.conftest import connect, open_conversation
+
+
+@pytest.fixture
+async def appender(database: Database) -> AsyncIterator[Appender]:
+    appender = Appender(database)
+    appender.start()
+    yield appender
+    await appender.close()
+
+
+def said(conversation: UUID, content: str = "Hello.", **more: object) -> MessageCreate:
+    return MessageCreate.model_validate(
+        {"id": uuid4(), "conversation_id": conversation, "role": Role.USER, "content": content} | more
+    )
+
+
+def sequence(outcome: Outcome) -> int:
+    return cast("Recorded", outcome).message["sequence"]
+
+
+async def test_those_who_arrive_together_share_commits_and_keep_their_order(
+    appender: Appender, connection: asyncpg.Connection
+) -> None:
+    conversations = [await open_conversation(connection) for _ in range(4)]
+    answers = await asyncio.gather(
+        *(appender.append([said(conversations[number % 4], str(number))]) for number in range(400))
+    )
+    assert [sequence(outcome) for [outcome] in answers] == [number // 4 + 1 for number in range(400)]
+    assert await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM messages") < 10
+    rows = await connection.fetch("SELECT content FROM messages ORDER BY created_at, sequence")
+    assert [row["content"] for row in rows] == [str(number) for number in range(400)]
+    counters = await connection.fetch("SELECT last_sequence FROM conversations")
+    assert [row["last_sequence"] for row in counters] == [100] * 4
+
+
+async def test_two_appenders_and_a_plain_program_make_one_dense_sequence(
+    appender: Appender, database: Database, connection: asyncpg.Connection
+) -> None:
+    conversations = [await open_conversation(connection) for _ in range(5)]
+    other = Appender(database)
+    other.start()
+
+    async def insert_plainly() -> None:
+        for number in range(40):
+            await connection.execute(
+                "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', 'plain')",
+                conversations[number % 5],
+            )
+
+    async def append(through: Appender, turn: int) -> None:
+        for number in range(40):
+            # Several conversations in one call, in an order of the caller's own.
+            order = conversations[(number + turn) % 5 :] + conversations[: (number + turn) % 5]
+            outcomes = await through.append([said(conversation) for conversation in order])
+            assert all(isinstance(outcome, Recorded) for outcome in outcomes)
+
+    await asyncio.gather(*(append((appender, other)[turn % 2], turn) for turn in range(4)), insert_plainly())
+    await other.close()
+    for conversation in conversations:
+        rows = await connection.fetch(
+            "SELECT sequence FROM messages WHERE conversation_id = $1 ORDER BY created_at, sequence", conversation
+        )
+        assert [row["sequence"] for row in rows] == list(range(1, 4 * 40 + 8 + 1))
+
+
+async def test_a_refusal_touches_no_neighbour(appender: Appender, conversation: UUID) -> None:
+    missing = uuid4()
+    answers = await asyncio.gather(
+        *(appender.append([said(missing if number % 3 == 0 else conversation)]) for number in range(30))
+    )
+    for number, [outcome] in enumerate(answers):
+        assert isinstance(outcome, ConversationNotFound if number % 3 == 0 else Recorded)
+    assert sorted(sequence(outcome) for [outcome] in answers if isinstance(outcome, Recorded)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("when", ["at once", "at commit"])
+async def test_a_message_that_the_database_refuses_is_never_acknowledged_and_takes_nobody_with_it(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID, when: str
+) -> None:
+    kind, timing = ("CONSTRAINT", "DEFERRABLE INITIALLY DEFERRED") if when == "at commit" else ("", "")
+    await connection.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.content = 'unwanted' THEN RAISE check_violation; END IF; RETURN NULL; END $$;
+        CREATE {kind} TRIGGER refuse AFTER INSERT ON messages {timing} FOR EACH ROW EXECUTE FUNCTION refuse()
+        """
+    )
+    contents = ["one", "unwanted", "two", "unwanted", "three"]
+    answers = await asyncio.gather(*(appender.append([said(conversation, content)]) for content in contents))
+    batch = await appender.append([said(conversation, content) for content in contents])
+
+    for outcomes in ([outcome for [outcome] in answers], batch):
+        assert [isinstance(outcome, NotRecorded) for outcome in outcomes] == [False, True, False, True, False]
+    rows = await connection.fetch("SELECT sequence, content FROM messages ORDER BY sequence")
+    assert [tuple(row) for row in rows] == list(enumerate(["one", "two", "three"] * 2, start=1))
+
+
+async def test_a_conversation_that_somebody_locks_holds_up_no_other(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    other = await open_conversation(connection)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
+        answers = await asyncio.gather(
+            *(appender.append([said(somewhere)]) for somewhere in (conversation, other, uuid4()))
+        )
+    [busy], [recorded], [missing] = answers
+    assert isinstance(busy, Busy)
+    assert isinstance(recorded, Recorded)
+    assert isinstance(missing, ConversationNotFound)
+    [now] = await appender.append([said(conversation)])
+    assert sequence(now) == 1
+
+
+async def test_a_caller_that_goes_away_stops_nothing(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    callers = [asyncio.create_task(appender.append([said(conversation, str(number))])) for number in range(20)]
+    await callers[0]
+    for caller in callers[1::2]:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    [last] = await appender.append([said(conversation)])
+    assert sequence(last) == 21
+    assert await connection.fetchval("SELECT count(*) FROM messages") == 21
+
+
+async def test_closing_finishes_what_was_taken_and_takes_no_more(
+    database: Database, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    appender = Appender(database)
+    appender.start()
+    callers = [asyncio.create_task(appender.append([said(conversation)])) for _ in range(50)]
+    await asyncio.sleep(0)
+    await appender.close()
+    await appender.close()
+    assert all(isinstance(outcome, Recorded) for [outcome] in await asyncio.gather(*callers))
+    assert await connection.fetchval("SELECT count(*) FROM messages") == 50
+    with pytest.raises(Busy):
+        await appender.append([said(conversation)])
+
+
+async def test_a_killed_connection_is_replaced_before_anybody_notices(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    for number in range(1, 6):
+        [outcome] = await appender.append([said(conversation)])
+        assert sequence(outcome) == number
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+
+
+async def test_a_table_may_change_under_a_prepared_statement(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    for column in ("one", "two"):
+        [outcome] = await appender.append([said(conversation)])
+        assert isinstance(outcome, Recorded)
+        await connection.execute(f"ALTER TABLE messages ADD COLUMN {column} TEXT DEFAULT 'x'")
+        await connection.execute("ALTER TABLE messages ALTER COLUMN voice_session_id TYPE VARCHAR(300)")
+        await connection.execute("ALTER TABLE messages ALTER COLUMN voice_session_id TYPE TEXT")
+    known = said(conversation)
+    [first] = await appender.append([known])
+    [again] = await appender.append([known])
+    assert isinstance(again, Recorded)
+    assert again.replayed
+    assert again.message["sequence"] == sequence(first)
+
+
+async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_back(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path, durable=False)
+    url = await asyncio.to_thread(server.start)
+    await asyncio.to_thread(migrator.upgrade, url)
+    connection = await connect(url)
+    conversation = await open_conversation(connection)
+    await connection.close()
+    database = Database(url)
+    appender = Appender(database)
+    appender.start()
+    try:
+        known = said(conversation)
+        await appender.append([known])
+        await asyncio.to_thread(server.stop)
+        answers = await asyncio.gather(
+            *(appender.append([said(conversation)]) for _ in range(10)), return_exceptions=True
+        )
+        assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+        assert all(isinstance(answer, Unavailable) and answer.retry_after for answer in answers)
+        with pytest.raises(DatabaseUnavailable):
+            async with database.reading():
+                pass
+        await asyncio.to_thread(server.start)
+        again, new = await appender.append([known, said(conversation)])
+        assert isinstance(again, Recorded)
+        assert again.replayed
+        assert sequence(new) == 2
+    finally:
+        await appender.close()
+        await database.close()
+        await asyncio.to_thread(server.stop)
