@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import uvicorn
 from rich.console import Console
 from uvicorn.supervisors import Multiprocess
 
+from backend import replay as recordings
 from backend.dao_service import adoption, migrator
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
@@ -84,7 +86,8 @@ def migrate(
         else:
             migrator.upgrade(url, to)
         after = migrator.current(url)
-    console.print(f"The schema is at {after}." if before == after else f"The schema went from {before} to {after}.")
+    went = f"went from {before or 'nothing'} to {after or 'nothing'}" if before != after else f"is at {after}"
+    console.print(f"The schema {went}.")
 
 
 @app.command()
@@ -130,6 +133,22 @@ def show(
     settings = Settings.from_environment()
     with _database(settings) as url:
         asyncio.run(_print(url, conversation, form))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Dialogues, one a line: JSON Lines, or gzip of them.")],
+    url: Annotated[str, typer.Option(help="The service to replay into.")] = "http://127.0.0.1:8000",
+    concurrency: Annotated[int, typer.Option(help="Dialogues to send at the same time.", min=1, max=1000)] = 8,
+    patience: Annotated[float, typer.Option(help="Seconds without an answer before it gives up.", min=0)] = 60,
+) -> None:
+    """Put recorded event streams on record; a second run changes nothing."""
+    tally = asyncio.run(recordings.replay(file, url, concurrency=concurrency, patience=patience))
+    console.print(str(tally))
+    if tally.trouble:
+        raise SetupError(tally.trouble)
+    if not tally.complete:
+        raise typer.Exit(FAILED)
 
 
 def _tell(survey: adoption.Survey) -> None:

@@ -114,10 +114,11 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def serving(url: str, *options: str) -> Iterator[str]:
-    """Run `verbatim serve` on a free port, as a process of its own, and give its address once it is ready."""
+def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]:
+    """Run `verbatim serve` on a free port, as a process of its own, and give its address once it listens."""
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
-    environment = os.environ | {"DATABASE_URL": url}
+    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment = inherited | environment | ({"DATABASE_URL": url} if url else {})
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout

@@ -38,4 +38,4 @@ class SchemaDAO:
                 " WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version')"
             )
         )
-        return dict(rows.tuples().all())
+        return {row.name: row.setting for row in rows}

@@ -16,6 +16,9 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id")
+# By number and unbuffered: a line is one write, so that those of several workers do not mix.
+_STDOUT: Final = 1
+_PLACES: Final = 20
 
 
 def configure(level: str) -> None:
@@ -30,10 +33,10 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(open(_STDOUT, "wb", buffering=0, closefd=False)),  # noqa: SIM115
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(open(_STDOUT, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -69,4 +72,5 @@ def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventD
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+    innermost = traceback.extract_tb(trace)[-_PLACES:]
+    return [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in innermost]

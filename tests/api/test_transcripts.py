@@ -6,9 +6,10 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
-from tests.conftest import open_conversation, utterance
+from tests.conftest import open_conversation, serving, utterance
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -215,3 +216,43 @@ async def test_rows_of_other_programs_read_like_ours(
     assert [message["sequence"] for message in page] == [1, 2]
     assert page[0]["metadata"] == {}
     assert page[0]["timestamp"] == page[0]["created_at"]
+
+
+async def test_a_transcript_of_100_000_messages_takes_no_more_memory_than_a_short_one(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, sequence)"
+        " SELECT $1, 'user', repeat('word ', 40) || n, n FROM generate_series(1, 100000) n",
+        conversation,
+    )
+
+    def read(address: str, limit: int) -> int:
+        """Read the first ``limit`` bytes, or all, and return how many came."""
+        size = 0
+        with httpx.stream("GET", f"{address}/api/v1/conversations/{conversation}/transcript") as answer:
+            for chunk in answer.iter_bytes():
+                size += len(chunk)
+                if size > limit:
+                    break
+        return size
+
+    def measure() -> int:
+        with serving(database_url) as address:
+            worker = next(
+                process for process in psutil.process_iter() if _listens(process, int(address.rpartition(":")[2]))
+            )
+            read(address, 1_000_000)
+            before = worker.memory_info().rss
+            assert read(address, 2**40) > 20_000_000
+            return int(worker.memory_info().rss) - before
+
+    assert await asyncio.to_thread(measure) < 12_000_000
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        return any(found.laddr and found.laddr.port == port for found in process.net_connections())
+    except psutil.Error:
+        return False

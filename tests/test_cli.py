@@ -1,0 +1,199 @@
+import asyncio
+import io
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from backend import cli
+from backend.dao_service import migrator
+from tests.conftest import connect, open_conversation, serving
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command as the shell would, and give its exit code and what it printed."""
+
+    def run(*words: str, **environment: str) -> Result:
+        monkeypatch.delenv("DATABASE_URL", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["verbatim", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capfd.readouterr()
+        return Result(int(left.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("serve", "migrate", "adopt", "check", "replay", "show"))]
+)
+def test_every_command_explains_itself(verbatim: Command, command: list[str]) -> None:
+    assert verbatim(*command, "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VERBATIM_PRT", "1"),
+        ("VERBATIM_PORT", "x"),
+        ("VERBATIM_PORT", "70000"),
+        ("VERBATIM_WORKERS", "0"),
+        ("VERBATIM_LOG_LEVEL", "LOUD"),
+        ("DATABASE_URL", "mysql://secret@host/name"),
+        ("DATABASE_URL", "nonsense secret"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_and_exit_2(verbatim: Command, name: str, value: str) -> None:
+    result = verbatim("check", **{name: value})
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert name in result.err
+    assert "secret" not in result.err
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "check", "show"])
+def test_a_database_that_is_away_is_one_sentence_and_exit_1(verbatim: Command, command: str) -> None:
+    words = [command, str(uuid4())] if command == "show" else [command]
+    result = verbatim(*words, DATABASE_URL="postgresql://someone:secret@127.0.0.1:1/name", VERBATIM_PORT="0")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "secret" not in result.err
+
+
+def test_waiting_for_a_database_ends(verbatim: Command) -> None:
+    started = time.monotonic()
+    result = verbatim("check", "--wait", "0.6", DATABASE_URL="postgresql://127.0.0.1:1/name")
+    assert result.code == 1
+    assert time.monotonic() - started >= 0.6
+
+
+def test_a_port_that_is_taken_is_a_sentence(verbatim: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = verbatim("serve", "--port", port)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert port in result.err
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(verbatim: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = verbatim("check", VERBATIM_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert (result.code, result.err.count("\n")) == (1, 1)
+
+
+def test_a_schema_that_is_behind_says_which_command_to_run(verbatim: Command, empty_database_url: str) -> None:
+    result = verbatim("serve", "--port", "0", DATABASE_URL=empty_database_url)
+    assert result.code == 1
+    assert "`verbatim migrate`" in result.err
+
+
+def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: str) -> None:
+    head = migrator.head()
+    for target, there in (("head", head), ("head", head), ("0004", "0004"), ("base", None), ("head", head)):
+        result = verbatim("migrate", "--to", target, DATABASE_URL=empty_database_url)
+        assert result.code == 0, result.err
+        assert str(there or "nothing") in result.out
+        assert migrator.current(empty_database_url) == there
+
+
+def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
+    result = verbatim("migrate", "--to", "9999", DATABASE_URL=empty_database_url)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+
+
+def test_the_sql_for_a_dba_needs_no_database(verbatim: Command) -> None:
+    result = verbatim("migrate", "--sql")
+    assert result.code == 0
+    assert "CREATE TABLE" in result.out
+
+
+def test_checking_finds_what_puts_the_record_at_risk(verbatim: Command, database_url: str) -> None:
+    """The tests' own server runs without durability, which is just what `check` is for."""
+    result = verbatim("check", DATABASE_URL=database_url)
+    assert result.code == 1
+    assert "fsync = off" in result.err
+    assert "drifted" not in result.err
+
+
+async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
+    verbatim: Command, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await connect(empty_database_url)
+    await host.execute(
+        """
+        CREATE TABLE goals (id UUID PRIMARY KEY); CREATE TABLE tasks (id UUID PRIMARY KEY);
+        CREATE TABLE conversations (
+            id UUID PRIMARY KEY DEFAULT gen_random_uuid(), user_id TEXT, context_type TEXT NOT NULL,
+            messages JSONB, created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+            updated_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+            CHECK (context_type IN ('onboarding', 'goal', 'task', 'reschedule')));
+        INSERT INTO conversations (context_type, messages) VALUES ('goal', '[{"mine": true}]');
+        """
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    unanswered = await asyncio.to_thread(verbatim, "adopt", DATABASE_URL=empty_database_url)
+    assert unanswered.code == 1
+    assert "To be added" in unanswered.out
+    assert await asyncio.to_thread(migrator.current, empty_database_url) is None
+
+    adopted = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
+    assert adopted.code == 0, adopted.err
+    assert await asyncio.to_thread(migrator.current, empty_database_url) == migrator.head()
+    assert await host.fetchval("SELECT messages::text FROM conversations") == '[{"mine": true}]'
+    again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
+    assert again.code == 0
+    await host.close()
+
+
+async def test_showing_prints_what_was_said(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', '[red]Hello[/red]')", conversation
+    )
+    shown = await asyncio.to_thread(verbatim, "show", str(conversation), DATABASE_URL=database_url)
+    assert shown.out.endswith("user: [red]Hello[/red]\n")
+    missing = await asyncio.to_thread(verbatim, "show", str(uuid4()), DATABASE_URL=database_url)
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:
+    with serving(database_url, "--workers", "2") as address, httpx.Client(base_url=address) as client:
+        opened = client.post("/api/v1/conversations", json={"context_type": "voice"}).json()
+        said = {"conversation_id": opened["id"], "role": "user", "content": "Hello."}
+        for number in range(1, 21):
+            with httpx.Client(base_url=address) as phone:
+                assert phone.post("/api/v1/voice/messages", json=said).json()["sequence"] == number
+        counted = [line for line in client.get("/metrics").text.splitlines() if 'outcome="appended"' in line]
+        assert counted == ['verbatim_messages_total{outcome="appended"} 20.0']
+
+
+def test_the_service_without_a_database_brings_its_own_and_keeps_it(tmp_path: Path) -> None:
+    for opened in (0, 1):
+        with serving(None, VERBATIM_DATA_DIR=str(tmp_path)) as address:
+            conversations = httpx.get(f"{address}/api/v1/conversations").json()["data"]
+            assert len(conversations) == opened
+            assert httpx.post(f"{address}/api/v1/conversations", json={"context_type": "voice"}).status_code == 201
+    processes = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in processes
