@@ -11,7 +11,7 @@ from backend.errors import Invalid
 from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate, MessageView
 from backend.schemas.parsing import parse_each
 from backend.schemas.rendering import to_json
-from backend.services.appender import Outcome, Recorded
+from backend.services.recording import Outcome, Recorded
 
 MOST_PER_BATCH: Final = 500
 

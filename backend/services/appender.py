@@ -4,9 +4,8 @@ One commit is under way at a time, and everybody who arrives meanwhile shares th
 the transaction, of its locks and of the flush to disk is divided by all who wait; without load nobody waits for a
 timer, because the first to arrive is committed at once.
 
-A transaction locks the conversations, looks for ids that are on record already, inserts the rest at the places that
-follow, and commits (see `append_dao` for why these are separate statements). Only then does anybody hear of it, each
-caller about its own messages: appended, replayed, or refused, and no refusal touches a neighbour.
+What a transaction does is in `recording`. Only when it has committed does anybody hear of it, each caller about its
+own messages: appended, replayed, or refused, and no refusal touches a neighbour.
 
 Identity makes every repetition harmless, so whatever went wrong on the way may be tried again, by us or by the
 caller: when a connection dies at COMMIT nobody knows whether the rows are there, and the next attempt finds out.
@@ -20,24 +19,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-import orjson
 import structlog
 
-from backend.dao_service.append_dao import AppendConnection, AppendDAO, NewMessage, StoredMessage
+from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.database import Database
 from backend.dao_service.faults import constraint, describe, is_outage, is_transient
-from backend.errors import (
-    Busy,
-    ConversationNotFound,
-    DatabaseUnavailable,
-    MessageIdReused,
-    NotRecorded,
-    RecordError,
-    Unavailable,
-)
-from backend.ids import new_id
+from backend.errors import Busy, DatabaseUnavailable, NotRecorded, Unavailable
 from backend.observability import metrics
-from backend.schemas.message import MessageCreate, MessageView
+from backend.schemas.message import MessageCreate
+from backend.services.recording import Outcome, Recorded, new_message, record
 
 MOST_PER_COMMIT: Final = 1_000
 MOST_WAITING: Final = 64 * 2**20  # bytes of content
@@ -48,17 +38,6 @@ PATIENCE: Final = 10.0  # seconds for one transaction, after which its connectio
 _RACES: Final = {"messages_pkey", "messages_conversation_id_sequence_key"}
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A message that is on record. ``replayed`` tells that it was before."""
-
-    message: MessageView
-    replayed: bool
-
-
-Outcome = Recorded | RecordError
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +91,7 @@ class Appender:
         if self._waiting > MOST_WAITING:
             raise Busy("Too many messages are waiting to be stored")
         call = _Call(
-            [_new_message(message) for message in messages],
+            [new_message(message) for message in messages],
             sum(len(message.content) for message in messages),
             asyncio.get_running_loop().create_future(),
         )
@@ -173,7 +152,7 @@ class Appender:
             started = time.perf_counter()
             try:
                 async with asyncio.timeout(PATIENCE), self._connection.transaction() as dao:
-                    outcomes = await _write(dao, messages, skip_locked=skip_locked)
+                    outcomes = await record(dao, messages, skip_locked=skip_locked)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 if attempt == ATTEMPTS or not _worth_another_try(error):
@@ -197,78 +176,6 @@ def _worth_another_try(error: Exception) -> bool:
         or is_outage(error)
         or isinstance(error, asyncpg.LockNotAvailableError)
         or constraint(error) in _RACES
-    )
-
-
-async def _write(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked: bool) -> list[Outcome]:
-    """Do the work of one append transaction, and return what becomes of each message once it has committed."""
-    wanted = {message.conversation_id for message in messages}
-    heads = await dao.lock(wanted, skip_locked=skip_locked)
-    held = await dao.existing(wanted - heads.keys()) if skip_locked else set()
-    known = await dao.known([message.id for message in messages])
-
-    outcomes: dict[int, Outcome] = {}
-    fresh: dict[int, NewMessage] = {}
-    repeated: dict[int, NewMessage] = {}
-    sequences: list[int] = []
-    for place, message in enumerate(messages):
-        if message.conversation_id not in heads:
-            busy = message.conversation_id in held
-            outcomes[place] = (
-                Busy("The conversation is locked by another program")
-                if busy
-                else ConversationNotFound(message.conversation_id)
-            )
-        elif message.id in known:
-            repeated[place] = message
-        else:
-            known.add(message.id)  # the same message twice in one commit: the second is a repetition
-            heads[message.conversation_id] += 1
-            sequences.append(heads[message.conversation_id])
-            fresh[place] = message
-
-    if fresh:
-        stored = await dao.insert(list(fresh.values()), sequences)
-        outcomes |= {
-            place: Recorded(_view(message, stored[message.id]), replayed=False) for place, message in fresh.items()
-        }
-    if repeated:
-        for (place, message), found in zip(repeated.items(), await dao.compare(list(repeated.values())), strict=True):
-            outcomes[place] = (
-                MessageIdReused(message.id, found.differing)
-                if found.differing
-                else Recorded(_view(message, found.stored), replayed=True)
-            )
-    return [outcomes[place] for place in range(len(messages))]
-
-
-def _new_message(message: MessageCreate) -> NewMessage:
-    return NewMessage(
-        message.id or new_id(),
-        message.conversation_id,
-        message.role,
-        message.content,
-        message.input_modality,
-        orjson.dumps(message.metadata).decode() if message.metadata else "{}",
-        message.timestamp,
-        message.voice_session_id,
-        message.client_sequence,
-    )
-
-
-def _view(message: NewMessage, stored: StoredMessage) -> MessageView:
-    return MessageView(
-        id=message.id,
-        conversation_id=message.conversation_id,
-        sequence=stored.sequence,
-        role=message.role,
-        content=message.content,
-        input_modality=message.input_modality,
-        metadata=orjson.Fragment(stored.metadata),
-        timestamp=stored.timestamp,
-        created_at=stored.created_at,
-        voice_session_id=message.voice_session_id,
-        client_sequence=message.client_sequence,
     )
 
 

@@ -12,7 +12,8 @@ from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
 from backend.schemas.message import MessageCreate
-from backend.services.appender import Appender, Outcome, Recorded
+from backend.services.appender import Appender
+from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import Role
 from tests.conftest import connect, open_conversation
 

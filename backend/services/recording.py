@@ -1,0 +1,108 @@
+"""What one append transaction does, and what becomes of each message in it.
+
+It locks the conversations, looks for ids that are on record already, and inserts the rest at the places that follow
+(`append_dao` says why these are separate statements). What it returns is true once the transaction has committed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from backend.dao_service.append_dao import AppendDAO, NewMessage, StoredMessage
+from backend.errors import Busy, ConversationNotFound, MessageIdReused, RecordError
+from backend.ids import new_id
+from backend.schemas.message import MessageCreate, MessageView
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message that is on record. ``replayed`` tells that it was before."""
+
+    message: MessageView
+    replayed: bool
+
+
+Outcome = Recorded | RecordError
+
+
+def new_message(message: MessageCreate) -> NewMessage:
+    """Return ``message`` as it is to be stored, with an identity if its sender gave it none."""
+    return NewMessage(
+        message.id or new_id(),
+        message.conversation_id,
+        message.role,
+        message.content,
+        message.input_modality,
+        orjson.dumps(message.metadata).decode() if message.metadata else "{}",
+        message.timestamp,
+        message.voice_session_id,
+        message.client_sequence,
+    )
+
+
+async def record(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked: bool) -> list[Outcome]:
+    """Do the work of one append transaction, and return what becomes of each message once it has committed.
+
+    With ``skip_locked`` conversations that somebody else holds are not waited for; their messages are refused as busy.
+    """
+    wanted = {message.conversation_id for message in messages}
+    heads = await dao.lock(wanted, skip_locked=skip_locked)
+    held = await dao.existing(wanted - heads.keys()) if skip_locked else set()
+    known = await dao.known([message.id for message in messages])
+
+    outcomes: dict[int, Outcome] = {}
+    fresh: dict[int, NewMessage] = {}
+    repeated: dict[int, NewMessage] = {}
+    sequences: list[int] = []
+    for place, message in enumerate(messages):
+        conversation = message.conversation_id
+        if conversation in held:
+            outcomes[place] = Busy("The conversation is locked by another program")
+        elif conversation not in heads:
+            outcomes[place] = ConversationNotFound(conversation)
+        elif message.id in known:
+            repeated[place] = message
+        else:
+            known.add(message.id)  # the same message twice in one commit: the second is a repetition
+            heads[conversation] += 1
+            sequences.append(heads[conversation])
+            fresh[place] = message
+    outcomes |= await _append(dao, fresh, sequences)
+    outcomes |= await _replay(dao, repeated)
+    return [outcomes[place] for place in range(len(messages))]
+
+
+async def _append(dao: AppendDAO, fresh: dict[int, NewMessage], sequences: list[int]) -> dict[int, Outcome]:
+    if not fresh:
+        return {}
+    stored = await dao.insert(list(fresh.values()), sequences)
+    return {place: Recorded(_view(message, stored[message.id]), replayed=False) for place, message in fresh.items()}
+
+
+async def _replay(dao: AppendDAO, repeated: dict[int, NewMessage]) -> dict[int, Outcome]:
+    if not repeated:
+        return {}
+    compared = await dao.compare(list(repeated.values()))
+    return {
+        place: MessageIdReused(message.id, found.differing)
+        if found.differing
+        else Recorded(_view(message, found.stored), replayed=True)
+        for (place, message), found in zip(repeated.items(), compared, strict=True)
+    }
+
+
+def _view(message: NewMessage, stored: StoredMessage) -> MessageView:
+    return MessageView(
+        id=message.id,
+        conversation_id=message.conversation_id,
+        sequence=stored.sequence,
+        role=message.role,
+        content=message.content,
+        input_modality=message.input_modality,
+        metadata=orjson.Fragment(stored.metadata),
+        timestamp=stored.timestamp,
+        created_at=stored.created_at,
+        voice_session_id=message.voice_session_id,
+        client_sequence=message.client_sequence,
+    )
