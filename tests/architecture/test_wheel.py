@@ -1,0 +1,33 @@
+"""What is built from the repository works without it."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from backend.dao_service import migrator
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True, capture_output=True, timeout=120)
+    [wheel] = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"backend", "verbatim"}
+
+    environment = os.environ | {"DATABASE_URL": empty_database_url, "PYTHONPATH": str(installed)}
+    where = subprocess.run(
+        [sys.executable, "-c", "import backend.dao_service.migrator as m; print(m.__file__)"],
+        cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert Path(where.stdout.strip()).is_relative_to(installed)
+    command = [sys.executable, "-m", "backend", "migrate"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
+    assert migrator.current(empty_database_url) == migrator.head()
