@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.faults import missing_column
-from backend.dao_service.models import Conversation
+from backend.dao_service.models import Conversation, Message
 from backend.errors import HostOwnsConversations
+
+_STRIDE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,16 @@ class ConversationDAO:
         )
 
     async def erase(self, conversation_id: UUID) -> bool:
-        """Delete the conversation and, by cascade, everything said in it; tell whether there was one."""
-        # A long conversation takes longer to delete than anything else may take.
-        await self._session.execute(text("SET LOCAL statement_timeout = '60s'"))
-        erased = await self._session.scalar(
-            delete(Conversation).where(Conversation.id == conversation_id).returning(Conversation.id)
+        """Delete the conversation and everything said in it; tell whether there was one."""
+        last = await self._session.scalar(
+            select(Conversation.last_sequence).where(Conversation.id == conversation_id).with_for_update()
         )
-        return erased is not None
+        if last is None:
+            return False
+        # No statement may take long; deleting a very long conversation at one stroke would.
+        for sequence in range(_STRIDE, last, _STRIDE):
+            await self._session.execute(
+                delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
+            )
+        await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+        return True

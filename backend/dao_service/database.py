@@ -7,15 +7,18 @@ transaction is open while anything but PostgreSQL is awaited.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import asyncpg
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from backend.dao_service.faults import is_outage
-from backend.errors import DatabaseUnavailable, SettingsError
+from backend.dao_service.faults import is_locked, is_outage, is_transient
+from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
 _DRIVER: Final = "postgresql+asyncpg"
@@ -46,16 +49,6 @@ class Limits:
     lock: float = 2.0
     connect: float = 2.0
 
-    def server_settings(self, lock: float) -> dict[str, str]:
-        """Return what each connection asks of PostgreSQL when it opens."""
-        return {
-            "application_name": "verbatim",
-            "timezone": "UTC",
-            "statement_timeout": str(round(self.statement * 1000)),
-            "lock_timeout": str(round(lock * 1000)),
-            "idle_in_transaction_session_timeout": str(round(self.statement * 2000)),
-        }
-
 
 class Database:
     """One PostgreSQL database and its pool of connections."""
@@ -69,15 +62,16 @@ class Database:
             max_overflow=0,
             pool_timeout=self.limits.pool_wait,
             hide_parameters=True,
-            connect_args=self._connect_arguments(self.limits.lock),
+            async_creator=partial(self._open, self.limits.lock),
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_the_dead)
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session whose transaction PostgreSQL itself keeps from writing.
 
-        Raises DatabaseUnavailable when PostgreSQL is away.
+        Raises DatabaseUnavailable when PostgreSQL is away, Busy when it has no connection or lock to give.
         """
         async with self._translated(), self._session() as session:
             await session.connection(execution_options={"postgresql_readonly": True})
@@ -87,7 +81,8 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """Give a session whose transaction is committed on the way out, and rolled back on an exception.
 
-        Raises DatabaseUnavailable when PostgreSQL is away; whether it committed is then unknown.
+        Raises DatabaseUnavailable when PostgreSQL is away (whether it committed is then unknown), and Busy when it has
+        no connection or lock to give.
         """
         async with self._translated(), self._session.begin() as session:
             yield session
@@ -97,9 +92,8 @@ class Database:
 
         The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
         """
-        _, arguments = self._engine.dialect.create_connect_args(self._url)
         try:
-            return await asyncpg.connect(**arguments, **self._connect_arguments(lock))
+            return await self._open(lock)
         except Exception as error:
             if is_outage(error):
                 raise DatabaseUnavailable from error
@@ -109,20 +103,49 @@ class Database:
         """Close every connection that is not in use."""
         await self._engine.dispose()
 
-    def _connect_arguments(self, lock: float) -> dict[str, Any]:
-        return {
-            "timeout": self.limits.connect,
+    async def _open(self, lock: float) -> asyncpg.Connection:
+        _, arguments = self._engine.dialect.create_connect_args(self._url)
+        connection = await asyncpg.connect(
+            **arguments,
+            timeout=self.limits.connect,
             # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
-            "command_timeout": self.limits.statement * 2,
-            "server_settings": self.limits.server_settings(lock),
-        }
+            command_timeout=self.limits.statement * 2,
+            server_settings={
+                "application_name": "verbatim",
+                "timezone": "UTC",
+                # Under another level a lock's new holder would look into the past.
+                "default_transaction_isolation": "read committed",
+                "statement_timeout": _milliseconds(self.limits.statement),
+                "lock_timeout": _milliseconds(lock),
+                "idle_in_transaction_session_timeout": _milliseconds(self.limits.statement * 2),
+            },
+        )
+        # Whatever the operator chose for the rest of the database: a 2xx here means on disk. Stronger is left alone.
+        await connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        return connection
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
         try:
             with metrics.POOL_IN_USE.track_inprogress():
                 yield
+        except PoolTimeoutError as error:
+            raise Busy("All connections to the database are in use") from error
         except Exception as error:
-            if is_outage(error):
+            if is_locked(error):
+                raise Busy("Another program holds what this needs") from error
+            if is_outage(error) or is_transient(error):
                 raise DatabaseUnavailable from error
             raise
+
+
+def _refuse_the_dead(connection: AsyncAdapt_asyncpg_connection, *_: object) -> None:
+    """Let the pool open another connection where the server has closed this one, instead of failing a request."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))

@@ -8,7 +8,6 @@ from typing import Final
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # Connection exceptions, insufficient resources, operator intervention, system errors; a read-only server after a
 # failover. The class is the first two characters.
@@ -44,15 +43,18 @@ def is_outage(error: BaseException) -> bool:
         state = original.sqlstate or ""
         return state[:2] in _OUTAGE_CLASSES or state in _OUTAGE_STATES
     # A dying connection may raise any of these.
-    return isinstance(
-        original, OSError | TimeoutError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError
-    )
+    return isinstance(original, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same transaction may well succeed if it is run again at once."""
     original = cause(error)
     return isinstance(original, asyncpg.PostgresError) and original.sqlstate in _TRANSIENT_STATES
+
+
+def is_locked(error: BaseException) -> bool:
+    """Tell whether somebody else held a lock for longer than we wait."""
+    return isinstance(cause(error), asyncpg.LockNotAvailableError)
 
 
 def describe(error: BaseException) -> dict[str, str | None]:

@@ -33,9 +33,6 @@ class SchemaDAO:
     async def durability(self) -> dict[str, str]:
         """Return the settings that decide whether a commit outlives a crash."""
         rows = await self._session.execute(
-            text(
-                "SELECT name, setting FROM pg_settings"
-                " WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version')"
-            )
+            text("SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes')")
         )
         return {row.name: row.setting for row in rows}

@@ -18,12 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import asyncpg
 import structlog
 
 from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.database import Database
-from backend.dao_service.faults import constraint, describe, is_outage, is_transient
+from backend.dao_service.faults import constraint, describe, is_locked, is_outage, is_transient
 from backend.errors import Busy, DatabaseUnavailable, NotRecorded, Unavailable
 from backend.observability import metrics
 from backend.schemas.message import MessageCreate
@@ -122,7 +121,7 @@ class Appender:
         messages = [message for call in calls for message in call.messages]
         try:
             outcomes = iter(await self._record(messages))
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             for call in calls:
                 if not call.answer.done():
                     call.answer.set_exception(error)
@@ -160,7 +159,7 @@ class Appender:
                         log.warning("append transaction failed", attempt=attempt, **describe(error))
                         raise DatabaseUnavailable from error
                     raise
-                skip_locked = skip_locked or isinstance(error, asyncpg.LockNotAvailableError)
+                skip_locked = skip_locked or is_locked(error)
             else:
                 metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
                 metrics.COMMIT_MESSAGES.observe(len(messages))
@@ -171,12 +170,7 @@ class Appender:
 def _worth_another_try(error: Exception) -> bool:
     if isinstance(error, TimeoutError | DatabaseUnavailable):
         return False
-    return (
-        is_transient(error)
-        or is_outage(error)
-        or isinstance(error, asyncpg.LockNotAvailableError)
-        or constraint(error) in _RACES
-    )
+    return is_transient(error) or is_outage(error) or is_locked(error) or constraint(error) in _RACES
 
 
 def _count(outcomes: Sequence[Outcome]) -> None:

@@ -41,7 +41,7 @@ async def faults(database: Database, revision: str) -> list[str]:
         settings = await SchemaDAO(session).durability()
     found = [
         f"PostgreSQL runs with {name} = off: what was acknowledged can be lost in a crash."
-        for name in ("fsync", "full_page_writes", "synchronous_commit")
+        for name in ("fsync", "full_page_writes")
         if settings[name] == "off"
     ]
     if state.revision != revision:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from uuid import UUID, uuid4
 
@@ -143,6 +144,46 @@ async def test_a_conversation_that_is_not_there_is_not_found(
 ) -> None:
     answer = await service.request(method, f"{CONVERSATIONS}/{uuid4()}{tail}", json={} if method == "PATCH" else None)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/conversation-not-found")
+
+
+async def test_erasing_a_very_long_conversation_takes_all_of_it(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, sequence)"
+        " SELECT $1, 'user', 'word', n FROM generate_series(1, 45000) n",
+        conversation,
+    )
+    assert (await service.delete(f"{CONVERSATIONS}/{conversation}")).status_code == 204
+    assert await connection.fetchval("SELECT count(*) FROM messages") == 0
+
+
+async def test_a_conversation_that_another_program_holds_is_busy_and_nothing_waits_for_ever(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    place = f"{CONVERSATIONS}/{conversation}"
+    async with connection.transaction():
+        await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
+        refused = await asyncio.gather(
+            service.patch(place, json={"linked_goal_id": None}),
+            service.delete(place),
+            service.post("/api/v1/voice/messages", json=utterance(conversation)),
+        )
+        assert (await service.get(place)).status_code == 200
+    assert {(answer.status_code, answer.json()["type"]) for answer in refused} == {(503, "/problems/busy")}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+
+
+async def test_readers_do_not_notice_that_their_connections_were_closed(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    place = f"{CONVERSATIONS}/{conversation}"
+    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    for _ in range(3):
+        await asyncio.gather(*(service.get(place) for _ in range(10)))
+        assert await connection.fetchval(f"SELECT bool_and(pg_terminate_backend(pid, 5000)) {others}")
+        answers = await asyncio.gather(*(service.get(place) for _ in range(10)))
+        assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_nothing_here_touches_the_hosts_own_messages(
