@@ -1,0 +1,244 @@
+"""How migrations run: one at a time, in short steps, never in the way of a writer for long.
+
+An ALTER TABLE waits for everybody who uses the table, and everybody who comes later waits behind it. So it waits for
+a fifth of a second (`lock_timeout`), lets all pass, and tries again: after a pause that grows and differs from the
+last, until a minute has gone by waiting. A revision that was blocked is begun anew on a new connection; those before
+it are committed and stamped. So every step of a revision must be fit to be done twice. Steps behind which nobody
+waits (VALIDATE, CONCURRENTLY, a row lock) raise `lock_timeout` for themselves.
+
+Several at once take turns by an advisory lock, held by a connection of its own. It is asked for again and again, not
+waited for: one that waits has a snapshot, CREATE INDEX CONCURRENTLY waits for all snapshots to go, and no deadlock
+detector would see that the two wait for each other.
+
+The host's own tables, columns and indexes are nobody's drift.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from typing import Any, Final
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import URL, Column, Connection, bindparam, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.schema import SchemaItem
+
+from backend.dao_service.database import asyncpg_url
+from backend.dao_service.migrator import PATIENCE, VERSION_TABLE, connectable, sentence
+from backend.dao_service.models import Base
+from backend.errors import SetupError
+
+_SESSION: Final = (
+    "SET lock_timeout = '200ms'",
+    "SET default_transaction_isolation = 'read committed'",
+    # What a role or a database may have set would end a long step; some of these are not in every version.
+    """
+    SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('statement_timeout', 'transaction_timeout',
+                   'idle_in_transaction_session_timeout', 'idle_session_timeout')
+    """,
+)
+_TURN_KEY: Final = 0x7665726261  # "verba"
+_TURN_PATIENCE: Final = 1800.0  # seconds: somebody else's migration may be long
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_LONGEST_LOCK_TIMEOUT: Final = 60.0  # what the patient steps of the revisions set
+_BLOCKED: Final = {"55P03", "40P01"}  # lock_not_available, deadlock_detected
+_SIGNATURE: Final = "Made by Verbatim."
+_HOST_TABLES: Final = {"conversations", "goals", "tasks"}
+_HOST_COLUMNS: Final = {"id", "user_id", "context_type", "created_at", "updated_at"}
+
+
+def main() -> None:
+    """Migrate, or in offline mode print how."""
+    if context.is_offline_mode():
+        _print_sql()
+        return
+    if context.config.cmd_opts is not None:  # the `alembic` command: a developer is watching
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        url = context.config.attributes.get("url") or _url_from_settings()
+        asyncio.run(_migrate(url, context.config.attributes.get("patience", PATIENCE)))
+    except SetupError as error:
+        raise CommandError(str(error)) from error
+
+
+def _url_from_settings() -> URL:
+    url = context.config.get_main_option("sqlalchemy.url") or os.environ.get("DATABASE_URL")
+    if not url:
+        raise SetupError("Which database? Set DATABASE_URL to postgresql://user:password@host:5432/name.")
+    return asyncpg_url(url)
+
+
+async def _migrate(url: URL, patience: float) -> None:
+    engine = connectable(url)
+    try:
+        async with engine.connect() as guard:
+            await guard.execution_options(isolation_level="AUTOCOMMIT")
+            await _prepare(guard)
+            await _take_turn(guard)
+            await _run_until_done(engine, guard, patience)
+    except (DBAPIError, OSError) as error:
+        raise SetupError(sentence(error, url)) from error
+
+
+async def _prepare(connection: AsyncConnection) -> None:
+    for statement in _SESSION:
+        await connection.execute(text(statement))
+    await connection.commit()
+
+
+async def _take_turn(guard: AsyncConnection) -> None:
+    deadline = time.monotonic() + _TURN_PATIENCE
+    while not await guard.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _TURN_KEY}):
+        if time.monotonic() > deadline:
+            raise SetupError(
+                f"Another migration of this database has been running for {_TURN_PATIENCE / 60:.0f} minutes; "
+                "wait for its end, then run this again."
+            )
+        await asyncio.sleep(random.uniform(0.05, 0.2))  # noqa: S311 -- to spread, not to hide
+
+
+async def _run_until_done(engine: AsyncEngine, guard: AsyncConnection, patience: float) -> None:
+    waiting = _Waiting(patience)
+    event.listen(engine.sync_engine, "before_cursor_execute", waiting.note_statement)
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await _prepare(connection)
+                await connection.run_sync(_run, waiting)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _BLOCKED:
+                raise
+            if waiting.revisions and str(getattr(context.config.cmd_opts, "revision", ""))[:1] in {"+", "-"}:
+                # `alembic downgrade -2`, done again after its first step, would count from there.
+                raise SetupError("Blocked half-way; see where `alembic current` stands, and go on from it.") from error
+            pause = waiting.next_pause()
+            if pause is None:
+                raise SetupError(await _name_what_is_in_the_way(guard)) from error
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+def _run(connection: Connection, waiting: "_Waiting") -> None:
+    context.configure(connection=connection, on_version_apply=waiting.note_revision, **_OPTIONS)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+class _Waiting:
+    """The seconds lost to locks since the last revision was done: in statements that were blocked, and in pauses.
+
+    Not those in which work was done: an index may take an hour to build.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.revisions = 0
+        self._patience = patience
+        self._lost = 0.0
+        self._pause = _FIRST_PAUSE
+        self._began = time.monotonic()
+
+    def note_statement(self, *_: Any) -> None:
+        self._began = time.monotonic()
+
+    def note_revision(self, *_: Any, **__: Any) -> None:
+        self.revisions += 1
+        self._lost = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def next_pause(self) -> float | None:
+        """Return how long to let others pass, None when enough was lost."""
+        pause = self._pause * random.uniform(0.5, 1.5)  # noqa: S311 -- to spread, not to hide
+        self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
+        self._lost += min(time.monotonic() - self._began, _LONGEST_LOCK_TIMEOUT) + pause
+        return pause if self._lost < self._patience else None
+
+
+async def _name_what_is_in_the_way(guard: AsyncConnection) -> str:
+    tables = sorted({*Base.metadata.tables, VERSION_TABLE})
+    found = await guard.execute(
+        text("""
+            SELECT pid, application_name, coalesce(state, backend_type, 'state unknown') AS state, held,
+                   extract(epoch FROM clock_timestamp() - xact_start)::int AS seconds
+            FROM pg_stat_activity AS a, LATERAL (
+                SELECT string_agg(DISTINCT relname, ', ')
+                FROM pg_locks AS l JOIN pg_class ON pg_class.oid = relation
+                WHERE l.pid = a.pid AND granted AND relname IN :tables AND relkind = 'r'
+            ) AS locks (held)
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+              AND (held IS NOT NULL OR xact_start IS NOT NULL)
+            ORDER BY held IS NULL, xact_start
+            LIMIT 3
+        """).bindparams(bindparam("tables", expanding=True)),
+        {"tables": tables},
+    )
+    culprits = [
+        f"process {row.pid} ({row.application_name or 'without a name'}, {row.state}"
+        + (f", in a transaction for {row.seconds} s" if row.seconds is not None else "")
+        + (f", holding {row.held}" if row.held else "")
+        + ")"
+        for row in found
+    ]
+    who = "; ".join(culprits) or "nobody to be seen now (pg_prepared_xacts may know)"
+    return (
+        f"Other transactions left no room for a brief lock: {who}. "
+        "End them or let them end, then run the same again: it goes on where it stopped."
+    )
+
+
+_PREFACE: Final = f"""\
+-- For psql -X -v ON_ERROR_STOP=1 -f FILE, by the owner of the tables, and not inside a transaction.
+-- If it stops because a lock was not got, or is interrupted: SELECT version_num FROM {VERSION_TABLE}, and go on
+-- with what `verbatim migrate --sql --to VERSION_NUM:head` prints. No step minds being done twice.
+
+"""
+
+
+def _print_sql() -> None:
+    context.configure(url="postgresql+asyncpg://", **_OPTIONS)
+    print_ = context.get_context().impl.static_output
+    print_(_PREFACE + ";\n".join(statement.strip() for statement in _SESSION) + ";\n")
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _is_ours(name: str | None, type_: str, _parents: Any) -> bool:
+    """Leave the host's other tables unread."""
+    return type_ != "table" or name in Base.metadata.tables
+
+
+def _is_compared(
+    item: SchemaItem,
+    name: str | None,
+    type_: str,
+    reflected: bool,  # noqa: FBT001 -- Alembic's own signature
+    compare_to: SchemaItem | None,
+) -> bool:
+    """Leave alone what the host added to its tables, and the columns of its own that it made its own way."""
+    table = getattr(item, "table", None)
+    if table is None or table.name not in _HOST_TABLES:
+        return True
+    if reflected:
+        return False
+    if type_ == "column" and name in _HOST_COLUMNS:
+        return isinstance(compare_to, Column) and compare_to.table.comment == _SIGNATURE
+    return True
+
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "target_metadata": Base.metadata,
+    "version_table": VERSION_TABLE,
+    "transaction_per_migration": True,
+    "include_name": _is_ours,
+    "include_object": _is_compared,
+    "compare_server_default": True,
+    "autogenerate_plugins": ["alembic.autogenerate.*", "~alembic.autogenerate.comments"],  # comments are signatures
+}
+
+main()
