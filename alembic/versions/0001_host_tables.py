@@ -16,17 +16,11 @@ def upgrade() -> None:
         DO $$
         BEGIN
             IF to_regclass('goals') IS NULL THEN
-                CREATE TABLE goals (
-                    id         UUID PRIMARY KEY DEFAULT gen_random_uuid(),
-                    created_at TIMESTAMPTZ NOT NULL DEFAULT now()
-                );
+                CREATE TABLE goals (id UUID PRIMARY KEY DEFAULT gen_random_uuid());
                 COMMENT ON TABLE goals IS 'Made by Verbatim.';
             END IF;
             IF to_regclass('tasks') IS NULL THEN
-                CREATE TABLE tasks (
-                    id         UUID PRIMARY KEY DEFAULT gen_random_uuid(),
-                    created_at TIMESTAMPTZ NOT NULL DEFAULT now()
-                );
+                CREATE TABLE tasks (id UUID PRIMARY KEY DEFAULT gen_random_uuid());
                 COMMENT ON TABLE tasks IS 'Made by Verbatim.';
             END IF;
             IF to_regclass('conversations') IS NULL THEN

@@ -48,12 +48,15 @@ _SEED: Final = {
 }
 _PLACE: Final = {"sequence": "bigint", "timestamp": _TIME, "voice_session_id": _TEXT, "client_sequence": "integer"}
 _SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  # what must be there, what may
-    "conversations": (_HOST, {"user_id": _TEXT, "last_sequence": "bigint", **_SEVEN}),
+    "conversations": (_HOST, {"last_sequence": "bigint", **_SEVEN}),
     "messages": (_SEED, _PLACE),
     "goals": ({"id": _UUID}, {}),
     "tasks": ({"id": _UUID}, {}),
 }
-_INDEXES: Final = ("idx_messages_conversation", "messages_conversation_id_sequence_key", "idx_messages_spoken")
+_INDEXES: Final = {
+    "conversations": ("idx_conversations_newest",),
+    "messages": ("idx_messages_conversation", "messages_conversation_id_sequence_key", "idx_messages_spoken"),
+}
 _TRIGGERS: Final = ("verbatim_take_place", "verbatim_advance_counter")
 _RULES: Final = {
     "messages_content_size_check": ("content is longer than 65,536 bytes", "octet_length(content) > 65536"),
@@ -183,6 +186,7 @@ async def _look(connection: AsyncConnection) -> Survey:
     found.steps += [f"There is no table {name}: will be made, empty." for name in tables if name not in present]
     if conversations.columns:
         _plan_columns(conversations, found)
+        _plan_indexes(conversations, found)
         _plan_links(conversations, found)
     if conversations.column("context_type"):
         await _plan_context_type(connection, conversations, found)
@@ -260,7 +264,7 @@ def _plan_columns(conversations: HostTable, found: _Findings) -> None:
     ]
     if not conversations.column("last_sequence"):
         found.steps.append("conversations lacks last_sequence: will be added with a constant default, instant.")
-    filled = {"id", "user_id", "context_type"}
+    filled = {"id", "context_type"}
     found.warnings += [
         f"conversations.{column.name} is NOT NULL and has no default, so POST /conversations cannot make rows; "
         "give it a default, or let the host alone make conversations."
@@ -353,16 +357,20 @@ def _plan_places(messages: HostTable, found: _Findings) -> None:
                 "one conversation at a time, while writers go on."
             )
         found.steps.append("messages.sequence and timestamp will become NOT NULL, without reading under a lock.")
-    valid = {index.name: index.valid for index in messages.indexes}
-    for name in _INDEXES:
-        if name not in valid:
-            found.steps.append(f"messages has no index {name}: will be built concurrently, while writers go on.")
-        elif not valid[name]:
-            found.steps.append(f"The index {name} is invalid: will be dropped and built again, concurrently.")
+    _plan_indexes(messages, found)
     for name in (*_RULES, "messages_sequence_check"):
         rule = messages.constraint(name)
         if rule is None or not rule.valid:
             found.steps.append(f"messages lacks the rule {name}: will be added, then validated while writers go on.")
+
+
+def _plan_indexes(table: HostTable, found: _Findings) -> None:
+    valid = {index.name: index.valid for index in table.indexes}
+    for name in _INDEXES[table.name]:
+        if name not in valid:
+            found.steps.append(f"{table.name} has no index {name}: will be built concurrently, while writers go on.")
+        elif not valid[name]:
+            found.steps.append(f"The index {name} is invalid: will be dropped and built again, concurrently.")
 
 
 async def _count_offenders(connection: AsyncConnection, messages: HostTable, found: _Findings) -> None:
@@ -392,7 +400,7 @@ def _worries(table: HostTable) -> Iterator[str]:
     if table.rows >= _BIG:
         yield f"{table.name} has about {table.rows:,} rows: reading them takes a while, during which writers go on."
     for index in table.indexes:
-        if not index.valid and index.name not in _INDEXES:
+        if not index.valid and index.name not in _INDEXES.get(table.name, ()):
             yield f"The index {index.name} on {table.name} is invalid; it is the host's, and stays."
     for trigger in table.update_triggers:
         if table.name == "conversations":

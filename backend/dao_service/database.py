@@ -25,7 +25,7 @@ _DRIVER: Final = "postgresql+asyncpg"
 
 
 def asyncpg_url(url: str) -> URL:
-    """Return ``url`` for asyncpg, whichever PostgreSQL form it came in (libpq's ``sslmode`` included).
+    """Return ``url`` as SQLAlchemy wants it, whichever PostgreSQL form it came in.
 
     Raises SettingsError when it is no PostgreSQL URL. The URL itself is never quoted: it holds a password.
     """
@@ -35,8 +35,22 @@ def asyncpg_url(url: str) -> URL:
         raise SettingsError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/name.") from None
     if parsed.drivername.partition("+")[0] not in {"postgres", "postgresql"}:
         raise SettingsError("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host:5432/name.")
-    query = {("ssl" if key == "sslmode" else key): value for key, value in parsed.query.items()}
-    return parsed.set(drivername=_DRIVER, query=query)
+    return parsed.set(drivername=_DRIVER)
+
+
+async def dial(
+    url: URL,
+    *,
+    timeout: float,  # noqa: ASYNC109 -- the driver's own
+    server_settings: dict[str, str],
+    command_timeout: float | None = None,
+) -> asyncpg.Connection:
+    """Open a connection; the driver itself reads the URL, so that all of libpq's parameters mean what they should.
+
+    Several hosts may be named, to find the primary among them; times are in seconds.
+    """
+    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return await asyncpg.connect(dsn, timeout=timeout, command_timeout=command_timeout, server_settings=server_settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +118,8 @@ class Database:
         await self._engine.dispose()
 
     async def _open(self, lock: float) -> asyncpg.Connection:
-        _, arguments = self._engine.dialect.create_connect_args(self._url)
-        connection = await asyncpg.connect(
-            **arguments,
+        connection = await dial(
+            self._url,
             timeout=self.limits.connect,
             # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
             command_timeout=self.limits.statement * 2,

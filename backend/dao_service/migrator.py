@@ -8,6 +8,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from backend.dao_service.database import asyncpg_url
+from backend.dao_service.database import asyncpg_url, dial
 from backend.errors import SetupError
 
 VERSION_TABLE: Final = "verbatim_alembic_version"
@@ -89,8 +90,8 @@ async def _current(url: URL) -> str | None:
 
 def connectable(url: URL) -> AsyncEngine:
     """Return an engine whose connections go by a name that an operator recognises, and end when they are let go."""
-    named = {"timeout": 10, "server_settings": {"application_name": "verbatim migrate"}}
-    return create_async_engine(url, poolclass=NullPool, connect_args=named, hide_parameters=True)
+    creator = partial(dial, url, timeout=10, server_settings={"application_name": "verbatim migrate"})
+    return create_async_engine(url, poolclass=NullPool, async_creator=creator, hide_parameters=True)
 
 
 def sentence(error: DBAPIError | OSError, url: URL) -> str:

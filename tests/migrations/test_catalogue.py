@@ -35,6 +35,7 @@ WIDENED = """
     CHECK (context_type IN ('onboarding', 'goal', 'task', 'reschedule', 'voice'));
 """
 OURS = {"last_sequence", "sequence", "timestamp", "client_sequence", ("messages", "voice_session_id")}
+OUR_INDEXES = {"idx_conversations_newest"}
 OUR_CHECKS = {"messages_content_size_check", "messages_metadata_object_check", "messages_metadata_size_check"}
 
 
@@ -52,7 +53,9 @@ def _what_the_seed_names(catalogue: dict[str, list[tuple[Any, ...]]]) -> dict[st
             if row[0] in {"conversations", "messages"} and not set(row[4]) & OURS and row[1] not in OUR_CHECKS
         ],
         "indexes": [
-            row for row in catalogue["indexes"] if row[0] in {"conversations", "messages"} and "sequence" not in row[3]
+            row
+            for row in catalogue["indexes"]
+            if row[0] in {"conversations", "messages"} and not ("sequence" in row[3] or row[1] in OUR_INDEXES)
         ],
     }
 

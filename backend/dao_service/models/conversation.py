@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Integer, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -30,6 +30,7 @@ class Conversation(UUIDMixin, TimestampMixin, Base):
             "context_type IN ('onboarding', 'goal', 'task', 'reschedule', 'voice')",
             name="context_type",
         ),
+        Index("idx_conversations_newest", "created_at", "id"),
     )
 
     user_id: Mapped[str | None] = mapped_column(Text)
