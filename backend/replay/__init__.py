@@ -1,0 +1,61 @@
+"""Replaying recorded event streams into a running service, as often as it takes.
+
+A file holds one dialogue a line: `{"dialogue_id": …, "events": [Deepgram's events]}`, compressed or not. Every id is
+derived from the dialogue and the place in it, before anything is sent; so a repetition, of a request or of the whole
+replay, changes nothing, and whatever was left unanswered is simply sent again.
+
+The order of the source is kept by three facts. All of a batch that is stored shares one commit. The next batch leaves
+only when every message of the one before has its final answer. And a batch that arrives late, after its sender gave it
+up and sent it again, finds all its messages on record. So whatever is cut, and wherever, the record holds a beginning
+of the dialogue (less what was refused for good), and what follows is stamped later by the one clock of the database.
+Every answer is held against that: a message that does not stand behind its predecessors, because a clock was set back
+or because it was refused once and then mended, is counted as misplaced.
+"""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from backend.errors import SetupError
+from backend.replay.sender import Sender
+from backend.replay.source import Source
+from backend.replay.tally import Tally
+from backend.replay.watch import Watch
+
+__all__ = ["Tally", "replay"]
+
+
+async def replay(
+    path: Path, url: str, *, concurrency: int, patience: float, transport: httpx.AsyncBaseTransport | None = None
+) -> Tally:
+    """Put the dialogues in ``path`` on record at the service at ``url``, ``concurrency`` of them at a time.
+
+    Goes on through whatever passes, and ends early when ``patience`` seconds have gone by without an answer.
+    ``transport`` stands in for the network. Raises SetupError when there is nothing to read or nowhere to send it.
+    """
+    address = _address(url)
+    tally = Tally()
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    timeout = httpx.Timeout(30, connect=5)
+    with Source(path, tally) as source, Watch(source, tally) as watch:
+        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=timeout, transport=transport) as client:
+            sender = Sender(client, tally, watch, patience)
+            dialogues = source.dialogues(watch.say)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(concurrency):
+                        tasks.create_task(sender.send_all(dialogues))
+            except* SetupError as errors:
+                tally.trouble = str(errors.exceptions[0])
+    return tally
+
+
+def _address(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise SetupError("--url must be the address of a Verbatim service, as http://127.0.0.1:8000.")
+    return address

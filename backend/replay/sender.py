@@ -1,0 +1,164 @@
+"""Sending dialogues, and sending them again until they are answered."""
+
+import random
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+import httpx
+import orjson
+import stamina
+
+from backend.errors import SetupError
+from backend.replay.source import Dialogue, Message
+from backend.replay.tally import Tally
+from backend.replay.watch import Watch
+from backend.vocabulary import ContextType
+
+MOST_MESSAGES: Final = 500
+MOST_BYTES: Final = 2**20  # half of what the service takes at once
+LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
+
+_CONVERSATIONS: Final = "/api/v1/conversations"
+_BATCH: Final = "/api/v1/voice/messages/batch"
+_JSON: Final = {"content-type": "application/json"}
+_TOO_LARGE: Final = "/problems/body-too-large"
+_FIELD: Final = re.compile(r"(?:/messages/\d+)?(/\w+)?")
+_PERSISTENT: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
+
+
+class _Unanswered(Exception):
+    """The service answers, but not for good: the same may be sent again."""
+
+    def __init__(self, status: int, retry_after: str = "") -> None:
+        super().__init__(f"it answers {status}")
+        self.retry_after = min(float(retry_after), LONGEST_WAIT) if retry_after.isdecimal() else None
+
+
+class Sender:
+    """Sends dialogues to one service, and counts what becomes of them."""
+
+    def __init__(self, client: httpx.AsyncClient, tally: Tally, watch: Watch, patience: float) -> None:
+        self._client = client
+        self._tally = tally
+        self._watch = watch
+        self._patience = patience
+        self._heard = time.monotonic()
+
+    async def send_all(self, dialogues: Iterator[Dialogue]) -> None:
+        """Send one dialogue after the other; raises SetupError when the service stays away or is none of ours."""
+        for dialogue in dialogues:
+            if await _PERSISTENT(self._again, self._open, dialogue):
+                for batch in self._batches(dialogue.messages):
+                    await _PERSISTENT(self._again, self._record, batch)
+                self._tally.misplaced += _misplaced(dialogue.messages)
+            self._watch.advance()
+
+    def _again(self, error: Exception) -> bool | float:
+        """Tell whether, or after how many seconds, to try again."""
+        if not isinstance(error, httpx.TransportError | _Unanswered):
+            return False
+        if time.monotonic() - self._heard > self._patience:
+            raise SetupError(
+                f"The service at {self._where()} took nothing for {self._patience:g} seconds "
+                f"({str(error) or type(error).__name__}). What it took is on record; run the same again for the rest."
+            ) from None
+        if isinstance(error, _Unanswered) and error.retry_after is not None:
+            return error.retry_after + random.random()  # noqa: S311 -- so that not all come back at once
+        return True
+
+    async def _open(self, dialogue: Dialogue) -> bool:
+        """Open the conversation, and tell whether anything can be said in it."""
+        wanted = {"id": dialogue.conversation_id, "context_type": ContextType.VOICE}
+        status, answer = await self._post(_CONVERSATIONS, orjson.dumps(wanted))
+        self._heard = time.monotonic()
+        if status >= httpx.codes.BAD_REQUEST:
+            self._tally.refused[_name(answer)] += 1 + len(dialogue.messages)
+            return False
+        self._tally.opened += status == httpx.codes.CREATED
+        self._tally.reopened += status == httpx.codes.OK
+        return True
+
+    async def _record(self, batch: Sequence[Message]) -> None:
+        """Send what has no final answer yet; raises _Unanswered when some of it still has none."""
+        waiting = [message for message in batch if not message.answered]
+        status, answer = await self._post(_BATCH, b'{"messages":[%b]}' % b",".join(each.body for each in waiting))
+        if status >= httpx.codes.BAD_REQUEST:
+            results: object = [{"problem": answer}] * len(waiting)
+        else:
+            results = answer.get("results")
+        if not isinstance(results, list) or len(results) != len(waiting):
+            raise self._stranger()
+        for message, result in zip(waiting, results, strict=True):
+            self._settle(message, result)
+        if not all(message.answered for message in waiting):
+            raise _Unanswered(httpx.codes.SERVICE_UNAVAILABLE)
+
+    def _settle(self, message: Message, result: object) -> None:
+        match result:
+            case {"status": 503}:
+                return
+            case {"status": 200 | 201 as status, "message": {"timestamp": str(said), "sequence": int(sequence)}}:
+                message.place = datetime.fromisoformat(said), sequence
+                self._tally.new += status == httpx.codes.CREATED
+                self._tally.repeated += status == httpx.codes.OK
+            case {"problem": {"type": str()} as problem}:
+                self._tally.refused[_name(problem)] += 1
+            case _:
+                raise self._stranger()
+        message.answered = True
+        self._heard = time.monotonic()
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Return a final answer, yes or no."""
+        response = await self._client.post(path, content=body, headers=_JSON)
+        status = response.status_code
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise _Unanswered(status, response.headers.get("retry-after", ""))
+        try:
+            answer = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict) or (not response.is_success and "type" not in answer):
+            raise self._stranger()
+        return status, answer
+
+    def _batches(self, messages: Sequence[Message]) -> Iterator[list[Message]]:
+        """Yield what may travel together, in order."""
+        batch: list[Message] = []
+        size = 0
+        for message in messages:
+            if len(message.body) > MOST_BYTES:
+                self._tally.refused[_TOO_LARGE] += 1  # no message may be so large; it need not travel to be refused
+                continue
+            if len(batch) == MOST_MESSAGES or size + len(message.body) > MOST_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(message)
+            size += len(message.body)
+        if batch:
+            yield batch
+
+    def _where(self) -> str:
+        return self._client.base_url.netloc.decode()
+
+    def _stranger(self) -> SetupError:
+        return SetupError(f"What answers at {self._where()} is not Verbatim; look at --url.")
+
+
+def _name(problem: dict[str, Any]) -> str:
+    """Return the problem's type and the fields that it points to, without the way below them."""
+    fields = set()
+    for fault in problem.get("errors") or ():
+        match fault:
+            case {"pointer": str(pointer)} if (found := _FIELD.match(pointer)) and found[1]:
+                fields.add(found[1])
+    return f"{problem['type']} at {', '.join(sorted(fields))}" if fields else str(problem["type"])
+
+
+def _misplaced(messages: Sequence[Message]) -> int:
+    places = [message.place for message in messages if message.place]
+    return sum(later < earlier for earlier, later in pairwise(places))
