@@ -2,7 +2,8 @@
 
 The rooms, from the door down; each may import only what stands below it:
 
-    cli, app        where the parts meet; nobody else sees the settings
+    cli             commands        server  how it listens        replay  a client of the API, for recorded calls
+    app             where the parts meet; only cli and app see the settings
     api             HTTP: routes, problems, the middleware
     services        use cases: one function, one transaction; the appender
     deepgram        Deepgram's events in our words

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +11,10 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import typer
-import uvicorn
 from rich.console import Console
-from uvicorn.supervisors import Multiprocess
 
 from backend import replay as recordings
+from backend import server
 from backend.dao_service import adoption, migrator
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
@@ -59,12 +56,12 @@ def serve(
 ) -> None:
     """Serve the API. Without DATABASE_URL it brings up, migrates and stops a PostgreSQL of its own."""
     settings = Settings.from_environment()
-    listener = _listen(host or settings.host, settings.port if port is None else port)
+    listener = server.listen(host or settings.host, settings.port if port is None else port)
     with listener, _database(settings) as url:
         _ready(url, wait, ours=settings.database_url is None)
         os.environ["DATABASE_URL"] = url
-        _greet(listener)
-        _run(listener, settings, workers or settings.workers)
+        console.print(server.greeting(listener), soft_wrap=True)
+        server.run(listener, workers or settings.workers, shutdown_timeout=settings.shutdown_timeout)
 
 
 @app.command()
@@ -144,7 +141,7 @@ def replay(
 ) -> None:
     """Put recorded event streams on record; a second run changes nothing."""
     tally = asyncio.run(recordings.replay(file, url, concurrency=concurrency, patience=patience))
-    console.print(str(tally))
+    console.print(str(tally), soft_wrap=True)
     if tally.trouble:
         raise SetupError(tally.trouble)
     if not tally.complete:
@@ -165,25 +162,16 @@ def _tell(survey: adoption.Survey) -> None:
         console.print("Everything is there; only the stamp is missing.")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such address"
-        raise SetupError(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port.") from None
-
-
 @contextmanager
 def _database(settings: Settings) -> Iterator[str]:
     """Give the URL of the database: the configured one, or our own for as long as it is needed."""
     if settings.database_url is not None:
         yield settings.database_url
         return
-    with EmbeddedPostgres(settings.data_dir) as server:
-        if server.shared:
-            complaints.print(f"Sharing the PostgreSQL of process {server.owner_pid} in {settings.data_dir}.")
-        yield server.url
+    with EmbeddedPostgres(settings.data_dir) as postgres:
+        if postgres.shared:
+            complaints.print(f"Sharing the PostgreSQL of process {postgres.owner_pid} in {settings.data_dir}.")
+        yield postgres.url
 
 
 def _reach(url: str, wait: float) -> str | None:
@@ -208,42 +196,6 @@ def _ready(url: str, wait: float, *, ours: bool) -> None:
             "`verbatim migrate`, or `verbatim adopt` where a host application's tables are."
         )
     migrator.upgrade(url)
-
-
-def _greet(listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    console.print(
-        f"""Verbatim listens on {address}. Try, in another terminal:
-
-  id=$(curl -s {address}/api/v1/conversations --json '{{"context_type": "voice"}}' | grep -o '"id":"[^"]*' | cut -c7-)
-  curl -s {address}/api/v1/voice/messages --json "{{\\"conversation_id\\": \\"$id\\", \\"role\\": \\"user\\", """
-        f"""\\"content\\": \\"Hello\\"}}"
-  curl -s {address}/api/v1/conversations/$id/transcript?format=text
-
-The API, to read and to try: {address}/docs
-""",
-        soft_wrap=True,
-    )
-
-
-def _run(listener: socket.socket, settings: Settings, workers: int) -> None:
-    config = uvicorn.Config(
-        "backend.app:from_environment",
-        factory=True,
-        workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=settings.shutdown_timeout,
-    )
-    if workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
-        return
-    with tempfile.TemporaryDirectory(prefix="verbatim-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Multiprocess(config, sockets=[listener]).run()
 
 
 async def _health(url: str) -> list[str]:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -140,9 +141,23 @@ class Appender:
             if len(messages) == 1:
                 log.error("message not recorded", **describe(error))
                 return [NotRecorded()]
-            # One of them is refused for a reason that we do not know. Its neighbours must not share its fate.
-            return [outcome for message in messages for outcome in await self._record([message])]
+            return await self._record_singly(messages)
         _count(outcomes)
+        return outcomes
+
+    async def _record_singly(self, messages: list[NewMessage]) -> list[Outcome]:
+        """Record each by itself, because one is refused for a reason that we do not know: none may share its fate."""
+        outcomes: list[Outcome] = []
+        held: set[UUID] = set()
+        for message in messages:
+            # Once a message of a conversation has to be sent again, none that was said after it may go before it.
+            if message.conversation_id in held:
+                outcomes.append(Busy("The conversation is locked by another program"))
+                continue
+            [outcome] = await self._record([message])
+            if isinstance(outcome, Busy):
+                held.add(message.conversation_id)
+            outcomes.append(outcome)
         return outcomes
 
     async def _commit(self, messages: list[NewMessage]) -> list[Outcome]:

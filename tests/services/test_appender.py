@@ -113,6 +113,44 @@ async def test_a_message_that_the_database_refuses_is_never_acknowledged_and_tak
     assert [tuple(row) for row in rows] == list(enumerate(["one", "two", "three"] * 2, start=1))
 
 
+async def test_no_message_overtakes_one_that_must_be_sent_again(
+    appender: Appender, connection: asyncpg.Connection, database_url: str, conversation: UUID
+) -> None:
+    """A batch fails for a stranger's rule; while its messages are tried singly, somebody holds the conversation."""
+    await connection.execute(
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.content = 'unwanted' THEN RAISE check_violation; END IF; RETURN NULL; END $$;
+        CREATE TRIGGER refuse AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()
+        """
+    )
+    first, second = await connect(database_url), await connect(database_url)
+    lock = "SELECT FROM conversations WHERE id = $1 FOR UPDATE"
+    holding = first.transaction()
+    await holding.start()
+    await first.execute(lock, conversation)
+    batch = asyncio.create_task(appender.append([said(conversation, word) for word in ("one", "unwanted", "two")]))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while await connection.fetchval(waiting) < 1:
+        await asyncio.sleep(0)
+
+    async def hold_next() -> None:
+        async with second.transaction():
+            await second.execute(lock, conversation)
+            await second.execute("SELECT pg_sleep(0.75)")  # longer than the appender waits once, shorter than twice
+
+    next_holder = asyncio.create_task(hold_next())
+    while await connection.fetchval(waiting) < 2:
+        await asyncio.sleep(0)
+    await holding.rollback()
+    outcomes = await batch
+    await next_holder
+    await first.close()
+    await second.close()
+    again = [isinstance(outcome, Busy) for outcome in outcomes]
+    assert again == sorted(again)
+
+
 async def test_a_conversation_that_somebody_locks_holds_up_no_other(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:

@@ -1,0 +1,59 @@
+"""How the service listens, what it says, and how its workers run."""
+
+import os
+import socket
+import tempfile
+from typing import Final
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from backend.errors import SetupError
+
+_GREETING: Final = """\
+Verbatim listens on {address}. Try, in another terminal:
+
+  A={address}/api/v1 J='content-type: application/json'
+  id=$(curl -s $A/conversations -H "$J" -d '{{"context_type": "voice"}}' | grep -o '"id":"[^"]*' | cut -c7-)
+  curl -s $A/voice/messages -H "$J" -d '{{"conversation_id": "'$id'", "role": "user", "content": "Hello"}}'
+  curl -s "$A/conversations/$id/transcript?format=text"
+
+The API, to read and to try: {address}/docs
+"""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections; raises SetupError when the address is not to be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such address"
+        raise SetupError(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port.") from None
+
+
+def greeting(listener: socket.socket) -> str:
+    """Return what to tell whoever started the service."""
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return _GREETING.format(address=address)
+
+
+def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None:
+    """Serve until a signal ends it, as the environment describes; ``shutdown_timeout`` is in seconds."""
+    config = uvicorn.Config(
+        "backend.app:from_environment",
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=shutdown_timeout,
+    )
+    if workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+        return
+    with tempfile.TemporaryDirectory(prefix="verbatim-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        Multiprocess(config, sockets=[listener]).run()
