@@ -3,6 +3,7 @@
 from typing import Annotated, Final
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
@@ -10,7 +11,6 @@ from backend.api.dependencies import API, Db
 from backend.api.openapi import refusals
 from backend.schemas.message import Message
 from backend.schemas.page import MessageQuery, Page
-from backend.schemas.rendering import to_json
 from backend.schemas.transcript import MEDIA_TYPES, TranscriptFormat, write
 from backend.services import transcripts
 
@@ -29,7 +29,9 @@ async def list_messages(conversation_id: UUID, query: Annotated[MessageQuery, Qu
     spoken order a message that arrives late takes its place in the middle, perhaps behind the reader.
     """
     page = await transcripts.page(database, conversation_id, query)
-    return Response(to_json(page), media_type="application/json")
+    messages = orjson.Fragment(f"[{','.join(page.data)}]")
+    answer = {"data": messages, "next_cursor": page.next_cursor, "has_more": page.has_more}
+    return Response(orjson.dumps(answer), media_type="application/json")
 
 
 @router.get(

@@ -2,13 +2,14 @@
 
 from typing import Final
 
+import orjson
 from fastapi import APIRouter, Request, Response, status
 
 from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, takes
 from backend.api.openapi import refusals
 from backend.api.problems import refusal, refusal_body
 from backend.errors import Invalid
-from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate, MessageView
+from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate
 from backend.schemas.parsing import parse_each
 from backend.schemas.rendering import to_json
 from backend.services.recording import Outcome, Recorded
@@ -43,9 +44,9 @@ async def record_message(request: Request) -> Response:
         return refusal(outcome)
     if outcome.replayed:
         headers = {"idempotency-replayed": "true"}
-        return Response(to_json(outcome.message), status.HTTP_200_OK, headers, "application/json")
-    headers = {"location": _location(outcome.message)}
-    return Response(to_json(outcome.message), status.HTTP_201_CREATED, headers, "application/json")
+        return Response(outcome.document, status.HTTP_200_OK, headers, "application/json")
+    headers = {"location": _location(outcome)}
+    return Response(outcome.document, status.HTTP_201_CREATED, headers, "application/json")
 
 
 @router.post(
@@ -69,12 +70,12 @@ async def record_messages(request: Request) -> Response:
 
 def _result(outcome: Outcome) -> dict[str, object]:
     if isinstance(outcome, Recorded):
-        return {"status": 200 if outcome.replayed else 201, "message": outcome.message}
+        return {"status": 200 if outcome.replayed else 201, "message": orjson.Fragment(outcome.document)}
     problem = refusal_body(outcome)
     return {"status": problem["status"], "problem": problem}
 
 
-def _location(message: MessageView) -> str:
+def _location(recorded: Recorded) -> str:
     # A message is read where it was said: in its conversation, at its place.
-    after = message["sequence"] - 1
-    return f"{API}/conversations/{message['conversation_id']}/messages?order=recorded&after_sequence={after}&limit=1"
+    place = f"{API}/conversations/{recorded.message.conversation_id}/messages"
+    return f"{place}?order=recorded&after_sequence={recorded.sequence - 1}&limit=1"

@@ -1,11 +1,17 @@
 """The SQL of the append path.
 
 It speaks to the driver directly, because it runs for every word that anybody says: a statement through SQLAlchemy
-costs three times the work of the same statement here. Everything else in this folder goes through a session.
+costs three times the work of the same statement here. Everything that is not asked for every word goes through a
+session.
 
-The statements must stay apart. Under READ COMMITTED a statement sees the tables as they were when it began; one that
-waits for a lock and looks in the same breath therefore looks into the past, and misses what the lock's last holder
-wrote. So: lock, and only then look, and only then insert.
+Two ways lead onto the record. Messages that nobody has seen before, nearly all, take one statement, which is its own
+transaction. It may lock and count in one breath, because it never looks into `messages`: a conversation that was waited
+for is read anew once its lock is there, counter and all, and an id that is on record already is found by the unique
+index, which knows no snapshot. Then nothing of it is stored, and the long way sorts it out.
+
+The long way is a transaction of several statements, which must stay apart. Under READ COMMITTED a statement sees the
+tables as they were when it began; one that waits for a lock and looks in the same breath therefore looks into the past,
+and misses what the lock's last holder wrote. So: lock, and only then look, and only then insert.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -18,6 +24,7 @@ from uuid import UUID
 import asyncpg
 
 from backend.dao_service.database import Database
+from backend.dao_service.message_dao import DOCUMENT
 
 
 class NewMessage(NamedTuple):
@@ -34,14 +41,11 @@ class NewMessage(NamedTuple):
     client_sequence: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """What the database made of a message. ``metadata`` is JSON text, as every later reader will get it."""
+class StoredMessage(NamedTuple):
+    """A message on record: its place, and the whole of it as JSON text, as every reader gets it."""
 
     sequence: int
-    timestamp: datetime
-    created_at: datetime
-    metadata: str
+    document: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,13 @@ _COLUMNS: Final = (
 )
 
 _LOCK: Final = """
-    SELECT id, last_sequence FROM conversations WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+    SELECT id, last_sequence FROM conversations WHERE id = ANY(${}::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 _EXISTING: Final = "SELECT id FROM conversations WHERE id = ANY($1::uuid[])"
 _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
 # Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have.
 _COMPARE: Final = f"""
-    SELECT n.place, m.sequence, m.timestamp, m.created_at, coalesce(m.metadata, '{{}}')::text AS metadata,
+    SELECT n.place, m.sequence, row_to_json(document)::text AS document,
         m.conversation_id <> n.conversation_id AS conversation_id,
         m.role <> n.role AS role,
         m.content <> n.content AS content,
@@ -81,6 +85,7 @@ _COMPARE: Final = f"""
         m.client_sequence IS DISTINCT FROM n.client_sequence AS client_sequence
     FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place)
     JOIN messages AS m ON m.id = n.id
+    CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
 """  # noqa: S608 -- made of constants
 _COMPARED: Final = (
     "conversation_id",
@@ -101,10 +106,22 @@ _INSERT: Final = f"""
     )
     SELECT id, conversation_id, role, content, input_modality, metadata::jsonb, coalesce(said_at, recorded_at),
         voice_session_id, client_sequence, sequence, recorded_at
-    FROM (
-        SELECT n.*, clock_timestamp() AS recorded_at FROM unnest({_ARRAYS}, $10::bigint[]) AS n({_COLUMNS}, sequence)
-    ) AS stamped
-    RETURNING id, sequence, timestamp, created_at, metadata::text
+    FROM (SELECT ordered.*, clock_timestamp() AS recorded_at FROM (SELECT * FROM placed ORDER BY place) AS ordered)
+        AS stamped
+    RETURNING id, sequence, (SELECT row_to_json(document) FROM ({DOCUMENT.format("messages")}) AS document)::text
+"""  # noqa: S608 -- made of constants
+_INSERT_AT: Final = f"""
+    WITH placed AS (
+        SELECT * FROM unnest({_ARRAYS}, $10::bigint[]) WITH ORDINALITY AS n({_COLUMNS}, sequence, place)
+    )
+    {_INSERT}
+"""  # noqa: S608 -- made of constants
+_APPEND: Final = f"""
+    WITH held AS MATERIALIZED ({_LOCK.format(2)}), placed AS MATERIALIZED (
+        SELECT n.*, last_sequence + row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS sequence
+        FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place) JOIN held ON held.id = conversation_id
+    )
+    {_INSERT}
 """  # noqa: S608 -- made of constants
 
 
@@ -119,7 +136,7 @@ class AppendDAO:
 
         With ``skip_locked`` those that somebody else holds are left out instead of waited for.
         """
-        statement = _LOCK + " SKIP LOCKED" if skip_locked else _LOCK
+        statement = _LOCK.format(1) + (" SKIP LOCKED" if skip_locked else "")
         return {row[0]: row[1] for row in await self._connection.fetch(statement, conversation_ids)}
 
     async def existing(self, conversation_ids: Collection[UUID]) -> set[UUID]:
@@ -138,7 +155,7 @@ class AppendDAO:
         rows = await self._connection.fetch(_COMPARE, *zip(*messages, strict=True))
         return [
             Comparison(
-                StoredMessage(row["sequence"], row["timestamp"], row["created_at"], row["metadata"]),
+                StoredMessage(row["sequence"], row["document"]),
                 tuple(field.rstrip("_") for field in _COMPARED if row[field]),
             )
             for row in sorted(rows, key=lambda row: row["place"])
@@ -146,8 +163,8 @@ class AppendDAO:
 
     async def insert(self, messages: Sequence[NewMessage], sequences: Sequence[int]) -> dict[UUID, StoredMessage]:
         """Store ``messages`` at ``sequences``, in their conversations, which the caller holds locked."""
-        rows = await self._connection.fetch(_INSERT, *zip(*messages, strict=True), sequences)
-        return {row[0]: StoredMessage(row[1], row[2], row[3], row[4]) for row in rows}
+        rows = await self._connection.fetch(_INSERT_AT, *zip(*messages, strict=True), sequences)
+        return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
 
 
 class AppendConnection:
@@ -157,18 +174,34 @@ class AppendConnection:
         self._database = database
         self._connection: asyncpg.Connection | None = None
 
+    async def append(self, messages: Sequence[NewMessage]) -> dict[UUID, StoredMessage] | None:
+        """Store those of ``messages`` whose conversation exists, in a statement that is its own transaction.
+
+        Returns None, with nothing stored, when one of the ids is not new. Raises what `transaction` raises.
+        """
+        try:
+            async with self._trusted() as connection:
+                rows = await connection.fetch(_APPEND, *zip(*messages, strict=True))
+        except asyncpg.UniqueViolationError:
+            return None
+        return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AppendDAO]:
         """Give the append path's questions inside a transaction; it is committed on the way out.
 
-        Raises DatabaseUnavailable when no connection can be had, and the driver's exceptions otherwise. A connection
-        on which anything went wrong but an orderly refusal is dropped, not trusted again.
+        Raises DatabaseUnavailable when no connection can be had, and the driver's exceptions otherwise.
         """
+        async with self._trusted() as connection, connection.transaction():
+            yield AppendDAO(connection)
+
+    @asynccontextmanager
+    async def _trusted(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give the connection, and drop it when anything but an orderly refusal went wrong on it."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect(lock=LOCK_TIMEOUT)
         try:
-            async with self._connection.transaction():
-                yield AppendDAO(self._connection)
+            yield self._connection
         except asyncpg.PostgresError:
             raise
         except BaseException:

@@ -1,20 +1,21 @@
-"""The way to PostgreSQL: one engine, and the two kinds of transaction there are.
+"""The way to PostgreSQL: one pool, and the kinds of access there are: looking, reading, writing, and one who appends.
 
-A service function opens exactly one of them and has left it, committed, before its caller answers anybody. No
-transaction is open while anything but PostgreSQL is awaited.
+The pool's connections are read-only, in PostgreSQL's own keeping, and only `writing` lifts that, for one transaction.
+A service function opens exactly one and has left it, committed, before its caller answers anybody. No transaction is
+open while anything but PostgreSQL is awaited.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.exc import ArgumentError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from backend.dao_service.faults import is_locked, is_outage, is_transient
@@ -22,6 +23,7 @@ from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
 _DRIVER: Final = "postgresql+asyncpg"
+_READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
 
 
 def asyncpg_url(url: str) -> URL:
@@ -74,31 +76,37 @@ class Database:
             self._url,
             pool_size=self.limits.pool_size,
             max_overflow=0,
-            pool_timeout=self.limits.pool_wait,
             hide_parameters=True,
-            async_creator=partial(self._open, self.limits.lock),
+            async_creator=partial(self._open, lock=self.limits.lock, read_only=True),
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_the_dead)
+        self._turns = asyncio.Semaphore(self.limits.pool_size)
         self._session = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Give a session whose transaction PostgreSQL itself keeps from writing.
+    async def looking(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give the driver's own connection, for single statements, each its own transaction.
 
         Raises DatabaseUnavailable when PostgreSQL is away, Busy when it has no connection or lock to give.
         """
-        async with self._translated(), self._session() as session:
-            await session.connection(execution_options={"postgresql_readonly": True})
+        async with self._turn(), self._engine.connect() as connection:
+            pooled = await connection.get_raw_connection()
+            yield cast("asyncpg.Connection", pooled.driver_connection)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Give a session for several questions; raises what `looking` raises."""
+        async with self._turn(), self._session() as session:
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """Give a session whose transaction is committed on the way out, and rolled back on an exception.
 
-        Raises DatabaseUnavailable when PostgreSQL is away (whether it committed is then unknown), and Busy when it has
-        no connection or lock to give.
+        Raises what `looking` raises; after DatabaseUnavailable nobody knows whether it committed.
         """
-        async with self._translated(), self._session.begin() as session:
+        async with self._turn(), self._session.begin() as session:
+            await session.execute(_READ_WRITE)
             yield session
 
     async def connect(self, *, lock: float) -> asyncpg.Connection:
@@ -107,7 +115,7 @@ class Database:
         The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
         """
         try:
-            return await self._open(lock)
+            return await self._open(lock=lock, read_only=False)
         except Exception as error:
             if is_outage(error):
                 raise DatabaseUnavailable from error
@@ -117,7 +125,7 @@ class Database:
         """Close every connection that is not in use."""
         await self._engine.dispose()
 
-    async def _open(self, lock: float) -> asyncpg.Connection:
+    async def _open(self, *, lock: float, read_only: bool) -> asyncpg.Connection:
         connection = await dial(
             self._url,
             timeout=self.limits.connect,
@@ -126,6 +134,8 @@ class Database:
             server_settings={
                 "application_name": "verbatim",
                 "timezone": "UTC",
+                "datestyle": "ISO",
+                "default_transaction_read_only": "on" if read_only else "off",
                 # Under another level a lock's new holder would look into the past.
                 "default_transaction_isolation": "read committed",
                 "statement_timeout": _milliseconds(self.limits.statement),
@@ -140,18 +150,24 @@ class Database:
         return connection
 
     @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a connection to be free, first come first served; the pool itself lets newcomers overtake."""
+        try:
+            async with asyncio.timeout(self.limits.pool_wait):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise Busy("All connections to the database are in use") from error
         try:
             with metrics.POOL_IN_USE.track_inprogress():
                 yield
-        except PoolTimeoutError as error:
-            raise Busy("All connections to the database are in use") from error
         except Exception as error:
             if is_locked(error):
                 raise Busy("Another program holds what this needs") from error
             if is_outage(error) or is_transient(error):
                 raise DatabaseUnavailable from error
             raise
+        finally:
+            self._turns.release()
 
 
 def _refuse_the_dead(connection: AsyncAdapt_asyncpg_connection, *_: object) -> None:

@@ -1,10 +1,9 @@
 """The words of a message, as they cross the wire."""
 
 from datetime import datetime
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from backend.schemas.fields import Content, Label, Metadata, Timestamp
@@ -60,22 +59,6 @@ class Message(BaseModel):
     content: str
     input_modality: InputModality
     metadata: dict[str, JsonValue]
-    timestamp: datetime
-    created_at: datetime
-    voice_session_id: str | None
-    client_sequence: int | None
-
-
-class MessageView(TypedDict):
-    """A ``Message`` on its way out. The metadata is the database's own JSON, passed on as it is."""
-
-    id: UUID | str
-    conversation_id: UUID | str
-    sequence: int
-    role: str
-    content: str
-    input_modality: str
-    metadata: orjson.Fragment
     timestamp: datetime
     created_at: datetime
     voice_session_id: str | None

@@ -3,15 +3,14 @@
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel
 
-from backend.schemas.message import Message, MessageView
-from backend.schemas.rendering import to_json
+from backend.schemas.message import Message
 
 
 class TranscriptFormat(StrEnum):
@@ -37,7 +36,7 @@ MEDIA_TYPES: Final = {
     TranscriptFormat.MARKDOWN: "text/markdown",
 }
 
-Part = Sequence[MessageView]
+Part = Sequence[str]
 
 # ASCII punctuation is what Markdown may take for markup, and what a backslash makes plain (CommonMark 2.4).
 _MARKUP: Final = re.compile(r"([!-/:-@\[-`{-~])")
@@ -46,7 +45,7 @@ _MARKUP: Final = re.compile(r"([!-/:-@\[-`{-~])")
 async def write(
     form: TranscriptFormat, conversation_id: UUID, first: Part, rest: AsyncIterator[Part]
 ) -> AsyncIterator[bytes]:
-    """Yield the transcript in pieces, a piece for each part of the conversation."""
+    """Yield the transcript in pieces, a piece for each part of the conversation; messages come as JSON texts."""
     style = _STYLES[form]
     yield style.head.format(conversation_id).encode() + style.between.join(map(style.write, first))
     async for part in rest:
@@ -56,33 +55,36 @@ async def write(
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    write: Callable[[MessageView], bytes]
+    write: Callable[[str], bytes]
     head: str = ""
     between: bytes = b""
     tail: bytes = b""
 
 
-def _text(message: MessageView) -> bytes:
+def _text(document: str) -> bytes:
+    message = orjson.loads(document)
     # Only a speaker's line begins at the margin: nobody can say a line that looks like another's.
     said = "\n    ".join(message["content"].splitlines())
     return f"[{_time(message)}] {message['role']}: {said}\n".encode()
 
 
-def _markdown(message: MessageView) -> bytes:
+def _markdown(document: str) -> bytes:
+    message = orjson.loads(document)
     said = "  \n> ".join(_MARKUP.sub(r"\\\1", line) for line in message["content"].splitlines())
     return f"\n**{message['role']}** · {_time(message)}\n\n> {said}\n".encode()
 
 
-def _jsonl(message: MessageView) -> bytes:
-    return to_json(message) + b"\n"
+def _jsonl(document: str) -> bytes:
+    return document.encode() + b"\n"
 
 
-def _time(message: MessageView) -> str:
-    return message["timestamp"].astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _time(message: dict[str, str]) -> str:
+    """Return when it was said, in UTC, to the second."""
+    return message["timestamp"][:19].replace("T", " ")
 
 
 _STYLES: Final = {
-    TranscriptFormat.JSON: _Style(to_json, '{{"conversation_id":"{}","messages":[', b",", b"]}"),
+    TranscriptFormat.JSON: _Style(str.encode, '{{"conversation_id":"{}","messages":[', b",", b"]}"),
     TranscriptFormat.JSONL: _Style(_jsonl),
     TranscriptFormat.TEXT: _Style(_text),
     TranscriptFormat.MARKDOWN: _Style(_markdown, "# Conversation {}\n"),

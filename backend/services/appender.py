@@ -27,7 +27,7 @@ from backend.dao_service.faults import constraint, describe, is_locked, is_outag
 from backend.errors import Busy, DatabaseUnavailable, NotRecorded, Unavailable
 from backend.observability import metrics
 from backend.schemas.message import MessageCreate
-from backend.services.recording import Outcome, Recorded, new_message, record
+from backend.services.recording import Outcome, Recorded, new_message, record, record_new
 
 MOST_PER_COMMIT: Final = 1_000
 MOST_WAITING: Final = 64 * 2**20  # bytes of content
@@ -56,6 +56,7 @@ class Appender:
         self._waiting = 0
         self._arrived = asyncio.Event()
         self._closing = False
+        self._hopeful = True  # that the next messages are all new
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -165,8 +166,8 @@ class Appender:
         for attempt in range(1, ATTEMPTS + 1):
             started = time.perf_counter()
             try:
-                async with asyncio.timeout(PATIENCE), self._connection.transaction() as dao:
-                    outcomes = await record(dao, messages, skip_locked=skip_locked)
+                async with asyncio.timeout(PATIENCE):
+                    outcomes = await self._transact(messages, skip_locked=skip_locked)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 if attempt == ATTEMPTS or not _worth_another_try(error):
@@ -174,12 +175,22 @@ class Appender:
                         log.warning("append transaction failed", attempt=attempt, **describe(error))
                         raise DatabaseUnavailable from error
                     raise
-                skip_locked = skip_locked or is_locked(error)
+                skip_locked = is_locked(error)
+                self._hopeful = False
             else:
                 metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
                 metrics.COMMIT_MESSAGES.observe(len(messages))
                 return outcomes
         raise AssertionError
+
+    async def _transact(self, messages: list[NewMessage], *, skip_locked: bool) -> list[Outcome]:
+        if self._hopeful and (outcomes := await record_new(self._connection, messages)):
+            return outcomes
+        async with self._connection.transaction() as dao:
+            outcomes = await record(dao, messages, skip_locked=skip_locked)
+        # Repetitions come in crowds, from somebody who sends again what he does not know to be stored.
+        self._hopeful = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
+        return outcomes
 
 
 def _worth_another_try(error: Exception) -> bool:

@@ -1,7 +1,7 @@
 """What one append transaction does, and what becomes of each message in it.
 
-It locks the conversations, looks for ids that are on record already, and inserts the rest at the places that follow
-(`append_dao` says why these are separate statements). What it returns is true once the transaction has committed.
+It stores what is new at the places that follow and holds the rest against the record; `append_dao` says how a single
+statement does for messages that are all new, and why it takes several for the others.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 import orjson
 
-from backend.dao_service.append_dao import AppendDAO, NewMessage, StoredMessage
+from backend.dao_service.append_dao import AppendConnection, AppendDAO, NewMessage, StoredMessage
 from backend.errors import Busy, ConversationNotFound, MessageIdReused, RecordError
 from backend.ids import new_id
-from backend.schemas.message import MessageCreate, MessageView
+from backend.schemas.message import MessageCreate
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A message that is on record. ``replayed`` tells that it was before."""
+    """A message that is on record, as JSON text. ``replayed`` tells that it was before."""
 
-    message: MessageView
+    message: NewMessage
+    sequence: int
+    document: str
     replayed: bool
 
 
@@ -39,6 +41,22 @@ def new_message(message: MessageCreate) -> NewMessage:
         message.voice_session_id,
         message.client_sequence,
     )
+
+
+async def record_new(connection: AppendConnection, messages: Sequence[NewMessage]) -> list[Outcome] | None:
+    """Store messages that are not on record yet, and return what became of each.
+
+    Returns None, with nothing stored, when one of them is on record, or in ``messages`` twice.
+    """
+    stored = await connection.append(messages)
+    if stored is None:
+        return None
+    return [
+        _recorded(message, stored[message.id], replayed=False)
+        if message.id in stored
+        else ConversationNotFound(message.conversation_id)
+        for message in messages
+    ]
 
 
 async def record(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked: bool) -> list[Outcome]:
@@ -77,7 +95,7 @@ async def _append(dao: AppendDAO, fresh: dict[int, NewMessage], sequences: list[
     if not fresh:
         return {}
     stored = await dao.insert(list(fresh.values()), sequences)
-    return {place: Recorded(_view(message, stored[message.id]), replayed=False) for place, message in fresh.items()}
+    return {place: _recorded(message, stored[message.id], replayed=False) for place, message in fresh.items()}
 
 
 async def _replay(dao: AppendDAO, repeated: dict[int, NewMessage]) -> dict[int, Outcome]:
@@ -87,22 +105,10 @@ async def _replay(dao: AppendDAO, repeated: dict[int, NewMessage]) -> dict[int, 
     return {
         place: MessageIdReused(message.id, found.differing)
         if found.differing
-        else Recorded(_view(message, found.stored), replayed=True)
+        else _recorded(message, found.stored, replayed=True)
         for (place, message), found in zip(repeated.items(), compared, strict=True)
     }
 
 
-def _view(message: NewMessage, stored: StoredMessage) -> MessageView:
-    return MessageView(
-        id=message.id,
-        conversation_id=message.conversation_id,
-        sequence=stored.sequence,
-        role=message.role,
-        content=message.content,
-        input_modality=message.input_modality,
-        metadata=orjson.Fragment(stored.metadata),
-        timestamp=stored.timestamp,
-        created_at=stored.created_at,
-        voice_session_id=message.voice_session_id,
-        client_sequence=message.client_sequence,
-    )
+def _recorded(message: NewMessage, stored: StoredMessage, *, replayed: bool) -> Recorded:
+    return Recorded(message, stored.sequence, stored.document, replayed)

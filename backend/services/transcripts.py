@@ -1,25 +1,23 @@
 """Reading what was said: a page at a time, or the whole."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import TypedDict
+from dataclasses import dataclass
 from uuid import UUID
-
-import orjson
 
 from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.message_dao import MessageDAO, MessageRow, Selection
 from backend.errors import ConversationNotFound
-from backend.schemas.message import MessageView
 from backend.schemas.page import Direction, MessagePlace, MessageQuery, Order
 
 _STRIDE = 500
 
 
-class MessagePage(TypedDict):
-    """A ``Page`` of messages on its way out."""
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """A ``Page`` of messages on its way out; each is JSON text."""
 
-    data: list[MessageView]
+    data: list[str]
     next_cursor: str | None
     has_more: bool
 
@@ -34,57 +32,44 @@ async def page(database: Database, conversation_id: UUID, query: MessageQuery) -
         role=query.role,
         after_sequence=query.after_sequence,
     )
-    async with database.reading() as session:
-        rows = await _read(MessageDAO(session), wanted, query.order, after)
-        if not rows and await ConversationDAO(session).last_sequence(conversation_id) is None:
-            raise ConversationNotFound(conversation_id)
+    async with database.looking() as connection:
+        rows = await _read(MessageDAO(connection), wanted, query.order, after)
+    if not rows:
+        await _last_sequence(database, conversation_id)
     shown = rows[: query.limit]
     if shown:
         after = MessagePlace(query.order, query.direction, shown[-1].timestamp, shown[-1].sequence)
     return MessagePage(
-        data=[view(row) for row in shown],
+        data=[row.document for row in shown],
         next_cursor=after.cursor() if after else None,
         has_more=len(rows) > query.limit,
     )
 
 
-async def transcript(database: Database, conversation_id: UUID) -> AsyncIterator[Sequence[MessageView]]:
-    """Yield the whole conversation as it stands now, in spoken order, some hundred messages at a time.
+async def transcript(database: Database, conversation_id: UUID) -> AsyncIterator[list[str]]:
+    """Yield the whole conversation as it stands now, in spoken order, as JSON texts, some hundred at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
     is left out of all. Raises ConversationNotFound before the first part.
     """
-    async with database.reading() as session:
-        last = await ConversationDAO(session).last_sequence(conversation_id)
-    if last is None:
-        raise ConversationNotFound(conversation_id)
+    last = await _last_sequence(database, conversation_id)
     wanted = Selection(conversation_id, limit=_STRIDE, up_to_sequence=last)
     after: MessagePlace | None = None
     while True:
-        async with database.reading() as session:
-            rows = await _read(MessageDAO(session), wanted, Order.SPOKEN, after)
-        yield [view(row) for row in rows]
+        async with database.looking() as connection:
+            rows = await _read(MessageDAO(connection), wanted, Order.SPOKEN, after)
+        yield [row.document for row in rows]
         if len(rows) < _STRIDE:
             return
         after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
 
 
-def view(row: MessageRow) -> MessageView:
-    """Return a stored message as it crosses the wire."""
-    (identity, conversation_id, sequence, role, content, modality, metadata, said, recorded, session, count) = row
-    return MessageView(
-        id=identity,
-        conversation_id=conversation_id,
-        sequence=sequence,
-        role=role,
-        content=content,
-        input_modality=modality,
-        metadata=orjson.Fragment(metadata),
-        timestamp=said,
-        created_at=recorded,
-        voice_session_id=session,
-        client_sequence=count,
-    )
+async def _last_sequence(database: Database, conversation_id: UUID) -> int:
+    async with database.reading() as session:
+        last = await ConversationDAO(session).last_sequence(conversation_id)
+    if last is None:
+        raise ConversationNotFound(conversation_id)
+    return last
 
 
 async def _read(

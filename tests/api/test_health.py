@@ -62,16 +62,6 @@ async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_p
         await asyncio.to_thread(server.stop)
 
 
-async def test_a_standby_is_not_ready(service: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
-    """A read-only database stands for one: what it answers is the same."""
-    await connection.execute("ALTER ROLE ALL SET default_transaction_read_only = on")
-    try:
-        answer = await service.post("/api/v1/conversations", json={"context_type": "voice"})
-        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
-    finally:
-        await connection.execute("ALTER ROLE ALL RESET default_transaction_read_only")
-
-
 async def test_every_answer_carries_an_id_that_a_trace_may_give(service: httpx.AsyncClient) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     traced = await service.get("/nowhere", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})

@@ -28,7 +28,7 @@ async def test_a_message_that_was_acknowledged_is_read_back(service: httpx.Async
     assert {key: recorded[key] for key in said if key != "timestamp"} == {
         k: v for k, v in said.items() if k != "timestamp"
     }
-    assert recorded["timestamp"] == "2026-01-31T09:30:00.250000Z"
+    assert recorded["timestamp"] == "2026-01-31T09:30:00.25Z"
     assert recorded["sequence"] == 1
     found = (await service.get(answer.headers["location"])).json()
     assert found["data"] == [recorded]

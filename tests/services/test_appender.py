@@ -33,7 +33,7 @@ def said(conversation: UUID, content: str = "Hello.", **more: object) -> Message
 
 
 def sequence(outcome: Outcome) -> int:
-    return cast("Recorded", outcome).message["sequence"]
+    return cast("Recorded", outcome).sequence
 
 
 async def test_those_who_arrive_together_share_commits_and_keep_their_order(
@@ -222,7 +222,7 @@ async def test_a_table_may_change_under_a_prepared_statement(
     [again] = await appender.append([known])
     assert isinstance(again, Recorded)
     assert again.replayed
-    assert again.message["sequence"] == sequence(first)
+    assert again.sequence == sequence(first)
 
 
 async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_back(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_
         assert {type(answer) for answer in answers} == {DatabaseUnavailable}
         assert all(isinstance(answer, Unavailable) and answer.retry_after for answer in answers)
         with pytest.raises(DatabaseUnavailable):
-            async with database.reading():
+            async with database.looking():
                 pass
         await asyncio.to_thread(server.start)
         again, new = await appender.append([known, said(conversation)])

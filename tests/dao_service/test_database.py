@@ -1,0 +1,72 @@
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from backend.dao_service.database import Database, Limits, asyncpg_url
+from backend.errors import Busy, SettingsError
+
+INSERT = text("INSERT INTO conversations (context_type) VALUES ('voice')")
+
+
+async def test_only_writing_can_write(database: Database, connection: asyncpg.Connection) -> None:
+    async with database.looking() as looking:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await looking.execute(str(INSERT))
+    with pytest.raises(Exception, match="not available"):
+        async with database.reading() as session:
+            await session.execute(INSERT)
+    async with database.writing() as session:
+        await session.execute(INSERT)
+    assert await connection.fetchval("SELECT count(*) FROM conversations") == 1
+    async with database.looking() as looking:
+        assert await looking.fetchval("SHOW transaction_read_only") == "on"
+
+
+async def test_a_writer_that_fails_leaves_nothing_behind(database: Database, connection: asyncpg.Connection) -> None:
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 -- the raise is the test
+        async with database.writing() as session:
+            await session.execute(INSERT)
+            raise ZeroDivisionError
+    assert await connection.fetchval("SELECT count(*) FROM conversations") == 0
+
+
+async def test_connections_are_given_in_the_order_they_were_asked_for(database_url: str) -> None:
+    database = Database(database_url, Limits(pool_size=1))
+    given: list[int] = []
+
+    async def ask(number: int) -> None:
+        for _ in range(3):
+            async with database.looking() as connection:
+                given.append(number)
+                await connection.fetchval("SELECT 1")
+
+    await asyncio.gather(*map(ask, range(4)))
+    assert given == [0, 1, 2, 3] * 3
+    await database.close()
+
+
+async def test_who_waits_too_long_for_a_connection_hears_that_the_service_is_busy(database_url: str) -> None:
+    database = Database(database_url, Limits(pool_size=1, pool_wait=0.05))
+    async with database.looking():
+        with pytest.raises(Busy, match="in use"):
+            async with database.reading():
+                pass
+    async with database.reading() as session:
+        assert await session.scalar(text("SELECT 1")) == 1
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://h/d", "postgresql://h/d", "postgresql+asyncpg://u:p@h:1/d?sslmode=require"]
+)
+def test_every_postgresql_url_is_understood(url: str) -> None:
+    assert asyncpg_url(url).drivername == "postgresql+asyncpg"
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://user:secret@host/name", "postgresql:"])
+def test_anything_else_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        asyncpg_url(url)
+    assert "secret" not in str(refused.value)
