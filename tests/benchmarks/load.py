@@ -101,18 +101,16 @@ class _Caller(asyncio.Protocol):
 async def _load(url: str, requests: Sequence[Iterable[bytes]], seconds: float) -> Measurement:
     address = urlsplit(url)
     measurement = Measurement()
-    loop = asyncio.get_running_loop()
     start = time.perf_counter()
+
+    async def call(share: Iterable[bytes]) -> None:
+        _, caller = await asyncio.get_running_loop().create_connection(
+            lambda: _Caller(share, measurement, start + seconds), address.hostname or "", address.port or 80
+        )
+        await caller.done
+
     async with asyncio.timeout(None if math.isinf(seconds) else seconds + PATIENCE):
-        callers = [
-            (
-                await loop.create_connection(
-                    lambda share=share: _Caller(share, measurement, start + seconds), address.hostname, address.port
-                )
-            )[1]
-            for share in requests
-        ]
-        await asyncio.gather(*(caller.done for caller in callers))
+        await asyncio.gather(*map(call, requests))
     measurement.seconds = time.perf_counter() - start
     return measurement
 

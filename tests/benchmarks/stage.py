@@ -1,0 +1,162 @@
+"""What is measured, all of it up at once: one PostgreSQL and, on it, three services of one worker each.
+
+While one of them is measured the others are idle. Each has the database that its own SQL made, with the same
+conversations in it: 32 to write to and one of 1,000 messages to read.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+from urllib.request import urlopen
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import make_url
+
+from backend.dao_service import migrator
+from backend.dao_service.embedded import EmbeddedPostgres
+
+CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(32)]
+READ: Final = UUID(int=(0x4000_8000 << 64) + 1_000)
+READ_MESSAGES: Final = 1_000
+
+_REPOSITORY: Final = Path(__file__).parents[2]
+_SEED: Final = Path(__file__).with_name("seed.sql")
+_PATIENCE: Final = 30.0  # seconds for a service to come up, or to go
+_FILL: Final = f"""
+    INSERT INTO messages (conversation_id, role, content, input_modality, metadata, created_at)
+    SELECT '{READ}', CASE n % 2 WHEN 0 THEN 'assistant' ELSE 'user' END,
+        'Utterance ' || n || ': could you move the dentist to Thursday at nine and tell Minh about it?', 'voice',
+        '{{"languages": ["en"]}}', now() - interval '1 day' + n * interval '1 second'
+    FROM generate_series(1, {READ_MESSAGES}) AS n
+"""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One of the databases on the one PostgreSQL."""
+
+    url: str
+
+    def environment(self) -> dict[str, str]:
+        """Return what libpq's programs want to know."""
+        url = make_url(self.url)
+        return {"PGHOST": str(url.query["host"]), "PGUSER": url.username or "", "PGDATABASE": url.database or ""}
+
+    def count(self) -> int:
+        """Return how many messages there are."""
+        return asyncio.run(_fetch(self.url, "SELECT count(*) FROM messages"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The services' addresses, and the databases: the literal one's, ours, and one more like the literal one's."""
+
+    literal: str
+    ours: str
+    without: str
+    literal_database: Database
+    our_database: Database
+    bare_database: Database
+
+
+@dataclass(frozen=True)
+class _Service:
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def await_answer(self) -> str:
+        """Return the address as soon as somebody answers there."""
+        deadline = time.monotonic() + _PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                with urlopen(f"{self.address}/openapi.json", timeout=_PATIENCE):
+                    return self.address
+            except URLError:
+                time.sleep(0.05)
+        raise RuntimeError(f"{self.log.name}: {self.log.read_text()[-2000:]}")
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Set up everything in ``folder``, and take it down."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", durable=True))
+        literal, ours, bare = (_database(postgres.url, name) for name in ("literal", "ours", "bare"))
+        migrator.upgrade(ours.url)
+        for database in (literal, bare):
+            asyncio.run(_execute(database.url, _SEED.read_text()))
+        for database in (literal, ours, bare):
+            asyncio.run(_fill(database.url))
+        commands = (
+            (literal, ["uvicorn", "--no-access-log", "tests.benchmarks.seed_service:app"]),
+            (ours, ["backend", "serve"]),
+            (ours, ["tests.benchmarks.without_database", "serve"]),
+        )
+        services = [
+            stack.enter_context(_service(folder / f"{number}.log", database, arguments))
+            for number, (database, arguments) in enumerate(commands)
+        ]
+        addresses = [service.await_answer() for service in services]
+        yield Stage(addresses[0], addresses[1], addresses[2], literal, ours, bare)
+
+
+def _database(server: str, name: str) -> Database:
+    asyncio.run(_execute(server, f"CREATE DATABASE {name}"))
+    return Database(make_url(server).set(database=name).render_as_string(hide_password=False))
+
+
+async def _fill(url: str) -> None:
+    names = ", ".join(f"('{conversation}', 'voice')" for conversation in (*CONVERSATIONS, READ))
+    await _execute(url, f"INSERT INTO conversations (id, context_type) VALUES {names}")
+    await _execute(url, _FILL)
+    await _execute(url, "VACUUM ANALYZE")
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+async def _fetch(url: str, sql: str) -> int:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        return int(await connection.fetchval(sql))
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def _service(log: Path, database: Database, arguments: list[str]) -> Iterator[_Service]:
+    """Run one service, its log in a file as in real life."""
+    port = _free_port()
+    command = [sys.executable, "-m", *arguments, "--port", str(port)]
+    environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY)}
+    with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
+        try:
+            yield _Service(f"http://127.0.0.1:{port}", process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,47 @@
+"""Our service with the database left out: what its route could do at best.
+
+Everything is the real thing (middleware, log line, metrics, parsing, rendering, the collector's settings) but for the
+appender, which answers at once that everything is on record.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from unittest.mock import patch
+
+import orjson
+
+from backend import app, cli
+from backend.dao_service.append_dao import NewMessage
+from backend.schemas.message import MessageCreate
+from backend.schemas.rendering import to_json
+from backend.services.appender import Appender
+from backend.services.recording import Outcome, Recorded, new_message
+
+
+class Forgetful(Appender):
+    """Says that it is on record, and has kept nothing."""
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    async def close(self) -> None:
+        """There is nothing to finish."""
+
+    async def append(self, messages: Sequence[MessageCreate]) -> list[Outcome]:
+        return [self._recorded(new_message(message)) for message in messages]
+
+    @staticmethod
+    def _recorded(message: NewMessage) -> Recorded:
+        now = datetime.now(UTC)
+        document = message._asdict() | {
+            "sequence": 1,
+            "metadata": orjson.Fragment(message.metadata),
+            "timestamp": message.timestamp or now,
+            "created_at": now,
+        }
+        return Recorded(message, 1, to_json(document).decode(), replayed=False)
+
+
+if __name__ == "__main__":
+    with patch.object(app, "Appender", Forgetful):  # the lifespan asks for one
+        cli.main()
