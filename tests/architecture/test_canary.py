@@ -25,9 +25,10 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
     connection: asyncpg.Connection,
     conversation: UUID,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    logging.getLogger().setLevel(logging.DEBUG)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # the tests' own client
+    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
+    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # the tests' own client
     known = spoken(conversation)
     bodies: list[object] = [
         known | {"role": "assistant"},
