@@ -55,6 +55,7 @@ def serve(
     wait: Wait = 0,
 ) -> None:
     """Serve the API. Without DATABASE_URL it brings up, migrates and stops a PostgreSQL of its own."""
+    server.leave_in_order()
     settings = Settings.from_environment()
     listener = server.listen(host or settings.host, settings.port if port is None else port)
     with listener, _database(settings) as url:

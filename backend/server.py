@@ -1,8 +1,11 @@
 """How the service listens, what it says, and how its workers run."""
 
 import os
+import signal
 import socket
+import sys
 import tempfile
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -20,6 +23,19 @@ Verbatim listens on {address}. Try, in another terminal:
 
 The API, to read and to try: {address}/docs
 """
+
+
+def leave_in_order() -> None:
+    """Let SIGTERM and SIGINT end this process the ordinary way, through whatever has to be put away.
+
+    Uvicorn finishes its requests and then sends itself the signal again; without this, it would end there and then.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,5 +1,7 @@
 import asyncio
 import io
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -187,6 +189,21 @@ def test_several_workers_serve_one_record_and_count_together(database_url: str) 
                 assert phone.post("/api/v1/voice/messages", json=said).json()["sequence"] == number
         counted = [line for line in client.get("/metrics").text.splitlines() if 'outcome="appended"' in line]
         assert counted == ['verbatim_messages_total{outcome="appended"} 20.0']
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "backend", "serve", "--port", "0"]
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"VERBATIM_DATA_DIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert b"Verbatim listens" in process.stdout.readline()
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=20)
+    assert (process.returncode, complaints) == (0, b"")
+    [log] = tmp_path.glob("*/*.log")
+    assert "database system is shut down" in log.read_text()
 
 
 def test_the_service_without_a_database_brings_its_own_and_keeps_it(tmp_path: Path) -> None:
