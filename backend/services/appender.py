@@ -30,7 +30,7 @@ from backend.schemas.message import MessageCreate
 from backend.services.recording import Outcome, Recorded, new_message, record, record_new
 
 MOST_PER_COMMIT: Final = 1_000
-MOST_WAITING: Final = 64 * 2**20  # bytes of content
+MOST_WAITING: Final = 64 * 2**20  # characters of content
 ATTEMPTS: Final = 4
 PATIENCE: Final = 10.0  # seconds for one transaction, after which its connection is given up
 
@@ -72,9 +72,9 @@ class Appender:
         await self._connection.close()
 
     @property
-    def queued(self) -> int:
-        """How many calls wait for the next commit."""
-        return len(self._calls)
+    def full(self) -> bool:
+        """Whether so much waits that nothing more is taken."""
+        return self._waiting > MOST_WAITING
 
     @property
     def running(self) -> bool:
@@ -89,7 +89,7 @@ class Appender:
         """
         if not self.running:
             raise Busy("The service is stopping")
-        if self._waiting > MOST_WAITING:
+        if self.full:
             raise Busy("Too many messages are waiting to be stored")
         call = _Call(
             [new_message(message) for message in messages],

@@ -14,24 +14,24 @@ class Readiness:
 
     database: str
     schema: str
-    appender: str
+    queue: str
 
     @property
     def ready(self) -> bool:
         """Whether everything is in order."""
-        return {self.database, self.schema, self.appender} == {"ok"}
+        return {self.database, self.schema, self.queue} == {"ok"}
 
 
 async def readiness(database: Database, appender: Appender, revision: str) -> Readiness:
     """Look at everything that a message needs; ``revision`` is the schema that this service was written for."""
-    taking = "ok" if appender.running else "stopping"
+    queue = "stopping" if not appender.running else "full" if appender.full else "ok"
     try:
         async with database.reading() as session:
             state = await SchemaDAO(session).state()
     except DatabaseUnavailable:
-        return Readiness("unavailable", "unknown", taking)
+        return Readiness("unavailable", "unknown", queue)
     schema = "ok" if state.revision == revision else "differs"
-    return Readiness("ok" if state.writable else "read-only", schema, taking)
+    return Readiness("ok" if state.writable else "read-only", schema, queue)
 
 
 async def faults(database: Database, revision: str) -> list[str]:

@@ -196,6 +196,17 @@ async def test_closing_finishes_what_was_taken_and_takes_no_more(
         await appender.append([said(conversation)])
 
 
+async def test_when_too_much_waits_the_next_is_refused_and_what_waits_is_recorded(
+    appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.services.appender.MOST_WAITING", 100)
+    callers = [asyncio.create_task(appender.append([said(conversation, "x" * 51)])) for _ in range(4)]
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert [isinstance(answer, Busy) for answer in answers] == [False, False, True, True]
+    [after] = await appender.append([said(conversation)])
+    assert sequence(after) == 3
+
+
 async def test_a_killed_connection_is_replaced_before_anybody_notices(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:

@@ -1,9 +1,7 @@
 """A conversation: the host application's row, our columns beside it."""
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, text
@@ -11,10 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.dao_service.models.base import Base
+from backend.dao_service.models.message import Message
 from backend.dao_service.models.mixins import TimestampMixin, UUIDMixin
-
-if TYPE_CHECKING:
-    from backend.dao_service.models.message import Message
 
 
 class Conversation(UUIDMixin, TimestampMixin, Base):
@@ -48,8 +44,7 @@ class Conversation(UUIDMixin, TimestampMixin, Base):
     last_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
     message_list: Mapped[list[Message]] = relationship(
-        back_populates="conversation",
-        order_by="Message.sequence",
+        order_by=Message.sequence,
         lazy="raise",
         passive_deletes=True,
     )

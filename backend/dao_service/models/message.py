@@ -1,20 +1,15 @@
 """A message: one utterance, or one side of a function call, as it was said and when it was recorded."""
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.dao_service.models.base import Base
 from backend.dao_service.models.mixins import TimestampMixin, UUIDMixin
-
-if TYPE_CHECKING:
-    from backend.dao_service.models.conversation import Conversation
 
 
 class Message(UUIDMixin, TimestampMixin, Base):
@@ -49,5 +44,3 @@ class Message(UUIDMixin, TimestampMixin, Base):
     timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
     voice_session_id: Mapped[str | None] = mapped_column(Text)
     client_sequence: Mapped[int | None] = mapped_column(Integer)
-
-    conversation: Mapped[Conversation] = relationship(back_populates="message_list", lazy="raise")
