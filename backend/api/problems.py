@@ -1,6 +1,7 @@
 """From a refusal to its HTTP answer (RFC 9457): one table, and nothing decided anywhere else."""
 
 import html
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -193,8 +194,10 @@ def _faults(error: RecordError) -> tuple[Fault, ...]:
 
 def page(problem: Problem) -> str:
     """Return the human description of ``problem``, which its ``type`` leads to."""
+    title = html.escape(problem.title)
+    remedy = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(problem.remedy))
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(problem.title)}</title>'
-        f"<h1>{html.escape(problem.title)}</h1><p>{problem.status.value} · <code>{problem.type}</code></p>"
-        f"<p>{html.escape(problem.remedy)}</p></html>"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        '<body style="font-family: system-ui, sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">'
+        f"<h1>{title}</h1><p>{problem.status.value} · <code>{problem.type}</code></p><p>{remedy}</p></body></html>"
     )

@@ -93,7 +93,7 @@ async def test_an_unknown_problem_is_not_found(service: httpx.AsyncClient) -> No
 
 async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient) -> None:
     page = (await service.get("/docs")).text
-    assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
+    assert "://" not in page
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         assert f"/docs/assets/{asset}" in page
         assert (await service.get(f"/docs/assets/{asset}")).status_code == 200
