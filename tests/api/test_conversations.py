@@ -54,6 +54,45 @@ async def test_a_conversation_of_another_form_is_refused(
     assert [fault["pointer"] for fault in refused.json()["errors"]] == [pointer]
 
 
+def _deep(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+POISON = {
+    "U+0000": "a\0b",
+    "a lone surrogate": "a\ud800",
+    "NaN": float("nan"),
+    "Infinity": float("inf"),
+    "depth": _deep(500),
+    "a huge number": 10**400,
+    "a number": 7,
+    "an object": {"a\ud800": "\0"},
+    "a long text": "x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [("POST", ["id", "context_type"]), ("PATCH", ["linked_goal_id", "linked_task_id"])],
+    ids=["opening", "linking"],
+)
+async def test_poison_in_any_field_is_refused_with_its_place(
+    service: httpx.AsyncClient, conversation: UUID, method: str, fields: list[str], poison: str
+) -> None:
+    place = CONVERSATIONS if method == "POST" else f"{CONVERSATIONS}/{conversation}"
+    for field in fields:
+        body = ({"context_type": "voice"} if method == "POST" else {}) | {field: POISON[poison]}
+        headers = {"content-type": "application/json"}
+        refused = await service.request(method, place, content=json.dumps(body).encode(), headers=headers)
+        assert (refused.status_code, refused.json()["type"]) == (422, "/problems/invalid")
+        assert [fault["pointer"] for fault in refused.json()["errors"]] == [f"/{field}"]
+    assert (await service.get(f"{CONVERSATIONS}/{conversation}")).status_code == 200
+
+
 async def test_where_the_host_requires_more_only_the_host_opens_conversations(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
