@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 
 from backend import __version__
@@ -17,6 +18,8 @@ from backend.errors import SetupError
 from backend.observability import logs
 from backend.services.appender import Appender
 from backend.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def from_environment() -> FastAPI:
@@ -56,11 +59,13 @@ def _lifespan(database: Database) -> Any:
         appender = Appender(database)
         appender.start()
         _calm_the_collector()
+        log.info("started", version=__version__)
         try:
             yield {"database": database, "appender": appender, "revision": migrator.head()}
         finally:
             await appender.close()
             await database.close()
+            log.info("stopped")
 
     return lifespan
 

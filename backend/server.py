@@ -44,7 +44,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such address"
+        reason = (error.strerror if isinstance(error, OSError) else None) or "no such address"
+        reason = reason.partition(" (")[0]  # Python repeats the address there
         raise SetupError(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port.") from None
 
 
