@@ -13,16 +13,20 @@ from functools import partial
 from typing import Final, cast
 
 import asyncpg
+import structlog
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from backend.dao_service.faults import is_locked, is_outage, is_transient
+from backend.dao_service.faults import describe, is_locked, is_outage, is_transient
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
 _DRIVER: Final = "postgresql+asyncpg"
+
+log = structlog.get_logger(__name__)
+
 _READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
 
 
@@ -114,35 +118,37 @@ class Database:
 
         The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
         """
-        try:
-            return await self._open(lock=lock, read_only=False)
-        except Exception as error:
-            if is_outage(error):
-                raise DatabaseUnavailable from error
-            raise
+        return await self._open(lock=lock, read_only=False)
 
     async def close(self) -> None:
         """Close every connection that is not in use."""
         await self._engine.dispose()
 
     async def _open(self, *, lock: float, read_only: bool) -> asyncpg.Connection:
-        connection = await dial(
-            self._url,
-            timeout=self.limits.connect,
-            # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
-            command_timeout=self.limits.statement * 2,
-            server_settings={
-                "application_name": "verbatim",
-                "timezone": "UTC",
-                "datestyle": "ISO",
-                "default_transaction_read_only": "on" if read_only else "off",
-                # Under another level a lock's new holder would look into the past.
-                "default_transaction_isolation": "read committed",
-                "statement_timeout": _milliseconds(self.limits.statement),
-                "lock_timeout": _milliseconds(lock),
-                "idle_in_transaction_session_timeout": _milliseconds(self.limits.statement * 2),
-            },
-        )
+        try:
+            connection = await dial(
+                self._url,
+                timeout=self.limits.connect,
+                # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
+                command_timeout=self.limits.statement * 2,
+                server_settings={
+                    "application_name": "verbatim",
+                    "timezone": "UTC",
+                    "datestyle": "ISO",
+                    "default_transaction_read_only": "on" if read_only else "off",
+                    # Under another level a lock's new holder would look into the past.
+                    "default_transaction_isolation": "read committed",
+                    "statement_timeout": _milliseconds(self.limits.statement),
+                    "lock_timeout": _milliseconds(lock),
+                    "idle_in_transaction_session_timeout": _milliseconds(self.limits.statement * 2),
+                },
+            )
+        except Exception as error:
+            # A server that lets nobody in, for whatever reason, is away.
+            if is_outage(error) or isinstance(error, asyncpg.PostgresError):
+                log.warning("no connection to the database", **describe(error))
+                raise DatabaseUnavailable from error
+            raise
         # Whatever the operator chose for the rest of the database: a 2xx here means on disk. Stronger is left alone.
         await connection.execute(
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"

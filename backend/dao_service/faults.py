@@ -9,10 +9,10 @@ from typing import Final
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-# Connection exceptions, insufficient resources, operator intervention, system errors; a read-only server after a
-# failover. The class is the first two characters.
+# Connection exceptions, insufficient resources, operator intervention, system errors. The class is the first two
+# characters. And: a read-only server after a failover, a transaction that PostgreSQL ended, an unconfirmed commit.
 _OUTAGE_CLASSES: Final = {"08", "53", "57", "58", "F0", "XX"}
-_OUTAGE_STATES: Final = {"25006"}
+_OUTAGE_STATES: Final = {"25006", "25P03", "25P04", "40003"}
 # Serialisation failure, deadlock, and a plan prepared before the table changed: the same work will do, once more.
 _TRANSIENT_STATES: Final = {"40001", "40P01", "0A000"}
 

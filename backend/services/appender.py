@@ -32,6 +32,7 @@ from backend.services.recording import Outcome, Recorded, new_message, record, r
 MOST_PER_COMMIT: Final = 1_000
 MOST_WAITING: Final = 64 * 2**20  # characters of content
 ATTEMPTS: Final = 4
+MEMORY: Final = 10.0  # seconds that a conversation counts as held by somebody else, unless it is found free
 PATIENCE: Final = 10.0  # seconds for one transaction, after which its connection is given up
 
 # Two commits met: the same id in two conversations, or a writer that does not lock. The next look will see it.
@@ -57,6 +58,9 @@ class Appender:
         self._arrived = asyncio.Event()
         self._closing = False
         self._hopeful = True  # that the next messages are all new
+        self._held: dict[
+            UUID, float
+        ] = {}  # conversations that somebody else was found to hold, and until when that counts
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -64,11 +68,15 @@ class Appender:
         self._task = self._task or asyncio.create_task(self._run(), name="appender")
 
     async def close(self) -> None:
-        """Take no more, finish what was taken, and let the connection go; safe to call twice."""
+        """Take no more, finish what was taken within ``PATIENCE``, and let the connection go; safe to call twice."""
         self._closing = True
         self._arrived.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait({self._task}, timeout=PATIENCE)
+            self._task.cancel()
+        for call in self._calls:
+            if not call.answer.done():
+                call.answer.set_exception(Busy("The service is stopping"))
         await self._connection.close()
 
     @property
@@ -162,7 +170,8 @@ class Appender:
         return outcomes
 
     async def _commit(self, messages: list[NewMessage]) -> list[Outcome]:
-        skip_locked = False
+        skip_locked = self._expects_lock(messages)
+        uncertain = False
         for attempt in range(1, ATTEMPTS + 1):
             started = time.perf_counter()
             try:
@@ -170,27 +179,53 @@ class Appender:
                     outcomes = await self._transact(messages, skip_locked=skip_locked)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
+                uncertain = uncertain or is_outage(error)  # its COMMIT may have happened
                 if attempt == ATTEMPTS or not _worth_another_try(error):
-                    if is_outage(error) or is_transient(error):
-                        log.warning("append transaction failed", attempt=attempt, **describe(error))
-                        raise DatabaseUnavailable from error
+                    if refusal := _refusal(error, uncertain=uncertain):
+                        raise refusal from error
                     raise
-                skip_locked = is_locked(error)
+                skip_locked = skip_locked or is_locked(error)
                 self._hopeful = False
             else:
                 metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
                 metrics.COMMIT_MESSAGES.observe(len(messages))
-                return outcomes
+                self._remember(messages, outcomes)
+                # Busy says that nothing was stored, which nobody knows after a commit that was lost.
+                return [DatabaseUnavailable() if uncertain and isinstance(each, Busy) else each for each in outcomes]
         raise AssertionError
 
     async def _transact(self, messages: list[NewMessage], *, skip_locked: bool) -> list[Outcome]:
-        if self._hopeful and (outcomes := await record_new(self._connection, messages)):
+        if self._hopeful and not skip_locked and (outcomes := await record_new(self._connection, messages)):
             return outcomes
         async with self._connection.transaction() as dao:
             outcomes = await record(dao, messages, skip_locked=skip_locked)
         # Repetitions come in crowds, from somebody who sends again what he does not know to be stored.
         self._hopeful = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
         return outcomes
+
+    def _expects_lock(self, messages: list[NewMessage]) -> bool:
+        """Tell whether somebody was found to hold one of the conversations: nobody waits for the same lock twice."""
+        return bool(self._held) and any(
+            self._held.get(message.conversation_id, 0) > time.monotonic() for message in messages
+        )
+
+    def _remember(self, messages: list[NewMessage], outcomes: list[Outcome]) -> None:
+        now = time.monotonic()
+        self._held = {conversation: until for conversation, until in self._held.items() if until > now}
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if isinstance(outcome, Busy):
+                self._held[message.conversation_id] = now + MEMORY
+            elif self._held:
+                self._held.pop(message.conversation_id, None)
+
+
+def _refusal(error: Exception, *, uncertain: bool) -> Unavailable | None:
+    """Return what the callers are told of a transaction that was given up, or None for a fault of nobody we know."""
+    if not (uncertain or is_transient(error) or is_locked(error)):
+        return None
+    log.warning("append transaction failed", **describe(error))
+    # With a lock that is no conversation's: a table is held, or an id in somebody's open transaction.
+    return DatabaseUnavailable() if uncertain or is_transient(error) else Busy("Another program holds the tables")
 
 
 def _worth_another_try(error: Exception) -> bool:

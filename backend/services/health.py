@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backend.dao_service.database import Database
 from backend.dao_service.schema_dao import SchemaDAO
-from backend.errors import DatabaseUnavailable
+from backend.errors import Unavailable
 from backend.services.appender import Appender
 
 
@@ -28,7 +28,7 @@ async def readiness(database: Database, appender: Appender, revision: str) -> Re
     try:
         async with database.reading() as session:
             state = await SchemaDAO(session).state()
-    except DatabaseUnavailable:
+    except Unavailable:
         return Readiness("unavailable", "unknown", queue)
     schema = "ok" if state.revision == revision else "differs"
     return Readiness("ok" if state.writable else "read-only", schema, queue)

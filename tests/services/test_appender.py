@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
@@ -8,9 +8,11 @@ import asyncpg
 import pytest
 
 from backend.dao_service import migrator
+from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
+from backend.observability import metrics
 from backend.schemas.message import MessageCreate
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
@@ -194,6 +196,101 @@ async def test_closing_finishes_what_was_taken_and_takes_no_more(
     assert await connection.fetchval("SELECT count(*) FROM messages") == 50
     with pytest.raises(Busy):
         await appender.append([said(conversation)])
+
+
+async def test_a_locked_table_is_busy_for_everybody_and_not_a_refusal(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE messages IN SHARE MODE")
+        async with asyncio.timeout(8):
+            answers = await asyncio.gather(
+                *(appender.append([said(conversation)]) for _ in range(10)), return_exceptions=True
+            )
+    assert {type(answer) for answer in answers} == {Busy}
+    [after] = await appender.append([said(conversation)])
+    assert sequence(after) == 1
+
+
+async def test_a_row_that_a_trigger_of_the_hosts_discards_leaves_no_hole_and_is_no_missing_conversation(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        """
+        CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.content = 'unwanted' THEN RETURN NULL; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER discard BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION discard()
+        """
+    )
+    outcomes = await appender.append([said(conversation, word) for word in ("one", "unwanted", "two")])
+    assert [type(outcome) for outcome in outcomes] == [Recorded, NotRecorded, Recorded]
+    rows = await connection.fetch("SELECT sequence FROM messages ORDER BY sequence")
+    assert [row["sequence"] for row in rows] == [1, 2]
+
+
+async def test_a_conversation_that_stays_locked_costs_the_others_one_wait_and_not_one_for_each_attempt(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    other = await open_conversation(connection)
+    failures = metrics.COMMIT_FAILURES._value
+    async with connection.transaction():
+        await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
+        await appender.append([said(conversation)])
+        waits = failures.get()
+        for _ in range(5):
+            [busy], [recorded] = await asyncio.gather(
+                appender.append([said(conversation)]), appender.append([said(other)])
+            )
+            assert isinstance(busy, Busy)
+            assert isinstance(recorded, Recorded)
+        assert failures.get() == waits
+    [free] = await appender.append([said(conversation)])
+    assert sequence(free) == 1
+
+
+async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit happens, its answer is lost, and before it can be asked for again somebody locks the conversation."""
+    append, holding = AppendConnection.append, connection.transaction()
+
+    async def commit_and_lose_the_answer(self: AppendConnection, messages: Sequence[NewMessage]) -> None:
+        await append(self, messages)
+        await holding.start()
+        await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
+        raise asyncpg.ConnectionDoesNotExistError
+
+    monkeypatch.setattr(AppendConnection, "append", commit_and_lose_the_answer)
+    [outcome] = await appender.append([said(conversation)])
+    await holding.rollback()
+    assert isinstance(outcome, DatabaseUnavailable)
+
+
+async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path, durable=False) as server:
+        await asyncio.to_thread(migrator.upgrade, server.url)
+        connection = await connect(server.url)
+        conversation = await open_conversation(connection)
+        database = Database(server.url)
+        appender = Appender(database)
+        appender.start()
+        await appender.append([said(conversation)])
+        await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await connection.execute("SELECT pg_reload_conf()")
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
+        for _ in range(100):  # until the server has read its settings
+            task = asyncio.create_task(appender.append([said(conversation)]))
+            while not task.done() and not await connection.fetchval(f"SELECT count(*) {waiting}"):
+                await asyncio.sleep(0)
+            if not task.done():
+                break
+        while not task.done():
+            await connection.execute(f"SELECT pg_cancel_backend(pid) {waiting}")
+        with pytest.raises(DatabaseUnavailable):
+            await task
+        await connection.close()
+        await appender.close()
+        await database.close()
 
 
 async def test_when_too_much_waits_the_next_is_refused_and_what_waits_is_recorded(
