@@ -6,6 +6,7 @@
     │   ├── ConversationNotFound
     │   ├── ConversationIdReused
     │   ├── HostOwnsConversations
+    │   ├── HostKeepsConversation
     │   ├── MessageIdReused
     │   └── LinkNotFound
     ├── Unavailable              the caller should send the same again
@@ -73,14 +74,22 @@ class ConversationIdReused(Refused):
 
 
 class HostOwnsConversations(Refused):
-    """The host application's table wants columns that we know nothing of."""
+    """The host application's table wants what only the host can give: ``rule`` is a column or a constraint of its."""
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, rule: str | None) -> None:
         super().__init__(
-            f"The host's table conversations requires {column}, which only the host can fill; "
+            f"The host's table conversations has a rule of its own ({rule}); "
             "create the conversation there and use its id here."
         )
-        self.column = column
+
+
+class HostKeepsConversation(Refused):
+    """A table of the host application's still refers to the conversation."""
+
+    def __init__(self, conversation_id: UUID, rule: str | None) -> None:
+        super().__init__(
+            f"The host still refers to conversation {conversation_id} ({rule}); remove what refers to it first."
+        )
 
 
 class MessageIdReused(Refused):

@@ -66,7 +66,7 @@ async def link_conversation(conversation_id: UUID, request: Request, database: D
     "/{conversation_id}",
     operation_id="eraseConversation",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=refusals(404, 422, 503),
+    responses=refusals(404, 409, 422, 503),
 )
 async def erase_conversation(conversation_id: UUID, database: Db) -> None:
     """Erase a conversation and everything said in it, for good."""

@@ -14,7 +14,7 @@ from backend.schemas.transcript import Transcript
 _BODIES: Final = (MessageCreate, MessageBatch, ConversationCreate, ConversationPatch)
 _REFUSALS: Final = {
     404: "No such conversation.",
-    409: "The id is taken by something else.",
+    409: "The id is taken by something else, or the host has a rule against it.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     422: "The request is not of the documented form; `errors` says where.",

@@ -73,7 +73,13 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         HTTPStatus.CONFLICT,
         "host-owns-conversations",
         "Only the host application can open conversations",
-        f"Its table has required columns unknown here. Let it make the row, then use its id. {_DO_NOT_RETRY}",
+        f"Its table has columns or rules unknown here. Let it make the row, then use its id. {_DO_NOT_RETRY}",
+    ),
+    errors.HostKeepsConversation: Problem(
+        HTTPStatus.CONFLICT,
+        "host-keeps-conversation",
+        "The host application still refers to that conversation",
+        f"A table of its has a foreign key to it. Remove what refers to it, then erase it. {_DO_NOT_RETRY}",
     ),
     errors.MessageIdReused: Problem(
         HTTPStatus.CONFLICT,

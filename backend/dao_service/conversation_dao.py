@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.faults import missing_column
+from backend.dao_service.faults import constraint, missing_column
 from backend.dao_service.models import Conversation, Message
-from backend.errors import HostOwnsConversations
+from backend.errors import HostKeepsConversation, HostOwnsConversations
 
 _STRIDE: Final = 20_000
 
@@ -28,6 +28,8 @@ class ConversationFilter:
     linked_goal_id: UUID | None = None
     linked_task_id: UUID | None = None
     voice_session_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class ConversationDAO:
@@ -47,7 +49,7 @@ class ConversationDAO:
     async def add(self, conversation_id: UUID, context_type: str) -> Conversation | None:
         """Open a conversation and return it, or None if the id is taken.
 
-        Raises HostOwnsConversations where the host's table has columns that only the host can fill.
+        Raises HostOwnsConversations where the host's table has columns or rules that only the host can satisfy.
         """
         statement = (
             insert(Conversation)
@@ -58,9 +60,7 @@ class ConversationDAO:
         try:
             return await self._session.scalar(statement)
         except IntegrityError as error:
-            if column := missing_column(error):
-                raise HostOwnsConversations(column) from error
-            raise
+            raise HostOwnsConversations(missing_column(error) or constraint(error)) from error
 
     async def newest(
         self, wanted: ConversationFilter, *, before: tuple[datetime, UUID] | None, limit: int
@@ -78,6 +78,10 @@ class ConversationDAO:
                 statement = statement.where(column == value)
         if wanted.ended is not None:
             statement = statement.where(Conversation.ended_at.is_not(None) == wanted.ended)
+        if wanted.since is not None:
+            statement = statement.where(Conversation.created_at >= wanted.since)
+        if wanted.until is not None:
+            statement = statement.where(Conversation.created_at < wanted.until)
         if before is not None:
             statement = statement.where(tuple_(Conversation.created_at, Conversation.id) < tuple_(*before))
         return (await self._session.scalars(statement)).all()
@@ -92,7 +96,10 @@ class ConversationDAO:
         )
 
     async def erase(self, conversation_id: UUID) -> bool:
-        """Delete the conversation and everything said in it; tell whether there was one."""
+        """Delete the conversation and everything said in it; tell whether there was one.
+
+        Raises HostKeepsConversation where a table of the host's refers to it.
+        """
         last = await self._session.scalar(
             select(Conversation.last_sequence).where(Conversation.id == conversation_id).with_for_update()
         )
@@ -103,5 +110,8 @@ class ConversationDAO:
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
             )
-        await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+        try:
+            await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+        except IntegrityError as error:
+            raise HostKeepsConversation(conversation_id, constraint(error)) from error
         return True

@@ -65,7 +65,7 @@ class Conversation(BaseModel):
     context_type: ContextType
     voice_session_id: str | None
     extracted_intent: Intent | str | None
-    intent_payload: dict[str, JsonValue] | None
+    intent_payload: JsonValue
     linked_goal_id: UUID | None
     linked_task_id: UUID | None
     ended_at: datetime | None

@@ -22,6 +22,7 @@ LARGEST_NUMBER: Final = 2**53 - 1
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
+_YEARS: Final = range(2, 9999)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 JsonObject = dict[str, JsonValue]
@@ -45,6 +46,13 @@ def _rfc_3339(value: object) -> object:
     if not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         raise PydanticCustomError("timestamp", "must be an RFC 3339 time with a zone, as 2026-01-31T09:30:00Z")
     return value
+
+
+def _on_the_calendar(moment: datetime) -> datetime:
+    # Near the edges of the calendar a change of zone falls off it.
+    if moment.year not in _YEARS:
+        raise PydanticCustomError("timestamp_range", "must lie between the years 2 and 9998")
+    return moment
 
 
 def _plausible(moment: datetime) -> datetime:
@@ -100,10 +108,11 @@ Metadata = Annotated[
     AfterValidator(_metadata),
     Field(description=f"Anything else worth keeping: at most {METADATA_BYTES} bytes, nested at most {METADATA_DEPTH}."),
 ]
-Timestamp = Annotated[
+Instant = Annotated[
     AwareDatetime,
     Field(strict=False),
     BeforeValidator(_rfc_3339),
-    AfterValidator(_plausible),
+    AfterValidator(_on_the_calendar),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+Timestamp = Annotated[Instant, AfterValidator(_plausible)]

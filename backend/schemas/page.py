@@ -15,7 +15,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.errors import Fault, Invalid
-from backend.schemas.fields import Label
+from backend.schemas.fields import Instant, Label
 from backend.vocabulary import ContextType, Intent, Role
 
 DEFAULT_LIMIT: Final = 50
@@ -119,6 +119,8 @@ class ConversationQuery(BaseModel):
     linked_goal_id: UUID | None = None
     linked_task_id: UUID | None = None
     voice_session_id: Label | None = None
+    since: Instant | None = Field(default=None, description="Opened at this time or later.")
+    until: Instant | None = Field(default=None, description="Opened before this time.")
     limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
     cursor: Annotated[str, Field(max_length=200)] | None = None
 

@@ -144,6 +144,44 @@ async def test_the_list_can_be_narrowed(service: httpx.AsyncClient, connection: 
     assert await found(voice_session_id="vs_1", context_type="voice") == {rich}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "intent_payload = '[1]'",
+        "created_at = '20000-01-01'",
+        "updated_at = '0044-03-15 BC'",
+        "ended_at = 'infinity'",
+        "ended_at = '-infinity'",
+    ],
+)
+async def test_a_strange_row_of_the_hosts_hides_no_conversation(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, change: str
+) -> None:
+    await connection.execute(f"UPDATE conversations SET {change} WHERE id = $1", conversation)
+    other = await open_conversation(connection)
+    answer = await service.get(CONVERSATIONS)
+    assert {row["id"] for row in answer.json()["data"]} == {str(conversation), str(other)}
+    for row in answer.json()["data"]:
+        assert all(row[time] is None or row[time].endswith("Z") for time in ("created_at", "updated_at", "ended_at"))
+    assert (await service.get(f"{CONVERSATIONS}/{conversation}")).status_code == 200
+
+
+async def test_conversations_are_narrowed_by_when_they_were_opened(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute("UPDATE conversations SET created_at = '2026-01-31T09:00Z' WHERE id = $1", conversation)
+    for name, time, found in (
+        ("since", "2026-01-31T09:00:00Z", 1),
+        ("since", "2026-01-31T09:00:01Z", 0),
+        ("until", "2026-01-31T09:00:00Z", 0),
+        ("until", "2026-01-31T16:00:01+07:00", 1),
+    ):
+        assert len((await service.get(CONVERSATIONS, params={name: time})).json()["data"]) == found
+    for time in ("yesterday", "2026-01-31T09:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        refused = await service.get(CONVERSATIONS, params={"since": time})
+        assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/query/since"]
+
+
 async def test_a_conversation_is_linked_and_unlinked(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -183,6 +221,25 @@ async def test_a_conversation_that_is_not_there_is_not_found(
 ) -> None:
     answer = await service.request(method, f"{CONVERSATIONS}/{uuid4()}{tail}", json={} if method == "PATCH" else None)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/conversation-not-found")
+
+
+async def test_a_conversation_that_the_host_still_refers_to_is_not_erased_and_says_so(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute("CREATE TABLE clips (conversation_id UUID REFERENCES conversations)")
+    await connection.execute("INSERT INTO clips VALUES ($1)", conversation)
+    refused = await service.delete(f"{CONVERSATIONS}/{conversation}")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/host-keeps-conversation")
+    assert "clips_conversation_id_fkey" in refused.json()["detail"]
+
+
+async def test_a_rule_of_the_hosts_against_a_conversation_is_named(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE conversations ADD CONSTRAINT no_voice CHECK (context_type <> 'voice')")
+    refused = await service.post(CONVERSATIONS, json={"context_type": "voice"})
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/host-owns-conversations")
+    assert "no_voice" in refused.json()["detail"]
 
 
 async def test_erasing_a_very_long_conversation_takes_all_of_it(

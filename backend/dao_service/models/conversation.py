@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.dao_service.models.base import Base
 from backend.dao_service.models.message import Message
-from backend.dao_service.models.mixins import TimestampMixin, UUIDMixin
+from backend.dao_service.models.mixins import ReadableTime, TimestampMixin, UUIDMixin
 
 
 class Conversation(UUIDMixin, TimestampMixin, Base):
@@ -31,14 +31,14 @@ class Conversation(UUIDMixin, TimestampMixin, Base):
 
     user_id: Mapped[str | None] = mapped_column(Text)
     context_type: Mapped[str] = mapped_column(Text)
-    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+    updated_at: Mapped[datetime] = mapped_column(ReadableTime, server_default=text("now()"))
 
     voice_session_id: Mapped[str | None] = mapped_column(Text)
     extracted_intent: Mapped[str | None] = mapped_column(Text)
-    intent_payload: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    intent_payload: Mapped[Any | None] = mapped_column(JSONB)
     linked_goal_id: Mapped[UUID | None] = mapped_column(ForeignKey("goals.id"))
     linked_task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id"))
-    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime | None] = mapped_column(ReadableTime)
     duration_seconds: Mapped[int | None] = mapped_column(Integer)
 
     last_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
