@@ -10,7 +10,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-NAMES = ("content_size", "metadata_object", "metadata_size", "readable_times", "sequence")
+NAMES = ("content_size", "metadata_object", "metadata_size", "metadata_readable", "readable_times", "sequence")
 
 
 def upgrade() -> None:
@@ -25,6 +25,12 @@ def upgrade() -> None:
                     ('messages_content_size_check',    $r$octet_length(content) <= 65536$r$),
                     ('messages_metadata_object_check', $r$jsonb_typeof(metadata) = 'object'$r$),
                     ('messages_metadata_size_check',   $r$octet_length(metadata::text) <= 65536$r$),
+                    -- Nothing below the 32nd container, and no number that is infinite to a reader with doubles.
+                    ('messages_metadata_readable_check', $r$
+                        NOT jsonb_path_exists(metadata, '$.**{33 to last}') AND NOT jsonb_path_exists(
+                            metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))'
+                        )
+                    $r$),
                     ('messages_readable_times_check',  $r$
                         created_at >= '0001-01-02 00:00:00+00' AND created_at < '9999-12-31 00:00:00+00'
                         AND "timestamp" >= '0001-01-02 00:00:00+00' AND "timestamp" < '9999-12-31 00:00:00+00'

@@ -18,6 +18,7 @@ from backend.errors import Fault, Invalid
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MOST_DIGITS: Final = 400
 _SENTENCES: Final = {
     "missing": "is required",
     "bool_type": "must be true or false",
@@ -65,7 +66,13 @@ def parse(model: type[ModelT], body: bytes | str) -> ModelT:
         return model.model_validate_json(body)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise Invalid(_syntax_faults(model, body) or [fault_of(details) for details in found]) from None
+    if found[0]["type"] == "json_invalid":
+        document = _load(body)
+        if poisoned := _poisoned(model, document):
+            raise Invalid(poisoned)
+        if isinstance(body, bytes):
+            return _parse_item(model, document)
+    raise Invalid([fault_of(details) for details in found])
 
 
 def parse_each(model: type[ModelT], body: bytes, name: str, *, most: int) -> list[ModelT | Invalid]:
@@ -74,7 +81,7 @@ def parse_each(model: type[ModelT], body: bytes, name: str, *, most: int) -> lis
     Raises Invalid when the whole is not of that form or holds none or more than ``most``.
     """
     items = _items(_load(body), name, most)
-    return [_parse_item(model, item, f"/{name}/{index}") for index, item in enumerate(items)]
+    return [_parse_at(f"/{name}/{index}", model, item) for index, item in enumerate(items)]
 
 
 def fault_of(details: ErrorDetails) -> Fault:
@@ -96,13 +103,19 @@ def _sentence(details: ErrorDetails) -> str:
     return _SENTENCES.get(details["type"], "is not of the documented form")
 
 
-def _parse_item(model: type[ModelT], item: JsonValue, place: str) -> ModelT | Invalid:
+def _parse_at(place: str, model: type[ModelT], item: JsonValue) -> ModelT | Invalid:
     try:
-        return parse(model, json.dumps(item))
-    except RecursionError:
-        return Invalid([Fault(place, "is nested too deeply")])
+        return _parse_item(model, item)
     except Invalid as invalid:
         return Invalid([Fault(place + fault.pointer, fault.detail) for fault in invalid.faults])
+
+
+def _parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
+    try:
+        text = json.dumps(item)
+    except RecursionError:
+        raise Invalid([Fault("", "is nested too deeply")]) from None
+    return parse(model, text)
 
 
 def _items(document: JsonValue, name: str, most: int) -> list[JsonValue]:
@@ -118,7 +131,9 @@ def _items(document: JsonValue, name: str, most: int) -> list[JsonValue]:
 
 def _load(body: bytes | str) -> JsonValue:
     try:
-        document: JsonValue = json.loads(body)
+        # Decoded here, because json would guess at other encodings, and "surrogatepass" because it must meet them.
+        text = body if isinstance(body, str) else body.decode(errors="surrogatepass")
+        document: JsonValue = json.loads(text, parse_int=_integer)
     except RecursionError:
         raise Invalid([Fault("", "is nested too deeply")]) from None
     except ValueError:
@@ -126,12 +141,13 @@ def _load(body: bytes | str) -> JsonValue:
     return document
 
 
-def _syntax_faults(model: type[BaseModel], body: bytes | str) -> list[Fault]:
-    """Return faults that a strict JSON parser reports without a place: surrogates, depth, or no JSON at all."""
-    try:
-        document = _load(body)
-    except Invalid as invalid:
-        return list(invalid.faults)
+def _integer(digits: str) -> float:
+    # Python refuses to read thousands of digits. As a float it is infinite, which is refused in its place.
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
+
+
+def _poisoned(model: type[BaseModel], document: JsonValue) -> list[Fault]:
+    """Return faults that a strict JSON parser reports without a place."""
     fields = document if isinstance(document, dict) else {"": document}
     return [
         # Below a known field the way is made of the sender's own words, and stays unsaid.

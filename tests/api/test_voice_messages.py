@@ -261,6 +261,33 @@ async def test_what_is_no_json_is_refused(service: httpx.AsyncClient, body: byte
         assert answer.json()["errors"][0]["pointer"] == ""
 
 
+async def test_a_number_however_long_is_refused_in_its_place_and_blocks_no_neighbour(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    good = json.dumps(utterance(conversation))
+    bad = good[:-1] + ', "metadata": {"k": ' + "1" * 5000 + "}}"
+    alone = await service.post(MESSAGES, content=bad.encode(), headers=_JSON)
+    assert [fault["pointer"] for fault in alone.json()["errors"]] == ["/metadata"]
+    beside = f'{{"messages": [{bad}, {good}]}}'.encode()
+    answer = await service.post(f"{MESSAGES}/batch", content=beside, headers=_JSON)
+    assert [result["status"] for result in answer.json()["results"]] == [422, 201]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+async def test_only_utf_8_is_read(service: httpx.AsyncClient, conversation: UUID, encoding: str) -> None:
+    said = json.dumps(utterance(conversation, "Xin chào, é."), ensure_ascii=False)
+    for path, body in ((MESSAGES, said), (f"{MESSAGES}/batch", f'{{"messages": [{said}]}}')):
+        answer = await service.post(path, content=body.encode(encoding), headers=_JSON)
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"pointer": "", "detail": "must be JSON in UTF-8"}]
+
+
+async def test_a_message_with_the_deepest_metadata_is_recorded(service: httpx.AsyncClient, conversation: UUID) -> None:
+    said = utterance(conversation, metadata=_nested(31, {"k": 2**53 - 1}))
+    answer = await service.post(MESSAGES, json=said)
+    assert (answer.status_code, answer.json()["metadata"]) == (201, said["metadata"])
+
+
 async def test_a_body_beyond_its_limit_is_refused(service: httpx.AsyncClient, conversation: UUID) -> None:
     too_large = utterance(conversation, "x" * 256 * 1024)
     answer = await service.post(MESSAGES, json=too_large)

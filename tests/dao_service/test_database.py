@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 
 from backend.dao_service.database import Database, Limits, asyncpg_url
-from backend.errors import Busy, SettingsError
+from backend.errors import Busy, DatabaseUnavailable, SettingsError
 
 INSERT = text("INSERT INTO conversations (context_type) VALUES ('voice')")
 
@@ -70,3 +70,17 @@ def test_anything_else_is_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         asyncpg_url(url)
     assert "secret" not in str(refused.value)
+
+
+async def test_a_database_that_lets_nobody_in_is_away(database_url: str, connection: asyncpg.Connection) -> None:
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute("CREATE ROLE nobody_yet")
+    for url in (database_url.replace(name, "no_such_database"), database_url.replace("verbatim@", "nobody_yet@")):
+        database = Database(url)
+        with pytest.raises(DatabaseUnavailable):
+            async with database.looking():
+                pass
+        with pytest.raises(DatabaseUnavailable):
+            await database.connect(lock=1)
+        await database.close()
+    await connection.execute("DROP ROLE nobody_yet")

@@ -36,7 +36,12 @@ WIDENED = """
 """
 OURS = {"last_sequence", "sequence", "timestamp", "client_sequence", ("messages", "voice_session_id")}
 OUR_INDEXES = {"idx_conversations_newest"}
-OUR_CHECKS = {"messages_content_size_check", "messages_metadata_object_check", "messages_metadata_size_check"}
+OUR_CHECKS = {
+    "messages_content_size_check",
+    "messages_metadata_object_check",
+    "messages_metadata_readable_check",
+    "messages_metadata_size_check",
+}
 
 
 def _what_the_seed_names(catalogue: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:

@@ -46,6 +46,11 @@ RULES: Final = {
     "messages_content_size_check": ("content is longer than 65,536 bytes", "octet_length(content) > 65536"),
     "messages_metadata_object_check": ("metadata is no JSON object", "jsonb_typeof(metadata) <> 'object'"),
     "messages_metadata_size_check": ("metadata is longer than 65,536 bytes", "octet_length(metadata::text) > 65536"),
+    "messages_metadata_readable_check": (
+        "metadata is nested deeper than 32 or holds a number beyond 1e308",
+        "jsonb_path_exists(metadata, '$.**{33 to last}') OR jsonb_path_exists("
+        """metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')""",
+    ),
     "messages_readable_times_check": (
         "created_at lies outside the years 1 to 9999",
         "created_at < '0001-01-02 00:00:00+00' OR created_at >= '9999-12-31 00:00:00+00'",

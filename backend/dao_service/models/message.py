@@ -23,6 +23,11 @@ class Message(UUIDMixin, TimestampMixin, Base):
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata_object"),
         CheckConstraint("octet_length(metadata::text) <= 65536", name="metadata_size"),
         CheckConstraint(
+            "NOT jsonb_path_exists(metadata, '$.**{33 to last}') AND NOT jsonb_path_exists("
+            """metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')""",
+            name="metadata_readable",
+        ),
+        CheckConstraint(
             "created_at >= '0001-01-02 00:00:00+00' AND created_at < '9999-12-31 00:00:00+00' "
             "AND \"timestamp\" >= '0001-01-02 00:00:00+00' AND \"timestamp\" < '9999-12-31 00:00:00+00'",
             name="readable_times",
