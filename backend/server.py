@@ -61,6 +61,7 @@ def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None
     config = uvicorn.Config(
         "backend.app:from_environment",
         factory=True,
+        ws="none",
         workers=workers,
         log_config=None,
         access_log=False,

@@ -198,7 +198,7 @@ def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path
     environment |= {"VERBATIM_DATA_DIR": str(tmp_path)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
-        assert b"Verbatim listens" in process.stdout.readline()
+        assert any(b'"event":"started"' in line for line in process.stdout)
         process.send_signal(number)
         _, complaints = process.communicate(timeout=20)
     assert (process.returncode, complaints) == (0, b"")

@@ -2,14 +2,16 @@
 
 import os
 from importlib.resources import files
+from pathlib import Path
 from typing import Final, cast
 
+import psutil
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.exceptions import HTTPException
 
 from backend.api.dependencies import Db, appender_of
@@ -41,10 +43,19 @@ async def readyz(request: Request, database: Db) -> Response:
 async def metrics() -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
     registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        _forget_the_dead(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Leave out what workers that were killed had in hand."""
+    for file in folder.glob("gauge_live*_*.db"):
+        worker = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(worker):
+            mark_process_dead(worker)  # type: ignore[no-untyped-call]
 
 
 @router.get("/problems/{slug}")

@@ -3,15 +3,18 @@
 Plain ASGI, because a wrapper around the response would hide context variables and hold back streams.
 """
 
+import asyncio
 import os
 import re
 import time
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
+from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
 from backend.observability.logs import request_id
 
@@ -48,6 +51,13 @@ class RequestMiddleware:
 
         try:
             await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            pass  # whoever hung up hears nothing
+        except asyncio.CancelledError:
+            # The service stops and has waited long enough. Whether this was stored nobody will know before it is asked.
+            if not status:
+                await problems.refusal(DatabaseUnavailable())(scope, receive, sending)
+            raise
         except Exception:
             log.exception("fault of the service")
             if status:

@@ -39,6 +39,8 @@ def _problem() -> dict[str, Any]:
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of ``app``, with the models of the bodies that routes read themselves."""
+    if app.openapi_schema:
+        return app.openapi_schema
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -57,4 +59,5 @@ def describe(app: FastAPI) -> dict[str, Any]:
     # Declared by FastAPI wherever a parameter may be wrong; ours are problems.
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
+    app.openapi_schema = document
     return document

@@ -184,10 +184,21 @@ def install(app: FastAPI) -> None:
         return refusal(Invalid([fault_of(details) for details in error.errors()]))
 
     @app.exception_handler(HTTPException)
-    async def unhandled(_request: Request, error: Exception) -> Response:
+    async def unhandled(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 -- the type of its registration
         problem = HTTP_PROBLEMS.get(error.status_code, INTERNAL)
-        return answer(problem_body(problem, problem.remedy), error.headers)
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if problem.status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request.url.path)):
+            headers["allow"] = methods
+        return answer(problem_body(problem, problem.remedy), headers)
+
+
+def _methods(app: FastAPI, path: str) -> str:
+    """Return what works at ``path``; the router itself names only the first of its routes there."""
+    for template, operations in app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return ""
 
 
 def _faults(error: RecordError) -> tuple[Fault, ...]:

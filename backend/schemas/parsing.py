@@ -99,7 +99,8 @@ def _pointer(location: Sequence[str | int]) -> str:
 
 def _sentence(details: ErrorDetails) -> str:
     if details["type"] in _OWN_WORDS:
-        return details["msg"].removeprefix("Input ").replace("should ", "must ", 1)
+        _, should, rest = details["msg"].partition("should ")
+        return f"must {rest}" if should else details["msg"]
     return _SENTENCES.get(details["type"], "is not of the documented form")
 
 

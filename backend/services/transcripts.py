@@ -50,7 +50,7 @@ async def transcript(database: Database, conversation_id: UUID) -> AsyncIterator
     """Yield the whole conversation as it stands now, in spoken order, as JSON texts, some hundred at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
-    is left out of all. Raises ConversationNotFound before the first part.
+    is left out of all. Raises ConversationNotFound before the first part, or after the last if it was erased meanwhile.
     """
     last = await _last_sequence(database, conversation_id)
     wanted = Selection(conversation_id, limit=_STRIDE, up_to_sequence=last)
@@ -60,8 +60,10 @@ async def transcript(database: Database, conversation_id: UUID) -> AsyncIterator
             rows = await _read(MessageDAO(connection), wanted, Order.SPOKEN, after)
         yield [row.document for row in rows]
         if len(rows) < _STRIDE:
-            return
+            break
         after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
+    if after:
+        await _last_sequence(database, conversation_id)  # erased meanwhile, it must not look like a shorter one
 
 
 async def _last_sequence(database: Database, conversation_id: UUID) -> int:

@@ -1,10 +1,16 @@
 import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
+from backend.api.middleware import RequestMiddleware
 from backend.api.problems import ALL
 from backend.app import create_app
 from backend.dao_service import migrator
@@ -89,6 +95,62 @@ async def test_every_problem_is_described_at_the_service(service: httpx.AsyncCli
 
 async def test_an_unknown_problem_is_not_found(service: httpx.AsyncClient) -> None:
     assert (await service.get("/problems/none")).status_code == 404
+
+
+async def test_what_is_not_allowed_is_answered_with_all_that_is(service: httpx.AsyncClient) -> None:
+    for path, allowed in (
+        (f"/api/v1/conversations/{uuid4()}", "DELETE, GET, PATCH"),
+        ("/api/v1/conversations", "GET, POST"),
+        ("/api/v1/voice/messages", "POST"),
+        ("/livez", "GET"),
+    ):
+        assert (await service.put(path)).headers["allow"] == allowed
+
+
+async def test_a_phone_that_hangs_up_in_the_middle_is_no_fault_of_the_service(
+    app: FastAPI, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/voice/messages",
+        "headers": [(b"content-type", b"application/json")],
+        "query_string": b"",
+        "state": {},
+    }
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: object) -> None:
+        raise AssertionError(message)
+
+    await app(scope, receive, send)
+    assert "fault" not in capfd.readouterr().out
+
+
+async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_again() -> None:
+    sent: list[dict[str, Any]] = []
+    begun = asyncio.Event()
+
+    async def endless(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
+
+    scope = {"type": "http", "method": "POST", "headers": []}
+    request = asyncio.create_task(RequestMiddleware(endless)(scope, receive, send))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"2") in sent[0]["headers"]
 
 
 async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient) -> None:
