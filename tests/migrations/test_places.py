@@ -227,7 +227,11 @@ async def test_a_message_for_no_conversation_is_refused_by_the_foreign_key(recor
         ("messages_metadata_object_check", "metadata", "'null'"),
         ("messages_metadata_size_check", "metadata", "jsonb_build_object('a', repeat('x', 65536))"),
         ("messages_metadata_readable_check", "metadata", """'{"n": 1e5000}'"""),
-        ("messages_metadata_readable_check", "metadata", "('{\"n\": ' || repeat('[', 33) || repeat(']', 33) || '}')::jsonb"),
+        (
+            "messages_metadata_readable_check",
+            "metadata",
+            "('{\"n\": ' || repeat('[', 33) || repeat(']', 33) || '}')::jsonb",
+        ),
         ("messages_readable_times_check", "created_at", "'infinity'"),
         ("messages_readable_times_check", '"timestamp"', "'0001-01-01 BC'"),
         ("messages_sequence_check", "sequence", "0"),

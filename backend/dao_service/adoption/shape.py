@@ -48,8 +48,8 @@ RULES: Final = {
     "messages_metadata_size_check": ("metadata is longer than 65,536 bytes", "octet_length(metadata::text) > 65536"),
     "messages_metadata_readable_check": (
         "metadata is nested deeper than 32 or holds a number beyond 1e308",
-        "jsonb_path_exists(metadata, '$.**{33 to last}') OR jsonb_path_exists("
-        """metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')""",
+        """jsonb_path_exists(metadata, '$.**{33 to last}')
+        OR jsonb_path_exists(metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')""",
     ),
     "messages_readable_times_check": (
         "created_at lies outside the years 1 to 9999",
