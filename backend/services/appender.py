@@ -32,7 +32,7 @@ from backend.services.recording import Outcome, Recorded, new_message, record, r
 MOST_PER_COMMIT: Final = 1_000
 MOST_WAITING: Final = 64 * 2**20  # characters of content
 ATTEMPTS: Final = 4
-MEMORY: Final = 10.0  # seconds that a conversation counts as held by somebody else, unless it is found free
+MEMORY: Final = 5.0  # seconds that a conversation counts as held by somebody else, unless it is found free
 PATIENCE: Final = 10.0  # seconds for one transaction, after which its connection is given up
 
 # Two commits met: the same id in two conversations, or a writer that does not lock. The next look will see it.
@@ -171,7 +171,7 @@ class Appender:
 
     async def _commit(self, messages: list[NewMessage]) -> list[Outcome]:
         skip_locked = self._expects_lock(messages)
-        uncertain = False
+        waited = uncertain = False
         for attempt in range(1, ATTEMPTS + 1):
             started = time.perf_counter()
             try:
@@ -184,12 +184,13 @@ class Appender:
                     if refusal := _refusal(error, uncertain=uncertain):
                         raise refusal from error
                     raise
-                skip_locked = skip_locked or is_locked(error)
+                waited = waited or is_locked(error)
+                skip_locked = skip_locked or waited
                 self._hopeful = False
             else:
                 metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
                 metrics.COMMIT_MESSAGES.observe(len(messages))
-                self._remember(messages, outcomes)
+                self._remember(messages, outcomes, waited=waited)
                 # Busy says that nothing was stored, which nobody knows after a commit that was lost.
                 return [DatabaseUnavailable() if uncertain and isinstance(each, Busy) else each for each in outcomes]
         raise AssertionError
@@ -209,12 +210,14 @@ class Appender:
             self._held.get(message.conversation_id, 0) > time.monotonic() for message in messages
         )
 
-    def _remember(self, messages: list[NewMessage], outcomes: list[Outcome]) -> None:
+    def _remember(self, messages: list[NewMessage], outcomes: list[Outcome], *, waited: bool) -> None:
+        # Only a wait in vain tells of a stranger. A lock that was merely passed by may be another worker's, and gone.
         now = time.monotonic()
         self._held = {conversation: until for conversation, until in self._held.items() if until > now}
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Busy):
-                self._held[message.conversation_id] = now + MEMORY
+                if waited:
+                    self._held[message.conversation_id] = now + MEMORY
             elif self._held:
                 self._held.pop(message.conversation_id, None)
 
