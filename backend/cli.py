@@ -58,7 +58,7 @@ def serve(
     server.leave_in_order()
     settings = Settings.from_environment()
     listener = server.listen(host or settings.host, settings.port if port is None else port)
-    with listener, _database(settings) as url:
+    with listener, _database(settings, serving=True) as url:
         _ready(url, wait, ours=settings.database_url is None)
         os.environ["DATABASE_URL"] = url
         console.print(server.greeting(listener), soft_wrap=True)
@@ -160,17 +160,18 @@ def _tell(survey: adoption.Survey) -> None:
         for sentence in sentences:
             console.print(f"  • {sentence}", soft_wrap=True)
     if survey.complete:
-        console.print("Everything is there; only the stamp is missing.")
+        stamped = survey.revision == migrator.head()
+        console.print("Everything is there." if stamped else "Everything is there; only the stamp is missing.")
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[str]:
+def _database(settings: Settings, *, serving: bool = False) -> Iterator[str]:
     """Give the URL of the database: the configured one, or our own for as long as it is needed."""
     if settings.database_url is not None:
         yield settings.database_url
         return
     with EmbeddedPostgres(settings.data_dir) as postgres:
-        if postgres.shared:
+        if serving and postgres.shared:
             complaints.print(f"Sharing the PostgreSQL of process {postgres.owner_pid} in {settings.data_dir}.")
         yield postgres.url
 
