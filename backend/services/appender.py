@@ -58,9 +58,8 @@ class Appender:
         self._arrived = asyncio.Event()
         self._closing = False
         self._hopeful = True  # that the next messages are all new
-        self._held: dict[
-            UUID, float
-        ] = {}  # conversations that somebody else was found to hold, and until when that counts
+        # Conversations that somebody else was found to hold, and until when that counts.
+        self._held: dict[UUID, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -164,7 +163,7 @@ class Appender:
                 outcomes.append(Busy("The conversation is locked by another program"))
                 continue
             [outcome] = await self._record([message])
-            if isinstance(outcome, Busy):
+            if isinstance(outcome, Unavailable):
                 held.add(message.conversation_id)
             outcomes.append(outcome)
         return outcomes
@@ -211,6 +210,8 @@ class Appender:
         )
 
     def _remember(self, messages: list[NewMessage], outcomes: list[Outcome], *, waited: bool) -> None:
+        if not (waited or self._held):
+            return
         # Only a wait in vain tells of a stranger. A lock that was merely passed by may be another worker's, and gone.
         now = time.monotonic()
         self._held = {conversation: until for conversation, until in self._held.items() if until > now}
@@ -218,7 +219,7 @@ class Appender:
             if isinstance(outcome, Busy):
                 if waited:
                     self._held[message.conversation_id] = now + MEMORY
-            elif self._held:
+            else:
                 self._held.pop(message.conversation_id, None)
 
 

@@ -153,6 +153,22 @@ async def test_no_message_overtakes_one_that_must_be_sent_again(
     assert again == sorted(again)
 
 
+async def test_no_message_overtakes_one_of_which_nobody_knows(
+    appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit is tried singly, and of its first message nobody knows whether it was stored."""
+    commit = appender._commit
+
+    async def lose_the_first(messages: list[NewMessage]) -> list[Outcome]:
+        if len(messages) > 1:
+            raise asyncpg.CheckViolationError
+        return [DatabaseUnavailable()] if messages[0].content == "one" else await commit(messages)
+
+    monkeypatch.setattr(appender, "_commit", lose_the_first)
+    outcomes = await appender.append([said(conversation, word) for word in ("one", "two", "three")])
+    assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+
+
 async def test_a_conversation_that_somebody_locks_holds_up_no_other(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
