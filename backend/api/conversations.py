@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 
 from backend.api.dependencies import API, Db, read, takes
-from backend.api.openapi import refusals
+from backend.api.openapi import REPLAYED, refusals
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
 from backend.schemas.page import ConversationQuery, Page
 from backend.services import conversations
@@ -14,7 +14,6 @@ from backend.services import conversations
 router = APIRouter(prefix=f"{API}/conversations", tags=["conversations"])
 
 _LOCATION: Final = {"Location": {"description": "Where the conversation is.", "schema": {"type": "string"}}}
-_REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
 
 
 @router.post(
@@ -22,7 +21,7 @@ _REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": 
     operation_id="createConversation",
     status_code=status.HTTP_201_CREATED,
     responses={
-        200: {"model": Conversation, "description": "Open before, with the same content.", "headers": _REPLAYED},
+        200: {"model": Conversation, "description": "Open before, with the same content.", "headers": REPLAYED},
         201: {"description": "Opened.", "headers": _LOCATION},
         **refusals(409, 413, 415, 422, 503),
     },

@@ -11,6 +11,8 @@ from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
 from backend.schemas.transcript import Transcript
 
+REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
+
 _BODIES: Final = (MessageCreate, MessageBatch, ConversationCreate, ConversationPatch)
 _REFUSALS: Final = {
     404: "No such conversation.",

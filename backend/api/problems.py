@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -15,7 +16,6 @@ from backend import errors
 from backend.errors import Fault, Invalid, LinkNotFound, RecordError, Unavailable
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
-from backend.schemas.rendering import to_json
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -167,7 +167,7 @@ def internal_error() -> Response:
 
 def answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem document as an HTTP answer."""
-    return Response(to_json(body), body["status"], headers, MEDIA_TYPE)
+    return Response(orjson.dumps(body), body["status"], headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

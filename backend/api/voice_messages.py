@@ -6,12 +6,11 @@ import orjson
 from fastapi import APIRouter, Request, Response, status
 
 from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, takes
-from backend.api.openapi import refusals
+from backend.api.openapi import REPLAYED, refusals
 from backend.api.problems import refusal, refusal_body
 from backend.errors import Invalid
 from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate
 from backend.schemas.parsing import parse_each
-from backend.schemas.rendering import to_json
 from backend.services.recording import Outcome, Recorded
 
 MOST_PER_BATCH: Final = 500
@@ -19,7 +18,6 @@ MOST_PER_BATCH: Final = 500
 router = APIRouter(prefix=f"{API}/voice/messages", tags=["messages"])
 
 _HEADERS: Final = {"Location": {"description": "The message's place.", "schema": {"type": "string"}}}
-_REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
 
 
 # The one route that runs for every word: the body goes from bytes to a checked message and the answer from the row to
@@ -30,7 +28,7 @@ _REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": 
     status_code=status.HTTP_201_CREATED,
     response_model=Message,
     responses={
-        200: {"model": Message, "description": "On record before; the same answer as then.", "headers": _REPLAYED},
+        200: {"model": Message, "description": "On record before; the same answer as then.", "headers": REPLAYED},
         201: {"description": "On record: committed to disk.", "headers": _HEADERS},
         **refusals(404, 409, 413, 415, 422, 503),
     },
@@ -65,7 +63,7 @@ async def record_messages(request: Request) -> Response:
     good = [item for item in items if not isinstance(item, Invalid)]
     outcomes = iter(await appender_of(request).append(good) if good else [])
     results = [_result(item if isinstance(item, Invalid) else next(outcomes)) for item in items]
-    return Response(to_json({"results": results}), media_type="application/json")
+    return Response(orjson.dumps({"results": results}), media_type="application/json")
 
 
 def _result(outcome: Outcome) -> dict[str, object]:

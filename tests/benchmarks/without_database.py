@@ -13,7 +13,6 @@ import orjson
 from backend import app, cli
 from backend.dao_service.append_dao import NewMessage
 from backend.schemas.message import MessageCreate
-from backend.schemas.rendering import to_json
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded, new_message
 
@@ -39,7 +38,7 @@ class Forgetful(Appender):
             "timestamp": message.timestamp or now,
             "created_at": now,
         }
-        return Recorded(message, 1, to_json(document).decode(), replayed=False)
+        return Recorded(message, 1, orjson.dumps(document, option=orjson.OPT_UTC_Z).decode(), replayed=False)
 
 
 if __name__ == "__main__":
