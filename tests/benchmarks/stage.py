@@ -104,8 +104,8 @@ def stage(folder: Path) -> Iterator[Stage]:
             (ours, ["tests.benchmarks.without_database", "serve"]),
         )
         services = [
-            stack.enter_context(_service(folder / f"{number}.log", database, arguments))
-            for number, (database, arguments) in enumerate(commands)
+            stack.enter_context(_service(folder / f"{port}.log", port, database, arguments))
+            for port, (database, arguments) in zip(_free_ports(len(commands)), commands, strict=True)
         ]
         addresses = [service.await_answer() for service in services]
         yield Stage(addresses[0], addresses[1], addresses[2], literal, ours, bare)
@@ -140,9 +140,8 @@ async def _fetch(url: str, sql: str) -> int:
 
 
 @contextmanager
-def _service(log: Path, database: Database, arguments: list[str]) -> Iterator[_Service]:
+def _service(log: Path, port: int, database: Database, arguments: list[str]) -> Iterator[_Service]:
     """Run one service, its log in a file as in real life."""
-    port = _free_port()
     command = [sys.executable, "-m", *arguments, "--port", str(port)]
     environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY)}
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
@@ -156,7 +155,8 @@ def _service(log: Path, database: Database, arguments: list[str]) -> Iterator[_S
                 process.kill()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    # Held until all are drawn: drawn singly, two may be the same, and then one service answers for both.
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
