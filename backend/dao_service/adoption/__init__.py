@@ -17,8 +17,8 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dao_service.adoption.catalogue import HostTable, read_server, read_tables
-from backend.dao_service.adoption.plan import Findings, plan_conversations, plan_messages, worries
+from backend.dao_service.adoption.catalogue import HostTable, read_made, read_server, read_tables
+from backend.dao_service.adoption.plan import Findings, plan_conversations, plan_messages, plan_own_tables, worries
 from backend.dao_service.adoption.probe import (
     COUNTING,
     count_offenders,
@@ -26,7 +26,7 @@ from backend.dao_service.adoption.probe import (
     lists_of_context_types,
     name_old_transactions,
 )
-from backend.dao_service.adoption.shape import SEED, strange, unfit
+from backend.dao_service.adoption.shape import OWN_TABLES, SEED, strange, unfit
 from backend.dao_service.database import asyncpg_url
 from backend.dao_service.migrator import VERSION_TABLE, connectable, sentence
 from backend.errors import SetupError
@@ -78,6 +78,7 @@ async def _look(connection: AsyncConnection) -> Survey:
     for table in present.values():
         found.blockers += strange(table)
     found.steps += [f"There is no table {name}: will be made, empty." for name in tables if name not in present]
+    plan_own_tables(await read_made(connection, OWN_TABLES), found)
     if conversations.columns:
         plan_conversations(conversations, await lists_of_context_types(connection, conversations), found)
     if conversations.column("context_type"):

@@ -1,7 +1,7 @@
 """What a host's database holds, by PostgreSQL's own catalogue: read once, and never changed afterwards."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,6 +83,11 @@ async def read_tables(connection: AsyncConnection) -> dict[str, HostTable]:
     return {row.name: _table(row.name, row.description or {}) for row in await connection.execute(text(_TABLES))}
 
 
+async def read_made(connection: AsyncConnection, names: Sequence[str]) -> dict[str, bool]:
+    """Return those of the tables that are there, and whether we made them."""
+    return {row.name: row.made for row in await connection.execute(text(_MADE), {"names": [*names]})}
+
+
 def _table(name: str, description: Mapping[str, Any]) -> HostTable:
     def parts(kind: str) -> list[Any]:
         return description.get(kind) or []
@@ -107,6 +112,11 @@ _SERVER: Final = """
            current_schema() AS schema, current_user AS role, pg_is_in_recovery() AS standby,
            has_schema_privilege(current_schema(), 'CREATE') AS may_create,
            to_regclass(:version_table) IS NOT NULL AS stamped
+"""
+
+_MADE: Final = """
+    SELECT name, coalesce(obj_description(to_regclass(name), 'pg_class') = 'Made by Verbatim.', false) AS made
+    FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NOT NULL
 """
 
 _TABLES: Final = """

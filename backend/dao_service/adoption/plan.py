@@ -1,12 +1,12 @@
 """What adopting adds to a host's tables, a sentence for each step, and what the host should know of it."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from backend.dao_service.adoption.catalogue import HostConstraint, HostTable
-from backend.dao_service.adoption.shape import CONTEXT_RULE, INDEXES, PLACE, RULES, SEVEN, TRIGGERS
+from backend.dao_service.adoption.shape import CONTEXT_RULE, INDEXES, OWN_TABLES, PLACE, RULES, SEVEN, TRIGGERS
 from backend.vocabulary import ContextType
 
 _BIG: Final = 1_000_000  # rows, from which on reading a table takes a while
@@ -19,6 +19,15 @@ class Findings:
     steps: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
+
+
+def plan_own_tables(present: Mapping[str, bool], found: Findings) -> None:
+    """Say which of our own tables will be made; ``present`` tells of each that is there whether we made it."""
+    for name in OWN_TABLES:
+        if name not in present:
+            found.steps.append(f"There is no table {name}: will be made, empty.")
+        elif not present[name]:
+            found.blockers.append(f"There is a table {name} that is not Verbatim's; rename it first.")
 
 
 def plan_conversations(conversations: HostTable, lists: Collection[HostConstraint], found: Findings) -> None:

@@ -38,9 +38,10 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  #
     "tasks": ({"id": _UUID}, {}),
 }
 INDEXES: Final = {
-    "conversations": ("idx_conversations_newest",),
+    "conversations": ("idx_conversations_newest", "idx_conversations_owner"),
     "messages": ("idx_messages_conversation", "messages_conversation_id_sequence_key", "idx_messages_spoken"),
 }
+OWN_TABLES: Final = ("service_tokens", "erasures")
 TRIGGERS: Final = ("verbatim_take_place", "verbatim_advance_counter")
 RULES: Final = {
     "messages_content_size_check": ("content is longer than 65,536 bytes", "octet_length(content) > 65536"),

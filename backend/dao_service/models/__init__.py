@@ -2,8 +2,10 @@
 
 from backend.dao_service.models.base import Base
 from backend.dao_service.models.conversation import Conversation
+from backend.dao_service.models.erasure import Erasure
 from backend.dao_service.models.goal import Goal
 from backend.dao_service.models.message import Message
+from backend.dao_service.models.service_token import ServiceToken
 from backend.dao_service.models.task import Task
 
-__all__ = ["Base", "Conversation", "Goal", "Message", "Task"]
+__all__ = ["Base", "Conversation", "Erasure", "Goal", "Message", "ServiceToken", "Task"]

@@ -27,6 +27,7 @@ class Conversation(UUIDMixin, TimestampMixin, Base):
             name="context_type",
         ),
         Index("idx_conversations_newest", "created_at", "id"),
+        Index("idx_conversations_owner", "user_id", "created_at", "id"),
     )
 
     user_id: Mapped[str | None] = mapped_column(Text)
