@@ -4,10 +4,12 @@ The rooms, from the door down; each may import only what stands below it:
 
     cli             commands        server  how it listens        replay  a client of the API, for recorded calls
     app             where the parts meet; only cli and app see the settings
-    api             HTTP: routes, problems, the middleware
+    api             HTTP: the gate, routes, problems
+    auth            who is asking: tokens and their issuers
     services        use cases: one function, one transaction; the appender
     deepgram        Deepgram's events in our words
     dao_service     PostgreSQL: one method, one question        schemas    the words that cross the wire
+    principal       who asks, and how far they reach
     errors  vocabulary  ids  observability
 """
 

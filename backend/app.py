@@ -3,21 +3,41 @@
 import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
+from limits import parse
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
 from backend.api import conversations, health, problems, transcripts, voice_messages
+from backend.api.gate import Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
+from backend.api.rate_limits import Memory, RateLimits, Redis
+from backend.auth import Authenticator
 from backend.dao_service import migrator
 from backend.dao_service.database import Database, Limits
 from backend.errors import SetupError
 from backend.observability import logs
 from backend.services.appender import Appender
 from backend.settings import Settings
+
+_CORS: Final[dict[str, Any]] = {
+    "allow_methods": ["GET", "POST", "PATCH", "DELETE"],
+    "allow_headers": ["authorization", "content-type", "traceparent"],
+    "expose_headers": [
+        "location",
+        "idempotency-replayed",
+        "x-request-id",
+        "www-authenticate",
+        "retry-after",
+        "ratelimit",
+        "ratelimit-policy",
+    ],
+}
 
 log = structlog.get_logger(__name__)
 
@@ -35,16 +55,27 @@ def create_app(settings: Settings) -> FastAPI:
         raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
     limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits)
+    authenticator = Authenticator(settings.auth_issuers, database)
     app = FastAPI(
         title="Verbatim",
         version=__version__,
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(database),
+        lifespan=_lifespan(database, authenticator),
         telemetry={"logs": False},  # they would carry what was said
     )
+    app.add_middleware(
+        Gate,
+        authenticator=authenticator,
+        rate_limits=_rate_limits(settings),
+        local_only=settings.auth_issuers is None,
+    )
     app.add_middleware(RequestMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.trusted_proxies])
     for router in (voice_messages.router, conversations.router, transcripts.router):
         app.include_router(router)
     health.install(app)
@@ -53,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(database: Database) -> Any:
+def _lifespan(database: Database, authenticator: Authenticator) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(database)
@@ -64,10 +95,19 @@ def _lifespan(database: Database) -> Any:
             yield {"database": database, "appender": appender, "revision": migrator.head()}
         finally:
             await appender.close()
+            await authenticator.close()
             await database.close()
             log.info("stopped")
 
     return lifespan
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    return RateLimits(
+        address=parse(settings.rate_limit_address),
+        subject=parse(settings.rate_limit_subject),
+        storage=Redis(str(settings.rate_limit_redis_url)) if settings.rate_limit_redis_url else Memory(),
+    )
 
 
 def _calm_the_collector() -> None:

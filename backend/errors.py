@@ -2,8 +2,14 @@
 
     RecordError
     ├── Refused                  the caller must change something
+    │   ├── TokenMissing
+    │   ├── TokenInvalid         and why
+    │   ├── ScopeMissing         and which
+    │   ├── RoleNotAllowed
+    │   ├── NotFromHere          nobody but this machine is let in
     │   ├── Invalid              where, and what is wanted there
     │   ├── ConversationNotFound
+    │   ├── ConversationErased
     │   ├── ConversationIdReused
     │   ├── HostOwnsConversations
     │   ├── HostKeepsConversation
@@ -11,6 +17,8 @@
     │   └── LinkNotFound
     ├── Unavailable              the caller should send the same again
     │   ├── Busy
+    │   ├── TooManyRequests
+    │   ├── IssuerUnavailable
     │   └── DatabaseUnavailable
     └── NotRecorded              the database refused for a reason that we do not know
     SetupError                   the operator must change something; said once, at start
@@ -41,6 +49,46 @@ class Unavailable(RecordError):
     retry_after = 1
 
 
+class TokenMissing(Refused):
+    """Nobody said who they are."""
+
+    def __init__(self) -> None:
+        super().__init__("Send a token: Authorization: Bearer …")
+
+
+class TokenInvalid(Refused):
+    """The token proves nothing. ``why`` is in our own words and goes into a header, so it is ASCII without quotes."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The token is not accepted: {why}.")
+        self.why = why
+
+
+class ScopeMissing(Refused):
+    """The token is good, but not for this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs a token with the scope {scope}.")
+        self.scope = scope
+
+
+class RoleNotAllowed(Refused):
+    """Only a service may speak in this role."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"Only a service may write the role {role}.")
+
+
+class NotFromHere(Refused):
+    """Without authentication only this machine is served, under its own name."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing is configured to tell callers apart, so only this machine is served, as localhost; "
+            "the operator can configure VERBATIM_AUTH_ISSUERS."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with the input: an RFC 6901 JSON pointer and a sentence that does not quote the input."""
@@ -62,6 +110,14 @@ class ConversationNotFound(Refused):
 
     def __init__(self, conversation_id: UUID) -> None:
         super().__init__(f"There is no conversation {conversation_id}.")
+        self.conversation_id = conversation_id
+
+
+class ConversationErased(Refused):
+    """It was there, was the caller's, and was erased for good."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} was erased, and stays so; drop what is queued for it.")
         self.conversation_id = conversation_id
 
 
@@ -118,6 +174,23 @@ class Busy(Unavailable):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}; send the same again.")
+
+
+class TooManyRequests(Unavailable):
+    """More came than one caller may send; nothing of this request was looked at. ``whose`` is the limit's name."""
+
+    def __init__(self, whose: str, retry_after: int) -> None:
+        super().__init__(f"Too many requests from this {whose}; send the same again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class IssuerUnavailable(Unavailable):
+    """The keys to check the token with are not to be had; the token may well be good."""
+
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("The token cannot be checked, because its issuer does not answer; send the same again.")
 
 
 class DatabaseUnavailable(Unavailable):

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import tempfile
+from ipaddress import ip_address
 from types import FrameType
 from typing import Final
 
@@ -13,13 +14,20 @@ from uvicorn.supervisors import Multiprocess
 
 from backend.errors import SetupError
 
-_GREETING: Final = """\
-Verbatim listens on {address}. Try, in another terminal:
+_LOCAL_GREETING: Final = """\
+Verbatim listens on {address}. Nothing is configured to tell callers apart, so it serves this machine alone, and
+whoever is on it may do everything. Try, in another terminal:
 
   A={address}/api/v1 J='content-type: application/json'
   id=$(curl -s $A/conversations -H "$J" -d '{{"context_type": "voice"}}' | grep -o '"id":"[^"]*' | cut -c7-)
   curl -s $A/voice/messages -H "$J" -d '{{"conversation_id": "'$id'", "role": "user", "content": "Hello"}}'
   curl -s "$A/conversations/$id/transcript?format=text"
+
+The API, to read and to try: {address}/docs
+"""
+_GREETING: Final = """\
+Verbatim listens on {address}. Every request needs a token: `verbatim token create` makes one for a service,
+`verbatim token dev` one for a person, where an issuer with a secret is configured.
 
 The API, to read and to try: {address}/docs
 """
@@ -49,11 +57,22 @@ def listen(host: str, port: int) -> socket.socket:
         raise SetupError(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port.") from None
 
 
-def greeting(listener: socket.socket) -> str:
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host`` means this machine and nothing else; one that is no address at all passes, too."""
+    if not host:
+        return False
+    try:
+        found = {str(address[4][0]).partition("%")[0] for address in socket.getaddrinfo(host, None)}
+    except OSError:
+        return True  # `listen` says it better
+    return all(ip_address(address).is_loopback for address in found)
+
+
+def greeting(listener: socket.socket, *, local_only: bool) -> str:
     """Return what to tell whoever started the service."""
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    return _GREETING.format(address=address)
+    return (_LOCAL_GREETING if local_only else _GREETING).format(address=address)
 
 
 def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None:
@@ -66,6 +85,7 @@ def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # `app` knows which proxies are to be believed
         timeout_keep_alive=30,
         timeout_graceful_shutdown=shutdown_timeout,
     )

@@ -35,3 +35,17 @@ class Intent(StrEnum):
     GOAL = "GOAL"
     NEW_TASK = "NEW_TASK"
     RESCHEDULE_TASK = "RESCHEDULE_TASK"
+
+
+class Scope(StrEnum):
+    """What a token lets its bearer do. `…:any` does the same to everybody's conversations, not only to the bearer's."""
+
+    MESSAGES_WRITE = "messages:write"
+    MESSAGES_WRITE_ANY = "messages:write:any"
+    CONVERSATIONS_READ = "conversations:read"
+    CONVERSATIONS_READ_ANY = "conversations:read:any"
+    CONVERSATIONS_WRITE = "conversations:write"
+    CONVERSATIONS_WRITE_ANY = "conversations:write:any"
+    CONVERSATIONS_ERASE = "conversations:erase"
+    INTENTS_WRITE = "intents:write"
+    DELIVERIES_MANAGE = "deliveries:manage"

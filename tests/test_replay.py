@@ -60,7 +60,7 @@ def play(service: httpx.AsyncClient, path: Path) -> Play:
     async def play(*, patience: float = 30, concurrency: int = 4, through: Any = lambda transport: transport) -> Tally:
         transport = through(service._transport)
         with stamina.set_testing(True, attempts=100):  # no waits
-            return await replay(path, "http://t", concurrency=concurrency, patience=patience, transport=transport)
+            return await replay(path, "http://localhost", concurrency=concurrency, patience=patience, transport=transport)
 
     return play
 
@@ -306,7 +306,7 @@ async def test_retry_after_is_waited_for(service: httpx.AsyncClient, path: Path)
                 return httpx.Response(503, headers={"retry-after": "1"})
             return await self.service.handle_async_request(request)
 
-    tally = await replay(path, "http://t", concurrency=1, patience=30, transport=Later(service._transport))
+    tally = await replay(path, "http://localhost", concurrency=1, patience=30, transport=Later(service._transport))
     assert tally.complete
     assert times[1] - times[0] >= 1
 
@@ -339,7 +339,7 @@ async def test_patience_ends_with_a_sentence_and_the_counts(play: Play, path: Pa
 
     tally = await play(patience=0, concurrency=1, through=Dying)
     assert tally.trouble == (
-        "The service at t took nothing for 0 seconds (All connection attempts failed). "
+        "The service at localhost took nothing for 0 seconds (All connection attempts failed). "
         "What it took is on record; run the same again for the rest."
     )
     assert 0 < tally.new < 9
@@ -356,7 +356,7 @@ async def test_somebody_elses_service_is_told_from_ours(play: Play, path: Path, 
             return answer
 
     tally = await play(through=Stranger)
-    assert tally.trouble == "What answers at t is not Verbatim; look at --url."
+    assert tally.trouble == "What answers at localhost is not Verbatim; look at --url."
 
 
 async def test_a_file_that_breaks_off_is_told_and_what_could_be_read_is_on_record(play: Play, path: Path) -> None:
@@ -371,7 +371,7 @@ async def test_a_file_that_breaks_off_is_told_and_what_could_be_read_is_on_recor
 async def test_what_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "missing", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(SetupError) as error:
-            await replay(path, "http://t", concurrency=1, patience=0)
+            await replay(path, "http://localhost", concurrency=1, patience=0)
         assert str(error.value) == f"Cannot read {path}: {reason}."
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from backend.api.auth import Editor, Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.openapi import REPLAYED, refusals
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
@@ -23,13 +24,13 @@ _LOCATION: Final = {"Location": {"description": "Where the conversation is.", "s
     responses={
         200: {"model": Conversation, "description": "Open before, with the same content.", "headers": REPLAYED},
         201: {"description": "Opened.", "headers": _LOCATION},
-        **refusals(409, 413, 415, 422, 503),
+        **refusals(409, 410, 413, 415, 422, 503),
     },
     openapi_extra=takes(ConversationCreate),
 )
-async def create_conversation(request: Request, response: Response, database: Db) -> Conversation:
+async def create_conversation(request: Request, response: Response, caller: Editor, database: Db) -> Conversation:
     """Open a conversation. With an id of the sender's choice a retry opens no second one."""
-    conversation, replayed = await conversations.create(database, await read(ConversationCreate, request))
+    conversation, replayed = await conversations.create(database, caller, await read(ConversationCreate, request))
     if replayed:
         response.status_code = status.HTTP_200_OK
         response.headers["idempotency-replayed"] = "true"
@@ -39,15 +40,17 @@ async def create_conversation(request: Request, response: Response, database: Db
 
 
 @router.get("", operation_id="listConversations", responses=refusals(422, 503))
-async def list_conversations(query: Annotated[ConversationQuery, Query()], database: Db) -> Page[Conversation]:
+async def list_conversations(
+    query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
+) -> Page[Conversation]:
     """List conversations, newest first."""
-    return await conversations.newest(database, query)
+    return await conversations.newest(database, caller, query)
 
 
 @router.get("/{conversation_id}", operation_id="getConversation", responses=refusals(404, 422, 503))
-async def get_conversation(conversation_id: UUID, database: Db) -> Conversation:
+async def get_conversation(conversation_id: UUID, caller: Reader, database: Db) -> Conversation:
     """Read one conversation, without its messages."""
-    return await conversations.get(database, conversation_id)
+    return await conversations.get(database, caller, conversation_id)
 
 
 @router.patch(
@@ -56,9 +59,9 @@ async def get_conversation(conversation_id: UUID, database: Db) -> Conversation:
     responses=refusals(404, 413, 415, 422, 503),
     openapi_extra=takes(ConversationPatch),
 )
-async def link_conversation(conversation_id: UUID, request: Request, database: Db) -> Conversation:
+async def link_conversation(conversation_id: UUID, request: Request, caller: Editor, database: Db) -> Conversation:
     """Link a conversation to a goal or a task of the host, or take a link away with `null`."""
-    return await conversations.link(database, conversation_id, await read(ConversationPatch, request))
+    return await conversations.link(database, caller, conversation_id, await read(ConversationPatch, request))
 
 
 @router.delete(
@@ -67,6 +70,6 @@ async def link_conversation(conversation_id: UUID, request: Request, database: D
     status_code=status.HTTP_204_NO_CONTENT,
     responses=refusals(404, 409, 422, 503),
 )
-async def erase_conversation(conversation_id: UUID, database: Db) -> None:
+async def erase_conversation(conversation_id: UUID, caller: Eraser, database: Db) -> None:
     """Erase a conversation and everything said in it, for good."""
-    await conversations.erase(database, conversation_id)
+    await conversations.erase(database, caller, conversation_id)

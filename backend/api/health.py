@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from starlette.exceptions import HTTPException
 
 from backend.api.dependencies import Db, appender_of
+from backend.api.pages import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
 from backend.services import health
 
@@ -63,7 +64,7 @@ async def problem(slug: str) -> HTMLResponse:
     """Say what a problem means and what its caller should do."""
     if slug not in ALL:
         raise HTTPException(HTTP_PROBLEMS[404].status)
-    return HTMLResponse(page(ALL[slug]))
+    return html_page(page(ALL[slug]))
 
 
 def install(app: FastAPI) -> None:
@@ -73,10 +74,11 @@ def install(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
+        swagger = get_swagger_ui_html(
             openapi_url="/openapi.json",
             title=app.title,
             swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{_ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS}/favicon.png",
         )
+        return html_page(bytes(swagger.body).decode())

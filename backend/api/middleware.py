@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
+from backend.api.dependencies import API
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
 from backend.observability.logs import request_id
@@ -21,6 +22,8 @@ from backend.observability.logs import request_id
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 # Asked every few seconds by machines; worth a measurement, not a line.
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Final = (b"cache-control", b"no-store")  # what somebody said stays in no cache on its way
 _UNLOGGED: Final = {"/livez", "/readyz", "/metrics"}
 
 log = structlog.get_logger("backend.access")
@@ -46,7 +49,9 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", identity.encode()))
+                message["headers"] += [(b"x-request-id", identity.encode()), _NOSNIFF]
+                if scope["path"].startswith(API):
+                    message["headers"].append(_NO_STORE)
             await send(message)
 
         try:

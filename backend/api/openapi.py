@@ -15,23 +15,29 @@ REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {
 
 _BODIES: Final = (MessageCreate, MessageBatch, ConversationCreate, ConversationPatch)
 _REFUSALS: Final = {
-    404: "No such conversation.",
+    401: "No token, or one that is not good; `WWW-Authenticate` says why.",
+    403: "The token is not for this; `WWW-Authenticate` names the scope.",
+    404: "No such conversation, or somebody else's.",
     409: "The id is taken by something else, or the host has a rule against it.",
+    410: "The conversation was erased.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     422: "The request is not of the documented form; `errors` says where.",
+    429: "Too many requests: send the same again after `Retry-After` seconds.",
     503: "Busy, or the database is away: send the same again after `Retry-After` seconds.",
 }
 _RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_CHALLENGE: Final = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
+_HEADERS: Final = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
+_FROM_EVERY_ROUTE: Final = (401, 403, 429)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the declarations of the problems that a route may answer with; a fault of ours is always among them."""
+    """Return the declarations of the problems that a route may answer with; some come from every route."""
     declared: dict[int | str, dict[str, Any]] = {
-        status: {"description": _REFUSALS[status], "content": _problem()} for status in statuses
+        status: {"description": _REFUSALS[status], "content": _problem(), "headers": _HEADERS.get(status, {})}
+        for status in sorted({*statuses, *_FROM_EVERY_ROUTE})
     }
-    if 503 in declared:  # noqa: PLR2004
-        declared[503]["headers"] = _RETRY_AFTER
     return declared | {"default": {"description": "A fault of the service.", "content": _problem()}}
 
 

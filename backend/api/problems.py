@@ -18,6 +18,7 @@ from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
 
 MEDIA_TYPE: Final = "application/problem+json"
+_CHALLENGE: Final = 'Bearer realm="verbatim"'
 
 
 class Problem(NamedTuple):
@@ -56,12 +57,50 @@ UNREADY: Final = Problem(
     "`checks` says what is wrong. Until it is put right, send traffic elsewhere.",
 )
 PROBLEMS: Final[dict[type[RecordError], Problem]] = {
+    errors.TokenMissing: Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "token-missing",
+        "Who are you?",
+        "Send Authorization: Bearer … with a token of a configured issuer, or a service token. The message is not "
+        "recorded: keep it, and send it again with a token.",
+    ),
+    errors.TokenInvalid: Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "token-invalid",
+        "That token is not accepted",
+        "`detail` says why. Get a new token; the message is not recorded: keep it, and send it again with that.",
+    ),
+    errors.ScopeMissing: Problem(
+        HTTPStatus.FORBIDDEN,
+        "scope-missing",
+        "That token is not for this",
+        f"`detail` names the scope that is needed. Ask whoever issues the token for it. {_DO_NOT_RETRY}",
+    ),
+    errors.RoleNotAllowed: Problem(
+        HTTPStatus.FORBIDDEN,
+        "role-not-allowed",
+        "Not in this role",
+        f"A person's token writes the roles user, assistant and function; system needs a service's. {_DO_NOT_RETRY}",
+    ),
+    errors.NotFromHere: Problem(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "not-from-here",
+        "Only this machine is served",
+        "Nothing is configured to tell callers apart. Come from this machine, to localhost, or let the operator "
+        f"configure VERBATIM_AUTH_ISSUERS. {_DO_NOT_RETRY}",
+    ),
     Invalid: INVALID,
     errors.ConversationNotFound: Problem(
         HTTPStatus.NOT_FOUND,
         "conversation-not-found",
         "No such conversation",
         f"Open it first with POST /api/v1/conversations; a message is never stored without one. {_DO_NOT_RETRY}",
+    ),
+    errors.ConversationErased: Problem(
+        HTTPStatus.GONE,
+        "conversation-erased",
+        "That conversation was erased",
+        f"It was erased with everything said in it, and stays so. Drop what is queued for it. {_DO_NOT_RETRY}",
     ),
     errors.ConversationIdReused: Problem(
         HTTPStatus.CONFLICT,
@@ -96,6 +135,18 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
     ),
     errors.Busy: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is busy", f"Nothing was stored. {_RETRY}"
+    ),
+    errors.TooManyRequests: Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too-many-requests",
+        "Too many requests",
+        f"The RateLimit headers say what is left for whom. Nothing was looked at. {_RETRY}",
+    ),
+    errors.IssuerUnavailable: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "issuer-unavailable",
+        "The token cannot be checked now",
+        f"Its issuer's keys are not to be had. {_RETRY}",
     ),
     errors.DatabaseUnavailable: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -156,8 +207,21 @@ def refusal_body(error: RecordError) -> dict[str, Any]:
 
 def refusal(error: RecordError) -> Response:
     """Return the HTTP answer for ``error``."""
-    headers = {"retry-after": str(error.retry_after)} if isinstance(error, Unavailable) else None
-    return answer(refusal_body(error), headers)
+    return answer(refusal_body(error), _headers(error))
+
+
+def _headers(error: RecordError) -> dict[str, str]:
+    """Return what a client library reads without looking into the body (RFC 9110, section 10.2.3; RFC 6750, 3)."""
+    match error:
+        case Unavailable():
+            return {"retry-after": str(error.retry_after)}
+        case errors.TokenMissing():
+            return {"www-authenticate": _CHALLENGE}
+        case errors.TokenInvalid():
+            return {"www-authenticate": f'{_CHALLENGE}, error="invalid_token", error_description="{error.why}"'}
+        case errors.ScopeMissing():
+            return {"www-authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'}
+    return {}
 
 
 def internal_error() -> Response:
@@ -215,6 +279,7 @@ def page(problem: Problem) -> str:
     remedy = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(problem.remedy))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        '<body style="font-family: system-ui, sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">'
-        f"<h1>{title}</h1><p>{problem.status.value} · <code>{problem.type}</code></p><p>{remedy}</p></body></html>"
+        "<style>body { font-family: system-ui; max-width: 40em; margin: 3em auto; padding: 0 1em }</style>"
+        f"<body><h1>{title}</h1><p>{problem.status.value} · <code>{problem.type}</code></p><p>{remedy}</p>"
+        "</body></html>"
     )

@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
+from backend.api.auth import Reader
 from backend.api.dependencies import API, Db
 from backend.api.openapi import refusals
 from backend.schemas.message import Message
@@ -22,13 +23,15 @@ _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MED
 
 
 @router.get("/messages", operation_id="listMessages", response_model=Page[Message], responses=refusals(404, 422, 503))
-async def list_messages(conversation_id: UUID, query: Annotated[MessageQuery, Query()], database: Db) -> Response:
+async def list_messages(
+    conversation_id: UUID, query: Annotated[MessageQuery, Query()], caller: Reader, database: Db
+) -> Response:
     """Read a page of a conversation.
 
     In recorded order a reader that keeps asking with the last `next_cursor` misses nothing that commits later. In
     spoken order a message that arrives late takes its place in the middle, perhaps behind the reader.
     """
-    page = await transcripts.page(database, conversation_id, query)
+    page = await transcripts.page(database, caller, conversation_id, query)
     messages = orjson.Fragment(f"[{','.join(page.data)}]")
     answer = {"data": messages, "next_cursor": page.next_cursor, "has_more": page.has_more}
     return Response(orjson.dumps(answer), media_type="application/json")
@@ -45,11 +48,12 @@ async def list_messages(conversation_id: UUID, query: Annotated[MessageQuery, Qu
 )
 async def get_transcript(
     conversation_id: UUID,
+    caller: Reader,
     database: Db,
     transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
 ) -> StreamingResponse:
     """Read a whole conversation as it stands now, streamed."""
-    parts = transcripts.transcript(database, conversation_id)
+    parts = transcripts.transcript(database, caller, conversation_id)
     first = await anext(parts)  # what can be refused is refused before the answer begins
     body = write(transcript_format, conversation_id, first, parts)
     return StreamingResponse(body, media_type=MEDIA_TYPES[transcript_format])

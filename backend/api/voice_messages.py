@@ -5,6 +5,7 @@ from typing import Final
 import orjson
 from fastapi import APIRouter, Request, Response, status
 
+from backend.api.auth import caller_of, needs
 from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, takes
 from backend.api.openapi import REPLAYED, refusals
 from backend.api.problems import refusal, refusal_body
@@ -12,6 +13,7 @@ from backend.errors import Invalid
 from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate
 from backend.schemas.parsing import parse_each
 from backend.services.recording import Outcome, Recorded
+from backend.vocabulary import Scope
 
 MOST_PER_BATCH: Final = 500
 
@@ -20,7 +22,7 @@ router = APIRouter(prefix=f"{API}/voice/messages", tags=["messages"])
 _HEADERS: Final = {"Location": {"description": "The message's place.", "schema": {"type": "string"}}}
 
 
-# The one route that runs for every word: the body goes from bytes to a checked message and the answer from the row to
+# The route that runs for every word: the body goes from bytes to a checked message and the answer from the row to
 # bytes, with nothing between. What FastAPI would have derived from a signature is declared instead.
 @router.post(
     "",
@@ -30,14 +32,15 @@ _HEADERS: Final = {"Location": {"description": "The message's place.", "schema":
     responses={
         200: {"model": Message, "description": "On record before; the same answer as then.", "headers": REPLAYED},
         201: {"description": "On record: committed to disk.", "headers": _HEADERS},
-        **refusals(404, 409, 413, 415, 422, 503),
+        **refusals(404, 409, 410, 413, 415, 422, 503),
     },
-    openapi_extra=takes(MessageCreate),
+    openapi_extra=takes(MessageCreate) | needs(Scope.MESSAGES_WRITE),
 )
 async def record_message(request: Request) -> Response:
     """Put one message on record. Sending it again with the same id changes nothing and gets the same answer."""
+    caller = caller_of(request, Scope.MESSAGES_WRITE)
     message = await read(MessageCreate, request)
-    [outcome] = await appender_of(request).append([message])
+    [outcome] = await appender_of(request).append(caller, [message])
     if not isinstance(outcome, Recorded):
         return refusal(outcome)
     if outcome.replayed:
@@ -55,13 +58,14 @@ async def record_message(request: Request) -> Response:
         200: {"description": "What became of each message, in the order sent."},
         **refusals(413, 415, 422, 503),
     },
-    openapi_extra=takes(MessageBatch),
+    openapi_extra=takes(MessageBatch) | needs(Scope.MESSAGES_WRITE),
 )
 async def record_messages(request: Request) -> Response:
     """Put up to 500 messages on record in one commit. A bad one never blocks the rest; each gets its own answer."""
+    caller = caller_of(request, Scope.MESSAGES_WRITE)
     items = parse_each(MessageCreate, await json_body(request, most=BATCH_BYTES), "messages", most=MOST_PER_BATCH)
     good = [item for item in items if not isinstance(item, Invalid)]
-    outcomes = iter(await appender_of(request).append(good) if good else [])
+    outcomes = iter(await appender_of(request).append(caller, good) if good else [])
     results = [_result(item if isinstance(item, Invalid) else next(outcomes)) for item in items]
     return Response(orjson.dumps({"results": results}), media_type="application/json")
 

@@ -9,6 +9,9 @@ transaction. It may lock and count in one breath, because it never looks into `m
 for is read anew once its lock is there, counter and all, and an id that is on record already is found by the unique
 index, which knows no snapshot. Then nothing of it is stored, and the long way sorts it out.
 
+Whose conversation it must be comes with every message, and is part of the question that locks: what is somebody else's
+is no more found, locked or waited for than what does not exist.
+
 The long way is a transaction of several statements, which must stay apart. Under READ COMMITTED a statement sees the
 tables as they were when it began; one that waits for a lock and looks in the same breath therefore looks into the past,
 and misses what the lock's last holder wrote. So: lock, and only then look, and only then insert.
@@ -28,7 +31,10 @@ from backend.dao_service.message_dao import DOCUMENT
 
 
 class NewMessage(NamedTuple):
-    """What is to be stored, in the order of the statements' arrays. ``metadata`` is JSON text."""
+    """What is to be stored, in the order of the statements' arrays. ``metadata`` is JSON text.
+
+    The conversation must be ``owner``'s; None means that it may be anybody's.
+    """
 
     id: UUID
     conversation_id: UUID
@@ -39,6 +45,18 @@ class NewMessage(NamedTuple):
     timestamp: datetime | None
     voice_session_id: str | None
     client_sequence: int | None
+    owner: str | None
+
+    def may_enter(self, owner: str | None) -> bool:
+        """Tell whether it may go into a conversation of ``owner``'s."""
+        return self.owner is None or self.owner == owner
+
+
+class Head(NamedTuple):
+    """A conversation that is to be written to: how far it has come, and whose it is."""
+
+    last_sequence: int
+    owner: str | None
 
 
 class StoredMessage(NamedTuple):
@@ -61,16 +79,22 @@ class Comparison:
 LOCK_TIMEOUT: Final = 0.5
 
 _ARRAYS: Final = (
-    "$1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::int[]"
+    "$1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::int[], "
+    "$10::text[]"
 )
 _COLUMNS: Final = (
-    "id, conversation_id, role, content, input_modality, metadata, said_at, voice_session_id, client_sequence"
+    "id, conversation_id, role, content, input_modality, metadata, said_at, voice_session_id, client_sequence, owner"
 )
 
-_LOCK: Final = """
-    SELECT id, last_sequence FROM conversations WHERE id = ANY(${}::uuid[]) ORDER BY id FOR NO KEY UPDATE
+_HEADS: Final = """
+    SELECT id, last_sequence, user_id::text AS owner FROM conversations AS c
+    WHERE id = ANY({0}::uuid[]) AND EXISTS (
+        SELECT FROM unnest({0}::uuid[], {1}::text[]) AS wanted (id, owner)
+        WHERE wanted.id = c.id AND (wanted.owner IS NULL OR wanted.owner = c.user_id::text)
+    )
 """
-_EXISTING: Final = "SELECT id FROM conversations WHERE id = ANY($1::uuid[])"
+_LOCK: Final = _HEADS + " ORDER BY id FOR NO KEY UPDATE OF c"
+_ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
 _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
 # Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have.
 _COMPARE: Final = f"""
@@ -88,7 +112,6 @@ _COMPARE: Final = f"""
     CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
 """  # noqa: S608 -- made of constants
 _COMPARED: Final = (
-    "conversation_id",
     "role",
     "content",
     "input_modality",
@@ -112,19 +135,21 @@ _INSERT: Final = f"""
 """  # noqa: S608 -- made of constants
 _INSERT_AT: Final = f"""
     WITH placed AS (
-        SELECT * FROM unnest({_ARRAYS}, $10::bigint[]) WITH ORDINALITY AS n({_COLUMNS}, sequence, place)
+        SELECT * FROM unnest({_ARRAYS}, $11::bigint[]) WITH ORDINALITY AS n({_COLUMNS}, sequence, place)
     )
     {_INSERT}
 """  # noqa: S608 -- made of constants
 # A row that a trigger of the host's discards would leave its place empty. The division makes that an error, which takes
 # everything back; tried singly, the others get their places without it.
 _APPEND: Final = f"""
-    WITH held AS MATERIALIZED ({_LOCK.format(2)}), placed AS MATERIALIZED (
+    WITH held AS MATERIALIZED ({_LOCK.format("$2", "$10")}), placed AS MATERIALIZED (
         SELECT n.*, last_sequence + row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS sequence
-        FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place) JOIN held ON held.id = conversation_id
+        FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place)
+        JOIN held ON held.id = conversation_id AND (n.owner IS NULL OR n.owner = held.owner)
     ), inserted AS ({_INSERT})
-    SELECT id, placed.sequence, document, 1 / (document IS NOT NULL)::int
-    FROM placed LEFT JOIN inserted AS stored(id, sequence, document) USING (id)
+    SELECT stored.*, whole
+    FROM (SELECT 1 / ((SELECT count(*) FROM placed) = (SELECT count(*) FROM inserted))::int) AS counted (whole)
+    LEFT JOIN inserted AS stored (id, sequence, document) ON true
 """  # noqa: S608 -- made of constants
 
 
@@ -134,17 +159,21 @@ class AppendDAO:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def lock(self, conversation_ids: Collection[UUID], *, skip_locked: bool = False) -> dict[UUID, int]:
-        """Lock those of the conversations that exist, in id order, and return how far each has come.
+    async def lock(self, messages: Sequence[NewMessage], *, skip_locked: bool = False) -> dict[UUID, Head]:
+        """Lock the conversations that ``messages`` may go to, in id order, and return how far each has come.
 
         With ``skip_locked`` those that somebody else holds are left out instead of waited for.
         """
-        statement = _LOCK.format(1) + (" SKIP LOCKED" if skip_locked else "")
-        return {row[0]: row[1] for row in await self._connection.fetch(statement, conversation_ids)}
+        return await self._heads(_LOCK + (" SKIP LOCKED" if skip_locked else ""), messages)
 
-    async def existing(self, conversation_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of the conversations that exist, locked or not."""
-        return {row[0] for row in await self._connection.fetch(_EXISTING, conversation_ids)}
+    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+        """Return the conversations that ``messages`` may go to, locked or not."""
+        return await self._heads(_HEADS, messages)
+
+    async def _heads(self, statement: str, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+        wanted = {(message.conversation_id, message.owner) for message in messages}
+        rows = await self._connection.fetch(statement.format("$1", "$2"), *zip(*wanted, strict=True))
+        return {row[0]: Head(row[1], row[2]) for row in rows}
 
     async def known(self, message_ids: Collection[UUID]) -> set[UUID]:
         """Return those of the ids that are on record already."""
@@ -157,10 +186,7 @@ class AppendDAO:
         """
         rows = await self._connection.fetch(_COMPARE, *zip(*messages, strict=True))
         return [
-            Comparison(
-                StoredMessage(row["sequence"], row["document"]),
-                tuple(field.rstrip("_") for field in _COMPARED if row[field]),
-            )
+            Comparison(StoredMessage(row["sequence"], row["document"]), _differing(row))
             for row in sorted(rows, key=lambda row: row["place"])
         ]
 
@@ -168,6 +194,13 @@ class AppendDAO:
         """Store ``messages`` at ``sequences``, in their conversations, which the caller holds locked."""
         rows = await self._connection.fetch(_INSERT_AT, *zip(*messages, strict=True), sequences)
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
+
+
+def _differing(row: asyncpg.Record) -> tuple[str, ...]:
+    # Of a message in another conversation, perhaps somebody else's, nobody learns what it holds by guessing.
+    if row["conversation_id"]:
+        return ("conversation_id",)
+    return tuple(field.rstrip("_") for field in _COMPARED if row[field])
 
 
 class AppendConnection:
@@ -188,7 +221,12 @@ class AppendConnection:
                 rows = await connection.fetch(_APPEND, *zip(*messages, strict=True))
         except asyncpg.UniqueViolationError:
             return None
-        return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
+        return {row[0]: StoredMessage(row[1], row[2]) for row in rows if row[0] is not None}
+
+    async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
+        """Return those of the conversations that were erased, and the digest of each one's owner."""
+        async with self._trusted() as connection:
+            return {row[0]: row[1] for row in await connection.fetch(_ERASED, conversation_ids)}
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AppendDAO]:

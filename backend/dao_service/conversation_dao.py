@@ -1,17 +1,21 @@
-"""Reading and changing conversations."""
+"""Reading and changing conversations.
+
+Whose they are is part of every question: ``owner`` is the subject whose conversations count, None means everybody's.
+What is somebody else's is then as little found, locked or changed as what does not exist.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, literal_column, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.faults import constraint, missing_column
+from backend.dao_service.faults import constraint, is_unfit_value, missing_column
 from backend.dao_service.models import Conversation, Message
 from backend.errors import HostKeepsConversation, HostOwnsConversations
 
@@ -28,8 +32,16 @@ class ConversationFilter:
     linked_goal_id: UUID | None = None
     linked_task_id: UUID | None = None
     voice_session_id: str | None = None
+    user_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+class Erased(NamedTuple):
+    """What a conversation was that is no more."""
+
+    message_count: int
+    owner: str | None
 
 
 class ConversationDAO:
@@ -38,22 +50,25 @@ class ConversationDAO:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def get(self, conversation_id: UUID) -> Conversation | None:
+    async def get(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
         """Return the conversation, if there is one."""
-        return await self._session.get(Conversation, conversation_id)
+        return await self._session.scalar(select(Conversation).where(*_one(conversation_id, owner)))
 
-    async def last_sequence(self, conversation_id: UUID) -> int | None:
+    async def last_sequence(self, conversation_id: UUID, owner: str | None) -> int | None:
         """Return how far the conversation has come, or None if there is none."""
-        return await self._session.scalar(select(Conversation.last_sequence).where(Conversation.id == conversation_id))
+        return await self._session.scalar(select(Conversation.last_sequence).where(*_one(conversation_id, owner)))
 
-    async def add(self, conversation_id: UUID, context_type: str) -> Conversation | None:
-        """Open a conversation and return it, or None if the id is taken.
+    async def add(self, conversation_id: UUID, context_type: str, owner: str | None) -> Conversation | None:
+        """Open a conversation of ``owner``'s, or of nobody's, and return it, or None if the id is taken.
 
         Raises HostOwnsConversations where the host's table has columns or rules that only the host can satisfy.
         """
+        values = {"id": conversation_id, "context_type": context_type}
+        if owner is not None:
+            values["user_id"] = _as_host_has_it(owner)
         statement = (
             insert(Conversation)
-            .values(id=conversation_id, context_type=context_type)
+            .values(values)
             .on_conflict_do_nothing(index_elements=[Conversation.id])
             .returning(Conversation)
         )
@@ -61,12 +76,21 @@ class ConversationDAO:
             return await self._session.scalar(statement)
         except IntegrityError as error:
             raise HostOwnsConversations(missing_column(error) or constraint(error)) from error
+        except DBAPIError as error:
+            if is_unfit_value(error):
+                raise HostOwnsConversations("user_id") from error
+            raise
 
     async def newest(
-        self, wanted: ConversationFilter, *, before: tuple[datetime, UUID] | None, limit: int
+        self, wanted: ConversationFilter, owner: str | None, *, before: tuple[datetime, UUID] | None, limit: int
     ) -> Sequence[Conversation]:
         """Return at most ``limit`` conversations, newest first, from just behind ``before``."""
-        statement = select(Conversation).order_by(Conversation.created_at.desc(), Conversation.id.desc()).limit(limit)
+        statement = (
+            select(Conversation)
+            .where(_owned_by(owner), _owned_by(wanted.user_id))
+            .order_by(Conversation.created_at.desc(), Conversation.id.desc())
+            .limit(limit)
+        )
         for column, value in (
             (Conversation.context_type, wanted.context_type),
             (Conversation.extracted_intent, wanted.intent),
@@ -86,27 +110,34 @@ class ConversationDAO:
             statement = statement.where(tuple_(Conversation.created_at, Conversation.id) < tuple_(*before))
         return (await self._session.scalars(statement)).all()
 
-    async def link(self, conversation_id: UUID, links: Mapping[str, UUID | None]) -> Conversation | None:
+    async def link(
+        self, conversation_id: UUID, owner: str | None, links: Mapping[str, UUID | None]
+    ) -> Conversation | None:
         """Set ``linked_goal_id`` or ``linked_task_id`` and return the conversation, or None if there is none."""
         return await self._session.scalar(
             update(Conversation)
-            .where(Conversation.id == conversation_id)
+            .where(*_one(conversation_id, owner))
             .values({**links, "updated_at": func.now()})
             .returning(Conversation)
         )
 
-    async def erase(self, conversation_id: UUID) -> bool:
-        """Delete the conversation and everything said in it; tell whether there was one.
+    async def erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
+        """Delete the conversation and everything said in it; return what it was, or None if there was none.
 
         Raises HostKeepsConversation where a table of the host's refers to it.
         """
-        last = await self._session.scalar(
-            select(Conversation.last_sequence).where(Conversation.id == conversation_id).with_for_update()
-        )
-        if last is None:
-            return False
+        found = (
+            await self._session.execute(
+                select(Conversation.last_sequence, cast(Conversation.user_id, Text))
+                .where(*_one(conversation_id, owner))
+                .with_for_update()
+            )
+        ).one_or_none()
+        if found is None:
+            return None
+        erased = Erased(*found)
         # No statement may take long; deleting a very long conversation at one stroke would.
-        for sequence in range(_STRIDE, last, _STRIDE):
+        for sequence in range(_STRIDE, erased.message_count, _STRIDE):
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
             )
@@ -114,4 +145,29 @@ class ConversationDAO:
             await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
         except IntegrityError as error:
             raise HostKeepsConversation(conversation_id, constraint(error)) from error
-        return True
+        return erased
+
+    async def ids_of(self, owner: str) -> Sequence[UUID]:
+        """Return all conversations of ``owner``'s, oldest first."""
+        return (
+            await self._session.scalars(
+                select(Conversation.id).where(_owned_by(owner)).order_by(Conversation.created_at, Conversation.id)
+            )
+        ).all()
+
+
+def _one(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:
+    return Conversation.id == conversation_id, _owned_by(owner)
+
+
+def _owned_by(owner: str | None) -> ColumnElement[bool]:
+    # The host's column may be of any type; as text it is what idx_conversations_owner is made of.
+    return true() if owner is None else cast(Conversation.user_id, Text) == owner
+
+
+def _as_host_has_it(owner: str) -> ColumnElement[str]:
+    """Return ``owner`` as a value of whatever type the host's column is of."""
+    row = func.jsonb_populate_record(
+        literal_column("NULL::conversations"), func.jsonb_build_object("user_id", cast(owner, Text))
+    )
+    return row.scalar_table_valued("user_id", Text)

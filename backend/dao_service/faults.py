@@ -36,6 +36,12 @@ def missing_column(error: BaseException) -> str | None:
     return original.column_name if isinstance(original, asyncpg.NotNullViolationError) else None
 
 
+def is_unfit_value(error: BaseException) -> bool:
+    """Tell whether a value is none of its column's type, or beyond what that holds."""
+    original = cause(error)
+    return isinstance(original, asyncpg.DataError)
+
+
 def is_outage(error: BaseException) -> bool:
     """Tell whether the database is away, full, shutting down or too slow, which is nobody's fault but its own."""
     original = cause(error)

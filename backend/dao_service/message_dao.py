@@ -26,6 +26,7 @@ _PAGE: Final = f"""
     FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
     WHERE <where> ORDER BY <order> LIMIT $2
 """  # noqa: S608 -- made of constants
+_OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $1) ="
 
 
 class MessageRow(NamedTuple):
@@ -38,9 +39,13 @@ class MessageRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages of a conversation: at most ``limit``, of one role or all, with sequences within bounds."""
+    """Which messages of a conversation: at most ``limit``, of one role or all, with sequences within bounds.
+
+    There are none if the conversation is not ``owner``'s; None means whosever it is.
+    """
 
     conversation_id: UUID
+    owner: str | None
     limit: int
     backward: bool = False
     role: str | None = None
@@ -71,6 +76,7 @@ class MessageDAO:
             ("m.role =", wanted.role),
             ("m.sequence >", wanted.after_sequence),
             ("m.sequence <=", wanted.up_to_sequence),
+            (_OWNED_BY, wanted.owner),
         ):
             if value is not None:
                 values.append(value)

@@ -26,20 +26,30 @@ from backend.replay.watch import Watch
 __all__ = ["Tally", "replay"]
 
 
-async def replay(
-    path: Path, url: str, *, concurrency: int, patience: float, transport: httpx.AsyncBaseTransport | None = None
+async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how hard to try
+    path: Path,
+    url: str,
+    *,
+    token: str | None = None,
+    concurrency: int,
+    patience: float,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Tally:
     """Put the dialogues in ``path`` on record at the service at ``url``, ``concurrency`` of them at a time.
 
     Goes on through whatever passes, and ends early when ``patience`` seconds have gone by without an answer.
-    ``transport`` stands in for the network. Raises SetupError when there is nothing to read or nowhere to send it.
+    ``token`` is shown to the service; ``transport`` stands in for the network. Raises SetupError when there is nothing
+    to read or nowhere to send it.
     """
     address = _address(url)
     tally = Tally()
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     timeout = httpx.Timeout(30, connect=5)
     with Source(path, tally) as source, Watch(source, tally) as watch:
-        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=timeout, transport=transport) as client:
+        async with httpx.AsyncClient(
+            base_url=address, headers=headers, limits=limits, timeout=timeout, transport=transport
+        ) as client:
             sender = Sender(client, tally, watch, patience)
             dialogues = source.dialogues(watch.say)
             try:

@@ -116,7 +116,12 @@ class Sender:
         """Return a final answer, yes or no."""
         response = await self._client.post(path, content=body, headers=_JSON)
         status = response.status_code
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if status == httpx.codes.UNAUTHORIZED:
+            raise SetupError(
+                f"The service at {self._where()} wants another token; set VERBATIM_TOKEN. What it took is on record; "
+                "run the same again for the rest."
+            )
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
             raise _Unanswered(status, response.headers.get("retry-after", ""))
         try:
             answer = orjson.loads(response.content)

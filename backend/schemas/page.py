@@ -119,6 +119,7 @@ class ConversationQuery(BaseModel):
     linked_goal_id: UUID | None = None
     linked_task_id: UUID | None = None
     voice_session_id: Label | None = None
+    user_id: Label | None = Field(default=None, description="Another owner's; only for services that read everybody's.")
     since: Instant | None = Field(default=None, description="Opened at this time or later.")
     until: Instant | None = Field(default=None, description="Opened before this time.")
     limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT

@@ -24,10 +24,12 @@ import structlog
 from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.database import Database
 from backend.dao_service.faults import constraint, describe, is_locked, is_outage, is_transient
-from backend.errors import Busy, DatabaseUnavailable, NotRecorded, Unavailable
+from backend.errors import Busy, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
 from backend.observability import metrics
+from backend.principal import Principal
 from backend.schemas.message import MessageCreate
-from backend.services.recording import Outcome, Recorded, new_message, record, record_new
+from backend.services.recording import Outcome, Recorded, new_message, record, record_new, tell_the_erased
+from backend.vocabulary import Scope
 
 MOST_PER_COMMIT: Final = 1_000
 MOST_WAITING: Final = 64 * 2**20  # characters of content
@@ -88,24 +90,30 @@ class Appender:
         """Whether messages are taken."""
         return self._task is not None and not self._task.done() and not self._closing
 
-    async def append(self, messages: Sequence[MessageCreate]) -> list[Outcome]:
-        """Put ``messages`` on record and return what became of each, in order, after the commit.
+    async def append(self, principal: Principal, messages: Sequence[MessageCreate]) -> list[Outcome]:
+        """Put what ``principal`` sends on record and return what became of each message, in order, after the commit.
 
         A caller that is cancelled while it waits stops nothing: its messages are committed with those of the others.
-        Raises Unavailable when none of them could be stored, or when nobody knows whether they were.
+        Raises Unavailable when none of them could be stored, or when nobody knows whether they were, and ScopeMissing.
         """
+        owner = principal.owner(Scope.MESSAGES_WRITE)
+        allowed = [message for message in messages if principal.may_write(message.role)]
+        outcomes = iter(await self._enqueue([new_message(message, owner) for message in allowed]) if allowed else [])
+        return [
+            next(outcomes) if principal.may_write(message.role) else RoleNotAllowed(message.role)
+            for message in messages
+        ]
+
+    async def _enqueue(self, messages: list[NewMessage]) -> list[Outcome]:
         if not self.running:
             raise Busy("The service is stopping")
         if self.full:
             raise Busy("Too many messages are waiting to be stored")
-        call = _Call(
-            [new_message(message) for message in messages],
-            sum(len(message.content) for message in messages),
-            asyncio.get_running_loop().create_future(),
-        )
+        size = sum(len(message.content) for message in messages)
+        call = _Call(messages, size, asyncio.get_running_loop().create_future())
         self._calls.append(call)
-        self._waiting += call.size
-        metrics.APPEND_QUEUE.inc(len(call.messages))
+        self._waiting += size
+        metrics.APPEND_QUEUE.inc(len(messages))
         self._arrived.set()
         return await call.answer
 
@@ -176,6 +184,7 @@ class Appender:
             try:
                 async with asyncio.timeout(PATIENCE):
                     outcomes = await self._transact(messages, skip_locked=skip_locked)
+                    outcomes = await tell_the_erased(self._connection, messages, outcomes)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 uncertain = uncertain or is_outage(error)  # its COMMIT may have happened

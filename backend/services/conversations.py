@@ -1,69 +1,105 @@
 """Opening, listing, linking and erasing conversations."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter
 from backend.dao_service.database import Database
+from backend.dao_service.erasure_dao import ErasureDAO, owner_digest
 from backend.dao_service.link_dao import LinkDAO
-from backend.errors import ConversationIdReused, ConversationNotFound, LinkNotFound
+from backend.errors import ConversationErased, ConversationIdReused, ConversationNotFound, LinkNotFound, ScopeMissing
 from backend.ids import new_id
+from backend.principal import Principal
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
 from backend.schemas.page import ConversationPlace, ConversationQuery, Page
+from backend.vocabulary import Scope
 
 
-async def create(database: Database, wanted: ConversationCreate) -> tuple[Conversation, bool]:
+async def create(database: Database, principal: Principal, wanted: ConversationCreate) -> tuple[Conversation, bool]:
     """Open a conversation, once, and tell whether it was open before.
 
-    Raises ConversationIdReused when the id names another, HostOwnsConversations when only the host can make one.
+    Raises ConversationIdReused when the id names another, ConversationErased when it named one that is gone for good,
+    HostOwnsConversations when only the host can make one.
     """
+    principal.owner(Scope.CONVERSATIONS_WRITE)
     conversation_id = wanted.id or new_id()
+    owner = principal.subject
     async with database.writing() as session:
         conversations = ConversationDAO(session)
-        added = await conversations.add(conversation_id, wanted.context_type)
-        found = added or await conversations.get(conversation_id)
-        if found is None or found.context_type != wanted.context_type:
+        added = await conversations.add(conversation_id, wanted.context_type, owner)
+        # Only now: an erasure that was under way has been waited for.
+        if (erasure := await ErasureDAO(session).get(conversation_id)) and added:
+            if erasure.owner_digest == owner_digest(conversation_id, owner):
+                raise ConversationErased(conversation_id)
+            raise ConversationIdReused(conversation_id)
+        found = added or await conversations.get(conversation_id, owner)
+        if found is None or found.context_type != wanted.context_type or (owner is None and found.user_id is not None):
             raise ConversationIdReused(conversation_id)
         answer = Conversation.model_validate(found)
     return answer, added is None
 
 
-async def get(database: Database, conversation_id: UUID) -> Conversation:
+async def get(database: Database, principal: Principal, conversation_id: UUID) -> Conversation:
     """Return a conversation; raises ConversationNotFound."""
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
-        found = await ConversationDAO(session).get(conversation_id)
+        found = await ConversationDAO(session).get(conversation_id, owner)
         if found is None:
             raise ConversationNotFound(conversation_id)
         return Conversation.model_validate(found)
 
 
-async def newest(database: Database, query: ConversationQuery) -> Page[Conversation]:
-    """Return a page of conversations, newest first; raises Invalid for a strange cursor."""
+async def newest(database: Database, principal: Principal, query: ConversationQuery) -> Page[Conversation]:
+    """Return a page of conversations, newest first.
+
+    Raises Invalid for a strange cursor, and ScopeMissing for somebody else's ``user_id`` without the scope for it.
+    """
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
+    if query.user_id is not None and owner is not None and query.user_id != owner:
+        raise ScopeMissing(Scope.CONVERSATIONS_READ_ANY)
     place = ConversationPlace.parse(query.cursor) if query.cursor else None
     wanted = ConversationFilter(**query.model_dump(exclude={"limit", "cursor"}))
     async with database.reading() as session:
-        rows = await ConversationDAO(session).newest(wanted, before=place, limit=query.limit + 1)
+        rows = await ConversationDAO(session).newest(wanted, owner, before=place, limit=query.limit + 1)
         shown = [Conversation.model_validate(row) for row in rows[: query.limit]]
     if shown:
         place = ConversationPlace(shown[-1].created_at, shown[-1].id)
     return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
 
 
-async def link(database: Database, conversation_id: UUID, patch: ConversationPatch) -> Conversation:
+async def link(
+    database: Database, principal: Principal, conversation_id: UUID, patch: ConversationPatch
+) -> Conversation:
     """Link a conversation to a goal or a task; raises ConversationNotFound or LinkNotFound."""
+    owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     links = patch.model_dump(include=patch.model_fields_set)
     async with database.writing() as session:
         targets = LinkDAO(session)
         for field, target in links.items():
             if target is not None and not await targets.exists(field, target):
                 raise LinkNotFound(field, target)
-        linked = await ConversationDAO(session).link(conversation_id, links)
+        linked = await ConversationDAO(session).link(conversation_id, owner, links)
         if linked is None:
             raise ConversationNotFound(conversation_id)
         return Conversation.model_validate(linked)
 
 
-async def erase(database: Database, conversation_id: UUID) -> None:
-    """Erase a conversation and everything said in it; raises ConversationNotFound."""
+async def erase(database: Database, principal: Principal, conversation_id: UUID) -> int:
+    """Erase a conversation and everything said in it, for good, and return how many messages that were.
+
+    What is left says that there was one, so that a sender who comes late is sent away. Raises ConversationNotFound, and
+    HostKeepsConversation where a table of the host's refers to it.
+    """
+    owner = principal.owner(Scope.CONVERSATIONS_ERASE)
     async with database.writing() as session:
-        if not await ConversationDAO(session).erase(conversation_id):
+        erased = await ConversationDAO(session).erase(conversation_id, owner)
+        if erased is None:
             raise ConversationNotFound(conversation_id)
+        await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+    return erased.message_count
+
+
+async def of_subject(database: Database, subject: str) -> Sequence[UUID]:
+    """Return all conversations that belong to ``subject``, oldest first."""
+    async with database.reading() as session:
+        return await ConversationDAO(session).ids_of(subject)

@@ -4,13 +4,15 @@ It stores what is new at the places that follow and holds the rest against the r
 statement does for messages that are all new, and why it takes several for the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import orjson
 
 from backend.dao_service.append_dao import AppendConnection, AppendDAO, NewMessage, StoredMessage
-from backend.errors import Busy, ConversationNotFound, MessageIdReused, RecordError
+from backend.dao_service.erasure_dao import owner_digest
+from backend.errors import Busy, ConversationErased, ConversationNotFound, MessageIdReused, RecordError
 from backend.ids import new_id
 from backend.schemas.message import MessageCreate
 
@@ -28,8 +30,8 @@ class Recorded:
 Outcome = Recorded | RecordError
 
 
-def new_message(message: MessageCreate) -> NewMessage:
-    """Return ``message`` as it is to be stored, with an identity if its sender gave it none."""
+def new_message(message: MessageCreate, owner: str | None) -> NewMessage:
+    """Return ``message`` as it is to be stored in a conversation of ``owner``'s, with an identity if it has none."""
     return NewMessage(
         message.id or new_id(),
         message.conversation_id,
@@ -40,6 +42,7 @@ def new_message(message: MessageCreate) -> NewMessage:
         message.timestamp,
         message.voice_session_id,
         message.client_sequence,
+        owner,
     )
 
 
@@ -64,9 +67,11 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked:
 
     With ``skip_locked`` conversations that somebody else holds are not waited for; their messages are refused as busy.
     """
-    wanted = {message.conversation_id for message in messages}
-    heads = await dao.lock(wanted, skip_locked=skip_locked)
-    held = await dao.existing(wanted - heads.keys()) if skip_locked else set()
+    heads = await dao.lock(messages, skip_locked=skip_locked)
+    held = (
+        {} if not skip_locked else {key: head for key, head in (await dao.heads(messages)).items() if key not in heads}
+    )
+    last = {conversation: head.last_sequence for conversation, head in heads.items()}
     known = await dao.known([message.id for message in messages])
 
     outcomes: dict[int, Outcome] = {}
@@ -75,20 +80,42 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked:
     sequences: list[int] = []
     for place, message in enumerate(messages):
         conversation = message.conversation_id
-        if conversation in held:
-            outcomes[place] = Busy("The conversation is locked by another program")
-        elif conversation not in heads:
+        head = heads.get(conversation) or held.get(conversation)
+        if head is None or not message.may_enter(head.owner):
             outcomes[place] = ConversationNotFound(conversation)
+        elif conversation in held:
+            outcomes[place] = Busy("The conversation is locked by another program")
         elif message.id in known:
             repeated[place] = message
         else:
             known.add(message.id)  # the same message twice in one commit: the second is a repetition
-            heads[conversation] += 1
-            sequences.append(heads[conversation])
+            last[conversation] += 1
+            sequences.append(last[conversation])
             fresh[place] = message
     outcomes |= await _append(dao, fresh, sequences)
     outcomes |= await _replay(dao, repeated)
     return [outcomes[place] for place in range(len(messages))]
+
+
+async def tell_the_erased(
+    connection: AppendConnection, messages: Sequence[NewMessage], outcomes: Sequence[Outcome]
+) -> list[Outcome]:
+    """Return ``outcomes``, in which whoever asked for a conversation that was erased and was theirs hears just that."""
+    missing = {outcome.conversation_id for outcome in outcomes if isinstance(outcome, ConversationNotFound)}
+    erased = await connection.erased(missing) if missing else {}
+    return [
+        ConversationErased(message.conversation_id)
+        if isinstance(outcome, ConversationNotFound) and _was_theirs(message, erased)
+        else outcome
+        for message, outcome in zip(messages, outcomes, strict=True)
+    ]
+
+
+def _was_theirs(message: NewMessage, erased: Mapping[UUID, bytes | None]) -> bool:
+    conversation = message.conversation_id
+    return conversation in erased and (
+        message.owner is None or erased[conversation] == owner_digest(conversation, message.owner)
+    )
 
 
 async def _append(dao: AppendDAO, fresh: dict[int, NewMessage], sequences: list[int]) -> dict[int, Outcome]:

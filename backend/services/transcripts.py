@@ -8,7 +8,9 @@ from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.message_dao import MessageDAO, MessageRow, Selection
 from backend.errors import ConversationNotFound
+from backend.principal import Principal
 from backend.schemas.page import Direction, MessagePlace, MessageQuery, Order
+from backend.vocabulary import Scope
 
 _STRIDE = 500
 
@@ -22,11 +24,13 @@ class MessagePage:
     has_more: bool
 
 
-async def page(database: Database, conversation_id: UUID, query: MessageQuery) -> MessagePage:
+async def page(database: Database, principal: Principal, conversation_id: UUID, query: MessageQuery) -> MessagePage:
     """Return one page of a conversation; raises ConversationNotFound and, for a strange cursor, Invalid."""
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
     after = MessagePlace.parse(query.cursor, query.order, query.direction) if query.cursor else None
     wanted = Selection(
         conversation_id,
+        owner,
         limit=query.limit + 1,
         backward=query.direction is Direction.BACKWARD,
         role=query.role,
@@ -35,7 +39,7 @@ async def page(database: Database, conversation_id: UUID, query: MessageQuery) -
     async with database.looking() as connection:
         rows = await _read(MessageDAO(connection), wanted, query.order, after)
     if not rows:
-        await _last_sequence(database, conversation_id)
+        await _last_sequence(database, conversation_id, owner)
     shown = rows[: query.limit]
     if shown:
         after = MessagePlace(query.order, query.direction, shown[-1].timestamp, shown[-1].sequence)
@@ -46,14 +50,15 @@ async def page(database: Database, conversation_id: UUID, query: MessageQuery) -
     )
 
 
-async def transcript(database: Database, conversation_id: UUID) -> AsyncIterator[list[str]]:
+async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> AsyncIterator[list[str]]:
     """Yield the whole conversation as it stands now, in spoken order, as JSON texts, some hundred at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
     is left out of all. Raises ConversationNotFound before the first part, or after the last if it was erased meanwhile.
     """
-    last = await _last_sequence(database, conversation_id)
-    wanted = Selection(conversation_id, limit=_STRIDE, up_to_sequence=last)
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
+    last = await _last_sequence(database, conversation_id, owner)
+    wanted = Selection(conversation_id, owner, limit=_STRIDE, up_to_sequence=last)
     after: MessagePlace | None = None
     while True:
         async with database.looking() as connection:
@@ -63,12 +68,12 @@ async def transcript(database: Database, conversation_id: UUID) -> AsyncIterator
             break
         after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
     if after:
-        await _last_sequence(database, conversation_id)  # erased meanwhile, it must not look like a shorter one
+        await _last_sequence(database, conversation_id, owner)  # erased meanwhile, it must not look like a shorter one
 
 
-async def _last_sequence(database: Database, conversation_id: UUID) -> int:
+async def _last_sequence(database: Database, conversation_id: UUID, owner: str | None) -> int:
     async with database.reading() as session:
-        last = await ConversationDAO(session).last_sequence(conversation_id)
+        last = await ConversationDAO(session).last_sequence(conversation_id, owner)
     if last is None:
         raise ConversationNotFound(conversation_id)
     return last

@@ -143,7 +143,7 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(dict(message))
 
-    scope = {"type": "http", "method": "POST", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
     request = asyncio.create_task(RequestMiddleware(endless)(scope, receive, send))
     await begun.wait()
     request.cancel()

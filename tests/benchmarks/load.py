@@ -19,11 +19,13 @@ import uvloop
 PATIENCE: Final = 20.0  # seconds, beyond those of the load, for the answers that are still under way
 
 
-def post(path: str, body: bytes) -> bytes:
+def post(path: str, body: bytes, *, token: str | None = None) -> bytes:
     """Return the bytes of one HTTP/1.1 request."""
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     )
+    if token is not None:
+        head += f"authorization: Bearer {token}\r\n"
     return head.encode() + b"\r\n" + body
 
 

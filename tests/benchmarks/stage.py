@@ -1,4 +1,4 @@
-"""What is measured, all of it up at once: one PostgreSQL and, on it, three services of one worker each.
+"""What is measured, all of it up at once: one PostgreSQL and, on it, four services of one worker each.
 
 While one of them is measured the others are idle. Each has the database that its own SQL made, with the same
 conversations in it: 32 to write to and one of 1,000 messages to read.
@@ -28,8 +28,11 @@ from backend.dao_service.embedded import EmbeddedPostgres
 CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(32)]
 READ: Final = UUID(int=(0x4000_8000 << 64) + 1_000)
 READ_MESSAGES: Final = 1_000
+OWNER: Final = "somebody"
 
 _REPOSITORY: Final = Path(__file__).parents[2]
+# Counted as ever, but never too many.
+_UNLIMITED: Final = dict.fromkeys(("VERBATIM_RATE_LIMIT_ADDRESS", "VERBATIM_RATE_LIMIT_SUBJECT"), "1000000000/minute")
 _SEED: Final = Path(__file__).with_name("seed.sql")
 _PATIENCE: Final = 30.0  # seconds for a service to come up, or to go
 _FILL: Final = f"""
@@ -59,11 +62,15 @@ class Database:
 
 @dataclass(frozen=True)
 class Stage:
-    """The services' addresses, and the databases: the literal one's, ours, and one more like the literal one's."""
+    """The services' addresses, and the databases: the literal one's, ours, and one more like the literal one's.
+
+    ``guarded`` is ours where every request needs a token.
+    """
 
     literal: str
     ours: str
     without: str
+    guarded: str
     literal_database: Database
     our_database: Database
     bare_database: Database
@@ -98,17 +105,19 @@ def stage(folder: Path) -> Iterator[Stage]:
             asyncio.run(_execute(database.url, _SEED.read_text()))
         for database in (literal, ours, bare):
             asyncio.run(_fill(database.url))
+        asyncio.run(_execute(ours.url, f"UPDATE conversations SET user_id = '{OWNER}'"))
         commands = (
             (literal, ["uvicorn", "--no-access-log", "tests.benchmarks.seed_service:app"]),
             (ours, ["backend", "serve"]),
             (ours, ["tests.benchmarks.without_database", "serve"]),
+            (ours, ["tests.benchmarks.guarded", "serve"]),
         )
         services = [
             stack.enter_context(_service(folder / f"{port}.log", port, database, arguments))
             for port, (database, arguments) in zip(_free_ports(len(commands)), commands, strict=True)
         ]
-        addresses = [service.await_answer() for service in services]
-        yield Stage(addresses[0], addresses[1], addresses[2], literal, ours, bare)
+        at_literal, at_ours, at_without, at_guarded = [service.await_answer() for service in services]
+        yield Stage(at_literal, at_ours, at_without, at_guarded, literal, ours, bare)
 
 
 def _database(server: str, name: str) -> Database:
@@ -143,7 +152,7 @@ async def _fetch(url: str, sql: str) -> int:
 def _service(log: Path, port: int, database: Database, arguments: list[str]) -> Iterator[_Service]:
     """Run one service, its log in a file as in real life."""
     command = [sys.executable, "-m", *arguments, "--port", str(port)]
-    environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY)}
+    environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY), **_UNLIMITED}
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:
             yield _Service(f"http://127.0.0.1:{port}", process, log)

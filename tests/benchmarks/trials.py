@@ -14,14 +14,16 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from backend.dao_service.embedded import find_tool
+from tests.benchmarks.guarded import token
 from tests.benchmarks.load import Measurement, get, load, post
-from tests.benchmarks.stage import CONVERSATIONS, READ, Database, Stage
+from tests.benchmarks.stage import CONVERSATIONS, OWNER, READ, Database, Stage
 
 BATCH: Final = 500
 PAGE: Final = 100
 
 LITERAL: Final = "single posts, literal seed"
 OURS: Final = "single posts, ours"
+GUARDED: Final = "single posts, ours with a token each"
 WITHOUT: Final = "single posts, ours without a database"
 PGBENCH: Final = "single rows, pgbench"
 BATCHES: Final = "messages in batches of 500, ours"
@@ -49,6 +51,7 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
     found: dict[str, Trial] = {
         LITERAL: lambda seconds: load(stage.literal, _posts("", seconds), seconds=seconds),
         OURS: lambda seconds: load(stage.ours, _posts(_API, seconds), seconds=seconds),
+        GUARDED: lambda seconds: load(stage.guarded, _posts(_API, seconds, token(OWNER)), seconds=seconds),
         WITHOUT: lambda seconds: load(stage.without, _posts(_API, seconds), seconds=seconds),
         BATCHES: lambda seconds: load(stage.ours, _batches(seconds), seconds=seconds),
         LITERAL_PAGES: lambda seconds: load(stage.literal, _pages(""), seconds=seconds),
@@ -59,10 +62,11 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
     return found
 
 
-def _posts(api: str, seconds: float) -> list[list[bytes]]:
+def _posts(api: str, seconds: float, token: str | None = None) -> list[list[bytes]]:
     each = round(_POSTS * seconds / len(CONVERSATIONS))
     return [
-        [post(f"{api}/voice/messages", _message(conversation)) for _ in range(each)] for conversation in CONVERSATIONS
+        [post(f"{api}/voice/messages", _message(conversation), token=token) for _ in range(each)]
+        for conversation in CONVERSATIONS
     ]
 
 

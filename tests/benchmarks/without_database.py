@@ -12,9 +12,11 @@ import orjson
 
 from backend import app, cli
 from backend.dao_service.append_dao import NewMessage
+from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded, new_message
+from backend.vocabulary import Scope
 
 
 class Forgetful(Appender):
@@ -26,13 +28,14 @@ class Forgetful(Appender):
     async def close(self) -> None:
         """There is nothing to finish."""
 
-    async def append(self, messages: Sequence[MessageCreate]) -> list[Outcome]:
-        return [self._recorded(new_message(message)) for message in messages]
+    async def append(self, principal: Principal, messages: Sequence[MessageCreate]) -> list[Outcome]:
+        owner = principal.owner(Scope.MESSAGES_WRITE)
+        return [self._recorded(new_message(message, owner)) for message in messages]
 
     @staticmethod
     def _recorded(message: NewMessage) -> Recorded:
         now = datetime.now(UTC)
-        document = message._asdict() | {
+        document = {name: value for name, value in message._asdict().items() if name != "owner"} | {
             "sequence": 1,
             "metadata": orjson.Fragment(message.metadata),
             "timestamp": message.timestamp or now,

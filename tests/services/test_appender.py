@@ -13,6 +13,7 @@ from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
 from backend.observability import metrics
+from backend.principal import LOCAL
 from backend.schemas.message import MessageCreate
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
@@ -43,7 +44,7 @@ async def test_those_who_arrive_together_share_commits_and_keep_their_order(
 ) -> None:
     conversations = [await open_conversation(connection) for _ in range(4)]
     answers = await asyncio.gather(
-        *(appender.append([said(conversations[number % 4], str(number))]) for number in range(400))
+        *(appender.append(LOCAL, [said(conversations[number % 4], str(number))]) for number in range(400))
     )
     assert [sequence(outcome) for [outcome] in answers] == [number // 4 + 1 for number in range(400)]
     assert await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM messages") < 10
@@ -71,7 +72,7 @@ async def test_two_appenders_and_a_plain_program_make_one_dense_sequence(
         for number in range(40):
             # Several conversations in one call, in an order of the caller's own.
             order = conversations[(number + turn) % 5 :] + conversations[: (number + turn) % 5]
-            outcomes = await through.append([said(conversation) for conversation in order])
+            outcomes = await through.append(LOCAL, [said(conversation) for conversation in order])
             assert all(isinstance(outcome, Recorded) for outcome in outcomes)
 
     await asyncio.gather(*(append((appender, other)[turn % 2], turn) for turn in range(4)), insert_plainly())
@@ -86,7 +87,7 @@ async def test_two_appenders_and_a_plain_program_make_one_dense_sequence(
 async def test_a_refusal_touches_no_neighbour(appender: Appender, conversation: UUID) -> None:
     missing = uuid4()
     answers = await asyncio.gather(
-        *(appender.append([said(missing if number % 3 == 0 else conversation)]) for number in range(30))
+        *(appender.append(LOCAL, [said(missing if number % 3 == 0 else conversation)]) for number in range(30))
     )
     for number, [outcome] in enumerate(answers):
         assert isinstance(outcome, ConversationNotFound if number % 3 == 0 else Recorded)
@@ -106,8 +107,8 @@ async def test_a_message_that_the_database_refuses_is_never_acknowledged_and_tak
         """
     )
     contents = ["one", "unwanted", "two", "unwanted", "three"]
-    answers = await asyncio.gather(*(appender.append([said(conversation, content)]) for content in contents))
-    batch = await appender.append([said(conversation, content) for content in contents])
+    answers = await asyncio.gather(*(appender.append(LOCAL, [said(conversation, content)]) for content in contents))
+    batch = await appender.append(LOCAL, [said(conversation, content) for content in contents])
 
     for outcomes in ([outcome for [outcome] in answers], batch):
         assert [isinstance(outcome, NotRecorded) for outcome in outcomes] == [False, True, False, True, False]
@@ -131,7 +132,9 @@ async def test_no_message_overtakes_one_that_must_be_sent_again(
     holding = first.transaction()
     await holding.start()
     await first.execute(lock, conversation)
-    batch = asyncio.create_task(appender.append([said(conversation, word) for word in ("one", "unwanted", "two")]))
+    batch = asyncio.create_task(
+        appender.append(LOCAL, [said(conversation, word) for word in ("one", "unwanted", "two")])
+    )
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while await connection.fetchval(waiting) < 1:
         await asyncio.sleep(0)
@@ -165,7 +168,7 @@ async def test_no_message_overtakes_one_of_which_nobody_knows(
         return [DatabaseUnavailable()] if messages[0].content == "one" else await commit(messages)
 
     monkeypatch.setattr(appender, "_commit", lose_the_first)
-    outcomes = await appender.append([said(conversation, word) for word in ("one", "two", "three")])
+    outcomes = await appender.append(LOCAL, [said(conversation, word) for word in ("one", "two", "three")])
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
 
 
@@ -176,25 +179,25 @@ async def test_a_conversation_that_somebody_locks_holds_up_no_other(
     async with connection.transaction():
         await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
         answers = await asyncio.gather(
-            *(appender.append([said(somewhere)]) for somewhere in (conversation, other, uuid4()))
+            *(appender.append(LOCAL, [said(somewhere)]) for somewhere in (conversation, other, uuid4()))
         )
     [busy], [recorded], [missing] = answers
     assert isinstance(busy, Busy)
     assert isinstance(recorded, Recorded)
     assert isinstance(missing, ConversationNotFound)
-    [now] = await appender.append([said(conversation)])
+    [now] = await appender.append(LOCAL, [said(conversation)])
     assert sequence(now) == 1
 
 
 async def test_a_caller_that_goes_away_stops_nothing(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
-    callers = [asyncio.create_task(appender.append([said(conversation, str(number))])) for number in range(20)]
+    callers = [asyncio.create_task(appender.append(LOCAL, [said(conversation, str(number))])) for number in range(20)]
     await callers[0]
     for caller in callers[1::2]:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
-    [last] = await appender.append([said(conversation)])
+    [last] = await appender.append(LOCAL, [said(conversation)])
     assert sequence(last) == 21
     assert await connection.fetchval("SELECT count(*) FROM messages") == 21
 
@@ -204,14 +207,14 @@ async def test_closing_finishes_what_was_taken_and_takes_no_more(
 ) -> None:
     appender = Appender(database)
     appender.start()
-    callers = [asyncio.create_task(appender.append([said(conversation)])) for _ in range(50)]
+    callers = [asyncio.create_task(appender.append(LOCAL, [said(conversation)])) for _ in range(50)]
     await asyncio.sleep(0)
     await appender.close()
     await appender.close()
     assert all(isinstance(outcome, Recorded) for [outcome] in await asyncio.gather(*callers))
     assert await connection.fetchval("SELECT count(*) FROM messages") == 50
     with pytest.raises(Busy):
-        await appender.append([said(conversation)])
+        await appender.append(LOCAL, [said(conversation)])
 
 
 async def test_a_locked_table_is_busy_for_everybody_and_not_a_refusal(
@@ -221,10 +224,10 @@ async def test_a_locked_table_is_busy_for_everybody_and_not_a_refusal(
         await connection.execute("LOCK TABLE messages IN SHARE MODE")
         async with asyncio.timeout(8):
             answers = await asyncio.gather(
-                *(appender.append([said(conversation)]) for _ in range(10)), return_exceptions=True
+                *(appender.append(LOCAL, [said(conversation)]) for _ in range(10)), return_exceptions=True
             )
     assert {type(answer) for answer in answers} == {Busy}
-    [after] = await appender.append([said(conversation)])
+    [after] = await appender.append(LOCAL, [said(conversation)])
     assert sequence(after) == 1
 
 
@@ -238,7 +241,7 @@ async def test_a_row_that_a_trigger_of_the_hosts_discards_leaves_no_hole_and_is_
         CREATE TRIGGER discard BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION discard()
         """
     )
-    outcomes = await appender.append([said(conversation, word) for word in ("one", "unwanted", "two")])
+    outcomes = await appender.append(LOCAL, [said(conversation, word) for word in ("one", "unwanted", "two")])
     assert [type(outcome) for outcome in outcomes] == [Recorded, NotRecorded, Recorded]
     rows = await connection.fetch("SELECT sequence FROM messages ORDER BY sequence")
     assert [row["sequence"] for row in rows] == [1, 2]
@@ -251,16 +254,16 @@ async def test_a_conversation_that_stays_locked_costs_the_others_one_wait_and_no
     failures = metrics.COMMIT_FAILURES._value
     async with connection.transaction():
         await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
-        await appender.append([said(conversation)])
+        await appender.append(LOCAL, [said(conversation)])
         waits = failures.get()
         for _ in range(5):
             [busy], [recorded] = await asyncio.gather(
-                appender.append([said(conversation)]), appender.append([said(other)])
+                appender.append(LOCAL, [said(conversation)]), appender.append(LOCAL, [said(other)])
             )
             assert isinstance(busy, Busy)
             assert isinstance(recorded, Recorded)
         assert failures.get() == waits
-    [free] = await appender.append([said(conversation)])
+    [free] = await appender.append(LOCAL, [said(conversation)])
     assert sequence(free) == 1
 
 
@@ -277,7 +280,7 @@ async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
         raise asyncpg.ConnectionDoesNotExistError
 
     monkeypatch.setattr(AppendConnection, "append", commit_and_lose_the_answer)
-    [outcome] = await appender.append([said(conversation)])
+    [outcome] = await appender.append(LOCAL, [said(conversation)])
     await holding.rollback()
     assert isinstance(outcome, DatabaseUnavailable)
 
@@ -290,12 +293,12 @@ async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tm
         database = Database(server.url)
         appender = Appender(database)
         appender.start()
-        await appender.append([said(conversation)])
+        await appender.append(LOCAL, [said(conversation)])
         await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         await connection.execute("SELECT pg_reload_conf()")
         waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
         for _ in range(100):  # until the server has read its settings
-            task = asyncio.create_task(appender.append([said(conversation)]))
+            task = asyncio.create_task(appender.append(LOCAL, [said(conversation)]))
             while not task.done() and not await connection.fetchval(f"SELECT count(*) {waiting}"):
                 await asyncio.sleep(0)
             if not task.done():
@@ -313,10 +316,10 @@ async def test_when_too_much_waits_the_next_is_refused_and_what_waits_is_recorde
     appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("backend.services.appender.MOST_WAITING", 100)
-    callers = [asyncio.create_task(appender.append([said(conversation, "x" * 51)])) for _ in range(4)]
+    callers = [asyncio.create_task(appender.append(LOCAL, [said(conversation, "x" * 51)])) for _ in range(4)]
     answers = await asyncio.gather(*callers, return_exceptions=True)
     assert [isinstance(answer, Busy) for answer in answers] == [False, False, True, True]
-    [after] = await appender.append([said(conversation)])
+    [after] = await appender.append(LOCAL, [said(conversation)])
     assert sequence(after) == 3
 
 
@@ -324,7 +327,7 @@ async def test_a_killed_connection_is_replaced_before_anybody_notices(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
     for number in range(1, 6):
-        [outcome] = await appender.append([said(conversation)])
+        [outcome] = await appender.append(LOCAL, [said(conversation)])
         assert sequence(outcome) == number
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -336,14 +339,14 @@ async def test_a_table_may_change_under_a_prepared_statement(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
     for column in ("one", "two"):
-        [outcome] = await appender.append([said(conversation)])
+        [outcome] = await appender.append(LOCAL, [said(conversation)])
         assert isinstance(outcome, Recorded)
         await connection.execute(f"ALTER TABLE messages ADD COLUMN {column} TEXT DEFAULT 'x'")
         await connection.execute("ALTER TABLE messages ALTER COLUMN voice_session_id TYPE VARCHAR(300)")
         await connection.execute("ALTER TABLE messages ALTER COLUMN voice_session_id TYPE TEXT")
     known = said(conversation)
-    [first] = await appender.append([known])
-    [again] = await appender.append([known])
+    [first] = await appender.append(LOCAL, [known])
+    [again] = await appender.append(LOCAL, [known])
     assert isinstance(again, Recorded)
     assert again.replayed
     assert again.sequence == sequence(first)
@@ -361,10 +364,10 @@ async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_
     appender.start()
     try:
         known = said(conversation)
-        await appender.append([known])
+        await appender.append(LOCAL, [known])
         await asyncio.to_thread(server.stop)
         answers = await asyncio.gather(
-            *(appender.append([said(conversation)]) for _ in range(10)), return_exceptions=True
+            *(appender.append(LOCAL, [said(conversation)]) for _ in range(10)), return_exceptions=True
         )
         assert {type(answer) for answer in answers} == {DatabaseUnavailable}
         assert all(isinstance(answer, Unavailable) and answer.retry_after for answer in answers)
@@ -372,7 +375,7 @@ async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_
             async with database.looking():
                 pass
         await asyncio.to_thread(server.start)
-        again, new = await appender.append([known, said(conversation)])
+        again, new = await appender.append(LOCAL, [known, said(conversation)])
         assert isinstance(again, Recorded)
         assert again.replayed
         assert sequence(new) == 2

@@ -1,0 +1,103 @@
+"""Checking a JSON Web Token (RFC 7519) against what the operator said of its issuer."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import jwt
+
+from backend.auth.issuer import Issuer
+from backend.auth.keys import Keys
+from backend.errors import TokenInvalid
+from backend.principal import PERSONAL, SERVICE_PREFIX, Principal
+
+LEEWAY: Final = 30  # seconds that two clocks may differ
+LONGEST_SUBJECT: Final = 255  # characters
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # PostgreSQL stores none
+_CHECKER: Final = jwt.PyJWT(options={"enforce_minimum_key_length": True})
+_FAULTS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
+    (jwt.ExpiredSignatureError, "it has expired"),
+    (jwt.ImmatureSignatureError, "it is not valid yet"),
+    (jwt.InvalidAudienceError, "it is meant for another audience"),
+    (jwt.InvalidAlgorithmError, "its algorithm is not allowed"),
+    (jwt.InvalidKeyError, "its key is not of the kind its algorithm needs"),
+    (jwt.InvalidSignatureError, "its signature is wrong"),
+    (jwt.MissingRequiredClaimError, "it lacks a claim that is required (exp, iat, sub, aud, iss)"),
+)
+_NO_TOKEN: Final = "it is not a JSON Web Token"  # noqa: S105 -- a sentence
+
+
+class Verified(NamedTuple):
+    """Who the bearer is, and until when that holds, in seconds since 1970."""
+
+    principal: Principal
+    until: float
+
+
+class TokenChecker:
+    """Checks the tokens of one issuer."""
+
+    def __init__(self, issuer: Issuer, keys: Keys) -> None:
+        self._issuer = issuer
+        self._keys = keys
+
+    def is_of(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether a token with these (unproven) claims is this issuer's."""
+        return claims.get("iss") == self._issuer.issuer
+
+    async def check(self, token: str) -> Verified:
+        """Return whom ``token`` speaks for; raises TokenInvalid, or IssuerUnavailable when there is no key."""
+        try:
+            name = jwt.get_unverified_header(token).get("kid")
+            claims = _CHECKER.decode(
+                token,
+                await self._keys.find(name),
+                algorithms=self._issuer.algorithms,
+                audience=self._issuer.audience,
+                issuer=self._issuer.issuer,
+                leeway=LEEWAY,
+                options={"require": ["exp", "iat", "aud", "iss", self._issuer.subject_claim]},
+            )
+        except _UNREADABLE as error:
+            raise TokenInvalid(_why(error)) from None
+        return Verified(
+            Principal(self._subject(claims), _scopes(claims.get(self._issuer.scope_claim))),
+            float(claims["exp"]) + LEEWAY,
+        )
+
+    def _subject(self, claims: Mapping[str, Any]) -> str:
+        claim = claims[self._issuer.subject_claim]
+        subject = f"{self._issuer.subject_prefix}{claim}"
+        if not isinstance(claim, str) or not claim or not _is_storable(subject):
+            raise TokenInvalid("its subject is not a string that can be stored")
+        if subject.startswith(SERVICE_PREFIX):
+            raise TokenInvalid(f"its subject begins with {SERVICE_PREFIX}, which is kept for services")
+        return subject
+
+
+# Whatever somebody writes into a token: no JSON, JSON too deep, numbers too long.
+_UNREADABLE: Final = (jwt.PyJWTError, ValueError, OverflowError, RecursionError)
+
+
+def claims_of(token: str) -> Mapping[str, Any]:
+    """Return what ``token`` says, of which nothing is proven yet; raises TokenInvalid."""
+    try:
+        claims: Mapping[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except _UNREADABLE:
+        raise TokenInvalid(_NO_TOKEN) from None
+    return claims
+
+
+def _scopes(claim: object) -> frozenset[Any]:
+    # A space-separated string (RFC 8693, section 4.2) or, as some issuers have it, a list.
+    granted = claim.split(" ") if isinstance(claim, str) else claim if isinstance(claim, list) else ()
+    return frozenset(scope for scope in PERSONAL if scope in granted)
+
+
+def _is_storable(subject: str) -> bool:
+    return len(subject) <= LONGEST_SUBJECT and "\0" not in subject and not _SURROGATE.search(subject)
+
+
+def _why(error: Exception) -> str:
+    return next((why for kind, why in _FAULTS if isinstance(error, kind)), _NO_TOKEN)

@@ -1,0 +1,70 @@
+"""The way from a command to the database: the configured one, or our own for as long as it is needed."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from backend.cli.terminal import complaints
+from backend.dao_service import migrator
+from backend.dao_service.database import Database
+from backend.dao_service.embedded import EmbeddedPostgres
+from backend.errors import SetupError
+from backend.settings import Settings
+
+ResultT = TypeVar("ResultT")
+
+
+@contextmanager
+def database_url(settings: Settings, *, serving: bool = False) -> Iterator[str]:
+    """Give the URL of the database."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir) as postgres:
+        if serving and postgres.shared:
+            complaints.print(f"Sharing the PostgreSQL of process {postgres.owner_pid} in {settings.data_dir}.")
+        yield postgres.url
+
+
+def reach(url: str, wait: float) -> str | None:
+    """Return the schema's revision, as soon as the database answers within ``wait`` seconds."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return migrator.current(url)
+        except SetupError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.25)
+
+
+def make_ready(url: str, wait: float, *, ours: bool) -> None:
+    """See that the schema is ours to work with; only in a database of our own is it brought there."""
+    revision, wanted = reach(url, wait), migrator.head()
+    if revision == wanted:
+        return
+    if not ours:
+        raise SetupError(
+            f"The database's schema is at {revision or 'nothing yet'}, this version needs {wanted}: run "
+            "`verbatim migrate`, or `verbatim adopt` where a host application's tables are."
+        )
+    migrator.upgrade(url)
+
+
+def ask(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:
+    """Return what ``work`` makes of the database, once its schema is as it must be."""
+    settings = Settings.from_environment()
+    with database_url(settings) as url:
+        make_ready(url, 0, ours=settings.database_url is None)
+        return asyncio.run(with_database(url, work))
+
+
+async def with_database(url: str, work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:
+    """Return what ``work`` makes of the database at ``url``, and close it."""
+    database = Database(url)
+    try:
+        return await work(database)
+    finally:
+        await database.close()

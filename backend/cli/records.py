@@ -1,0 +1,92 @@
+"""Commands for what is on record: replay, show, erase."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from backend import replay as recordings
+from backend.cli.access import ask
+from backend.cli.terminal import FAILED, complaints, console
+from backend.dao_service.database import Database
+from backend.errors import ConversationNotFound, RecordError, SettingsError, SetupError
+from backend.principal import LOCAL
+from backend.schemas.transcript import TranscriptFormat, write
+from backend.services import conversations, transcripts
+from backend.settings import Settings
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Dialogues, one a line: JSON Lines, or gzip of them.")],
+    url: Annotated[str, typer.Option(help="The service to replay into.")] = "http://127.0.0.1:8000",
+    concurrency: Annotated[int, typer.Option(help="Dialogues to send at the same time.", min=1, max=1000)] = 8,
+    patience: Annotated[float, typer.Option(help="Seconds without an answer before it gives up.", min=0)] = 60,
+) -> None:
+    """Put recorded event streams on record; a second run changes nothing. VERBATIM_TOKEN holds the token to show."""
+    secret = Settings.from_environment().token
+    token = secret.get_secret_value() if secret else None
+    tally = asyncio.run(recordings.replay(file, url, token=token, concurrency=concurrency, patience=patience))
+    console.print(str(tally), soft_wrap=True)
+    if tally.trouble:
+        raise SetupError(tally.trouble)
+    if not tally.complete:
+        raise typer.Exit(FAILED)
+
+
+def show(
+    conversation: Annotated[UUID, typer.Argument(help="The conversation's id.")],
+    form: Annotated[TranscriptFormat, typer.Option("--format", help="How to write it.")] = TranscriptFormat.TEXT,
+) -> None:
+    """Print what was said in a conversation."""
+    ask(lambda database: _print(database, conversation, form))
+
+
+def erase(
+    conversation: Annotated[UUID | None, typer.Argument(help="The conversation's id.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Erase all that belongs to this subject instead.")] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before anything is erased.")] = False,
+) -> None:
+    """Erase a conversation, or everything of a subject's, for good: every word, and nothing can be added any more."""
+    if (conversation is None) == (subject is None):
+        raise SettingsError("Name either a conversation or a --subject.")
+
+    async def find(database: Database) -> Sequence[UUID]:
+        return [conversation] if conversation else await conversations.of_subject(database, subject or "")
+
+    found = ask(find)
+    if not found:
+        console.print("There is nothing to erase.")
+        return
+    if not yes and not typer.confirm(f"Erase {len(found):,} conversations, with everything said in them?"):
+        raise SetupError("Nothing was erased.")
+    failed = ask(lambda database: _erase(database, found))
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
+    parts = transcripts.transcript(database, LOCAL, conversation_id)
+    async for piece in write(form, conversation_id, await anext(parts), parts):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
+
+
+async def _erase(database: Database, conversation_ids: Sequence[UUID]) -> int:
+    """Erase each in a transaction of its own, and return how many could not be."""
+    messages = erased = failed = 0
+    for conversation_id in conversation_ids:
+        try:
+            messages += await conversations.erase(database, LOCAL, conversation_id)
+            erased += 1
+        except RecordError as error:
+            if isinstance(error, ConversationNotFound) and len(conversation_ids) > 1:
+                continue  # gone meanwhile
+            complaints.print(f"✗ {error}", style="red")
+            failed += 1
+    console.print(f"Erased {erased:,} conversations with {messages:,} messages.")
+    return failed

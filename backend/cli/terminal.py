@@ -1,0 +1,14 @@
+"""What every command says things with."""
+
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+console = Console(highlight=False, markup=False)
+complaints = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+FAILED: Final = 1
+USAGE: Final = 2
+
+Wait = Annotated[float, typer.Option(help="Seconds to wait for a database that is not up yet.", min=0)]
