@@ -2,18 +2,32 @@
 
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import jwt
 import pytest
 
-from tests.conftest import utterance
+from backend.api.problems import ALL
+from backend.app import create_app
+from backend.auth import Issuer
+from tests import callers
+from tests.architecture.test_openapi import operations
+from tests.conftest import running, settings_for, utterance
 
 CANARY = "my neighbour's canary sings at dawn"
 MESSAGES = "/api/v1/voice/messages"
+CONVERSATIONS = "/api/v1/conversations"
 JSON = {"content-type": "application/json"}
+OWNER = callers.person("minh")
+NOBODY_ANSWERS = "http://127.0.0.1:9"
+# What no request to the application can provoke: the HTTP server refuses those itself.
+NOT_PROVOKED = {"bad-request"}
 
 
 def spoken(conversation: UUID, **more: object) -> dict[str, Any]:
@@ -77,6 +91,122 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
     )
     assert "fault of the service" in said.out
     assert "canary" not in everywhere
+
+
+@pytest.fixture
+async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """A service where nobody is told apart, one that wants tokens, one that takes one request, one without database."""
+    away = Issuer(issuer="https://away.example", audience="verbatim", algorithms=("RS256",), jwks_url=NOBODY_ANSWERS)
+    settings = {
+        "open": settings_for(database_url),
+        "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
+        "limited": settings_for(database_url, rate_limit_address="1/minute"),
+        "without database": settings_for("postgresql://127.0.0.1:9/none"),
+    }
+    async with AsyncExitStack() as stack:
+        yield {name: await stack.enter_async_context(running(create_app(each))) for name, each in settings.items()}
+
+
+async def test_no_refusal_that_there_is_repeats_what_it_refuses(
+    services: dict[str, httpx.AsyncClient],
+    connection: asyncpg.Connection,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
+    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # the tests' own client
+    refused = []
+    async for service, method, url, request in _provocations(services, connection):
+        answer = await services[service].request(method, url, **request)
+        if not answer.is_success:
+            refused.append(answer)
+    types = {answer.json()["type"] for answer in refused}
+    assert types == {f"/problems/{slug}" for slug in ALL.keys() - NOT_PROVOKED}
+    said = capfd.readouterr()
+    metrics = [(await service.get("/metrics")).text for service in services.values()]
+    answers = [f"{answer.headers}\n{answer.text}" for answer in refused]
+    assert "canary" not in "\n".join([said.out, said.err, *metrics, *answers])
+
+
+Provocation = tuple[str, str, str, dict[str, Any]]
+
+
+async def _provocations(
+    services: dict[str, httpx.AsyncClient], connection: asyncpg.Connection
+) -> AsyncIterator[Provocation]:
+    """Yield requests, each with the canary wherever it has room for it, until every refusal there is was provoked."""
+    conversation = await _opened(services["guarded"])
+    for name, _ in operations():
+        method, path = name.split()
+        for headers in ({}, callers.bearer(CANARY), {"authorization": f"Basic {CANARY}"}, OWNER):
+            noisy = {"user-agent": CANARY, "cookie": CANARY, "origin": CANARY, "traceparent": CANARY, **headers}
+            for identity in (CANARY, str(conversation), str(uuid4())):
+                url = path.replace("{conversation_id}", identity)
+                query = {CANARY: CANARY, "cursor": CANARY, "format": CANARY, "limit": CANARY}
+                yield "guarded", method, url, {"headers": noisy, "params": query, "json": {CANARY: CANARY}}
+    conversation = await _opened(services["guarded"])  # the other one is erased by now
+    for each in (_by_words, _by_state):
+        async for provocation in each(services["guarded"], connection, conversation):
+            yield provocation
+    said = {"json": spoken(conversation)}
+    yield "open", "GET", CONVERSATIONS, {"headers": {"host": "canary.example"}}
+    for _ in range(2):
+        yield "limited", "POST", MESSAGES, said
+    yield "without database", "POST", MESSAGES, said
+    yield "without database", "GET", "/readyz", {}
+
+
+async def _by_words(
+    _client: httpx.AsyncClient, _connection: asyncpg.Connection, conversation: UUID
+) -> AsyncIterator[Provocation]:
+    """Requests that are refused for what they say."""
+    reader = callers.person("minh", frozenset())
+    away = jwt.encode(callers.claims(CANARY, iss="https://away.example"), callers.KEY, "RS256")
+    known = spoken(conversation)
+    for body, headers in (
+        (known, OWNER),
+        (known | {"content": f"Not {CANARY}"}, OWNER),
+        (spoken(conversation, role="system"), OWNER),
+        (spoken(uuid4()), OWNER),
+        (known, reader),
+        (known, callers.bearer(away)),
+        (known, callers.person(CANARY, aud=CANARY)),
+    ):
+        yield "guarded", "POST", MESSAGES, {"json": body, "headers": headers}
+    yield "guarded", "POST", MESSAGES, {"content": CANARY.encode(), "headers": OWNER | {"content-type": "text/canary"}}
+    yield "guarded", "POST", MESSAGES, {"content": CANARY.encode() * 10_000, "headers": OWNER | JSON}
+    yield "guarded", "PUT", CONVERSATIONS, {"json": CANARY, "headers": OWNER}
+    yield "guarded", "GET", f"/api/v1/{CANARY}", {"headers": OWNER}
+    taken = {"id": str(conversation), "context_type": "goal"}
+    yield "guarded", "POST", CONVERSATIONS, {"json": taken, "headers": OWNER}
+    link = {"json": {"linked_goal_id": str(uuid4())}, "headers": OWNER}
+    yield "guarded", "PATCH", f"{CONVERSATIONS}/{conversation}", link
+
+
+async def _by_state(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> AsyncIterator[Provocation]:
+    """Requests that are refused for what is in the database."""
+    said = {"json": spoken(conversation), "headers": OWNER}
+    async with connection.transaction():
+        await connection.execute("SELECT FROM conversations FOR UPDATE")
+        yield "guarded", "POST", MESSAGES, said
+    await connection.execute("CREATE TABLE kept (id UUID REFERENCES conversations(id))")
+    await connection.execute("INSERT INTO kept VALUES ($1)", conversation)
+    yield "guarded", "DELETE", f"{CONVERSATIONS}/{conversation}", {"headers": OWNER}
+    erased = await _opened(client)
+    await client.delete(f"{CONVERSATIONS}/{erased}", headers=OWNER)
+    yield "guarded", "POST", MESSAGES, {"json": spoken(erased), "headers": OWNER}
+    await connection.execute("ALTER TABLE conversations ADD CHECK (context_type <> 'goal')")
+    yield "guarded", "POST", CONVERSATIONS, {"json": {"context_type": "goal"}, "headers": OWNER}
+    # PostgreSQL quotes the whole row in what it says of a broken rule.
+    await connection.execute("ALTER TABLE messages ADD CHECK (content NOT LIKE '%canary%') NOT VALID")
+    yield "guarded", "POST", MESSAGES, said
+
+
+async def _opened(client: httpx.AsyncClient) -> UUID:
+    opened = await client.post(CONVERSATIONS, json={"context_type": "voice"}, headers=OWNER)
+    return UUID(opened.json()["id"])
 
 
 def _ascii(value: object) -> bytes:
