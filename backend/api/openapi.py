@@ -26,8 +26,8 @@ _REFUSALS: Final = {
     429: "Too many requests: send the same again after `Retry-After` seconds.",
     503: "Busy, or the database is away: send the same again after `Retry-After` seconds.",
 }
-_RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-_CHALLENGE: Final = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
+_RETRY_AFTER: Final = {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
+_CHALLENGE: Final = {"headers": {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}}
 _HEADERS: Final = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 _FROM_EVERY_ROUTE: Final = (401, 403, 429)
 
@@ -35,7 +35,7 @@ _FROM_EVERY_ROUTE: Final = (401, 403, 429)
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the declarations of the problems that a route may answer with; some come from every route."""
     declared: dict[int | str, dict[str, Any]] = {
-        status: {"description": _REFUSALS[status], "content": _problem(), "headers": _HEADERS.get(status, {})}
+        status: {"description": _REFUSALS[status], "content": _problem(), **_HEADERS.get(status, {})}
         for status in sorted({*statuses, *_FROM_EVERY_ROUTE})
     }
     return declared | {"default": {"description": "A fault of the service.", "content": _problem()}}
