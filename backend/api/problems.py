@@ -60,7 +60,7 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
     errors.TokenMissing: Problem(
         HTTPStatus.UNAUTHORIZED,
         "token-missing",
-        "Who are you?",
+        "A token is needed",
         "Send Authorization: Bearer … with a token of a configured issuer, or a service token. The message is not "
         "recorded: keep it, and send it again with a token.",
     ),

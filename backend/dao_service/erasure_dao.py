@@ -11,7 +11,7 @@ from backend.dao_service.models import Erasure
 
 
 def owner_digest(conversation_id: UUID, owner: str | None) -> bytes | None:
-    """Return what an erasure keeps of ``owner``, of which nobody can tell who it was."""
+    """Return what an erasure keeps of ``owner``: it tells whoever asks whether it was theirs, but names nobody."""
     return None if owner is None else hashlib.sha256(f"{conversation_id}:{owner}".encode()).digest()
 
 
