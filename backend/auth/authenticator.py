@@ -9,15 +9,15 @@ from cachetools import TLRUCache
 
 from backend.auth.issuer import Issuer
 from backend.auth.keys import keys_of
-from backend.auth.token import TokenChecker, Verified, claims_of
+from backend.auth.token import UNPROVEN, TokenChecker, Verified, claims_of
 from backend.dao_service.database import Database
-from backend.errors import TokenInvalid, TokenMissing
+from backend.errors import IssuerUnavailable, TokenInvalid, TokenMissing
 from backend.principal import LOCAL, Principal
 from backend.services import service_tokens
 
 LONGEST_TOKEN: Final = 8192  # bytes
 MOST_REMEMBERED: Final = 10_000  # tokens
-MEMORY: Final = 300.0  # seconds: a key that its issuer takes back is good for no longer than that
+MEMORY: Final = 300.0  # seconds for which a token that was good is not checked again
 SERVICE_MEMORY: Final = 10.0  # seconds after which a service token that is revoked is refused everywhere
 
 
@@ -56,17 +56,29 @@ class Authenticator:
         if token.startswith(service_tokens.PREFIX):
             service = await service_tokens.recognise(self._database, token)
             return Verified(service.principal, min(service.expires_at.timestamp(), now + SERVICE_MEMORY))
+        person = await self._check_with_its_issuer(token)
+        return person._replace(until=min(person.until, now + MEMORY))
+
+    async def _check_with_its_issuer(self, token: str) -> Verified:
         claims = claims_of(token)
-        refusal = TokenInvalid("its issuer is not known here")
+        refusals: list[TokenInvalid | IssuerUnavailable] = []
         for checker in self._checkers:
             if checker.is_of(claims):
                 try:
-                    verified = await checker.check(token)
-                except TokenInvalid as error:  # an issuer may be there twice, while its secret changes
-                    refusal = error
-                else:
-                    return verified._replace(until=min(verified.until, now + MEMORY))
-        raise refusal
+                    return await checker.check(token)
+                except (
+                    TokenInvalid,
+                    IssuerUnavailable,
+                ) as error:  # an issuer may be there twice, while its key changes
+                    refusals.append(error)
+        raise max(refusals, key=_weight, default=TokenInvalid("its issuer is not known here"))
+
+
+def _weight(refusal: TokenInvalid | IssuerUnavailable) -> int:
+    # Who cannot be asked might have said yes; and whose key it is knows better what is wrong than whose it is not.
+    if isinstance(refusal, IssuerUnavailable):
+        return 2
+    return 0 if refusal.why in UNPROVEN else 1
 
 
 def _token(header: bytes | None) -> str:

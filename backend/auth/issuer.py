@@ -3,22 +3,69 @@
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
+import httpx
+import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from jwt.algorithms import HMACAlgorithm
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from backend.principal import SERVICE_PREFIX
 
 SECRET_BYTES: Final = 32  # as long as the hash (RFC 7518, section 3.2)
 RSA_BITS: Final = 2048  # RFC 7518, section 3.3
+_PORTS: Final = range(1, 65536)
 
 Algorithm = Literal["RS256", "ES256", "EdDSA", "HS256"]
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 Claim = Annotated[str, Field(min_length=1)]
+
+
+def _some(algorithms: tuple[Algorithm, ...]) -> tuple[Algorithm, ...]:
+    if not algorithms:  # a minimum of pydantic's own would say so of a list with one unknown name, too
+        raise ValueError("must name at least one")
+    return algorithms
+
+
+def _hard_to_guess(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if len(value.encode(errors="replace")) < SECRET_BYTES:
+        raise ValueError(f"must be at least {SECRET_BYTES} bytes long")
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(value)
+    except (jwt.InvalidKeyError, UnicodeEncodeError):
+        raise ValueError("must be a text of your own, and no key in PEM or JWK form") from None
+    return secret
+
+
+def _safe(url: str) -> str:
+    # Whoever can change the answer on its way can sign for everybody.
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    private = parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.host))
+    if not (private and parts.host and (parts.port is None or parts.port in _PORTS)):
+        raise ValueError("must be an https:// address; http:// only on this machine")
+    return url
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _personal(prefix: str) -> str:
+    if prefix.startswith(SERVICE_PREFIX):
+        raise ValueError(f"must not begin with {SERVICE_PREFIX}, which is kept for services")
+    return prefix
 
 
 class Issuer(BaseModel):
@@ -28,14 +75,14 @@ class Issuer(BaseModel):
 
     issuer: Annotated[str, Field(min_length=1)]
     audience: Annotated[str, Field(min_length=1)]
-    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)]
-    secret: SecretStr | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], AfterValidator(_some)]
+    secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
     public_key_file: Path | None = None
-    jwks_url: str | None = None
+    jwks_url: Annotated[str, AfterValidator(_safe)] | None = None
     subject_claim: Claim = "sub"
     scope_claim: Claim = "scope"
     # Two issuers may give the same name to two people; a prefix keeps them apart.
-    subject_prefix: str = ""
+    subject_prefix: Annotated[str, AfterValidator(_personal)] = ""
 
     @model_validator(mode="after")
     def _can_be_checked(self) -> Self:
@@ -44,12 +91,8 @@ class Issuer(BaseModel):
             raise ValueError("name exactly one of secret, public_key_file and jwks_url")
         if (set(self.algorithms) == {"HS256"}) != (self.secret is not None) or {"HS256"} < set(self.algorithms):
             raise ValueError("HS256 goes with a secret, and a secret with nothing else")
-        if self.secret is not None and len(self.secret.get_secret_value().encode()) < SECRET_BYTES:
-            raise ValueError(f"the secret must be at least {SECRET_BYTES} bytes long")
         if self.public_key_file is not None and algorithm_of(self.public_key()) not in self.algorithms:
             raise ValueError("the key in public_key_file is not for any of the algorithms")
-        if self.jwks_url is not None and not _is_safe(self.jwks_url):
-            raise ValueError("jwks_url must be an https:// address; http:// only on this machine")
         return self
 
     def public_key(self) -> PublicKey:
@@ -73,16 +116,3 @@ def algorithm_of(key: PublicKey) -> Algorithm | None:
     if isinstance(key, EllipticCurvePublicKey):
         return "ES256" if isinstance(key.curve, SECP256R1) else None
     return "EdDSA"
-
-
-def _is_safe(url: str) -> bool:
-    # Whoever can change the answer on its way can sign for everybody.
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        return bool(parts.hostname)
-    if parts.scheme != "http":
-        return False
-    try:
-        return parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

@@ -8,14 +8,14 @@ an hour when the issuer is away. Beyond that nobody can say which tokens are goo
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Protocol
 
 import httpx
 import jwt
 import structlog
 
-from backend.auth.issuer import Issuer, PublicKey
+from backend.auth.issuer import Issuer, PublicKey, algorithm_of
 from backend.errors import IssuerUnavailable, TokenInvalid
 
 FRESH: Final = 300.0  # seconds until published keys are fetched anew
@@ -23,6 +23,8 @@ PAUSE: Final = 30.0  # seconds between two fetches for keys that are not among t
 FIRST_PAUSE: Final = 1.0  # seconds between two fetches while there are none
 USABLE: Final = 3600.0  # seconds that they stay good without an answer
 TIMEOUT: Final = 5.0  # seconds that a token waits for its issuer
+
+UNKNOWN_KEY: Final = "it is signed with a key that its issuer does not publish"
 
 log = structlog.get_logger(__name__)
 
@@ -57,11 +59,11 @@ class FixedKey:
 class PublishedKeys:
     """The keys that an issuer publishes at a URL; only those for ``algorithms`` count."""
 
-    def __init__(self, url: str, algorithms: Sequence[str], client: httpx.AsyncClient) -> None:
-        self._url = url
+    def __init__(self, url: str, algorithms: Collection[str], client: httpx.AsyncClient) -> None:
+        self._url = httpx.URL(url)
         self._algorithms = algorithms
         self._client = client
-        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._keys: Mapping[str | None, jwt.PyJWK] = {}
         self._fetched = self._tried = -float("inf")
         self._fetching: asyncio.Task[None] | None = None
 
@@ -74,11 +76,10 @@ class PublishedKeys:
                 key = self._known(name)
         elif self._age > FRESH:
             self._fetch(PAUSE)
-        if not self._usable:
-            raise IssuerUnavailable
-        if key is None:
-            raise TokenInvalid("it is signed with a key that its issuer does not publish")
-        return key
+        if key is not None:
+            return key
+        # While the issuer does not answer, a key that is not among them may be its newest.
+        raise TokenInvalid(UNKNOWN_KEY) if self._usable and self._fetched >= self._tried else IssuerUnavailable
 
     @property
     def _age(self) -> float:
@@ -89,11 +90,7 @@ class PublishedKeys:
         return self._age <= USABLE
 
     def _known(self, name: str | None) -> jwt.PyJWK | None:
-        if not self._usable:
-            return None
-        if name is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(name)
+        return self._keys.get(name) if self._usable else None
 
     def _fetch(self, pause: float) -> asyncio.Task[None] | None:
         """Return the fetch that is under way, or a new one if the last began ``pause`` seconds ago."""
@@ -113,14 +110,31 @@ class PublishedKeys:
         try:
             async with asyncio.timeout(TIMEOUT):
                 response = await self._client.get(self._url)
-            response.raise_for_status()
-            published = jwt.PyJWKSet.from_dict(response.json()).keys
+            self._keys = _by_name(response.raise_for_status().json(), self._algorithms)
         except Exception as error:  # noqa: BLE001 -- whatever may come from out there
-            log.warning("no keys from the issuer", url=self._url, error=type(error).__name__)
-            return
-        self._keys = {
-            key.key_id: key
-            for key in published
-            if key.public_key_use in {None, "sig"} and key.algorithm_name in self._algorithms
-        }
-        self._fetched = time.monotonic()
+            # An address may hold a password.
+            address = self._url.copy_with(userinfo=b"", query=None, fragment=None)
+            log.warning("no keys from the issuer", url=str(address), error=type(error).__name__)
+        else:
+            self._fetched = time.monotonic()
+
+
+def _by_name(document: Any, algorithms: Collection[str]) -> Mapping[str | None, jwt.PyJWK]:
+    """Return the keys in ``document`` that may sign tokens; the name None is that of the only one, if there is one.
+
+    Raises some exception when there are none.
+    """
+    keys = [key for item in document["keys"] if (key := _key(item, algorithms))]
+    if not keys:
+        raise LookupError
+    only: Mapping[str | None, jwt.PyJWK] = {None: keys[0]} if len(keys) == 1 else {}
+    return {**only, **{key.key_id: key for key in keys if isinstance(key.key_id, str)}}
+
+
+def _key(item: Any, algorithms: Collection[str]) -> jwt.PyJWK | None:
+    try:
+        key = jwt.PyJWK(item)
+    except Exception:  # noqa: BLE001 -- one that is strange to us, or to anybody, is in the way of no other
+        return None
+    public = isinstance(key.key, PublicKey) and algorithm_of(key.key) == key.algorithm_name
+    return key if public and key.algorithm_name in algorithms and key.public_key_use in (None, "sig") else None

@@ -7,25 +7,32 @@ from typing import Any, Final, NamedTuple
 import jwt
 
 from backend.auth.issuer import Issuer
-from backend.auth.keys import Keys
+from backend.auth.keys import UNKNOWN_KEY, Keys
 from backend.errors import TokenInvalid
 from backend.principal import PERSONAL, SERVICE_PREFIX, Principal
+from backend.vocabulary import Scope
 
 LEEWAY: Final = 30  # seconds that two clocks may differ
 LONGEST_SUBJECT: Final = 255  # characters
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # PostgreSQL stores none
 _CHECKER: Final = jwt.PyJWT(options={"enforce_minimum_key_length": True})
-_FAULTS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
+_WRONG_KIND: Final = "its key is not of the kind its algorithm needs"
+_FAULTS_OF_KEY: Final[Sequence[tuple[type[Exception], str]]] = (
+    (jwt.InvalidAlgorithmError, "its algorithm is not allowed"),
+    (jwt.InvalidKeyError, _WRONG_KIND),
+    (TypeError, _WRONG_KIND),  # what PyJWT makes of ES256 and an RSA key
+    (jwt.InvalidSignatureError, "its signature is wrong"),
+)
+_FAULTS_OF_CLAIMS: Final[Sequence[tuple[type[Exception], str]]] = (
     (jwt.ExpiredSignatureError, "it has expired"),
     (jwt.ImmatureSignatureError, "it is not valid yet"),
     (jwt.InvalidAudienceError, "it is meant for another audience"),
-    (jwt.InvalidAlgorithmError, "its algorithm is not allowed"),
-    (jwt.InvalidKeyError, "its key is not of the kind its algorithm needs"),
-    (jwt.InvalidSignatureError, "its signature is wrong"),
     (jwt.MissingRequiredClaimError, "it lacks a claim that is required (exp, iat, sub, aud, iss)"),
 )
 _NO_TOKEN: Final = "it is not a JSON Web Token"  # noqa: S105 -- a sentence
+# Sentences that say no more than that another key may be the right one.
+UNPROVEN: Final = frozenset({UNKNOWN_KEY, *(why for _, why in _FAULTS_OF_KEY)})
 
 
 class Verified(NamedTuple):
@@ -57,13 +64,16 @@ class TokenChecker:
                 audience=self._issuer.audience,
                 issuer=self._issuer.issuer,
                 leeway=LEEWAY,
-                options={"require": ["exp", "iat", "aud", "iss", self._issuer.subject_claim]},
+                options={
+                    "require": ["exp", "iat", "aud", "iss", self._issuer.subject_claim],
+                    "verify_sub": False,  # it need not be the subject, and what is gets checked here
+                },
             )
         except _UNREADABLE as error:
             raise TokenInvalid(_why(error)) from None
         return Verified(
             Principal(self._subject(claims), _scopes(claims.get(self._issuer.scope_claim))),
-            float(claims["exp"]) + LEEWAY,
+            int(claims["exp"]) + LEEWAY,
         )
 
     def _subject(self, claims: Mapping[str, Any]) -> str:
@@ -76,8 +86,8 @@ class TokenChecker:
         return subject
 
 
-# Whatever somebody writes into a token: no JSON, JSON too deep, numbers too long.
-_UNREADABLE: Final = (jwt.PyJWTError, ValueError, OverflowError, RecursionError)
+# Whatever somebody writes into a token: no JSON, JSON too deep, numbers too long, an algorithm of other keys.
+_UNREADABLE: Final = (jwt.PyJWTError, ValueError, OverflowError, RecursionError, TypeError)
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
@@ -89,7 +99,7 @@ def claims_of(token: str) -> Mapping[str, Any]:
     return claims
 
 
-def _scopes(claim: object) -> frozenset[Any]:
+def _scopes(claim: object) -> frozenset[Scope]:
     # A space-separated string (RFC 8693, section 4.2) or, as some issuers have it, a list.
     granted = claim.split(" ") if isinstance(claim, str) else claim if isinstance(claim, list) else ()
     return frozenset(scope for scope in PERSONAL if scope in granted)
@@ -100,4 +110,7 @@ def _is_storable(subject: str) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return next((why for kind, why in _FAULTS if isinstance(error, kind)), _NO_TOKEN)
+    faults = (*_FAULTS_OF_KEY, *_FAULTS_OF_CLAIMS)
+    return next(
+        (why for kind, why in faults if isinstance(error, kind)), "a claim or its header is not of the right form"
+    )

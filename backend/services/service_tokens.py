@@ -25,6 +25,7 @@ MOST_VALID: Final = 2
 _BYTES: Final = 32
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _USED_LATELY: Final = timedelta(minutes=1)
+_LARGEST_ID: Final = 2**63 - 1  # of a bigint; the driver fails at a larger one
 
 
 class ServiceToken(NamedTuple):
@@ -71,7 +72,7 @@ async def every(database: Database) -> Sequence[ServiceToken]:
 async def revoke(database: Database, token_id: int) -> ServiceToken:
     """Make a token worthless; raises SetupError where there is none of that number."""
     async with database.writing() as session:
-        revoked = await ServiceTokenDAO(session).revoke(token_id)
+        revoked = await ServiceTokenDAO(session).revoke(token_id) if 0 < token_id <= _LARGEST_ID else None
         if revoked is None:
             raise SetupError(f"There is no token {token_id}; `verbatim token list` shows them all.")
         return _known(revoked)
