@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI
 from limits import parse
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
@@ -56,24 +57,25 @@ def create_app(settings: Settings) -> FastAPI:
     limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits)
     authenticator = Authenticator(settings.auth_issuers, database)
+    rate_limits = _rate_limits(settings)
     app = FastAPI(
         title="Verbatim",
         version=__version__,
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(database, authenticator),
+        lifespan=_lifespan(database, authenticator, rate_limits),
         telemetry={"logs": False},  # they would carry what was said
     )
     app.add_middleware(
         Gate,
         authenticator=authenticator,
-        rate_limits=_rate_limits(settings),
+        rate_limits=rate_limits,
         local_only=settings.auth_issuers is None,
     )
     app.add_middleware(RequestMiddleware)
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
+        app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.trusted_proxies])
     for router in (voice_messages.router, conversations.router, transcripts.router):
@@ -84,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(database: Database, authenticator: Authenticator) -> Any:
+def _lifespan(database: Database, authenticator: Authenticator, rate_limits: RateLimits) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(database)
@@ -97,9 +99,18 @@ def _lifespan(database: Database, authenticator: Authenticator) -> Any:
             await appender.close()
             await authenticator.close()
             await database.close()
+            await rate_limits.close()
             log.info("stopped")
 
     return lifespan
+
+
+class _CrossOrigin(CORSMiddleware):
+    """Stands outermost, so that a page can read any answer; only those before a request does it give itself."""
+
+    def __init__(self, app: ASGIApp, /, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.preflight_headers["x-content-type-options"] = "nosniff"
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

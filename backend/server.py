@@ -51,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "no such address"
         reason = reason.partition(" (")[0]  # Python repeats the address there
         raise SetupError(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port.") from None
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
         return False
     try:
         found = {str(address[4][0]).partition("%")[0] for address in socket.getaddrinfo(host, None)}
-    except OSError:
+    except (OSError, UnicodeError):
         return True  # `listen` says it better
     return all(ip_address(address).is_loopback for address in found)
 

@@ -1,12 +1,12 @@
 """Every knob there is. They are read from the environment once, at start; a fault is a sentence."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
-from limits import parse
+from limits import parse_many
 from platformdirs import user_data_path
 from pydantic import AfterValidator, Field, IPvAnyNetwork, RedisDsn, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,24 +17,49 @@ from backend.errors import SettingsError
 
 PREFIX: Final = "VERBATIM_"
 
+# As a browser writes it: in small letters, without the port that goes without saying.
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?")
+_USUAL_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
+_TOKEN: Final = re.compile(r"[!-~]*")
+
 
 def _rate_limit(text: str) -> str:
     try:
-        parse(text)
+        [limit] = parse_many(text)
     except ValueError:
-        raise ValueError("must be a number of requests per time, as 600/minute or 20/second") from None
+        limit = None
+    if limit is None or limit.amount < 1:
+        raise ValueError("must be one number of requests per time, as 600/minute or 20/second")
     return text
 
 
 def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError("each must be an origin, as https://app.example")
+    if not _ORIGIN.fullmatch(text) or _USUAL_PORT.fullmatch(text):
+        raise ValueError("each must be an origin as browsers write it, as https://app.example or http://127.0.0.1:3000")
     return text
+
+
+def _redis(url: RedisDsn) -> RedisDsn:
+    from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 -- it takes long; few have a Redis
+
+    try:
+        ConnectionPool.from_url(str(url)).make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError, RedisError):
+        raise ValueError("has a parameter that the client does not know or cannot read") from None
+    return url
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    # What does not fit into a header would be quoted where that is found out.
+    if not _TOKEN.fullmatch(secret.get_secret_value()):
+        raise ValueError("must be ASCII without spaces and line breaks")
+    return secret
 
 
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 Origin = Annotated[str, AfterValidator(_origin)]
+RedisURL = Annotated[RedisDsn, AfterValidator(_redis)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
 
 
 class Settings(BaseSettings):
@@ -80,14 +105,14 @@ class Settings(BaseSettings):
         "30000/minute"
     )
     rate_limit_redis_url: Annotated[
-        RedisDsn | None, Field(description="A Redis to count them in for all workers together.")
+        RedisURL | None, Field(description="A Redis to count them in for all workers together.")
     ] = None
     cors_origins: Annotated[tuple[Origin, ...], Field(description="Origins whose pages may use the API, as JSON.")] = ()
     trusted_proxies: Annotated[
         tuple[IPvAnyNetwork, ...],
         Field(description="Addresses or networks, as JSON, whose X-Forwarded-For and -Proto are believed."),
     ] = ()
-    token: Annotated[SecretStr | None, Field(description="The token that `verbatim replay` shows a service.")] = None
+    token: Annotated[Token | None, Field(description="The token that `verbatim replay` shows a service.")] = None
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Which lines are written to the log.")
     ] = "INFO"

@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 class Gate:
     """Counts every request and finds out who sends it.
 
-    With ``local_only`` none is let in but what came to a loopback address under a loopback name: a page that somebody
-    looks at on this machine may point a name of its own at it (DNS rebinding).
+    With ``local_only`` none is let in but what came from this machine, to a loopback address, under a loopback name: a
+    page that somebody looks at on this machine may point a name of its own at it (DNS rebinding).
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Gate:
         if client := scope.get("client"):
             _note(quotas, await self._rate_limits.count_address(client[0]))
         if scope["path"].startswith(API):
-            principal = await self._authenticator.authenticate(_header(scope, b"authorization"))
+            principal = await self._authenticator.authenticate(_authorization(scope))
             if principal.subject is not None:
                 _note(quotas, await self._rate_limits.count_subject(principal.subject))
             scope["state"]["principal"] = principal
@@ -75,15 +75,23 @@ def _note(quotas: list[Quota], quota: Quota) -> None:
 
 
 def _is_local(scope: Scope) -> bool:
-    host, server = _header(scope, b"host"), scope.get("server")
-    return (host is None or bool(_NAMES_OF_THIS_MACHINE.fullmatch(host))) and (
-        server is None or server[1] is None or bool(_ADDRESSES_OF_THIS_MACHINE.fullmatch(server[0]))
+    """Tell whether a request came from and to this machine, under its own name; a trusted proxy says from where."""
+    client, server = scope.get("client"), scope.get("server")
+    addresses = [client[0]] if client else []
+    if server and server[1] is not None:  # no port: a path on this machine
+        addresses.append(server[0])
+    return all(map(_ADDRESSES_OF_THIS_MACHINE.fullmatch, addresses)) and all(
+        map(_NAMES_OF_THIS_MACHINE.fullmatch, _values(scope, b"host"))
     )
 
 
-def _header(scope: Scope, name: bytes) -> bytes | None:
+def _authorization(scope: Scope) -> bytes | None:
     """Return the header's value; raises TokenInvalid for several, of which nobody knows which one is meant."""
-    values = [value for key, value in scope["headers"] if key == name]
+    values = _values(scope, b"authorization")
     if len(values) > 1:
         raise TokenInvalid("there is more than one")
     return values[0] if values else None
+
+
+def _values(scope: Scope, name: bytes) -> list[bytes]:
+    return [value for key, value in scope["headers"] if key == name]

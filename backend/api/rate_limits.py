@@ -5,8 +5,9 @@ anybody from putting a message on record.
 """
 
 import asyncio
+import math
 import time
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
@@ -15,11 +16,12 @@ from typing import Final, Protocol
 import structlog
 from limits import RateLimitItem
 from limits.aio.storage import RedisStorage
-from limits.errors import StorageError
 
 MOST_COUNTED: Final = 100_000  # callers in one window
+LONGEST_ADDRESS: Final = 45  # characters, of an IPv4 address mapped into IPv6
 REDIS_TIMEOUT: Final = 0.25  # seconds
-REDIS_PAUSE: Final = 5.0  # seconds that a Redis which did not answer is not asked again
+REDIS_PAUSE: Final = 5.0  # seconds between two questions to a Redis that does not answer
+REDIS_CONNECTIONS: Final = 16
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,9 @@ class Storage(Protocol):
     async def incr(self, key: str, expiry: int) -> int:
         """Count one more for ``key``, which may be forgotten after ``expiry`` seconds, and return how many that are."""
 
+    async def close(self) -> None:
+        """Let go of what is open."""
+
 
 class Memory:
     """Counts in this process.
@@ -38,45 +43,73 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._windows: dict[int, tuple[float, Counter[str]]] = {}
+        self._windows: dict[int, tuple[float, OrderedDict[str, int]]] = {}
 
     async def incr(self, key: str, expiry: int) -> int:
         """Count one more for ``key``; windows of the same length end together."""
         now = time.time()
-        ends, counts = self._windows.get(expiry, (0.0, Counter()))
+        ends, counts = self._windows.get(expiry, (0.0, OrderedDict[str, int]()))
         if ends <= now:
-            ends, counts = (now // expiry + 1) * expiry, Counter[str]()
+            ends, counts = (now // expiry + 1) * expiry, OrderedDict[str, int]()
             self._windows[expiry] = ends, counts
-        elif len(counts) >= MOST_COUNTED and key not in counts:
-            del counts[next(iter(counts))]
-        counts[key] += 1
+        counts[key] = counts.get(key, 0) + 1
+        counts.move_to_end(key)
+        if len(counts) > MOST_COUNTED:
+            counts.popitem(last=False)  # whoever has been quiet for longest
         return counts[key]
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""
 
 
 class Redis:
-    """Counts in Redis, and in this process while that is away."""
+    """Counts in Redis, and in this process while that is away.
+
+    While it is away one request in REDIS_PAUSE seconds asks whether it is back, and nobody else waits for the answer.
+    """
 
     def __init__(self, url: str) -> None:
+        # These take long, and few have a Redis.
+        from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+
+        # A second time, because Redis may have closed any of the connections meanwhile.
+        retry = Retry(NoBackoff(), 1)
+        self._pool = BlockingConnectionPool.from_url(url, max_connections=REDIS_CONNECTIONS, timeout=None, retry=retry)
         self._redis = RedisStorage(
             f"async+{url}",
-            wrap_exceptions=True,
             implementation="redispy",
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
+            connection_pool=self._pool,  # type: ignore[arg-type]  # wrongly declared there
         )
         self._memory = Memory()
-        self._away_until = 0.0
+        self._away_until = 0.0  # 0 while it answers
 
     async def incr(self, key: str, expiry: int) -> int:
         """Count one more for ``key``."""
-        if time.monotonic() >= self._away_until:
-            try:
-                async with asyncio.timeout(REDIS_TIMEOUT * 2):
-                    return await self._redis.incr(key, expiry)
-            except (StorageError, TimeoutError) as error:
-                log.warning("no Redis for the rate limits", error=type(error.__cause__ or error).__name__)
-                self._away_until = time.monotonic() + REDIS_PAUSE
+        if time.monotonic() >= self._away_until and (count := await self._ask(key, expiry)) is not None:
+            return count
         return await self._memory.incr(key, expiry)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+    async def _ask(self, key: str, expiry: int) -> int | None:
+        if self._away_until:
+            self._away_until = time.monotonic() + REDIS_PAUSE
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT):
+                count = await self._redis.incr(key, expiry)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, nobody is turned away for it
+            if not self._away_until:
+                log.warning("no Redis for the rate limits", error=type(error).__name__)
+            self._away_until = time.monotonic() + REDIS_PAUSE
+            return None
+        if self._away_until:
+            log.info("Redis is back for the rate limits")
+            self._away_until = 0.0
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +144,16 @@ class RateLimits:
         """Count a request of ``subject``."""
         return await self._count("subject", self._subject, subject)
 
+    async def close(self) -> None:
+        """Let go of what the counts are kept in."""
+        await self._storage.close()
+
     async def _count(self, name: str, limit: RateLimitItem, who: str) -> Quota:
         window = limit.get_expiry()
         now = time.time()
         number = int(now // window)
         used = await self._storage.incr(f"verbatim/{name}/{window}/{number}/{who}", window)
-        return Quota(name, limit.amount, used, window, int((number + 1) * window - now) + 1)
+        return Quota(name, limit.amount, used, window, math.ceil((number + 1) * window - now))
 
 
 def rate_limit_headers(quotas: Sequence[Quota]) -> list[tuple[bytes, bytes]]:
@@ -128,10 +165,11 @@ def rate_limit_headers(quotas: Sequence[Quota]) -> list[tuple[bytes, bytes]]:
 
 def _network(address: str) -> str:
     """Return what one caller has of addresses: of IPv6, 2^64 (RFC 6177)."""
+    address = address.partition("%")[0][:LONGEST_ADDRESS]
     if ":" not in address:
         return address
     try:
-        parsed = IPv6Address(address.partition("%")[0])
+        parsed = IPv6Address(address)
     except ValueError:  # a trusted proxy may say what it likes
         return address
     return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False))
