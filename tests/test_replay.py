@@ -60,7 +60,9 @@ def play(service: httpx.AsyncClient, path: Path) -> Play:
     async def play(*, patience: float = 30, concurrency: int = 4, through: Any = lambda transport: transport) -> Tally:
         transport = through(service._transport)
         with stamina.set_testing(True, attempts=100):  # no waits
-            return await replay(path, "http://localhost", concurrency=concurrency, patience=patience, transport=transport)
+            return await replay(
+                path, "http://localhost", concurrency=concurrency, patience=patience, transport=transport
+            )
 
     return play
 

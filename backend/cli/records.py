@@ -62,7 +62,7 @@ def erase(
     if not found:
         console.print("There is nothing to erase.")
         return
-    if not yes and not typer.confirm(f"Erase {len(found):,} conversations, with everything said in them?"):
+    if not yes and not typer.confirm(f"Erase {_count(len(found), 'conversation')}, with everything said there?"):
         raise SetupError("Nothing was erased.")
     failed = ask(lambda database: _erase(database, found))
     if failed:
@@ -88,5 +88,9 @@ async def _erase(database: Database, conversation_ids: Sequence[UUID]) -> int:
                 continue  # gone meanwhile
             complaints.print(f"✗ {error}", style="red")
             failed += 1
-    console.print(f"Erased {erased:,} conversations with {messages:,} messages.")
+    console.print(f"Erased {_count(erased, 'conversation')} with {_count(messages, 'message')}.")
     return failed
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

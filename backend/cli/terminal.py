@@ -5,8 +5,8 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-console = Console(highlight=False, markup=False)
-complaints = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, emoji=False)
+complaints = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 FAILED: Final = 1
 USAGE: Final = 2

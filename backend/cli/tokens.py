@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from backend.auth.development import mint
 from backend.cli.access import ask
@@ -33,15 +32,14 @@ def create(
 @app.command("list")
 def list_tokens() -> None:
     """List the tokens of all services; none can be read, only told apart."""
-    table = Table("token", "service", "scopes", "made", "good until", "last used", "revoked", box=None)
+    rows: list[tuple[str, ...]] = [("token", "service", "made", "good until", "last used", "revoked", "scopes")]
     for token in ask(service_tokens.every):
-        table.add_row(
-            str(token.id),
-            token.service,
-            " ".join(token.scopes),
-            *map(_day, (token.created_at, token.expires_at, token.last_used_at, token.revoked_at)),
-        )
-    console.print(table)
+        days = map(_day, (token.created_at, token.expires_at, token.last_used_at, token.revoked_at))
+        rows.append((str(token.id), token.service, *days, " ".join(token.scopes)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        # A line each, however long: it may be read by another program.
+        console.print("  ".join(map(str.ljust, row, widths)).rstrip(), soft_wrap=True)
 
 
 @app.command()
@@ -60,6 +58,8 @@ def dev(
     hours: Annotated[float, typer.Option(help="How long it is good.", min=0.01, max=24 * 365)] = 12,
 ) -> None:
     """Print a token as the first configured issuer with a secret would issue it, to develop with."""
+    if scope and not PERSONAL.issuperset(scope):
+        raise SettingsError(f"A person's token holds {', '.join(sorted(PERSONAL))}, and nothing else.")
     issuers = Settings.from_environment().auth_issuers or ()
     issuer = next((issuer for issuer in issuers if issuer.secret is not None), None)
     if issuer is None:

@@ -1,4 +1,4 @@
-"""The API keeps to its own description, whatever it is sent: no fault of the service, no answer that is not declared."""
+"""The API keeps to its own description, whatever it is sent: no fault of the service, no answer it does not name."""
 
 import json
 import subprocess
