@@ -1,6 +1,8 @@
 import asyncio
 import io
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,7 +49,12 @@ def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    "command", [[], *([name] for name in ("serve", "migrate", "adopt", "check", "replay", "show"))]
+    "command",
+    [
+        [],
+        *([name] for name in ("serve", "migrate", "adopt", "check", "replay", "show", "erase", "token")),
+        *(["token", name] for name in ("create", "list", "revoke", "dev")),
+    ],
 )
 def test_every_command_explains_itself(verbatim: Command, command: list[str]) -> None:
     assert verbatim(*command, "--help").code == 0
@@ -214,3 +221,163 @@ def test_the_service_without_a_database_brings_its_own_and_keeps_it(tmp_path: Pa
             assert httpx.post(f"{address}/api/v1/conversations", json={"context_type": "voice"}).status_code == 201
     processes = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in processes
+
+
+ISSUERS = json.dumps(
+    [
+        {
+            "issuer": "https://id.example",
+            "audience": "verbatim",
+            "algorithms": ["HS256"],
+            "secret": "thirty-two bytes of the tests' own, or more",
+        }
+    ]
+)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
+def test_nobody_but_this_machine_is_served_while_nobody_is_told_apart(verbatim: Command, host: str) -> None:
+    result = verbatim("serve", "--port", "0", "--host", host)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "VERBATIM_AUTH_ISSUERS" in result.err
+
+
+def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_url: str) -> None:
+    # Nobody has this address (RFC 5737), so that nothing is served; the sentence tells how far it came.
+    for issuers in ("[]", ISSUERS):
+        environment = {"DATABASE_URL": database_url, "VERBATIM_AUTH_ISSUERS": issuers}
+        result = verbatim("serve", "--port", "0", "--host", "192.0.2.1", **environment)
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert "Cannot listen on 192.0.2.1" in result.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [({}, "it serves this machine alone"), ({"VERBATIM_AUTH_ISSUERS": "[]"}, "Every request needs a token")],
+)
+def test_the_first_line_says_who_is_served(database_url: str, environment: dict[str, str], sentence: str) -> None:
+    command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--host", "localhost"]
+    everything = os.environ | {"DATABASE_URL": database_url} | environment
+    with subprocess.Popen(command, env=everything, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert sentence in process.stdout.readline()
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def _conversation(address: str, token: str) -> httpx.Response:
+    headers = {"authorization": f"Bearer {token}"}
+    return httpx.post(f"{address}/api/v1/conversations", json={"context_type": "voice"}, headers=headers)
+
+
+def test_a_services_token_is_printed_once_alone_and_works_until_it_is_revoked(
+    verbatim: Command, database_url: str
+) -> None:
+    create = ["token", "create", "--service", "pipeline", "--scope", "conversations:write"]
+    tokens = []
+    with serving(database_url, VERBATIM_AUTH_ISSUERS="[]") as address:
+        for number in (1, 2):
+            made = verbatim(*create, DATABASE_URL=database_url)
+            assert re.fullmatch(r"vbt_[\w-]{43}\n", made.out)
+            assert f"Token {number} for pipeline" in made.err
+            tokens.append(made.out.strip())
+            assert _conversation(address, tokens[-1]).status_code == 201
+        third = verbatim(*create, DATABASE_URL=database_url)
+        assert (third.code, third.out, third.err.count("\n")) == (1, "", 1)
+
+        listed = verbatim("token", "list", DATABASE_URL=database_url).out
+        assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["1", "pipeline"], ["2", "pipeline"]]
+        assert not any(token in listed for token in tokens)
+
+    assert verbatim("token", "revoke", "1", DATABASE_URL=database_url).code == 0
+    assert verbatim("token", "revoke", "7", DATABASE_URL=database_url).code == 1
+    with serving(database_url, VERBATIM_AUTH_ISSUERS="[]") as address:
+        assert [_conversation(address, token).status_code for token in tokens] == [401, 201]
+    assert verbatim(*create, DATABASE_URL=database_url).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("create", "--service", "x", "--scope", "everything"), "messages:write"),
+        (("create", "--service", "x"), "--scope"),
+        (("dev", "--subject", "minh"), "VERBATIM_AUTH_ISSUERS"),
+        (("dev", "--subject", "minh", "--scope", "messages:write:any"), "conversations:read"),
+    ],
+)
+def test_a_token_that_cannot_be_made_is_explained(verbatim: Command, words: tuple[str, ...], named: str) -> None:
+    result = verbatim("token", *words)
+    assert (result.code, result.out) == (2, "")
+    assert named in result.err
+
+
+def test_a_token_for_development_puts_a_message_on_record(verbatim: Command, database_url: str) -> None:
+    token = verbatim("token", "dev", "--subject", "minh", VERBATIM_AUTH_ISSUERS=ISSUERS).out.strip()
+    with serving(database_url, VERBATIM_AUTH_ISSUERS=ISSUERS) as address:
+        opened = _conversation(address, token).json()
+        said = {"conversation_id": opened["id"], "role": "user", "content": "Hello."}
+        headers = {"authorization": f"Bearer {token}"}
+        assert httpx.post(f"{address}/api/v1/voice/messages", json=said, headers=headers).status_code == 201
+    assert opened["user_id"] == "minh"
+
+
+async def test_everything_of_a_subjects_is_erased_but_what_the_host_keeps(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO conversations (user_id, context_type)
+        SELECT owner, 'voice' FROM unnest(ARRAY['minh', 'minh', 'minh', 'lan']) AS owner;
+        INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'Hello.' FROM conversations;
+        CREATE TABLE kept (id UUID REFERENCES conversations(id));
+        INSERT INTO kept SELECT id FROM conversations WHERE user_id = 'minh' LIMIT 1;
+        """
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    refused = await asyncio.to_thread(verbatim, "erase", "--subject", "minh", DATABASE_URL=database_url)
+    assert (refused.code, await connection.fetchval("SELECT count(*) FROM conversations")) == (1, 4)
+
+    erased = await asyncio.to_thread(verbatim, "erase", "--subject", "minh", "--yes", DATABASE_URL=database_url)
+    assert erased.code == 1
+    assert "Erased 2 conversations with 2 messages." in erased.out
+    assert "kept_id_fkey" in erased.err
+    assert await connection.fetchval("SELECT count(*) FROM conversations WHERE user_id = 'minh'") == 1
+
+    await connection.execute("DROP TABLE kept")
+    for expected in ("Erased 1 conversation with 1 message.", "There is nothing to erase."):
+        again = await asyncio.to_thread(verbatim, "erase", "--subject", "minh", "--yes", DATABASE_URL=database_url)
+        assert (again.code, expected in again.out) == (0, True)
+    assert await connection.fetchval("SELECT string_agg(user_id, ',') FROM conversations") == "lan"
+    assert await connection.fetchval("SELECT count(*) FROM erasures") == 3
+
+
+async def test_one_conversation_is_erased_and_a_missing_one_is_named(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = str(await open_conversation(connection))
+    for code in (0, 1):
+        erased = await asyncio.to_thread(verbatim, "erase", conversation, "--yes", DATABASE_URL=database_url)
+        assert erased.code == code
+    assert f"There is no conversation {conversation}" in erased.err
+
+
+@pytest.mark.parametrize("words", [(), (str(uuid4()), "--subject", "minh")])
+def test_what_to_erase_must_be_said_once(verbatim: Command, words: tuple[str, ...]) -> None:
+    result = verbatim("erase", *words)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+def test_replay_shows_its_token_and_without_one_says_what_is_missing(
+    verbatim: Command, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "dialogues.jsonl"
+    event = {"type": "ConversationText", "role": "user", "content": "Hello."}
+    file.write_text(json.dumps({"dialogue_id": "d1", "events": [event]}))
+    token = verbatim("token", "dev", "--subject", "minh", VERBATIM_AUTH_ISSUERS=ISSUERS).out.strip()
+    with serving(database_url, VERBATIM_AUTH_ISSUERS=ISSUERS) as address:
+        without = verbatim("replay", str(file), "--url", address)
+        assert without.code == 1
+        assert "set VERBATIM_TOKEN" in without.err
+        shown = verbatim("replay", str(file), "--url", address, VERBATIM_TOKEN=token)
+        assert shown.code == 0
+        assert "1 messages: 1 new" in shown.out
