@@ -297,7 +297,8 @@ async def test_a_conversation_that_somebody_holds_keeps_its_order(
     assert ["One.", "Two.", "Three."] in [[content for _, content in said] for said in await transcripts(service)]
 
 
-async def test_retry_after_is_waited_for(service: httpx.AsyncClient, path: Path) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_is_waited_for(service: httpx.AsyncClient, path: Path, status: int) -> None:
     write(path, {"patient": talk("Whenever you can.")})
     times = []
 
@@ -305,7 +306,7 @@ async def test_retry_after_is_waited_for(service: httpx.AsyncClient, path: Path)
         async def meddle(self, request: httpx.Request) -> httpx.Response:
             times.append(asyncio.get_running_loop().time())
             if self.seen == 1:
-                return httpx.Response(503, headers={"retry-after": "1"})
+                return httpx.Response(status, headers={"retry-after": "1"})
             return await self.service.handle_async_request(request)
 
     tally = await replay(path, "http://localhost", concurrency=1, patience=30, transport=Later(service._transport))
