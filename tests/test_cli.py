@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -16,6 +17,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from psutil import net_if_addrs
 
 from backend import cli
 from backend.dao_service import migrator
@@ -29,6 +31,8 @@ class Result(NamedTuple):
 
 
 Command = Callable[..., Result]
+
+PATIENCE = 60.0  # seconds: a service says where it listens before it has come up, and a machine may be busy
 
 
 @pytest.fixture
@@ -68,6 +72,23 @@ def test_every_command_explains_itself(verbatim: Command, command: list[str]) ->
         ("VERBATIM_PORT", "70000"),
         ("VERBATIM_WORKERS", "0"),
         ("VERBATIM_LOG_LEVEL", "LOUD"),
+        ("VERBATIM_CORS_ORIGINS", '["*"]'),
+        ("VERBATIM_CORS_ORIGINS", '["https://app.example/path"]'),
+        ("VERBATIM_CORS_ORIGINS", '["https://App.example"]'),
+        ("VERBATIM_CORS_ORIGINS", '["https://app.example:443"]'),
+        ("VERBATIM_CORS_ORIGINS", '["https://secret@app.example"]'),
+        ("VERBATIM_CORS_ORIGINS", "https://app.example"),
+        ("VERBATIM_TRUSTED_PROXIES", '["*"]'),
+        ("VERBATIM_TRUSTED_PROXIES", '["10.0.0.1/8"]'),
+        ("VERBATIM_TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("VERBATIM_RATE_LIMIT_SUBJECT", "often"),
+        ("VERBATIM_RATE_LIMIT_SUBJECT", "600/minute; 20/second"),
+        ("VERBATIM_RATE_LIMIT_ADDRESS", "0/minute"),
+        ("VERBATIM_RATE_LIMIT_REDIS_URL", "http://secret@127.0.0.1"),
+        ("VERBATIM_RATE_LIMIT_REDIS_URL", "redis://:secret@127.0.0.1/0?socket_timeout=soon"),
+        ("VERBATIM_RATE_LIMIT_REDIS_URL", "redis://:secret@127.0.0.1/0?unheard_of=1"),
+        ("VERBATIM_TOKEN", "secret\n"),
+        ("VERBATIM_TOKEN", "secrét"),
         ("DATABASE_URL", "mysql://secret@host/name"),
         ("DATABASE_URL", "nonsense secret"),
     ],
@@ -77,7 +98,7 @@ def test_a_wrong_setting_is_one_sentence_and_exit_2(verbatim: Command, name: str
     assert result.code == 2
     assert result.err.count("\n") == 1
     assert name in result.err
-    assert "secret" not in result.err
+    assert "secr" not in result.err
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "check", "show"])
@@ -188,11 +209,11 @@ async def test_showing_prints_what_was_said(
 
 
 def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:
-    with serving(database_url, "--workers", "2") as address, httpx.Client(base_url=address) as client:
+    with serving(database_url, "--workers", "2") as address, httpx.Client(base_url=address, timeout=PATIENCE) as client:
         opened = client.post("/api/v1/conversations", json={"context_type": "voice"}).json()
         said = {"conversation_id": opened["id"], "role": "user", "content": "Hello."}
         for number in range(1, 21):
-            with httpx.Client(base_url=address) as phone:
+            with httpx.Client(base_url=address, timeout=PATIENCE) as phone:
                 assert phone.post("/api/v1/voice/messages", json=said).json()["sequence"] == number
         counted = [line for line in client.get("/metrics").text.splitlines() if 'outcome="appended"' in line]
         assert counted == ['verbatim_messages_total{outcome="appended"} 20.0']
@@ -216,7 +237,7 @@ def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path
 def test_the_service_without_a_database_brings_its_own_and_keeps_it(tmp_path: Path) -> None:
     for opened in (0, 1):
         with serving(None, VERBATIM_DATA_DIR=str(tmp_path)) as address:
-            conversations = httpx.get(f"{address}/api/v1/conversations").json()["data"]
+            conversations = httpx.get(f"{address}/api/v1/conversations", timeout=PATIENCE).json()["data"]
             assert len(conversations) == opened
             assert httpx.post(f"{address}/api/v1/conversations", json={"context_type": "voice"}).status_code == 201
     processes = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
@@ -235,11 +256,34 @@ ISSUERS = json.dumps(
 )
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
+def _elsewhere() -> list[str]:
+    """The addresses at which others reach this machine."""
+    inet = {socket.AF_INET, socket.AF_INET6}
+    found = [each.address for card in net_if_addrs().values() for each in card if each.family in inet]
+    return [address for address in found if not ip_address(address.partition("%")[0]).is_loopback]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "", "192.0.2.1", *_elsewhere()])
 def test_nobody_but_this_machine_is_served_while_nobody_is_told_apart(verbatim: Command, host: str) -> None:
     result = verbatim("serve", "--port", "0", "--host", host)
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "VERBATIM_AUTH_ISSUERS" in result.err
+
+
+@pytest.mark.parametrize("host", ["..", "[::1]", f"{'x' * 64}.example"])
+def test_a_name_that_is_none_is_a_sentence(verbatim: Command, host: str) -> None:
+    result = verbatim("serve", "--port", "0", "--host", host)
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert f"Cannot listen on {host}" in result.err
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_this_machine_is_served_over_ipv6_too_and_under_no_other_name(database_url: str) -> None:
+    with serving(database_url, "--host", "::1") as address:
+        assert address.startswith("http://[::1]:")
+        assert httpx.get(f"{address}/api/v1/conversations", timeout=PATIENCE).status_code == 200
+        rebound = httpx.get(f"{address}/api/v1/conversations", headers={"host": "evil.example"})
+        assert (rebound.status_code, rebound.json()["type"]) == (421, "/problems/not-from-here")
 
 
 def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_url: str) -> None:
@@ -267,7 +311,9 @@ def test_the_first_line_says_who_is_served(database_url: str, environment: dict[
 
 def _conversation(address: str, token: str) -> httpx.Response:
     headers = {"authorization": f"Bearer {token}"}
-    return httpx.post(f"{address}/api/v1/conversations", json={"context_type": "voice"}, headers=headers)
+    return httpx.post(
+        f"{address}/api/v1/conversations", json={"context_type": "voice"}, headers=headers, timeout=PATIENCE
+    )
 
 
 def test_a_services_token_is_printed_once_alone_and_works_until_it_is_revoked(
@@ -352,12 +398,14 @@ async def test_everything_of_a_subjects_is_erased_but_what_the_host_keeps(
 
 
 async def test_one_conversation_is_erased_and_a_missing_one_is_named(
-    verbatim: Command, database_url: str, connection: asyncpg.Connection
+    verbatim: Command, database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversation = str(await open_conversation(connection))
     for code in (0, 1):
-        erased = await asyncio.to_thread(verbatim, "erase", conversation, "--yes", DATABASE_URL=database_url)
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+        erased = await asyncio.to_thread(verbatim, "erase", conversation, DATABASE_URL=database_url)
         assert erased.code == code
+        assert "Erase 1 conversation, with everything said there?" in erased.out
     assert f"There is no conversation {conversation}" in erased.err
 
 

@@ -263,7 +263,7 @@ def test_processes_with_a_redis_share_one_count(database_url: str, redis: Server
     settings = {"VERBATIM_RATE_LIMIT_ADDRESS": "20/year", "VERBATIM_RATE_LIMIT_REDIS_URL": redis.url}
     with redis.up(), serving(database_url, "--workers", "2", **settings) as address:
         # A connection each, so that both workers get some.
-        statuses = [httpx.get(f"{address}/readyz").status_code for _ in range(30)]
+        statuses = [httpx.get(f"{address}/readyz", timeout=60).status_code for _ in range(30)]
     assert statuses == [200] * 20 + [429] * 10
 
 
