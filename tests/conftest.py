@@ -115,7 +115,7 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextmanager
 def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]:
-    """Run `verbatim serve` on a free port, as a process of its own, and give its address once it listens."""
+    """Run `verbatim serve` on a free port, as a process of its own, and give its address once it has started."""
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     environment = inherited | environment | ({"DATABASE_URL": url} if url else {})
@@ -123,6 +123,8 @@ def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]
         try:
             assert process.stdout
             address = next(found[0] for line in process.stdout if (found := re.search(r"http://[^ ]+:\d+", line)))
+            # It listens before it has come up, which on a busy machine is longer than clients wait.
+            next(line for line in process.stdout if '"event":"started"' in line)
             # What is written from now on must be read, or the pipe fills and the service waits.
             threading.Thread(target=process.stdout.read, daemon=True).start()
             yield address

@@ -29,6 +29,14 @@ NOBODY_ANSWERS = "http://127.0.0.1:9"
 # What no request to the application can provoke: the HTTP server refuses those itself.
 NOT_PROVOKED = {"bad-request"}
 
+pytestmark = pytest.mark.usefixtures("everything_is_logged")
+
+
+@pytest.fixture
+def everything_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # the tests' own client
+
 
 def spoken(conversation: UUID, **more: object) -> dict[str, Any]:
     return utterance(conversation, CANARY, metadata={CANARY: [CANARY]}, voice_session_id=CANARY) | more
@@ -39,10 +47,7 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
     connection: asyncpg.Connection,
     conversation: UUID,
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
-    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # the tests' own client
     known = spoken(conversation)
     bodies: list[object] = [
         known | {"role": "assistant"},
@@ -111,10 +116,7 @@ async def test_no_refusal_that_there_is_repeats_what_it_refuses(
     services: dict[str, httpx.AsyncClient],
     connection: asyncpg.Connection,
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
-    monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # the tests' own client
     refused = []
     async for service, method, url, request in _provocations(services, connection):
         answer = await services[service].request(method, url, **request)
