@@ -347,6 +347,7 @@ def test_a_services_token_is_printed_once_alone_and_works_until_it_is_revoked(
     [
         (("create", "--service", "x", "--scope", "everything"), "messages:write"),
         (("create", "--service", "x"), "--scope"),
+        (("create", "--service", "A service", "--scope", "messages:write"), "lower-case letters"),
         (("dev", "--subject", "minh"), "VERBATIM_AUTH_ISSUERS"),
         (("dev", "--subject", "minh", "--scope", "messages:write:any"), "conversations:read"),
     ],

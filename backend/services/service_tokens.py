@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from backend.dao_service.database import Database
 from backend.dao_service.models import ServiceToken as Row
 from backend.dao_service.service_token_dao import ServiceTokenDAO
-from backend.errors import SetupError, TokenInvalid, Unavailable
+from backend.errors import SettingsError, SetupError, TokenInvalid, Unavailable
 from backend.principal import SERVICE_PREFIX, Principal
 from backend.vocabulary import Scope
 
@@ -49,9 +49,12 @@ class ServiceToken(NamedTuple):
 async def create(
     database: Database, service: str, scopes: Collection[Scope], lifetime: timedelta
 ) -> tuple[str, ServiceToken]:
-    """Make a token and return it, for the only time; raises SetupError where there are two good ones already."""
+    """Make a token and return it, for the only time; raises SetupError where there are two good ones already.
+
+    Raises SettingsError for a name that no service can have.
+    """
     if not _NAME.fullmatch(service):
-        raise SetupError("Name the service in lower-case letters, digits, dots, dashes and underscores, 63 at most.")
+        raise SettingsError("Name the service in lower-case letters, digits, dots, dashes and underscores, 63 at most.")
     token = PREFIX + secrets.token_urlsafe(_BYTES)
     async with database.writing() as session:
         tokens = ServiceTokenDAO(session)

@@ -92,6 +92,10 @@ class StandIn:
         head = [f"HTTP/1.1 {status}", f"content-length: {len(body.encode())}", "connection: close", *headers, "", body]
         self._answer = "\r\n".join(head).encode()
 
+    async def was_asked(self) -> None:
+        async with asyncio.timeout(10):
+            await self.asked.wait()
+
     async def up(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
