@@ -27,8 +27,8 @@ class Authenticator:
     def __init__(self, issuers: Sequence[Issuer] | None, database: Database) -> None:
         """Without ``issuers`` (None) whoever shows no token is taken for whoever sits at this machine."""
         self._open = issuers is None
-        self._client = httpx.AsyncClient(headers={"user-agent": "verbatim"}, follow_redirects=False)
-        self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client)) for issuer in issuers or ()]
+        self._client: httpx.AsyncClient | None = None
+        self._checkers = [TokenChecker(issuer, keys_of(issuer, self._network)) for issuer in issuers or ()]
         self._database = database
         self._known: TLRUCache[bytes, Verified] = TLRUCache(
             MOST_REMEMBERED, lambda _header, known, _now: known.until, time.time
@@ -36,20 +36,28 @@ class Authenticator:
 
     async def close(self) -> None:
         """Let go of the connections to the issuers."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def authenticate(self, header: bytes | None) -> Principal:
         """Return who sends ``header``, the value of Authorization.
 
         Raises TokenMissing or TokenInvalid, and Unavailable when the token cannot be checked now.
         """
-        if header is None and self._open:
-            return LOCAL
-        known = None if header is None else self._known.get(header)
+        if header is None:
+            if self._open:
+                return LOCAL
+            raise TokenMissing
+        known = self._known.get(header)
         if known is None:
-            known = await self._check(_token(header))
-            self._known[header or b""] = known
+            known = self._known[header] = await self._check(_token(header))
         return known.principal
+
+    def _network(self) -> httpx.AsyncClient:
+        # Only for an issuer that publishes its keys: it takes longer to make than all the rest of the service.
+        if self._client is None:
+            self._client = httpx.AsyncClient(headers={"user-agent": "verbatim"}, follow_redirects=False)
+        return self._client
 
     async def _check(self, token: str) -> Verified:
         now = time.time()
@@ -66,11 +74,8 @@ class Authenticator:
             if checker.is_of(claims):
                 try:
                     return await checker.check(token)
-                except (
-                    TokenInvalid,
-                    IssuerUnavailable,
-                ) as error:  # an issuer may be there twice, while its key changes
-                    refusals.append(error)
+                except (TokenInvalid, IssuerUnavailable) as error:
+                    refusals.append(error)  # an issuer may be there twice, while its key changes
         raise max(refusals, key=_weight, default=TokenInvalid("its issuer is not known here"))
 
 
@@ -81,8 +86,8 @@ def _weight(refusal: TokenInvalid | IssuerUnavailable) -> int:
     return 0 if refusal.why in UNPROVEN else 1
 
 
-def _token(header: bytes | None) -> str:
-    scheme, _, token = (header or b"").partition(b" ")
+def _token(header: bytes) -> str:
+    scheme, _, token = header.partition(b" ")
     if scheme.lower() != b"bearer":
         raise TokenMissing
     if len(token) > LONGEST_TOKEN:

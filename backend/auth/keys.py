@@ -8,7 +8,7 @@ an hour when the issuer is away. Beyond that nobody can say which tokens are goo
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 import httpx
@@ -38,10 +38,10 @@ class Keys(Protocol):
         """Return the key that a token names as its `kid`; raises TokenInvalid or IssuerUnavailable."""
 
 
-def keys_of(issuer: Issuer, client: httpx.AsyncClient) -> Keys:
-    """Return the keys of ``issuer``."""
+def keys_of(issuer: Issuer, network: Callable[[], httpx.AsyncClient]) -> Keys:
+    """Return the keys of ``issuer``; ``network`` is asked for where they have to be fetched."""
     if issuer.jwks_url is not None:
-        return PublishedKeys(issuer.jwks_url, issuer.algorithms, client)
+        return PublishedKeys(issuer.jwks_url, issuer.algorithms, network())
     return FixedKey(issuer.secret.get_secret_value() if issuer.secret else issuer.public_key())
 
 
