@@ -1,5 +1,6 @@
 """`/voice/messages`: what was said goes on record."""
 
+from functools import partial
 from typing import Final
 
 import orjson
@@ -10,8 +11,9 @@ from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, r
 from backend.api.openapi import REPLAYED, refusals
 from backend.api.problems import refusal, refusal_body
 from backend.errors import Invalid
+from backend.schemas.items import parse_each
 from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate
-from backend.schemas.parsing import parse_each
+from backend.schemas.parsing import parse_item
 from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import Scope
 
@@ -63,7 +65,8 @@ async def record_message(request: Request) -> Response:
 async def record_messages(request: Request) -> Response:
     """Put up to 500 messages on record in one commit. A bad one never blocks the rest; each gets its own answer."""
     caller = caller_of(request, Scope.MESSAGES_WRITE)
-    items = parse_each(MessageCreate, await json_body(request, most=BATCH_BYTES), "messages", most=MOST_PER_BATCH)
+    body = await json_body(request, most=BATCH_BYTES)
+    items = parse_each(partial(parse_item, MessageCreate), body, "messages", most=MOST_PER_BATCH)
     good = [item for item in items if not isinstance(item, Invalid)]
     outcomes = iter(await appender_of(request).append(caller, good) if good else [])
     results = [_result(item if isinstance(item, Invalid) else next(outcomes)) for item in items]

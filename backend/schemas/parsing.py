@@ -1,8 +1,7 @@
 """From bytes to checked values, or to faults that say where and why without quoting what was sent.
 
 The fast way reads JSON and checks it in one pass. Where that fails, the slow way asks again, with a parser that
-accepts what the first stumbles over (lone surrogates, which are grammatical JSON), so that the fault gets its place
-and, in a batch, its neighbours get their answer.
+accepts what the first stumbles over (lone surrogates, which are grammatical JSON), so that the fault gets its place.
 """
 
 import json
@@ -67,21 +66,40 @@ def parse(model: type[ModelT], body: bytes | str) -> ModelT:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
-        document = _load(body)
+        try:
+            document = load(body)
+        except RecursionError:
+            raise too_deep() from None
         if poisoned := _poisoned(model, document):
             raise Invalid(poisoned)
         if isinstance(body, bytes):
-            return _parse_item(model, document)
+            return parse_item(model, document)
     raise Invalid([fault_of(details) for details in found])
 
 
-def parse_each(model: type[ModelT], body: bytes, name: str, *, most: int) -> list[ModelT | Invalid]:
-    """Return each item of ``{name: [item, …]}`` as ``model``, or what is wrong with it.
+def parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
+    """Return ``item``, which was read from JSON before, as ``model``; raises what `parse` raises."""
+    try:
+        text = json.dumps(item)
+    except RecursionError:
+        raise too_deep() from None
+    return parse(model, text)
 
-    Raises Invalid when the whole is not of that form or holds none or more than ``most``.
-    """
-    items = _items(_load(body), name, most)
-    return [_parse_at(f"/{name}/{index}", model, item) for index, item in enumerate(items)]
+
+def load(body: bytes | str) -> JsonValue:
+    """Return the JSON in ``body``, be it fit to be stored or not; raises Invalid, or RecursionError if it is deep."""
+    try:
+        # Decoded here, because json would guess at other encodings, and "surrogatepass" because it must meet them.
+        text = body if isinstance(body, str) else body.decode(errors="surrogatepass")
+        document: JsonValue = json.loads(text, parse_int=_integer)
+    except ValueError:
+        raise Invalid([Fault("", "must be JSON in UTF-8")]) from None
+    return document
+
+
+def too_deep() -> Invalid:
+    """Return the refusal of what is nested deeper than anybody reads."""
+    return Invalid([Fault("", "is nested too deeply")])
 
 
 def fault_of(details: ErrorDetails) -> Fault:
@@ -102,44 +120,6 @@ def _sentence(details: ErrorDetails) -> str:
         _, should, rest = details["msg"].partition("should ")
         return f"must {rest}" if should else details["msg"]
     return _SENTENCES.get(details["type"], "is not of the documented form")
-
-
-def _parse_at(place: str, model: type[ModelT], item: JsonValue) -> ModelT | Invalid:
-    try:
-        return _parse_item(model, item)
-    except Invalid as invalid:
-        return Invalid([Fault(place + fault.pointer, fault.detail) for fault in invalid.faults])
-
-
-def _parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
-    try:
-        text = json.dumps(item)
-    except RecursionError:
-        raise Invalid([Fault("", "is nested too deeply")]) from None
-    return parse(model, text)
-
-
-def _items(document: JsonValue, name: str, most: int) -> list[JsonValue]:
-    if not isinstance(document, dict):
-        raise Invalid([Fault("", "must be an object")])
-    if document.keys() - {name}:
-        raise Invalid([Fault("", "holds a field that is not known here")])
-    items = document.get(name)
-    if not isinstance(items, list) or not 1 <= len(items) <= most:
-        raise Invalid([Fault(f"/{name}", f"must be an array of 1 to {most} items")])
-    return items
-
-
-def _load(body: bytes | str) -> JsonValue:
-    try:
-        # Decoded here, because json would guess at other encodings, and "surrogatepass" because it must meet them.
-        text = body if isinstance(body, str) else body.decode(errors="surrogatepass")
-        document: JsonValue = json.loads(text, parse_int=_integer)
-    except RecursionError:
-        raise Invalid([Fault("", "is nested too deeply")]) from None
-    except ValueError:
-        raise Invalid([Fault("", "must be JSON in UTF-8")]) from None
-    return document
 
 
 def _integer(digits: str) -> float:
