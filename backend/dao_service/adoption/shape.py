@@ -39,9 +39,14 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  #
 }
 INDEXES: Final = {
     "conversations": ("idx_conversations_newest", "idx_conversations_owner"),
-    "messages": ("idx_messages_conversation", "messages_conversation_id_sequence_key", "idx_messages_spoken"),
+    "messages": (
+        "idx_messages_conversation",
+        "messages_conversation_id_sequence_key",
+        "idx_messages_spoken",
+        "idx_messages_voice_session",
+    ),
 }
-OWN_TABLES: Final = ("service_tokens", "erasures")
+OWN_TABLES: Final = ("service_tokens", "erasures", "voice_sessions", "voice_events")
 TRIGGERS: Final = ("verbatim_take_place", "verbatim_advance_counter")
 RULES: Final = {
     "messages_content_size_check": ("content is longer than 65,536 bytes", "octet_length(content) > 65536"),

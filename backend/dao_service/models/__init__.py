@@ -7,5 +7,6 @@ from backend.dao_service.models.goal import Goal
 from backend.dao_service.models.message import Message
 from backend.dao_service.models.service_token import ServiceToken
 from backend.dao_service.models.task import Task
+from backend.dao_service.models.voice_session import VoiceEvent, VoiceSession
 
-__all__ = ["Base", "Conversation", "Erasure", "Goal", "Message", "ServiceToken", "Task"]
+__all__ = ["Base", "Conversation", "Erasure", "Goal", "Message", "ServiceToken", "Task", "VoiceEvent", "VoiceSession"]

@@ -36,6 +36,12 @@ class Message(UUIDMixin, TimestampMixin, Base):
         UniqueConstraint("conversation_id", "sequence"),
         Index("idx_messages_conversation", "conversation_id", "created_at"),
         Index("idx_messages_spoken", "conversation_id", "timestamp", "sequence"),
+        Index(
+            "idx_messages_voice_session",
+            "voice_session_id",
+            "client_sequence",
+            postgresql_where=text("voice_session_id IS NOT NULL"),
+        ),
     )
 
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))

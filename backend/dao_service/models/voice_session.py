@@ -1,0 +1,57 @@
+"""A voice session: one phone call into a conversation, however many connections it took; and its events."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import UUID as SQL_UUID
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.dao_service.models.base import Base
+
+
+class VoiceSession(Base):
+    """One row of ``voice_sessions``.
+
+    ``last_client_sequence`` is how far the phone says that it counted, ``seen_at`` when it was last heard of, and
+    ``duplicates`` how many events came again.
+    """
+
+    __tablename__ = "voice_sessions"
+    __table_args__ = (
+        Index("idx_voice_sessions_conversation", "conversation_id"),
+        Index("idx_voice_sessions_open", "seen_at", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    end_reason: Mapped[str | None] = mapped_column(Text)
+    duration_seconds: Mapped[int | None] = mapped_column(Integer)
+    last_client_sequence: Mapped[int | None] = mapped_column(Integer)
+    provider: Mapped[str] = mapped_column(Text)
+    provider_session_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    duplicates: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+
+
+class VoiceEvent(Base):
+    """One row of ``voice_events``: an event that is no message, so that none is missed and latencies find their turn.
+
+    ``detail`` is what of it is worth keeping, ``after_sequence`` the place in the record that had been reached, and
+    ``number`` the order of arrival.
+    """
+
+    __tablename__ = "voice_events"
+
+    voice_session_id: Mapped[str] = mapped_column(ForeignKey("voice_sessions.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    type: Mapped[str] = mapped_column(Text)
+    detail: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    client_sequence: Mapped[int | None] = mapped_column(Integer)
+    after_sequence: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
