@@ -37,6 +37,13 @@ class Intent(StrEnum):
     RESCHEDULE_TASK = "RESCHEDULE_TASK"
 
 
+class Enrichment(StrEnum):
+    """What a voice session adds to the metadata of a message afterwards; nothing else of a message ever changes."""
+
+    LATENCY = "latency"
+    INTERRUPTED = "interrupted"
+
+
 class Scope(StrEnum):
     """What a token lets its bearer do. `…:any` does the same to everybody's conversations, not only to the bearer's."""
 

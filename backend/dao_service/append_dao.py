@@ -5,9 +5,10 @@ costs three times the work of the same statement here. Everything that is not as
 session.
 
 Two ways lead onto the record. Messages that nobody has seen before, nearly all, take one statement, which is its own
-transaction. It may lock and count in one breath, because it never looks into `messages`: a conversation that was waited
-for is read anew once its lock is there, counter and all, and an id that is on record already is found by the unique
-index, which knows no snapshot. Then nothing of it is stored, and the long way sorts it out.
+transaction. It may lock and count in one breath, because no place depends on what it sees of `messages`: a
+conversation that was waited for is read anew once its lock is there, counter and all, and an id that is on record
+already is found by the unique index, which knows no snapshot. Then nothing of it is stored, and the long way sorts it
+out.
 
 Whose conversation it must be comes with every message, and is part of the question that locks: what is somebody else's
 is no more found, locked or waited for than what does not exist.
@@ -28,6 +29,7 @@ import asyncpg
 
 from backend.dao_service.database import Database
 from backend.dao_service.message_dao import DOCUMENT
+from backend.vocabulary import Enrichment
 
 
 class NewMessage(NamedTuple):
@@ -95,16 +97,25 @@ _HEADS: Final = """
 """
 _LOCK: Final = _HEADS + " ORDER BY id FOR NO KEY UPDATE OF c"
 _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
+_ENRICHMENT: Final = f"{{{','.join(Enrichment)}}}"
 _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
-# Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have.
+# Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have, or, counted
+# in a voice session, the place that the record chose. What such a session added to it since is no difference.
 _COMPARE: Final = f"""
     SELECT n.place, m.sequence, row_to_json(document)::text AS document,
         m.conversation_id <> n.conversation_id AS conversation_id,
         m.role <> n.role AS role,
         m.content <> n.content AS content,
         m.input_modality <> n.input_modality AS input_modality,
-        coalesce(m.metadata, '{{}}') <> n.metadata::jsonb AS metadata_,
-        m.timestamp <> coalesce(n.said_at, m.created_at) AS timestamp_,
+        coalesce(m.metadata, '{{}}') - ARRAY(
+            SELECT key FROM unnest('{_ENRICHMENT}'::text[]) AS enrichment (key)
+            WHERE n.voice_session_id IS NOT NULL AND NOT n.metadata::jsonb ? key
+        ) <> n.metadata::jsonb AS metadata_,
+        m.timestamp <> coalesce(
+            n.said_at,
+            CASE num_nonnulls(n.voice_session_id, n.client_sequence) WHEN 2 THEN m.timestamp END,
+            m.created_at
+        ) AS timestamp_,
         m.voice_session_id IS DISTINCT FROM n.voice_session_id AS voice_session_id,
         m.client_sequence IS DISTINCT FROM n.client_sequence AS client_sequence
     FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place)
@@ -120,6 +131,27 @@ _COMPARED: Final = (
     "voice_session_id",
     "client_sequence",
 )
+# What says no time but is counted in a voice session, and comes late, was said between its neighbours in that count.
+# As far between as the count says, so that whatever comes later still finds room on either side.
+_BETWEEN: Final = """
+    SELECT coalesce(
+        before.timestamp + (after.timestamp - before.timestamp)
+            * ((stamped.client_sequence - before.client_sequence)::float8
+                / (after.client_sequence - before.client_sequence)),
+        after.timestamp - interval '1 millisecond' * (after.client_sequence - stamped.client_sequence)
+    )
+    FROM (
+        SELECT timestamp, client_sequence FROM messages
+        WHERE voice_session_id = stamped.voice_session_id AND conversation_id = stamped.conversation_id
+            AND client_sequence > stamped.client_sequence
+        ORDER BY client_sequence LIMIT 1
+    ) AS after LEFT JOIN LATERAL (
+        SELECT timestamp, client_sequence FROM messages
+        WHERE voice_session_id = stamped.voice_session_id AND conversation_id = stamped.conversation_id
+            AND client_sequence < stamped.client_sequence
+        ORDER BY client_sequence DESC LIMIT 1
+    ) AS before ON true
+"""
 # The clock is read row by row, after the lock is held, so that created_at rises with sequence. The counter in
 # `conversations` follows by trigger, whoever inserts.
 _INSERT: Final = f"""
@@ -127,8 +159,8 @@ _INSERT: Final = f"""
         id, conversation_id, role, content, input_modality, metadata, timestamp, voice_session_id, client_sequence,
         sequence, created_at
     )
-    SELECT id, conversation_id, role, content, input_modality, metadata::jsonb, coalesce(said_at, recorded_at),
-        voice_session_id, client_sequence, sequence, recorded_at
+    SELECT id, conversation_id, role, content, input_modality, metadata::jsonb,
+        coalesce(said_at, ({_BETWEEN}), recorded_at), voice_session_id, client_sequence, sequence, recorded_at
     FROM (SELECT ordered.*, clock_timestamp() AS recorded_at FROM (SELECT * FROM placed ORDER BY place) AS ordered)
         AS stamped
     RETURNING id, sequence, (SELECT row_to_json(document) FROM ({DOCUMENT.format("messages")}) AS document)::text
