@@ -14,11 +14,18 @@
     │   ├── HostOwnsConversations
     │   ├── HostKeepsConversation
     │   ├── MessageIdReused
-    │   └── LinkNotFound
+    │   ├── LinkNotFound
+    │   ├── VoiceSessionNotFound
+    │   ├── VoiceSessionIdReused
+    │   ├── VoiceSessionEnded    otherwise than the caller says
+    │   ├── EventIdReused
+    │   ├── ProviderNotConfigured
+    │   └── ProviderRefused      the operator must change something
     ├── Unavailable              the caller should send the same again
     │   ├── Busy
     │   ├── TooManyRequests
     │   ├── IssuerUnavailable
+    │   ├── ProviderUnavailable
     │   └── DatabaseUnavailable
     └── NotRecorded              the database refused for a reason that we do not know
     SetupError                   the operator must change something; said once, at start
@@ -169,6 +176,51 @@ class LinkNotFound(Refused):
         self.target = target
 
 
+class VoiceSessionNotFound(Refused):
+    """Missing, or somebody else's: the caller cannot tell."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such voice session.")
+
+
+class VoiceSessionIdReused(Refused):
+    """The id was used before, for another session."""
+
+    def __init__(self) -> None:
+        super().__init__("A voice session has this id already; choose a new one.")
+
+
+class VoiceSessionEnded(Refused):
+    """It has ended before, in another way; ``differing`` are the fields that say so."""
+
+    def __init__(self, differing: Sequence[str]) -> None:
+        super().__init__(f"The voice session has ended with another {', '.join(differing)}; that stands.")
+
+
+class EventIdReused(Refused):
+    """The id was used before in the session, for an event that is not the same."""
+
+    def __init__(self, event_id: UUID) -> None:
+        super().__init__(
+            f"Event {event_id} is on record with other content; send the original again, or count on from where the "
+            "session stands (`next_client_sequence`)."
+        )
+
+
+class ProviderNotConfigured(Refused):
+    """The service has no key of Deepgram's."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no key to get tokens with; the operator can set VERBATIM_DEEPGRAM_API_KEY.")
+
+
+class ProviderRefused(Refused):
+    """Deepgram gives no token for the key that the service has, or answers what nobody understands."""
+
+    def __init__(self) -> None:
+        super().__init__("Deepgram refused a token to the service; its operator must look at the key and its role.")
+
+
 class Busy(Unavailable):
     """Something else holds what we need; nothing was stored."""
 
@@ -191,6 +243,15 @@ class IssuerUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The token cannot be checked, because its issuer does not answer; send the same again.")
+
+
+class ProviderUnavailable(Unavailable):
+    """Deepgram does not answer, or not now."""
+
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("Deepgram gives no token now; ask again for one. The voice session goes on without.")
 
 
 class DatabaseUnavailable(Unavailable):

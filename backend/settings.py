@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, IPvAnyNetwork, RedisDsn, SecretStr, 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from backend.auth import Issuer
+from backend.auth import Issuer, private_url
 from backend.errors import SettingsError
 
 PREFIX: Final = "VERBATIM_"
@@ -56,9 +56,17 @@ def _token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _websocket(url: str) -> str:
+    if not re.fullmatch(r"wss?://[!-~]+", url):
+        raise ValueError("must be a wss:// address")
+    return url
+
+
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 Origin = Annotated[str, AfterValidator(_origin)]
 RedisURL = Annotated[RedisDsn, AfterValidator(_redis)]
+PrivateURL = Annotated[str, AfterValidator(private_url)]
+WebSocketURL = Annotated[str, AfterValidator(_websocket)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 
 
@@ -98,6 +106,18 @@ class Settings(BaseSettings):
             "Without it nobody is told apart, and only this machine is served."
         ),
     ] = None
+    deepgram_api_key: Annotated[
+        Token | None, Field(description="The key with which phones are given tokens of Deepgram's; it stays here.")
+    ] = None
+    deepgram_url: Annotated[PrivateURL, Field(description="Where those tokens are asked for.")] = (
+        "https://api.deepgram.com"
+    )
+    deepgram_agent_url: Annotated[WebSocketURL, Field(description="Where phones are told to connect with them.")] = (
+        "wss://agent.deepgram.com/v1/agent/converse"
+    )
+    session_timeout: Annotated[
+        int, Field(ge=1, le=7 * 86_400, description="Seconds of silence after which a voice session has ended.")
+    ] = 3600
     rate_limit_subject: Annotated[RateLimit, Field(description="Requests that one person or service may send.")] = (
         "6000/minute"
     )

@@ -5,6 +5,6 @@ own, which speaks for a service and begins with `vbt_`.
 """
 
 from backend.auth.authenticator import Authenticator
-from backend.auth.issuer import Issuer
+from backend.auth.issuer import Issuer, private_url
 
-__all__ = ["Authenticator", "Issuer"]
+__all__ = ["Authenticator", "Issuer", "private_url"]

@@ -43,8 +43,8 @@ def _hard_to_guess(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _safe(url: str) -> str:
-    # Whoever can change the answer on its way can sign for everybody.
+def private_url(url: str) -> str:
+    """Return ``url`` if nobody on the way can read or change what goes there; raises ValueError otherwise."""
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
@@ -78,7 +78,7 @@ class Issuer(BaseModel):
     algorithms: Annotated[tuple[Algorithm, ...], AfterValidator(_some)]
     secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
     public_key_file: Path | None = None
-    jwks_url: Annotated[str, AfterValidator(_safe)] | None = None
+    jwks_url: Annotated[str, AfterValidator(private_url)] | None = None
     subject_claim: Claim = "sub"
     scope_claim: Claim = "scope"
     # Two issuers may give the same name to two people; a prefix keeps them apart.

@@ -1,4 +1,4 @@
-"""A whole conversation, written for a program (JSON, JSON Lines) or for a person (text, Markdown)."""
+"""A whole conversation, written for a program (JSON, JSON Lines, Deepgram) or for a person (text, Markdown)."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel
 
+from backend.schemas.context import Context
 from backend.schemas.message import Message
 
 
@@ -20,6 +21,7 @@ class TranscriptFormat(StrEnum):
     JSONL = "jsonl"
     TEXT = "text"
     MARKDOWN = "markdown"
+    DEEPGRAM = "deepgram"
 
 
 class Transcript(BaseModel):
@@ -34,6 +36,7 @@ MEDIA_TYPES: Final = {
     TranscriptFormat.JSONL: "application/jsonl",
     TranscriptFormat.TEXT: "text/plain",
     TranscriptFormat.MARKDOWN: "text/markdown",
+    TranscriptFormat.DEEPGRAM: "application/json",
 }
 
 Part = Sequence[str]
@@ -47,18 +50,32 @@ async def write(
 ) -> AsyncIterator[bytes]:
     """Yield the transcript in pieces, a piece for each part of the conversation; messages come as JSON texts."""
     style = _STYLES[form]
-    yield style.head.format(conversation_id).encode() + style.between.join(map(style.write, first))
+    write_message = style.start()
+    yield style.head.format(conversation_id).encode()
+    begun = False
+    async for part in _chained(first, rest):
+        written = [piece for piece in map(write_message, part) if piece]
+        if written:
+            yield (style.between if begun else b"") + style.between.join(written)
+            begun = True
+    yield style.tail if begun else style.tail_of_nothing or style.tail
+
+
+async def _chained(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    yield first
     async for part in rest:
-        yield b"".join(style.between + style.write(message) for message in part)
-    yield style.tail
+        yield part
 
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    write: Callable[[str], bytes]
+    """How a form is put together. ``start`` gives what writes one message after the other, or leaves it out."""
+
+    start: Callable[[], Callable[[str], bytes]]
     head: str = ""
     between: bytes = b""
     tail: bytes = b""
+    tail_of_nothing: bytes = b""
 
 
 def _text(document: str) -> bytes:
@@ -84,8 +101,12 @@ def _time(message: dict[str, str]) -> str:
 
 
 _STYLES: Final = {
-    TranscriptFormat.JSON: _Style(str.encode, '{{"conversation_id":"{}","messages":[', b",", b"]}"),
-    TranscriptFormat.JSONL: _Style(_jsonl),
-    TranscriptFormat.TEXT: _Style(_text),
-    TranscriptFormat.MARKDOWN: _Style(_markdown, "# Conversation {}\n"),
+    TranscriptFormat.JSON: _Style(lambda: str.encode, '{{"conversation_id":"{}","messages":[', b",", b"]}"),
+    TranscriptFormat.JSONL: _Style(lambda: _jsonl),
+    TranscriptFormat.TEXT: _Style(lambda: _text),
+    TranscriptFormat.MARKDOWN: _Style(lambda: _markdown, "# Conversation {}\n"),
+    # A merge patch (RFC 7396) for the phone's own Settings: whoever goes on with a talk is not greeted again.
+    TranscriptFormat.DEEPGRAM: _Style(
+        lambda: Context().write, '{{"agent":{{"context":{{"messages":[', b",", b']},"greeting":null}}', b"]}}}"
+    ),
 }
