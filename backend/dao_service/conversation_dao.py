@@ -10,16 +10,30 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, literal_column, select, true, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.faults import constraint, is_unfit_value, missing_column
-from backend.dao_service.models import Conversation, Message
+from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.errors import HostKeepsConversation, HostOwnsConversations
 
 _STRIDE: Final = 20_000
+_LONGEST: Final = 2**31 - 1  # seconds, of an INT
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,44 @@ class ConversationDAO:
             .where(*_one(conversation_id, owner))
             .values({**links, "updated_at": func.now()})
             .returning(Conversation)
+        )
+
+    async def lock(self, conversation_id: UUID) -> int:
+        """Keep the conversation as it is until the transaction ends, and return how far it has come."""
+        found = await self._session.scalar(
+            select(Conversation.last_sequence).where(Conversation.id == conversation_id).with_for_update(key_share=True)
+        )
+        return found or 0
+
+    async def begin_session(self, conversation_id: UUID, owner: str | None, session_id: str) -> bool:
+        """Make a voice session the latest of the conversation, which goes on with it; tell whether there is one."""
+        found = await self._session.scalar(
+            update(Conversation)
+            .where(*_one(conversation_id, owner))
+            .values(voice_session_id=session_id, ended_at=None, updated_at=func.now())
+            .returning(Conversation.id)
+        )
+        return found is not None
+
+    async def end_session(self, conversation_id: UUID) -> None:
+        """Bring the conversation's length, and its end if no voice session is under way, up to its sessions'."""
+        of_it = VoiceSession.conversation_id == conversation_id
+        under_way = exists().where(of_it, VoiceSession.ended_at.is_(None))
+        last, length = (
+            select(function(column)).where(of_it).scalar_subquery()
+            for function, column in (
+                (func.max, VoiceSession.ended_at),
+                (func.sum, VoiceSession.duration_seconds),
+            )
+        )
+        await self._session.execute(
+            update(Conversation)
+            .where(Conversation.id == conversation_id)
+            .values(
+                ended_at=case((~under_way, last)),
+                duration_seconds=func.least(length, _LONGEST),
+                updated_at=func.now(),
+            )
         )
 
     async def erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:

@@ -27,6 +27,8 @@ _DRIVER: Final = "postgresql+asyncpg"
 
 log = structlog.get_logger(__name__)
 
+Session = AsyncSession  # for use cases that share a transaction
+
 _READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
 
 

@@ -4,15 +4,23 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter
-from backend.dao_service.database import Database
+from backend.dao_service.database import Database, Session
 from backend.dao_service.erasure_dao import ErasureDAO, owner_digest
 from backend.dao_service.link_dao import LinkDAO
-from backend.errors import ConversationErased, ConversationIdReused, ConversationNotFound, LinkNotFound, ScopeMissing
+from backend.dao_service.models import Conversation as Row
+from backend.errors import (
+    ConversationErased,
+    ConversationIdReused,
+    ConversationNotFound,
+    LinkNotFound,
+    Refused,
+    ScopeMissing,
+)
 from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
 from backend.schemas.page import ConversationPlace, ConversationQuery, Page
-from backend.vocabulary import Scope
+from backend.vocabulary import ContextType, Scope
 
 
 async def create(database: Database, principal: Principal, wanted: ConversationCreate) -> tuple[Conversation, bool]:
@@ -22,21 +30,36 @@ async def create(database: Database, principal: Principal, wanted: ConversationC
     HostOwnsConversations when only the host can make one.
     """
     principal.owner(Scope.CONVERSATIONS_WRITE)
-    conversation_id = wanted.id or new_id()
-    owner = principal.subject
     async with database.writing() as session:
-        conversations = ConversationDAO(session)
-        added = await conversations.add(conversation_id, wanted.context_type, owner)
-        # Only now: an erasure that was under way has been waited for.
-        if (erasure := await ErasureDAO(session).get(conversation_id)) and added:
-            if erasure.owner_digest == owner_digest(conversation_id, owner):
-                raise ConversationErased(conversation_id)
-            raise ConversationIdReused(conversation_id)
-        found = added or await conversations.get(conversation_id, owner)
-        if found is None or found.context_type != wanted.context_type or (owner is None and found.user_id is not None):
-            raise ConversationIdReused(conversation_id)
+        found, added = await open_in(session, principal, wanted.id or new_id(), wanted.context_type)
         answer = Conversation.model_validate(found)
-    return answer, added is None
+    return answer, not added
+
+
+async def open_in(
+    session: Session, principal: Principal, conversation_id: UUID, context_type: ContextType
+) -> tuple[Row, bool]:
+    """Open a conversation in a transaction that is under way, and tell whether that is new; raises as `create`."""
+    owner = principal.subject
+    conversations = ConversationDAO(session)
+    added = await conversations.add(conversation_id, context_type, owner)
+    # Only now: an erasure that was under way has been waited for.
+    if (erasure := await ErasureDAO(session).get(conversation_id)) and added:
+        if erasure.owner_digest == owner_digest(conversation_id, owner):
+            raise ConversationErased(conversation_id)
+        raise ConversationIdReused(conversation_id)
+    found = added or await conversations.get(conversation_id, owner)
+    if found is None or found.context_type != context_type or (owner is None and found.user_id is not None):
+        raise ConversationIdReused(conversation_id)
+    return found, added is not None
+
+
+async def missing(session: Session, conversation_id: UUID, owner: str | None) -> Refused:
+    """Return what ``owner`` is to be told of a conversation that is not there, or not theirs."""
+    erasure = await ErasureDAO(session).get(conversation_id)
+    if erasure and (owner is None or erasure.owner_digest == owner_digest(conversation_id, owner)):
+        return ConversationErased(conversation_id)
+    return ConversationNotFound(conversation_id)
 
 
 async def get(database: Database, principal: Principal, conversation_id: UUID) -> Conversation:

@@ -1,0 +1,164 @@
+"""Storing events that are no messages, and looking at a session's turns with both in their order.
+
+A place in a session is the sender's number, or, for what was not counted, the place in the record that had been
+reached; the latter stand behind the former.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import UUID as SQL_UUID
+from sqlalchemy import BigInteger, DateTime, Integer, Text, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.faults import constraint
+from backend.dao_service.models import VoiceEvent
+from backend.vocabulary import Enrichment
+
+_UNCOUNTED: Final = 2**31
+
+_ADD: Final = text("""
+    INSERT INTO voice_events (voice_session_id, id, type, detail, client_sequence, after_sequence, received_at)
+    SELECT :session, id, type, nullif(detail, 'null'), client_sequence, after_sequence,
+        coalesce(received_at, clock_timestamp())
+    FROM unnest(:ids, :types, :details, :numbers, :afters, :times)
+        WITH ORDINALITY AS event (id, type, detail, client_sequence, after_sequence, received_at, place)
+    ORDER BY place
+    ON CONFLICT (voice_session_id, id) DO NOTHING
+    RETURNING id
+""").bindparams(
+    bindparam("ids", type_=ARRAY(SQL_UUID)),
+    bindparam("types", type_=ARRAY(Text)),
+    bindparam("details", type_=ARRAY(JSONB)),
+    bindparam("numbers", type_=ARRAY(Integer)),
+    bindparam("afters", type_=ARRAY(BigInteger)),
+    bindparam("times", type_=ARRAY(DateTime(timezone=True))),
+)
+_TURNS: Final = text(f"""
+    WITH moments AS (
+        SELECT coalesce(client_sequence, {_UNCOUNTED} + sequence) AS place, 0 AS late, sequence AS number,
+            role AS kind, id, metadata AS detail,
+            role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN ('backchannel', 'filler') AS opening
+        FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation
+        UNION ALL
+        SELECT coalesce(client_sequence, {_UNCOUNTED} + after_sequence), 1, number, type, id, detail, false
+        FROM voice_events WHERE voice_session_id = :session AND type = ANY(:types)
+    )
+    SELECT kind, id, detail FROM moments
+    WHERE place >= coalesce((SELECT max(place) FROM moments WHERE opening AND place < :first), 0)
+        AND place <= coalesce((SELECT min(place) FROM moments WHERE opening AND place > :last), 2 ^ 62)
+    ORDER BY place, late, number
+""").bindparams(bindparam("types", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
+_ENRICH: Final = text(f"""
+    UPDATE messages SET metadata = enriched.metadata
+    FROM (
+        SELECT message.id, (coalesce(message.metadata, '{{}}') - '{{{",".join(Enrichment)}}}'::text[]) || added.metadata
+        FROM messages AS message JOIN unnest(:ids, :added) AS added (id, metadata) USING (id)
+        WHERE message.metadata ->> 'provider' = :provider
+    ) AS enriched (id, metadata)
+    WHERE messages.id = enriched.id AND messages.metadata IS DISTINCT FROM enriched.metadata
+""").bindparams(bindparam("ids", type_=ARRAY(SQL_UUID)), bindparam("added", type_=ARRAY(JSONB)))  # noqa: S608
+
+
+class NewEvent(NamedTuple):
+    """An event to be stored, in the order of the statement's arrays.
+
+    ``after_sequence`` is the place in the record that had been reached.
+    """
+
+    id: UUID
+    type: str
+    detail: Mapping[str, object] | None
+    client_sequence: int | None
+    after_sequence: int
+    received_at: datetime | None
+
+    @property
+    def place(self) -> int:
+        """Where it stands in its session."""
+        return place_of(self.client_sequence, self.after_sequence)
+
+
+class Incident(NamedTuple):
+    """An event of which the text is kept."""
+
+    type: str
+    client_sequence: int | None
+    received_at: datetime
+    detail: Mapping[str, Any]
+
+
+def place_of(client_sequence: int | None, sequence: int) -> int:
+    """Return where in its session something stands that the sender numbered, or that is in the record there."""
+    return _UNCOUNTED + sequence if client_sequence is None else client_sequence
+
+
+class VoiceEventDAO:
+    """Questions about the events of one voice session, and their addition."""
+
+    def __init__(self, session: AsyncSession, voice_session_id: str) -> None:
+        self._session = session
+        self._id = voice_session_id
+
+    async def add(self, events: Sequence[NewEvent]) -> set[UUID] | None:
+        """Store those whose id is new and return their ids, or None if the session is no more."""
+        ids, types, details, numbers, afters, times = zip(*events, strict=True)
+        values = {"ids": ids, "types": types, "details": details, "numbers": numbers, "afters": afters, "times": times}
+        try:
+            return set(await self._session.scalars(_ADD, {"session": self._id, **values}))
+        except IntegrityError as error:
+            if constraint(error) == "voice_events_voice_session_id_fkey":
+                return None
+            raise
+
+    async def known(self, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Mapping[str, object] | None]]:
+        """Return type and detail of those of ``ids`` that are stored."""
+        rows = await self._session.execute(
+            select(VoiceEvent.id, VoiceEvent.type, VoiceEvent.detail).where(
+                VoiceEvent.voice_session_id == self._id, VoiceEvent.id.in_(ids)
+            )
+        )
+        return {row.id: (row.type, row.detail) for row in rows}
+
+    async def turns(
+        self, conversation_id: UUID, first: int, last: int, types: Sequence[str]
+    ) -> Sequence[tuple[str, UUID, Mapping[str, Any]]]:
+        """Return the whole turns around the places from ``first`` to ``last``, in order.
+
+        Each moment is a message's role, or the type of an event of one of ``types``; its id; its metadata or detail.
+        """
+        values = {"session": self._id, "conversation": conversation_id, "first": first, "last": last, "types": types}
+        return [(row.kind, row.id, row.detail or {}) for row in await self._session.execute(_TURNS, values)]
+
+    async def enrich(self, added: Mapping[UUID, Mapping[str, Any]], provider: str) -> None:
+        """Make what the session adds to the metadata of each message just this, and leave all else as it is.
+
+        Only for messages that stand for an event of the provider's: in others such words are their sender's own.
+        """
+        if added:
+            values = {"ids": [*added], "added": [*added.values()], "provider": provider}
+            await self._session.execute(_ENRICH, values)
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many events there are, by type."""
+        rows = await self._session.execute(
+            select(VoiceEvent.type, func.count())
+            .where(VoiceEvent.voice_session_id == self._id)
+            .group_by(VoiceEvent.type)
+            .order_by(VoiceEvent.type)
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def incidents(self, types: Sequence[str], limit: int) -> Sequence[Incident]:
+        """Return the first events of the ``types``, in order."""
+        rows = await self._session.execute(
+            select(VoiceEvent.type, VoiceEvent.client_sequence, VoiceEvent.received_at, VoiceEvent.detail)
+            .where(VoiceEvent.voice_session_id == self._id, VoiceEvent.type.in_(types))
+            .order_by(VoiceEvent.client_sequence.nulls_last(), VoiceEvent.number)
+            .limit(limit)
+        )
+        return [Incident(*row) for row in rows]

@@ -1,0 +1,198 @@
+"""Reading and changing voice sessions. A session is reached through its conversation, and belongs to whom that does.
+
+What a session has sent is found in two places: its messages, and its events that are none. A number of the sender's
+count that is in either has arrived.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Text, bindparam, cast, func, select, text, true, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.models import Conversation, VoiceSession
+
+_ARRIVED: Final = """
+    WITH arrived AS (
+        SELECT client_sequence AS number FROM messages
+        WHERE voice_session_id = :session AND conversation_id = :conversation AND client_sequence > 0
+        UNION
+        SELECT client_sequence FROM voice_events WHERE voice_session_id = :session AND client_sequence > 0
+    )
+"""
+_COUNT: Final = text(f"""
+    {_ARRIVED}, counted AS (
+        SELECT count(*) AS received, greatest(max(number), :told, 0)::bigint AS expected,
+            coalesce(range_agg(int8range(number, number, '[]')), '{{}}') AS here
+        FROM arrived
+    )
+    SELECT received, expected, (
+        SELECT coalesce(json_agg(json_build_array(lower(gap), upper(gap) - 1) ORDER BY gap), '[]')
+        FROM unnest(int8multirange(int8range(1, expected + 1)) - here) AS gap
+    ) AS missing
+    FROM counted
+""")  # noqa: S608 -- made of constants
+_HIGHEST: Final = text(f"{_ARRIVED} SELECT coalesce(max(number), 0) FROM arrived")  # noqa: S608
+_IDLE: Final = text("""
+    SELECT id, conversation_id FROM voice_sessions AS session
+    WHERE (CAST(:session AS text) IS NULL OR id = :session) AND ended_at IS NULL
+        AND seen_at < now() - CAST(:silence AS interval) AND NOT EXISTS (
+        SELECT FROM messages AS message
+        WHERE message.voice_session_id = session.id AND message.conversation_id = session.conversation_id
+            AND message.created_at >= now() - CAST(:silence AS interval)
+    )
+    ORDER BY seen_at LIMIT :limit
+""")
+_LAST_SIGN: Final = text("""
+    SELECT greatest(session.seen_at, max(message.created_at))
+    FROM voice_sessions AS session LEFT JOIN messages AS message
+        ON message.voice_session_id = session.id AND message.conversation_id = session.conversation_id
+    WHERE session.id = :session
+    GROUP BY session.seen_at
+""")
+_UNVERIFIED: Final = text("""
+    SELECT count(*) FROM voice_events AS past
+    WHERE voice_session_id = :session AND type = 'History' AND (
+        detail ? 'sha256' AND NOT EXISTS (
+            SELECT FROM messages
+            WHERE conversation_id = :conversation AND role = detail ->> 'role'
+                AND encode(sha256(convert_to(content, 'UTF8')), 'hex') = detail ->> 'sha256'
+        ) OR EXISTS (
+            SELECT FROM jsonb_array_elements(detail -> 'call_ids') AS call (id)
+            WHERE NOT EXISTS (
+                SELECT FROM messages
+                WHERE conversation_id = :conversation AND role = 'function' AND metadata -> 'call_id' = call.id
+                    AND metadata ->> 'state' = 'completed'
+            )
+        )
+    )
+""")
+
+
+_HEAR: Final = text("""
+    UPDATE voice_sessions
+    SET seen_at = clock_timestamp(), duplicates = duplicates + :duplicates,
+        provider_session_ids = provider_session_ids || ARRAY(
+            SELECT name FROM unnest(:connections) WITH ORDINALITY AS new (name, place)
+            WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)
+        )
+    WHERE id = :session
+    RETURNING id
+""").bindparams(bindparam("connections", type_=ARRAY(Text)))
+_LONGEST: Final = 2**31 - 1  # seconds, of an INT
+
+
+class Arrived(NamedTuple):
+    """How many different numbers came, up to which they should have, and the ranges that did not."""
+
+    received: int
+    expected: int
+    missing: list[list[int]]
+
+
+class VoiceSessionDAO:
+    """Questions about voice sessions, and changes of them."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, session_id: str, owner: str | None) -> VoiceSession | None:
+        """Return the session, if there is one in a conversation of ``owner``'s; None means whosever it is."""
+        return await self._session.scalar(
+            select(VoiceSession)
+            .join(Conversation, Conversation.id == VoiceSession.conversation_id)
+            .where(VoiceSession.id == session_id)
+            .where(true() if owner is None else cast(Conversation.user_id, Text) == owner)
+        )
+
+    async def add(self, session_id: str, conversation_id: UUID, provider: str) -> VoiceSession | None:
+        """Begin a session and return it, or None if the id is taken."""
+        return await self._session.scalar(
+            insert(VoiceSession)
+            .values(id=session_id, conversation_id=conversation_id, provider=provider)
+            .on_conflict_do_nothing(index_elements=[VoiceSession.id])
+            .returning(VoiceSession)
+        )
+
+    async def lock(self, session_id: str) -> VoiceSession | None:
+        """Return the session as it is now, and keep it so until the transaction ends."""
+        return await self._session.scalar(
+            select(VoiceSession)
+            .where(VoiceSession.id == session_id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+
+    async def hear(self, session_id: str, *, duplicates: int, connections: Sequence[str]) -> bool:
+        """Note that the phone was heard of, and lock the session; tell whether there is one.
+
+        ``connections`` are the provider's names for those that have begun.
+        """
+        found = await self._session.scalar(
+            _HEAR, {"session": session_id, "duplicates": duplicates, "connections": connections}
+        )
+        return found is not None
+
+    async def end(
+        self, session: VoiceSession, ended_at: datetime | None, reason: str | None, last_client_sequence: int | None
+    ) -> VoiceSession:
+        """End the session, at the database's now if no time is given, and return it."""
+        moment = func.clock_timestamp() if ended_at is None else ended_at
+        length = func.extract("epoch", moment - VoiceSession.started_at)
+        ended = await self._session.scalar(
+            update(VoiceSession)
+            .where(VoiceSession.id == session.id)
+            .values(
+                ended_at=moment,
+                end_reason=reason,
+                last_client_sequence=last_client_sequence,
+                duration_seconds=func.least(func.greatest(func.round(length), 0), _LONGEST),
+            )
+            .returning(VoiceSession)
+            .execution_options(populate_existing=True)
+        )
+        assert ended is not None  # noqa: S101 -- the caller holds it locked
+        return ended
+
+    async def highest_number(self, session: VoiceSession) -> int:
+        """Return the highest number of the sender's count that has arrived, or 0."""
+        found: int = await self._session.scalar(_HIGHEST, _names(session))
+        return found
+
+    async def arrived(self, session: VoiceSession) -> Arrived:
+        """Hold what has arrived against what should have."""
+        row = (await self._session.execute(_COUNT, {**_names(session), "told": session.last_client_sequence})).one()
+        return Arrived(*row)
+
+    async def unverified(self, session: VoiceSession) -> int:
+        """Return how much the provider remembers of which the conversation holds nothing."""
+        found: int = await self._session.scalar(_UNVERIFIED, _names(session))
+        return found
+
+    async def message_count(self, session: VoiceSession) -> int:
+        """Return how many messages the session has sent."""
+        statement = text(
+            "SELECT count(*) FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation"
+        )
+        found: int = await self._session.scalar(statement, _names(session))
+        return found
+
+    async def idle(self, silence: timedelta, limit: int, session_id: str | None = None) -> Sequence[tuple[str, UUID]]:
+        """Return sessions under way of which nothing was heard for ``silence``, the longest silent first.
+
+        With each its conversation; with ``session_id`` none but that one.
+        """
+        rows = await self._session.execute(_IDLE, {"silence": silence, "limit": limit, "session": session_id})
+        return [(row.id, row.conversation_id) for row in rows]
+
+    async def last_sign(self, session_id: str) -> datetime:
+        """Return when the session was last heard of."""
+        found: datetime = await self._session.scalar(_LAST_SIGN, {"session": session_id})
+        return found
+
+
+def _names(session: VoiceSession) -> dict[str, object]:
+    return {"session": session.id, "conversation": session.conversation_id}

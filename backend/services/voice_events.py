@@ -1,0 +1,174 @@
+"""A phone's events go on record: what was said as messages, all else as what it says of them.
+
+Two transactions, in this order. The appender puts the messages on record, as it does everybody's. Then what is no
+message is noted, and whatever the session now knows of its turns is written beside the messages they belong to. Each
+step may be done again without harm, so after a fault between them the phone's next attempt completes what is left.
+
+The second looks at its turns under the session's lock, in a statement that begins once the lock is there: whoever comes
+last sees everything, and so the outcome is the same in whatever order the events came.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid5
+
+from backend.dao_service.conversation_dao import ConversationDAO
+from backend.dao_service.database import Database
+from backend.dao_service.models import VoiceSession
+from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_of
+from backend.dao_service.voice_session_dao import VoiceSessionDAO
+from backend.deepgram import Draft, Event, Moment, Telling, enrichments
+from backend.errors import EventIdReused, Invalid, RecordError, VoiceSessionNotFound
+from backend.ids import new_id
+from backend.principal import Principal
+from backend.schemas.message import MessageCreate
+from backend.services.appender import Appender
+from backend.services.recording import Outcome, Recorded
+from backend.vocabulary import InputModality, Role, Scope
+
+# From a session's id and the phone's count, the id of an event: a blind retry changes nothing.
+_EVENTS: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
+
+
+@dataclass(slots=True)
+class Noted:
+    """An event that is on record, with the messages that stand for it. ``replayed`` tells that it was before."""
+
+    messages: list[Recorded]
+    replayed: bool
+
+
+Result = Noted | RecordError
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """An event on its way: its identity, the messages that stand for it or else the note, and what became of it."""
+
+    event: Event
+    id: UUID
+    messages: list[MessageCreate]
+    note: NewEvent | None = None
+    result: Result | None = None
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        refused = next((outcome for outcome in outcomes if not isinstance(outcome, Recorded)), None)
+        recorded = [outcome for outcome in outcomes if isinstance(outcome, Recorded)]
+        self.result = refused or Noted(recorded, all(outcome.replayed for outcome in recorded))
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        return self.result.messages if isinstance(self.result, Noted) else []
+
+    @property
+    def place(self) -> int:
+        return self.note.place if self.note else place_of(self.event.client_sequence, self.recorded[0].sequence)
+
+
+async def record(
+    database: Database, appender: Appender, principal: Principal, session_id: str, events: Sequence[Event | Invalid]
+) -> list[Result]:
+    """Put a session's events on record and return what became of each, in order, after the commit.
+
+    Raises VoiceSessionNotFound, and Unavailable when nobody knows what of them was stored.
+    """
+    owner = principal.owner(Scope.MESSAGES_WRITE)
+    async with database.reading() as session:
+        found = await VoiceSessionDAO(session).get(session_id, owner)
+    if found is None:
+        raise VoiceSessionNotFound
+    arrivals = [_arrival(event, found) for event in events if not isinstance(event, Invalid)]
+    await _append(appender, principal, [arrival for arrival in arrivals if arrival.messages])
+    await _note(database, found, arrivals)
+    results = iter([arrival.result for arrival in arrivals if arrival.result])
+    return [event if isinstance(event, Invalid) else next(results) for event in events]
+
+
+def _arrival(event: Event, session: VoiceSession) -> _Arrival:
+    identity = event.id or (
+        new_id() if event.client_sequence is None else uuid5(_EVENTS, f"{session.id}:{event.client_sequence}")
+    )
+    return _Arrival(
+        event,
+        identity,
+        [
+            _message(event, session, draft, identity if place == 0 else uuid5(identity, str(place)))
+            for place, draft in enumerate(event.messages)
+        ],
+    )
+
+
+def _message(event: Event, session: VoiceSession, draft: Draft, identity: UUID) -> MessageCreate:
+    return MessageCreate.model_construct(  # every part of it was checked by `read`
+        id=identity,
+        conversation_id=session.conversation_id,
+        role=Role(str(draft["role"])),
+        content=str(draft["content"]),
+        input_modality=InputModality(str(draft.get("input_modality", InputModality.VOICE))),
+        metadata=draft["metadata"],  # type: ignore[arg-type] # an object, as `read` has checked
+        timestamp=event.received_at,
+        voice_session_id=session.id,
+        client_sequence=event.client_sequence,
+    )
+
+
+async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_Arrival]) -> None:
+    """Record what was said, in the phone's order where it says one."""
+    if not arrivals:
+        return
+    ordered = sorted(arrivals, key=lambda arrival: arrival.event.client_sequence or 0)
+    outcomes = iter(await appender.append(principal, [message for arrival in ordered for message in arrival.messages]))
+    for arrival in ordered:
+        arrival.settle([next(outcomes) for _ in arrival.messages])
+
+
+async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arrival]) -> None:
+    """Note what is no message, and bring up to date what the session says of the turns around it all."""
+    async with database.writing() as session:
+        events = VoiceEventDAO(session, found.id)
+        last = await ConversationDAO(session).last_sequence(found.conversation_id, None)
+        await _add(events, _noted(arrivals, last or 0))
+        good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
+        heard = await VoiceSessionDAO(session).hear(
+            found.id,
+            duplicates=sum(result.replayed for _, result in good),
+            connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
+        )
+        if not heard:
+            raise VoiceSessionNotFound
+        if good:
+            places = [arrival.place for arrival, _ in good]
+            turns = await events.turns(found.conversation_id, min(places), max(places), [*Telling])
+            await events.enrich(enrichments([Moment(*moment) for moment in turns]), found.provider)
+
+
+def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:
+    """Yield those that are no message, each to be stored behind what was said before it."""
+    said = [recorded.sequence for arrival in arrivals for recorded in arrival.recorded]
+    reached = said[0] - 1 if said else last_sequence
+    for arrival in arrivals:
+        if arrival.messages:
+            reached = arrival.recorded[-1].sequence if arrival.recorded else reached
+        else:
+            event = arrival.event
+            arrival.note = NewEvent(
+                arrival.id, event.type, event.detail, event.client_sequence, reached, event.received_at
+            )
+            yield arrival, arrival.note
+
+
+async def _add(events: VoiceEventDAO, noted: Iterable[tuple[_Arrival, NewEvent]]) -> None:
+    pairs = [*noted]
+    if not pairs:
+        return
+    added = await events.add([note for _, note in pairs])
+    if added is None:
+        raise VoiceSessionNotFound
+    stored = await events.known([note.id for _, note in pairs])
+    for arrival, note in pairs:
+        if stored[note.id] == (note.type, note.detail):
+            arrival.result = Noted([], replayed=note.id not in added)
+            added.discard(note.id)  # the same twice among them: the second is a repetition
+        else:
+            arrival.result = EventIdReused(note.id)

@@ -1,0 +1,201 @@
+"""Voice sessions: a phone begins a call, hangs up, and learns what of it is on record.
+
+A session ends once. What its phone says of the end stands, and again the same changes nothing; only an end that the
+service presumed, because it had not heard of the phone for long, gives way to what the phone says itself.
+"""
+
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID, uuid5
+
+from backend.dao_service.conversation_dao import ConversationDAO
+from backend.dao_service.database import Database
+from backend.dao_service.models import VoiceSession as Row
+from backend.dao_service.voice_event_dao import VoiceEventDAO
+from backend.dao_service.voice_session_dao import VoiceSessionDAO
+from backend.deepgram import PROVIDER, Grants
+from backend.errors import (
+    ProviderNotConfigured,
+    ProviderRefused,
+    ProviderUnavailable,
+    VoiceSessionEnded,
+    VoiceSessionIdReused,
+    VoiceSessionNotFound,
+)
+from backend.ids import new_id
+from backend.principal import Principal
+from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
+from backend.services import conversations
+from backend.vocabulary import ContextType, Scope
+
+ABANDONED: Final = "abandoned"
+_PREFIX: Final = "vs_"
+# From a session's id, the id of the conversation that it opens: a retry opens no second one.
+_CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
+_INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
+_MOST_INCIDENTS: Final = 100
+_MOST_AT_ONCE: Final = 100
+
+
+class Begun(NamedTuple):
+    """A session that has begun, and whether it had before."""
+
+    id: str
+    conversation_id: UUID
+    started_at: datetime
+    next_client_sequence: int
+    replayed: bool
+
+
+async def begin(database: Database, principal: Principal, wanted: VoiceSessionCreate) -> Begun:
+    """Begin a session in a conversation of the caller's, or in a new one.
+
+    Raises ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
+    """
+    owner = principal.owner(Scope.CONVERSATIONS_WRITE)
+    session_id = wanted.id or _PREFIX + new_id().hex
+    conversation_id = wanted.conversation_id or uuid5(_CONVERSATIONS, session_id)
+    async with database.writing() as session:
+        sessions = VoiceSessionDAO(session)
+        found = await sessions.get(session_id, owner) if wanted.id else None
+        added = None
+        if found is None:
+            if wanted.conversation_id is None:
+                await conversations.open_in(session, principal, conversation_id, ContextType.VOICE)
+            if not await ConversationDAO(session).begin_session(conversation_id, owner, session_id):
+                raise await conversations.missing(session, conversation_id, owner)
+            added = await sessions.add(session_id, conversation_id, PROVIDER)
+            found = added or await sessions.get(session_id, owner)
+        if found is None or found.conversation_id != conversation_id:
+            raise VoiceSessionIdReused
+        number = 1 if added else await sessions.highest_number(found) + 1
+    return Begun(found.id, found.conversation_id, found.started_at, number, replayed=added is None)
+
+
+async def token(database: Database, principal: Principal, session_id: str, grants: Grants | None) -> ProviderToken:
+    """Return a token for the session's next connection to its provider.
+
+    Raises VoiceSessionNotFound, ProviderNotConfigured, ProviderRefused and ProviderUnavailable.
+    """
+    owner = principal.owner(Scope.MESSAGES_WRITE)
+    async with database.writing() as session:
+        await _get(VoiceSessionDAO(session), session_id, owner)
+        await VoiceSessionDAO(session).hear(session_id, duplicates=0, connections=())
+    if grants is None:
+        raise ProviderNotConfigured
+    return await grants.grant()
+
+
+async def first_token(grants: Grants | None) -> ProviderToken | ProviderRefused | ProviderUnavailable | None:
+    """Return a token for a session that has just begun, or why there is none; None without a provider's key."""
+    try:
+        return await grants.grant() if grants else None
+    except (ProviderRefused, ProviderUnavailable) as refusal:
+        return refusal
+
+
+async def state(database: Database, principal: Principal, session_id: str) -> VoiceSessionState:
+    """Return what is known of a session; raises VoiceSessionNotFound."""
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
+    async with database.reading() as session:
+        sessions, events = VoiceSessionDAO(session), VoiceEventDAO(session, session_id)
+        found = await _get(sessions, session_id, owner)
+        return VoiceSessionState.model_validate(
+            {
+                **{name: getattr(found, name) for name in Row.__table__.columns.keys()},  # noqa: SIM118
+                "message_count": await sessions.message_count(found),
+                "event_counts": await events.counts(),
+                "unverified_count": await sessions.unverified(found),
+                "incidents": [each._asdict() for each in await events.incidents(_INCIDENTS, _MOST_INCIDENTS)],
+            }
+        )
+
+
+async def receipt(database: Database, principal: Principal, session_id: str) -> Receipt:
+    """Return what of a session has arrived; raises VoiceSessionNotFound."""
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
+    async with database.reading() as session:
+        found = await _get(VoiceSessionDAO(session), session_id, owner)
+        last = await ConversationDAO(session).last_sequence(found.conversation_id, None)
+        return await _receipt(VoiceSessionDAO(session), found, last or 0)
+
+
+async def end(
+    database: Database, principal: Principal, session_id: str, facts: VoiceSessionEnd
+) -> tuple[Receipt, bool]:
+    """End a session, once, and return what of it has arrived, and whether it had ended before.
+
+    Raises VoiceSessionNotFound, and VoiceSessionEnded when it ended otherwise.
+    """
+    owner = principal.owner(Scope.MESSAGES_WRITE)
+    async with database.writing() as session:
+        sessions = VoiceSessionDAO(session)
+        found = await _get(sessions, session_id, owner)
+        last = await ConversationDAO(session).lock(found.conversation_id)  # before the session, as whoever erases it
+        found = await _existing(sessions.lock(session_id))
+        ended = found.ended_at is not None and found.end_reason != ABANDONED
+        if ended:
+            _compare(found, facts)
+        else:
+            found = await sessions.end(found, facts.ended_at, facts.reason, facts.last_client_sequence)
+            await ConversationDAO(session).end_session(found.conversation_id)
+        return await _receipt(sessions, found, last), ended
+
+
+async def end_abandoned(database: Database, silence: timedelta) -> int:
+    """End sessions of which nothing was heard for ``silence``, and return how many those were.
+
+    Each ends when it was last heard of, in a transaction of its own and under its lock: of several processes one does.
+    """
+    async with database.reading() as session:
+        idle = await VoiceSessionDAO(session).idle(silence, _MOST_AT_ONCE)
+    return sum([await _abandon(database, session_id, conversation, silence) for session_id, conversation in idle])
+
+
+async def _abandon(database: Database, session_id: str, conversation_id: UUID, silence: timedelta) -> bool:
+    async with database.writing() as session:
+        sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
+        await conversation.lock(conversation_id)
+        found = await sessions.lock(session_id)
+        if found is None or not await sessions.idle(silence, 1, session_id):
+            return False  # its phone came back, or another process was first
+        await sessions.end(found, await sessions.last_sign(session_id), ABANDONED, None)
+        await conversation.end_session(conversation_id)
+    return True
+
+
+def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
+    """Raise VoiceSessionEnded if one of ``facts`` is another than before; what is left out says nothing."""
+    stored = {
+        "reason": ended.end_reason,
+        "last_client_sequence": ended.last_client_sequence,
+        "ended_at": ended.ended_at,
+    }
+    said = facts.model_dump(exclude_none=True)
+    if differing := [name for name, value in said.items() if value != stored[name]]:
+        raise VoiceSessionEnded(differing)
+
+
+async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) -> Receipt:
+    arrived = await sessions.arrived(found)
+    ended = found.ended_at is not None and found.end_reason != ABANDONED
+    return Receipt(
+        complete=ended and not arrived.missing,
+        received=arrived.received,
+        expected=arrived.expected,
+        missing=arrived.missing,
+        duplicates=found.duplicates,
+        last_sequence=last_sequence,
+    )
+
+
+async def _get(sessions: VoiceSessionDAO, session_id: str, owner: str | None) -> Row:
+    return await _existing(sessions.get(session_id, owner))
+
+
+async def _existing(search: Awaitable[Row | None]) -> Row:
+    found = await search
+    if found is None:
+        raise VoiceSessionNotFound
+    return found
