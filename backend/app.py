@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
-from backend.api import conversations, health, problems, transcripts, voice_messages
+from backend.api import conversations, health, problems, transcripts, voice_messages, voice_sessions
 from backend.api.gate import Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
@@ -21,8 +22,10 @@ from backend.api.rate_limits import Memory, RateLimits, Redis
 from backend.auth import Authenticator
 from backend.dao_service import migrator
 from backend.dao_service.database import Database, Limits
+from backend.deepgram import Grants
 from backend.errors import SetupError
 from backend.observability import logs
+from backend.services.abandonment import Abandonment
 from backend.services.appender import Appender
 from backend.settings import Settings
 
@@ -58,13 +61,15 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.database_url, limits)
     authenticator = Authenticator(settings.auth_issuers, database)
     rate_limits = _rate_limits(settings)
+    grants = _grants(settings)
+    abandonment = Abandonment(database, timedelta(seconds=settings.session_timeout))
     app = FastAPI(
         title="Verbatim",
         version=__version__,
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(database, authenticator, rate_limits),
+        lifespan=_lifespan(database, authenticator, rate_limits, grants, abandonment),
         telemetry={"logs": False},  # they would carry what was said
     )
     app.add_middleware(
@@ -78,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.trusted_proxies])
-    for router in (voice_messages.router, conversations.router, transcripts.router):
+    for router in (voice_messages.router, voice_sessions.router, conversations.router, transcripts.router):
         app.include_router(router)
     health.install(app)
     problems.install(app)
@@ -86,18 +91,28 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(database: Database, authenticator: Authenticator, rate_limits: RateLimits) -> Any:
+def _lifespan(
+    database: Database,
+    authenticator: Authenticator,
+    rate_limits: RateLimits,
+    grants: Grants | None,
+    abandonment: Abandonment,
+) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(database)
         appender.start()
+        abandonment.start()
         _calm_the_collector()
         log.info("started", version=__version__)
         try:
-            yield {"database": database, "appender": appender, "revision": migrator.head()}
+            yield {"database": database, "appender": appender, "grants": grants, "revision": migrator.head()}
         finally:
+            await abandonment.close()
             await appender.close()
             await authenticator.close()
+            if grants:
+                await grants.close()
             await database.close()
             await rate_limits.close()
             log.info("stopped")
@@ -119,6 +134,11 @@ def _rate_limits(settings: Settings) -> RateLimits:
         subject=parse(settings.rate_limit_subject),
         storage=Redis(str(settings.rate_limit_redis_url)) if settings.rate_limit_redis_url else Memory(),
     )
+
+
+def _grants(settings: Settings) -> Grants | None:
+    key = settings.deepgram_api_key
+    return Grants(key, settings.deepgram_url, settings.deepgram_agent_url) if key else None
 
 
 def _calm_the_collector() -> None:

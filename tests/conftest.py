@@ -29,6 +29,10 @@ from backend.settings import Settings
 _TEMPLATE = "migrated"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--dialogues", type=Path, help="recorded dialogues to try a bad network with")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _logs() -> None:
     logs.configure("INFO")

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from backend.dao_service.database import Database
+from backend.deepgram import Grants
 from backend.schemas.parsing import parse
 from backend.services.appender import Appender
 
@@ -27,6 +28,13 @@ async def _database(request: Request) -> Database:
 
 
 Db = Annotated[Database, Depends(_database)]
+
+
+async def _grants(request: Request) -> Grants | None:
+    return cast("Grants | None", request.state.grants)
+
+
+Tokens = Annotated[Grants | None, Depends(_grants)]
 
 
 async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:

@@ -6,24 +6,36 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from backend.schemas.context import DeepgramSettings
 from backend.schemas.conversation import ConversationCreate, ConversationPatch
 from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
 from backend.schemas.transcript import Transcript
+from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, VoiceSessionEnd
 
 REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
 
-_BODIES: Final = (MessageCreate, MessageBatch, ConversationCreate, ConversationPatch)
+_BODIES: Final = (
+    MessageCreate,
+    MessageBatch,
+    ConversationCreate,
+    ConversationPatch,
+    VoiceSessionCreate,
+    VoiceEventBatch,
+    VoiceSessionEnd,
+)
+_ANSWERS: Final = (Problem, Transcript, DeepgramSettings)
 _REFUSALS: Final = {
     401: "No token, or one that is not good; `WWW-Authenticate` says why.",
     403: "The token is not for this; `WWW-Authenticate` names the scope.",
-    404: "No such conversation, or somebody else's.",
+    404: "No such conversation or voice session, or somebody else's.",
     409: "The id is taken by something else, or the host has a rule against it.",
     410: "The conversation was erased.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     422: "The request is not of the documented form; `errors` says where.",
     429: "Too many requests: send the same again after `Retry-After` seconds.",
+    502: "Deepgram refuses a token to the service.",
     503: "Busy, or the database is away: send the same again after `Retry-After` seconds.",
 }
 _RETRY_AFTER: Final = {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
@@ -58,7 +70,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     _, definitions = models_json_schema(
-        [*((model, "validation") for model in _BODIES), (Problem, "serialization"), (Transcript, "serialization")],
+        [*((model, "validation") for model in _BODIES), *((model, "serialization") for model in _ANSWERS)],
         ref_template="#/components/schemas/{model}",
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})

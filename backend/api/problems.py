@@ -133,6 +133,52 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "No such goal or task",
         f"`errors` names the field whose goal or task does not exist. Create it first. {_DO_NOT_RETRY}",
     ),
+    errors.VoiceSessionNotFound: Problem(
+        HTTPStatus.NOT_FOUND,
+        "voice-session-not-found",
+        "No such voice session",
+        "Begin it first with POST /api/v1/voice/sessions. If its conversation was erased, drop what is queued for it. "
+        f"{_DO_NOT_RETRY}",
+    ),
+    errors.VoiceSessionIdReused: Problem(
+        HTTPStatus.CONFLICT,
+        "voice-session-id-reused",
+        "That voice session id is taken",
+        f"A voice session exists under this id, in another conversation. Choose a new id. {_DO_NOT_RETRY}",
+    ),
+    errors.VoiceSessionEnded: Problem(
+        HTTPStatus.CONFLICT,
+        "voice-session-ended",
+        "The voice session has ended otherwise",
+        f"`detail` names what differs. What was said first stands; GET its receipt to see it. {_DO_NOT_RETRY}",
+    ),
+    errors.EventIdReused: Problem(
+        HTTPStatus.CONFLICT,
+        "event-id-reused",
+        "That event id is taken",
+        "Another event of the session is on record under this id, or under this number. If this is a retry, send the "
+        f"original; if not, count on from `next_client_sequence`. {_DO_NOT_RETRY}",
+    ),
+    errors.ProviderNotConfigured: Problem(
+        HTTPStatus.CONFLICT,
+        "provider-not-configured",
+        "No tokens for Deepgram here",
+        f"The operator can set VERBATIM_DEEPGRAM_API_KEY. The record works without. {_DO_NOT_RETRY}",
+    ),
+    errors.ProviderRefused: Problem(
+        HTTPStatus.BAD_GATEWAY,
+        "provider-refused",
+        "Deepgram refused a token",
+        "The key that the service has is not good for it; its operator must act. The voice session itself works: send "
+        f"its events. {_DO_NOT_RETRY}",
+    ),
+    errors.ProviderUnavailable: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "provider-unavailable",
+        "Deepgram is not available",
+        "The voice session itself works: send its events, and ask for a token again, with POST …/token, after the "
+        "seconds that Retry-After names.",
+    ),
     errors.Busy: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is busy", f"Nothing was stored. {_RETRY}"
     ),
@@ -207,10 +253,10 @@ def refusal_body(error: RecordError) -> dict[str, Any]:
 
 def refusal(error: RecordError) -> Response:
     """Return the HTTP answer for ``error``."""
-    return answer(refusal_body(error), _headers(error))
+    return answer(refusal_body(error), refusal_headers(error))
 
 
-def _headers(error: RecordError) -> dict[str, str]:
+def refusal_headers(error: RecordError) -> dict[str, str]:
     """Return what a client library reads without looking into the body (RFC 9110, section 10.2.3; RFC 6750, 3)."""
     match error:
         case Unavailable():

@@ -19,7 +19,9 @@ from backend.vocabulary import Scope
 router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}", tags=["transcripts"])
 
 _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()} | {
-    "application/json": {"schema": {"$ref": "#/components/schemas/Transcript"}}
+    "application/json": {
+        "schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Transcript", "DeepgramSettings")]}
+    }
 }
 
 

@@ -15,6 +15,13 @@ APPENDED: Final = MESSAGES.labels("appended")
 REPLAYED: Final = MESSAGES.labels("replayed")
 REFUSED: Final = MESSAGES.labels("refused")
 
+VOICE_EVENTS: Final = Counter(
+    "verbatim_voice_events_total", "Events of voice sessions that were of their form, by Deepgram's type.", ["type"]
+)
+UNKNOWN_FIELDS: Final = Counter(
+    "verbatim_voice_event_unknown_fields_total", "Fields of those that nobody here knows of; Deepgram grows."
+)
+
 COMMIT_MESSAGES: Final = Histogram(
     "verbatim_commit_messages",
     "Messages that shared one commit.",

@@ -58,15 +58,34 @@ MATRIX = {
     "eraseConversation": Row(Scope.CONVERSATIONS_ERASE, 204, 404),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "beginVoiceSession": Row(
+        Scope.CONVERSATIONS_WRITE, 201, 404, lambda conversation: {"conversation_id": str(conversation)}
+    ),
+    "getVoiceSession": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "getDeepgramToken": Row(Scope.MESSAGES_WRITE, 409, 404),  # none is configured here
+    "recordVoiceEvents": Row(Scope.MESSAGES_WRITE, 200, 404, lambda _: {"events": [{"event": {"type": "KeepAlive"}}]}),
+    "endVoiceSession": Row(Scope.MESSAGES_WRITE, 200, 404, lambda _: {}),
+    "getReceipt": Row(Scope.CONVERSATIONS_READ, 200, 404),
 }
 OPERATIONS = {operation["operationId"]: (name.split(), operation) for name, operation in operations()}
 
 
 async def open_conversation(connection: asyncpg.Connection, owner: str | None = OWNER) -> UUID:
+    """Open a conversation with a voice session in it."""
     identity: UUID = await connection.fetchval(
         "INSERT INTO conversations (context_type, user_id) VALUES ('voice', $1) RETURNING id", owner
     )
+    await begin_session(connection, identity)
     return identity
+
+
+async def begin_session(connection: asyncpg.Connection, conversation: UUID) -> None:
+    values = session_in(conversation), conversation
+    await connection.execute("INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ($1, $2, '')", *values)
+
+
+def session_in(conversation: UUID) -> str:
+    return f"vs_{conversation.hex}"
 
 
 async def call(
@@ -74,7 +93,7 @@ async def call(
 ) -> httpx.Response:
     method, path = OPERATIONS[operation][0]
     body = MATRIX[operation].body
-    url = path.replace("{conversation_id}", str(conversation))
+    url = path.replace("{conversation_id}", str(conversation)).replace("{session_id}", session_in(conversation))
     return await client.request(method, url, headers=headers, json=body(conversation) if body else None)
 
 
@@ -267,6 +286,7 @@ async def test_a_host_may_name_its_users_by_uuid(client: httpx.AsyncClient, conn
     opened = await client.post(path, json={"context_type": "voice"}, headers=somebody)
     assert (opened.status_code, opened.json()["user_id"]) == (201, subject)
     conversation = UUID(opened.json()["id"])
+    await begin_session(connection, conversation)
     for operation in MATRIX.keys() - {"createConversation", "eraseConversation"}:
         assert status(await call(client, operation, conversation, somebody)) == MATRIX[operation].owner
         assert status(await call(client, operation, conversation, stranger)) == MATRIX[operation].others

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from backend.auth import Issuer
 from tests import callers
 from tests.architecture.test_openapi import operations
 from tests.conftest import running, settings_for, utterance
+from tests.deepgram_stand_in import stand_in
 
 CANARY = "my neighbour's canary sings at dawn"
 MESSAGES = "/api/v1/voice/messages"
 CONVERSATIONS = "/api/v1/conversations"
+SESSIONS = "/api/v1/voice/sessions"
 JSON = {"content-type": "application/json"}
 OWNER = callers.person("minh")
 NOBODY_ANSWERS = "http://127.0.0.1:9"
@@ -100,15 +102,22 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
 
 @pytest.fixture
 async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """A service where nobody is told apart, one that wants tokens, one that takes one request, one without database."""
+    """A service where nobody is told apart, one that wants tokens, one that takes one request, one without database.
+
+    And two with a key for Deepgram: to one it does not answer, to the other it says no.
+    """
     away = Issuer(issuer="https://away.example", audience="verbatim", algorithms=("RS256",), jwks_url=NOBODY_ANSWERS)
-    settings = {
-        "open": settings_for(database_url),
-        "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
-        "limited": settings_for(database_url, rate_limit_address="1/minute"),
-        "without database": settings_for("postgresql://127.0.0.1:9/none"),
-    }
+    key = {"deepgram_api_key": CANARY.replace(" ", "-")}
     async with AsyncExitStack() as stack:
+        deepgram = await stack.enter_async_context(stand_in(key="another"))
+        settings = {
+            "open": settings_for(database_url),
+            "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
+            "limited": settings_for(database_url, rate_limit_address="1/minute"),
+            "without database": settings_for("postgresql://127.0.0.1:9/none"),
+            "unanswered": settings_for(database_url, **key, deepgram_url=NOBODY_ANSWERS),
+            "refused": settings_for(database_url, **key, deepgram_url=deepgram.url),
+        }
         yield {name: await stack.enter_async_context(running(create_app(each))) for name, each in settings.items()}
 
 
@@ -117,17 +126,24 @@ async def test_no_refusal_that_there_is_repeats_what_it_refuses(
     connection: asyncpg.Connection,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    refused = []
+    problems, headers = [], []
     async for service, method, url, request in _provocations(services, connection):
         answer = await services[service].request(method, url, **request)
-        if not answer.is_success:
-            refused.append(answer)
-    types = {answer.json()["type"] for answer in refused}
+        headers.append(str(answer.headers))
+        problems += [*_problems(answer)]
+    types = {problem["type"] for problem in problems}
     assert types == {f"/problems/{slug}" for slug in ALL.keys() - NOT_PROVOKED}
     said = capfd.readouterr()
     metrics = [(await service.get("/metrics")).text for service in services.values()]
-    answers = [f"{answer.headers}\n{answer.text}" for answer in refused]
-    assert "canary" not in "\n".join([said.out, said.err, *metrics, *answers])
+    assert "canary" not in "\n".join([said.out, said.err, *metrics, *headers, *map(str, problems)])
+
+
+def _problems(answer: httpx.Response) -> Iterator[dict[str, Any]]:
+    """Yield what is refused in an answer, the whole or some of many."""
+    if not answer.is_success:
+        yield answer.json()
+    elif answer.content and answer.headers["content-type"] == "application/json":
+        yield from (result["problem"] for result in answer.json().get("results", ()) if "problem" in result)
 
 
 Provocation = tuple[str, str, str, dict[str, Any]]
@@ -143,13 +159,19 @@ async def _provocations(
         for headers in ({}, callers.bearer(CANARY), {"authorization": f"Basic {CANARY}"}, OWNER):
             noisy = {"user-agent": CANARY, "cookie": CANARY, "origin": CANARY, "traceparent": CANARY, **headers}
             for identity in (CANARY, str(conversation), str(uuid4())):
-                url = path.replace("{conversation_id}", identity)
+                url = path.replace("{conversation_id}", identity).replace("{session_id}", identity)
                 query = {CANARY: CANARY, "cursor": CANARY, "format": CANARY, "limit": CANARY}
                 yield "guarded", method, url, {"headers": noisy, "params": query, "json": {CANARY: CANARY}}
     conversation = await _opened(services["guarded"])  # the other one is erased by now
     for each in (_by_words, _by_state):
         async for provocation in each(services["guarded"], connection, conversation):
             yield provocation
+    for service in ("open", "unanswered", "refused"):
+        begun = await services[service].post(SESSIONS, json={"id": f"vs_{uuid4().hex}"})
+        session = begun.json().get("session", begun.json())
+        yield service, "POST", f"{SESSIONS}/{session['id']}/token", {}
+    async for provocation in _by_session(session["id"]):
+        yield provocation
     said = {"json": spoken(conversation)}
     yield "open", "GET", CONVERSATIONS, {"headers": {"host": "canary.example"}}
     for _ in range(2):
@@ -183,6 +205,33 @@ async def _by_words(
     yield "guarded", "POST", CONVERSATIONS, {"json": taken, "headers": OWNER}
     link = {"json": {"linked_goal_id": str(uuid4())}, "headers": OWNER}
     yield "guarded", "PATCH", f"{CONVERSATIONS}/{conversation}", link
+
+
+async def _by_session(session: str) -> AsyncIterator[Provocation]:
+    """Requests about a voice session that are refused, in whole or in part."""
+    other = {"json": {"id": session, "conversation_id": str(uuid4())}}
+    yield "open", "POST", SESSIONS, other
+    words = {"type": "ConversationText", "role": "user", "content": CANARY}
+    trouble = {"type": "Error", "description": CANARY, "code": CANARY}
+    for event in (
+        words,
+        {**words, "content": f"Not {CANARY}"},
+        {**words, "role": CANARY},
+        {**words, "extra": {CANARY: [CANARY * 1000]}},
+        {**words, "type": "History", "role": CANARY},
+        {"type": CANARY * 10},
+    ):
+        events = [{"event": event, "client_sequence": 1, CANARY: CANARY}, {"event": event, "client_sequence": 1}]
+        yield "open", "POST", f"{SESSIONS}/{session}/events", {"json": {"events": events}}
+    for event in (trouble, {**trouble, "code": f"Not {CANARY}"}):
+        yield (
+            "open",
+            "POST",
+            f"{SESSIONS}/{session}/events",
+            {"json": {"events": [{"event": event, "id": str(UUID(int=1))}]}},
+        )
+    for reason in (CANARY, f"Not {CANARY}"):
+        yield "open", "POST", f"{SESSIONS}/{session}/end", {"json": {"reason": reason}}
 
 
 async def _by_state(

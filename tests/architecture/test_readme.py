@@ -59,9 +59,9 @@ def test_every_command_is_in_the_readme_and_no_other() -> None:
 @pytest.mark.parametrize("name", [name for name, _ in operations()])
 def test_every_route_is_shown_in_the_readme(name: str) -> None:
     method, path = name.split()
-    pattern = path.removeprefix("/api/v1").replace("{conversation_id}", "$id")
+    pattern = path.removeprefix("/api/v1").replace("{conversation_id}", "$id").replace("{session_id}", "$session")
     shown = [line for block in blocks("sh") for line in re.split(r"\n(?=curl)", block) if f"$A{pattern}" in line]
-    verb = {"GET": r"^(?!.*(-d|-X))", "POST": "-d '", "PATCH": "-X PATCH", "DELETE": "-X DELETE"}[method]
+    verb = {"GET": r"^(?!.*(-d|-X))", "POST": "-d '|-X POST", "PATCH": "-X PATCH", "DELETE": "-X DELETE"}[method]
     assert any(re.search(verb, line) for line in shown), name
 
 
@@ -74,7 +74,8 @@ def test_what_the_readme_tells_people_to_type_works(database_url: str) -> None:
     assert '"client_sequence":2' in answers
     assert '"pointer":"/messages/1/content"' in answers
     assert "> Remind me to call the dentist tomorrow at nine\\." in answers
-    assert answers.count("/problems/") == 2
+    assert answers.count("/problems/") == 3
+    assert '"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2' in answers
     assert '"pointer":"/conversation_id","detail":"is required"' in answers
 
 

@@ -1,0 +1,144 @@
+"""`/voice/sessions`: a phone begins a call, forwards what Deepgram sends it, hangs up, and gets its receipt."""
+
+from typing import Annotated, Final
+
+import orjson
+from fastapi import APIRouter, Path, Request, Response, status
+
+from backend import deepgram
+from backend.api.auth import Editor, Reader, Writer
+from backend.api.dependencies import API, BATCH_BYTES, Db, Tokens, appender_of, json_body, read, takes
+from backend.api.openapi import REPLAYED, refusals
+from backend.api.problems import answer, refusal_body, refusal_headers
+from backend.errors import RecordError
+from backend.observability import metrics
+from backend.schemas.items import parse_each
+from backend.schemas.voice_session import (
+    ProviderToken,
+    Receipt,
+    VoiceEventBatch,
+    VoiceEventResults,
+    VoiceSession,
+    VoiceSessionCreate,
+    VoiceSessionEnd,
+    VoiceSessionState,
+)
+from backend.services import voice_events, voice_sessions
+from backend.services.voice_events import Noted, Result
+from backend.services.voice_sessions import Begun
+
+MOST_PER_BATCH: Final = 500
+
+router = APIRouter(prefix=f"{API}/voice/sessions", tags=["voice sessions"])
+
+SessionId = Annotated[str, Path(max_length=100)]
+_LOCATION: Final = {"Location": {"description": "Where the session is.", "schema": {"type": "string"}}}
+
+
+@router.post(
+    "",
+    operation_id="beginVoiceSession",
+    status_code=status.HTTP_201_CREATED,
+    response_model=VoiceSession,
+    responses={
+        200: {"model": VoiceSession, "description": "Begun before, under the same id.", "headers": REPLAYED},
+        201: {"description": "Begun.", "headers": _LOCATION},
+        **refusals(404, 409, 410, 413, 415, 422, 502, 503),
+    },
+    openapi_extra=takes(VoiceSessionCreate),
+)
+async def begin_voice_session(request: Request, caller: Editor, database: Db, tokens: Tokens) -> Response:
+    """Begin a call, in a new conversation or one to go on with, and get a token for Deepgram.
+
+    When Deepgram gives none (502, 503), the session has begun all the same: the problem holds it as `session`.
+    """
+    begun = await voice_sessions.begin(database, caller, await read(VoiceSessionCreate, request))
+    token = await voice_sessions.first_token(tokens)
+    session = _session(begun, None if isinstance(token, RecordError) else token)
+    if isinstance(token, RecordError):
+        return answer(refusal_body(token) | {"session": session.model_dump(mode="json")}, refusal_headers(token))
+    headers = {"idempotency-replayed": "true"} if begun.replayed else {"location": f"{router.prefix}/{begun.id}"}
+    code = status.HTTP_200_OK if begun.replayed else status.HTTP_201_CREATED
+    return Response(session.model_dump_json(), code, headers, "application/json")
+
+
+@router.get("/{session_id}", operation_id="getVoiceSession", responses=refusals(404, 422, 503))
+async def get_voice_session(session_id: SessionId, caller: Reader, database: Db) -> VoiceSessionState:
+    """Read what is known of a session: its connections, its events by type, its errors and warnings."""
+    return await voice_sessions.state(database, caller, session_id)
+
+
+@router.post("/{session_id}/token", operation_id="getDeepgramToken", responses=refusals(404, 409, 422, 502, 503))
+async def get_deepgram_token(session_id: SessionId, caller: Writer, database: Db, tokens: Tokens) -> ProviderToken:
+    """Get a fresh token for Deepgram, before each connection."""
+    return await voice_sessions.token(database, caller, session_id, tokens)
+
+
+@router.post(
+    "/{session_id}/events",
+    operation_id="recordVoiceEvents",
+    response_model=VoiceEventResults,
+    responses={
+        200: {"description": "What became of each event, in the order sent."},
+        **refusals(404, 413, 415, 422, 503),
+    },
+    openapi_extra=takes(VoiceEventBatch),
+)
+async def record_voice_events(session_id: SessionId, request: Request, caller: Writer, database: Db) -> Response:
+    """Put up to 500 of Deepgram's events on record, unchanged. A bad one never blocks the rest.
+
+    What was said becomes messages; of all else is kept what it says of them and of the call. Sending the same again
+    changes nothing.
+    """
+    body = await json_body(request, most=BATCH_BYTES)
+    events = parse_each(deepgram.read, body, "events", most=MOST_PER_BATCH)
+    results = await voice_events.record(database, appender_of(request), caller, session_id, events)
+    for event in events:
+        if isinstance(event, deepgram.Event):
+            metrics.VOICE_EVENTS.labels(event.known_type).inc()
+            metrics.UNKNOWN_FIELDS.inc(event.unknown_fields)
+    return Response(orjson.dumps({"results": [_result(each) for each in results]}), media_type="application/json")
+
+
+@router.post(
+    "/{session_id}/end",
+    operation_id="endVoiceSession",
+    responses={
+        200: {"description": "Ended, now or before in the same way.", "headers": REPLAYED},
+        **refusals(404, 409, 413, 415, 422, 503),
+    },
+    openapi_extra=takes(VoiceSessionEnd),
+)
+async def end_voice_session(
+    session_id: SessionId, request: Request, response: Response, caller: Writer, database: Db
+) -> Receipt:
+    """Hang up, and learn what of the session is on record. What comes late is recorded all the same."""
+    facts = await read(VoiceSessionEnd, request)
+    receipt, replayed = await voice_sessions.end(database, caller, session_id, facts)
+    if replayed:
+        response.headers["idempotency-replayed"] = "true"
+    return receipt
+
+
+@router.get("/{session_id}/receipt", operation_id="getReceipt", responses=refusals(404, 422, 503))
+async def get_receipt(session_id: SessionId, caller: Reader, database: Db) -> Receipt:
+    """Learn what of a session is on record, and exactly which numbers of the phone's count are missing."""
+    return await voice_sessions.receipt(database, caller, session_id)
+
+
+def _session(begun: Begun, token: ProviderToken | None) -> VoiceSession:
+    return VoiceSession(
+        id=begun.id,
+        conversation_id=begun.conversation_id,
+        started_at=begun.started_at,
+        next_client_sequence=begun.next_client_sequence,
+        deepgram=token,
+    )
+
+
+def _result(result: Result) -> dict[str, object]:
+    if isinstance(result, Noted):
+        messages = [orjson.Fragment(recorded.document) for recorded in result.messages]
+        return {"status": 200 if result.replayed else 201, "messages": messages}
+    problem = refusal_body(result)
+    return {"status": problem["status"], "problem": problem}

@@ -1,0 +1,391 @@
+"""A phone forwards Deepgram's events as they come, and each has its effect, once."""
+
+import asyncio
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from backend.deepgram.forms import form_of
+from tests.conftest import utterance
+from tests.deepgram.examples import EXAMPLES
+from tests.phones import SESSIONS, Phone, begin, numbered, said
+
+ASKED = said("user", "What time is it?")
+ANSWERED = said("assistant", "Half past nine.")
+STARTED = EXAMPLES["AgentStartedSpeaking"]
+DONE = EXAMPLES["AgentAudioDone"]
+LATENCY = {"total_ms": 1250, "tts_ms": 250, "ttt_ms": 1000}
+SAID = {
+    "ConversationText": [("user", "Vâng, đúng rồi.", "voice")],
+    "InjectUserMessage": [("user", "typed", "text")],
+    "FunctionCallRequest": [("function", "{}", "voice")],
+    "FunctionCallResponse": [("function", "half past nine", "voice")],
+    "FunctionCallCancelled": [("function", "", "voice")],
+}
+JSON = {"content-type": "application/json"}
+# Without these an event is of another form, which misses fields of its own.
+TELLING_THE_FORM = {"/function_calls", "/is_dynamic"}
+
+
+@pytest.fixture
+async def phone(service: httpx.AsyncClient) -> Phone:
+    return await begin(service)
+
+
+def statuses(results: list[dict[str, Any]]) -> list[int]:
+    return [result["status"] for result in results]
+
+
+async def test_every_type_that_the_sdk_knows_is_taken_and_has_its_effect(
+    phone: Phone, connection: asyncpg.Connection
+) -> None:
+    results = await phone.send(*numbered([*EXAMPLES.values()]))
+    assert statuses(results) == [201] * len(EXAMPLES)
+    for event, result in zip(EXAMPLES.values(), results, strict=True):
+        found = [(each["role"], each["content"], each["input_modality"]) for each in result["messages"]]
+        assert found == SAID.get(event["type"], [])
+    state = await phone.state()
+    assert state["provider_session_ids"] == ["a connection"]
+    silent = [event["type"] for event in EXAMPLES.values() if event["type"] not in SAID]
+    assert state["event_counts"] == {kind: silent.count(kind) for kind in silent}
+    incidents = {each["type"]: each["detail"] for each in state["incidents"]}
+    assert incidents == {
+        "Error": {"description": "Nothing was heard for a while.", "code": "CLIENT_MESSAGE_TIMEOUT"},
+        "Warning": {"description": "The prompt is too long.", "code": "PROMPT_TOO_LONG"},
+        "InjectionRefused": {"message": "The user is speaking."},
+        "FrustrationDetected": {"count": 2, "escalated": False},
+    }
+    assert state["unverified_count"] == 0
+    # Prompts, keys and thoughts are nobody's words in the call, and are not kept.
+    kept = await connection.fetch("SELECT detail::text FROM voice_events WHERE detail IS NOT NULL")
+    assert not any(word in row["detail"] for row in kept for word in ("secret", "Be brief", "wants to know"))
+
+
+async def test_a_type_of_tomorrow_is_taken_and_counted(phone: Phone) -> None:
+    events = numbered([{"type": "MoodRing", "colour": ["blue"]}, {"type": "MoodRing"}, ASKED | {"mood": "calm"}])
+    results = await phone.send(*events)
+    assert statuses(results) == [201, 201, 201]
+    assert results[2]["messages"][0]["metadata"]["extra"] == {"mood": "calm"}
+    assert (await phone.state())["event_counts"] == {"MoodRing": 2}
+    assert (await phone.receipt())["received"] == 3
+    metrics = (await phone.client.get("/metrics")).text
+    assert 'verbatim_voice_events_total{type="unknown"}' in metrics
+    assert "MoodRing" not in metrics
+
+
+def mutations(event: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield ``event`` with one thing wrong, and where that is."""
+    yield "/type", {name: value for name, value in event.items() if name != "type"}
+    for wrong in (7, None, ["KeepAlive"], "", "x" * 101):
+        yield "/type", event | {"type": wrong}
+    for name, field in form_of(event).model_fields.items():
+        if name == "type" or event["type"].startswith("__custom"):
+            continue
+        if field.is_required():
+            yield f"/{name}", {key: value for key, value in event.items() if key != name}
+        yield f"/{name}", event | {name: {"of": "another type"} if not isinstance(event[name], dict) else 7}
+    for place in ("functions", "function_calls"):
+        for key in event.get(place, [{}])[0]:
+            if key != "thought_signature":
+                broken = copy.deepcopy(event)
+                del broken[place][0][key]
+                yield f"/{place}/0/{key}", broken
+            broken = copy.deepcopy(event)
+            broken[place][0][key] = ["of another type"]
+            yield f"/{place}/0/{key}", broken
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_what_is_wrong_with_an_event_is_said_of_it_alone(phone: Phone, name: str) -> None:
+    broken = [each for each in mutations(EXAMPLES[name]) if not _may_be_anything(*each)]
+    events = numbered([ASKED, *(event for _, event in broken), ANSWERED])
+    first, *results, last = await phone.send(*events)
+    assert (first["status"], last["status"]) == (201, 201)
+    for place, ((pointer, _), result) in enumerate(zip(broken, results, strict=True), 1):
+        assert result["status"] == 422
+        below = "" if pointer in TELLING_THE_FORM else pointer
+        pointers = [fault["pointer"] for fault in result["problem"]["errors"]]
+        assert all(found.startswith(f"/events/{place}/event{below}") for found in pointers), (pointer, pointers)
+    assert [message["content"] for message in await phone.messages()] == [ASKED["content"], ANSWERED["content"]]
+    # What was refused is not here, and the receipt does not pretend that it is.
+    assert (await phone.receipt())["missing"] == ([[2, len(broken) + 1]] if broken else [])
+
+
+def _may_be_anything(pointer: str, event: dict[str, Any]) -> bool:
+    """Settings and updates may give their parts as an object or otherwise."""
+    return pointer == "/agent" and isinstance(event.get("agent"), dict)
+
+
+@pytest.mark.parametrize("depth", [40, 300, 100_000])
+async def test_what_is_too_deep_is_refused_alone(phone: Phone, depth: int) -> None:
+    deep = '{"type": "ConversationText", "role": "user", "content": "?", "extra": %s}' % ("[" * depth + "]" * depth)
+    texts = [json.dumps(numbered([ASKED])[0]), f'{{"event": {deep}}}', json.dumps(numbered([ANSWERED], 2)[0])]
+    body = f'{{"events": [{", ".join(texts)}]}}'.encode()
+    answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", content=body, headers=JSON)
+    results = answer.json()["results"]
+    assert statuses(results) == [201, 422, 201]
+    assert results[1]["problem"]["errors"][0]["pointer"].startswith("/events/1")
+
+
+@pytest.mark.parametrize(
+    ("event", "pointer"),
+    [
+        (said("user", "x" * 65_537), "/content"),
+        (said("user", "x", languages=["y" * 256]), "/languages/0"),
+        (said("user", "x", extra={"y": "z" * 20_000}), ""),
+        (said("user", "x", number=2**60), ""),
+        (EXAMPLES["Error"] | {"description": "x" * 10_000}, "/description"),
+        (EXAMPLES["Error"] | {"more": "x" * 20_000}, ""),
+        (EXAMPLES["LatencyReport"] | {"tts_latency": 1e300}, "/tts_latency"),
+    ],
+)
+async def test_what_is_too_large_is_refused_alone(phone: Phone, event: dict[str, Any], pointer: str) -> None:
+    results = await phone.send(*numbered([ASKED, event, ANSWERED]))
+    assert statuses(results) == [201, 422, 201]
+    assert [fault["pointer"] for fault in results[1]["problem"]["errors"]] == [f"/events/1/event{pointer}"]
+
+
+@pytest.mark.parametrize(
+    ("envelope", "pointer"),
+    [
+        ({"client_sequence": 0}, "/client_sequence"),
+        ({"client_sequence": "1"}, "/client_sequence"),
+        ({"received_at": "yesterday"}, "/received_at"),
+        ({"received_at": "2126-01-01T00:00:00Z"}, "/received_at"),
+        ({"id": "mine"}, "/id"),
+        ({"event": "text"}, "/event"),
+        ({"unknown": 1}, ""),
+    ],
+)
+async def test_what_a_phone_says_of_an_event_is_checked_too(
+    phone: Phone, envelope: dict[str, Any], pointer: str
+) -> None:
+    results = await phone.send({"event": ASKED}, {"event": ANSWERED} | envelope)
+    assert statuses(results) == [201, 422]
+    assert results[1]["problem"]["errors"][0]["pointer"] == f"/events/1{pointer}"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"events": []}, {"events": [{}] * 501}, {"events": {}}, {"events": [], "x": 1}, 7]
+)
+async def test_a_body_of_another_form_is_refused_whole(phone: Phone, body: object) -> None:
+    answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", json=body)
+    assert answer.status_code == 422
+
+
+async def test_text_that_cannot_be_stored_is_mended_and_says_so(phone: Phone) -> None:
+    events = numbered([said("user", "one\0two \ud800"), said("user", "whole \U0001f600", languages=["v\0i"])])
+    body = json.dumps({"events": events}).encode()
+    answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", content=body, headers=JSON)
+    assert statuses(answer.json()["results"]) == [201, 201]
+    first, second = await phone.messages()
+    assert (first["content"], first["metadata"]["repaired"]) == ("one�two �", True)
+    assert (second["content"], second["metadata"]["languages"]) == ("whole \U0001f600", ["v�i"])
+    again = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", content=body, headers=JSON)
+    assert statuses(again.json()["results"]) == [200, 200]
+    assert "repaired" not in (await phone.send(*numbered([ASKED], 3)))[0]["messages"][0]["metadata"]
+
+
+async def test_a_blind_retry_of_everything_changes_nothing(phone: Phone) -> None:
+    events = numbered([*EXAMPLES.values(), ANSWERED, STARTED, EXAMPLES["UserStartedSpeaking"]])
+    await phone.send(*events)
+    before = await phone.messages()
+    counts = (await phone.state())["event_counts"]
+    assert statuses(await phone.send(*events)) == [200] * len(events)
+    assert await phone.messages() == before
+    assert (await phone.state())["event_counts"] == counts
+    assert (await phone.receipt())["duplicates"] == len(events)
+
+
+async def test_ten_senders_of_the_same_at_once_record_it_once(phone: Phone) -> None:
+    events = numbered([*EXAMPLES.values()])
+    answers = await asyncio.gather(*(phone.send(*events) for _ in range(10)))
+    for place in range(len(events)):
+        assert sorted(answer[place]["status"] for answer in answers) == [200] * 9 + [201]
+    assert (await phone.receipt())["duplicates"] == 9 * len(events)
+    assert len(await phone.messages()) == len(SAID)
+
+
+async def test_an_id_of_the_phones_own_is_the_events_identity(phone: Phone) -> None:
+    identity = str(uuid4())
+    for event in (ASKED, STARTED):
+        mine = {"event": event, "id": identity}
+        assert statuses(await phone.send(mine, mine)) == [201, 200]
+    [message] = await phone.messages()
+    assert (message["id"], message["client_sequence"]) == (identity, None)
+
+
+@pytest.mark.parametrize("first", [ASKED, STARTED, DONE])
+async def test_an_id_or_number_used_for_something_else_is_refused(phone: Phone, first: dict[str, Any]) -> None:
+    other = {"type": first["type"], "total_latency": 9.0, "tts_latency": 1.0, "ttt_latency": 1.0}
+    changed = other if first is STARTED else EXAMPLES["KeepAlive"] if first is DONE else first | {"content": "No."}
+    await phone.send(*numbered([first]))
+    [result] = await phone.send(*numbered([changed]))
+    assert result["status"] == 409
+    assert result["problem"]["type"] in {"/problems/message-id-reused", "/problems/event-id-reused"}
+
+
+async def test_each_function_of_a_request_is_a_message_of_its_own(phone: Phone) -> None:
+    call = EXAMPLES["FunctionCallRequest"]["functions"][0]
+    functions = [call, call | {"id": "call-2", "arguments": '{"zone": "UTC"}'}]
+    event = numbered([EXAMPLES["FunctionCallRequest"] | {"functions": functions}])
+    [result] = await phone.send(*event)
+    assert [message["metadata"]["call_id"] for message in result["messages"]] == ["call-1", "call-2"]
+    assert {message["client_sequence"] for message in result["messages"]} == {1}
+    [again] = await phone.send(*event)
+    assert again == result | {"status": 200}
+    assert statuses(await phone.send(*numbered([EXAMPLES["FunctionCallRequest"] | {"functions": []}], 2))) == [201]
+    assert (await phone.receipt())["received"] == 2
+
+
+async def test_messages_take_the_phones_order_within_what_is_sent_together(phone: Phone) -> None:
+    talk = numbered([said("user", f"Number {number}.") for number in range(1, 6)])
+    await phone.send(*reversed(talk))
+    assert [message["sequence"] for message in await phone.messages()] == [1, 2, 3, 4, 5]
+
+
+async def test_without_times_a_late_message_takes_its_place_by_the_phones_count(phone: Phone) -> None:
+    talk = [{"event": said("user", str(number)), "client_sequence": number} for number in range(1, 11)]
+    await phone.send(talk[0], talk[1], talk[3], talk[6], talk[9])
+    late = [talk[4], talk[5], talk[2], talk[7], talk[8]]
+    await phone.send(*late[:2])
+    for event in late[2:]:
+        await phone.send(event)
+    assert [message["content"] for message in await phone.messages()] == [str(number) for number in range(1, 11)]
+    assert statuses(await phone.send(*talk)) == [200] * 10
+
+
+async def test_history_verifies_what_is_there_and_doubles_nothing(phone: Phone) -> None:
+    past = [{"type": "History", "role": event["role"], "content": event["content"]} for event in (ASKED, ANSWERED)]
+    await phone.send(*numbered([past[0], ASKED, past[1], past[0]]))
+    assert (await phone.state())["unverified_count"] == 1
+    await phone.send(*numbered([ANSWERED, EXAMPLES["History of calls"]], 5))
+    assert (await phone.state())["unverified_count"] == 1
+    await phone.send(*numbered([EXAMPLES["FunctionCallResponse"]], 7))
+    assert (await phone.state())["unverified_count"] == 0
+    assert [message["content"] for message in await phone.messages()] == [
+        ASKED["content"],
+        ANSWERED["content"],
+        "half past nine",
+    ]
+
+
+async def test_each_connection_adds_the_providers_name_for_it(phone: Phone) -> None:
+    welcomes = [{"type": "Welcome", "request_id": name} for name in ("one", "two", "one")]
+    await phone.send(*numbered(welcomes))
+    assert (await phone.state())["provider_session_ids"] == ["one", "two"]
+
+
+TURN = [ASKED, STARTED, ANSWERED, EXAMPLES["UserStartedSpeaking"], DONE, said("user", "Thanks.")]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 1, 0), (2, 1, 3, 0, 5, 4), (3, 0, 1, 5, 2, 4)])
+@pytest.mark.parametrize("together", [True, False])
+async def test_latency_and_interruption_find_their_message_in_whatever_order_they_come(
+    phone: Phone, order: tuple[int, ...], together: bool
+) -> None:
+    turn = numbered(TURN)
+    events = [turn[place] for place in order]
+    for batch in [events] if together else [[event] for event in events]:
+        await phone.send(*batch)
+    asked, answered, thanked = await phone.messages()
+    assert answered["metadata"] == {"provider": "deepgram", "latency": LATENCY, "interrupted": True}
+    assert asked["metadata"] == thanked["metadata"] == {"provider": "deepgram"}
+
+
+async def test_without_numbers_events_count_in_the_order_they_come(phone: Phone) -> None:
+    other = EXAMPLES["AgentStartedSpeaking"] | {"total_latency": 2.0}
+    events = [*TURN[:3], DONE, EXAMPLES["UserStartedSpeaking"], TURN[5], other, ANSWERED, EXAMPLES["LatencyReport"]]
+    await phone.send(*({"event": event} for event in events[:7]))
+    for event in events[7:]:
+        await phone.send({"event": event})
+    _, first, _, second = await phone.messages()
+    assert first["metadata"]["latency"] == LATENCY
+    assert "interrupted" not in first["metadata"]
+    assert second["metadata"]["latency"]["total_ms"] == 700
+    assert second["metadata"]["latency"]["ttt_ms"] == 1000
+
+
+async def test_an_enriched_message_is_still_the_same_when_it_is_sent_again(phone: Phone) -> None:
+    turn = numbered(TURN)
+    await phone.send(*turn)
+    before = await phone.messages()
+    assert statuses(await phone.send(turn[2])) == [200]
+    assert await phone.messages() == before
+    assert before[1]["sequence"] == 2
+
+
+async def test_a_message_that_was_not_deepgrams_keeps_what_its_sender_said_of_it(phone: Phone) -> None:
+    metadata = {"interrupted": False, "latency": {"mine": 1}}
+    body = utterance(
+        phone.conversation_id, role="assistant", metadata=metadata, voice_session_id=phone.session_id, client_sequence=1
+    )
+    assert (await phone.client.post("/api/v1/voice/messages", json=body)).status_code == 201
+    await phone.send(*numbered([STARTED, EXAMPLES["UserStartedSpeaking"]], 2))
+    [message] = await phone.messages()
+    assert message["metadata"] == metadata
+    assert (await phone.client.post("/api/v1/voice/messages", json=body)).status_code == 200
+    changed = body | {"metadata": metadata | {"interrupted": True}}
+    assert (await phone.client.post("/api/v1/voice/messages", json=changed)).status_code == 409
+
+
+async def test_two_phones_in_one_conversation_share_its_sequence_and_have_a_receipt_each(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    first = await begin(service)
+    phones = [first, await begin(service, first.conversation_id)]
+
+    async def talk(phone: Phone, name: str) -> None:
+        for number in range(1, 31):
+            await phone.send(*numbered([said("user", f"{name} {number}")], number))
+        assert (await phone.end(last_client_sequence=30))["complete"] is True
+
+    await asyncio.gather(*(talk(phone, name) for phone, name in zip(phones, ("one", "two"), strict=True)))
+    messages = await first.messages()
+    assert sorted(message["sequence"] for message in messages) == [*range(1, 61)]
+    for phone, name in zip(phones, ("one", "two"), strict=True):
+        mine = [each["content"] for each in messages if each["voice_session_id"] == phone.session_id]
+        assert mine == [f"{name} {number}" for number in range(1, 31)]
+        assert (await phone.receipt())["complete"] is True
+    latest = await connection.fetchval("SELECT voice_session_id FROM conversations")
+    assert latest == phones[1].session_id
+
+
+async def test_when_the_database_refuses_a_message_its_neighbours_are_recorded(
+    phone: Phone, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE messages ADD CHECK (content <> 'forbidden')")
+    results = await phone.send(*numbered([ASKED, said("user", "forbidden"), STARTED, ANSWERED]))
+    assert statuses(results) == [201, 500, 201, 201]
+    assert (await phone.receipt())["missing"] == [[2, 2]]
+    await connection.execute("ALTER TABLE messages DROP CONSTRAINT messages_content_check")
+    assert statuses(await phone.send(*numbered([said("user", "forbidden")], 2))) == [201]
+
+
+async def test_what_a_fault_left_half_done_is_completed_by_the_next_attempt(
+    phone: Phone, connection: asyncpg.Connection
+) -> None:
+    turn = numbered(TURN)
+    await connection.execute("ALTER TABLE voice_events RENAME TO elsewhere")
+    path = f"{SESSIONS}/{phone.session_id}/events"
+    assert (await phone.client.post(path, json={"events": turn})).status_code == 500
+    assert len(await phone.messages()) == 3
+    await connection.execute("ALTER TABLE elsewhere RENAME TO voice_events")
+    assert statuses(await phone.send(*turn)) == [200, 201, 200, 201, 201, 200]
+    assert (await phone.messages())[1]["metadata"]["interrupted"] is True
+    assert (await phone.end(last_client_sequence=6))["complete"] is True
+
+
+async def test_a_conversation_takes_its_sessions_with_it_when_it_is_erased(
+    phone: Phone, connection: asyncpg.Connection
+) -> None:
+    await phone.send(*numbered([*EXAMPLES.values()]))
+    assert (await phone.client.delete(f"/api/v1/conversations/{phone.conversation_id}")).status_code == 204
+    for table in ("messages", "voice_sessions", "voice_events"):
+        assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
