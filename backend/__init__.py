@@ -7,7 +7,7 @@ The rooms, from the door down; each may import only what stands below it:
     api             HTTP: the gate, routes, problems
     auth            who is asking: tokens and their issuers
     services        use cases: one function, one transaction; the appender
-    deepgram        Deepgram's events in our words
+    deepgram        Deepgram's events in our words, and its tokens for phones
     dao_service     PostgreSQL: one method, one question        schemas    the words that cross the wire
     principal       who asks, and how far they reach
     errors  vocabulary  ids  observability

@@ -135,6 +135,14 @@ class ConversationDAO:
             .returning(Conversation)
         )
 
+    async def keep(self, conversation_id: UUID) -> int | None:
+        """Let nobody erase the conversation before the transaction ends, and return how far it has come, if it is."""
+        return await self._session.scalar(
+            select(Conversation.last_sequence)
+            .where(Conversation.id == conversation_id)
+            .with_for_update(read=True, key_share=True)
+        )
+
     async def lock(self, conversation_id: UUID) -> int:
         """Keep the conversation as it is until the transaction ends, and return how far it has come."""
         found = await self._session.scalar(

@@ -12,10 +12,8 @@ from uuid import UUID
 from sqlalchemy import UUID as SQL_UUID
 from sqlalchemy import BigInteger, DateTime, Integer, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.faults import constraint
 from backend.dao_service.models import VoiceEvent
 from backend.vocabulary import Enrichment
 
@@ -104,16 +102,11 @@ class VoiceEventDAO:
         self._session = session
         self._id = voice_session_id
 
-    async def add(self, events: Sequence[NewEvent]) -> set[UUID] | None:
-        """Store those whose id is new and return their ids, or None if the session is no more."""
+    async def add(self, events: Sequence[NewEvent]) -> set[UUID]:
+        """Store those whose id is new, and return their ids."""
         ids, types, details, numbers, afters, times = zip(*events, strict=True)
         values = {"ids": ids, "types": types, "details": details, "numbers": numbers, "afters": afters, "times": times}
-        try:
-            return set(await self._session.scalars(_ADD, {"session": self._id, **values}))
-        except IntegrityError as error:
-            if constraint(error) == "voice_events_voice_session_id_fkey":
-                return None
-            raise
+        return set(await self._session.scalars(_ADD, {"session": self._id, **values}))
 
     async def known(self, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Mapping[str, object] | None]]:
         """Return type and detail of those of ``ids`` that are stored."""

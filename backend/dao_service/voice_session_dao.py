@@ -80,7 +80,6 @@ _HEAR: Final = text("""
             WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)
         )
     WHERE id = :session
-    RETURNING id
 """).bindparams(bindparam("connections", type_=ARRAY(Text)))
 _LONGEST: Final = 2**31 - 1  # seconds, of an INT
 
@@ -126,15 +125,11 @@ class VoiceSessionDAO:
             .execution_options(populate_existing=True)
         )
 
-    async def hear(self, session_id: str, *, duplicates: int, connections: Sequence[str]) -> bool:
-        """Note that the phone was heard of, and lock the session; tell whether there is one.
-
-        ``connections`` are the provider's names for those that have begun.
-        """
-        found = await self._session.scalar(
+    async def hear(self, session_id: str, *, duplicates: int = 0, connections: Sequence[str] = ()) -> None:
+        """Note that the phone was heard of now; ``connections`` are the provider's names for those that have begun."""
+        await self._session.execute(
             _HEAR, {"session": session_id, "duplicates": duplicates, "connections": connections}
         )
-        return found is not None
 
     async def end(
         self, session: VoiceSession, ended_at: datetime | None, reason: str | None, last_client_sequence: int | None

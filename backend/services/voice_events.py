@@ -8,7 +8,7 @@ The second looks at its turns under the session's lock, in a statement that begi
 last sees everything, and so the outcome is the same in whatever order the events came.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
@@ -19,7 +19,7 @@ from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_of
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.deepgram import Draft, Event, Moment, Telling, enrichments
-from backend.errors import EventIdReused, Invalid, RecordError, VoiceSessionNotFound
+from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
@@ -80,7 +80,10 @@ async def record(
         raise VoiceSessionNotFound
     arrivals = [_arrival(event, found) for event in events if not isinstance(event, Invalid)]
     await _append(appender, principal, [arrival for arrival in arrivals if arrival.messages])
-    await _note(database, found, arrivals)
+    try:
+        await _note(database, found, arrivals)
+    except Busy as error:  # which says that nothing was stored
+        raise DatabaseUnavailable from error
     results = iter([arrival.result for arrival in arrivals if arrival.result])
     return [event if isinstance(event, Invalid) else next(results) for event in events]
 
@@ -126,17 +129,18 @@ async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_
 async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arrival]) -> None:
     """Note what is no message, and bring up to date what the session says of the turns around it all."""
     async with database.writing() as session:
-        events = VoiceEventDAO(session, found.id)
-        last = await ConversationDAO(session).last_sequence(found.conversation_id, None)
-        await _add(events, _noted(arrivals, last or 0))
+        events, sessions = VoiceEventDAO(session, found.id), VoiceSessionDAO(session)
+        # In the order of whoever ends or erases, so that nobody waits in a circle.
+        last = await ConversationDAO(session).keep(found.conversation_id)
+        if last is None or await sessions.lock(found.id) is None:
+            raise VoiceSessionNotFound
+        await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
-        heard = await VoiceSessionDAO(session).hear(
+        await sessions.hear(
             found.id,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
         )
-        if not heard:
-            raise VoiceSessionNotFound
         if good:
             places = [arrival.place for arrival, _ in good]
             turns = await events.turns(found.conversation_id, min(places), max(places), [*Telling])
@@ -158,15 +162,12 @@ def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_
             yield arrival, arrival.note
 
 
-async def _add(events: VoiceEventDAO, noted: Iterable[tuple[_Arrival, NewEvent]]) -> None:
-    pairs = [*noted]
-    if not pairs:
+async def _add(events: VoiceEventDAO, noted: Sequence[tuple[_Arrival, NewEvent]]) -> None:
+    if not noted:
         return
-    added = await events.add([note for _, note in pairs])
-    if added is None:
-        raise VoiceSessionNotFound
-    stored = await events.known([note.id for _, note in pairs])
-    for arrival, note in pairs:
+    added = await events.add([note for _, note in noted])
+    stored = await events.known([note.id for _, note in noted])
+    for arrival, note in noted:
         if stored[note.id] == (note.type, note.detail):
             arrival.result = Noted([], replayed=note.id not in added)
             added.discard(note.id)  # the same twice among them: the second is a repetition

@@ -81,7 +81,7 @@ async def token(database: Database, principal: Principal, session_id: str, grant
     owner = principal.owner(Scope.MESSAGES_WRITE)
     async with database.writing() as session:
         await _get(VoiceSessionDAO(session), session_id, owner)
-        await VoiceSessionDAO(session).hear(session_id, duplicates=0, connections=())
+        await VoiceSessionDAO(session).hear(session_id)
     if grants is None:
         raise ProviderNotConfigured
     return await grants.grant()

@@ -186,6 +186,51 @@ async def test_an_empty_transcript_is_empty_in_every_format(service: httpx.Async
     assert (await service.get(place, params={"format": "text"})).content == b""
 
 
+async def test_for_deepgram_a_call_and_its_result_are_one_and_what_has_no_result_is_left_out(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    def called(state: str, content: str, **more: object) -> dict[str, Any]:
+        return utterance(conversation, content, role="function", metadata={"state": state, **more})
+
+    asked = {"name": "clock", "client_side": False}
+    await record(
+        service,
+        utterance(conversation, "What time is it?"),
+        called("requested", "{}", call_id="one", **asked, thought_signature="a thought"),
+        called("requested", '{"zone": "UTC"}', call_id="two", **asked),
+        called("requested", "{}", call_id="cancelled", **asked),
+        called("requested", "{}", call_id="unanswered", **asked),
+        called("cancelled", "", call_id="cancelled", name="clock"),
+        called("completed", "nine", call_id="two", name="clock"),
+        called("completed", "ten", name="clock"),  # a server may leave the id out
+        called("completed", "nobody asked", call_id="three", name="clock"),
+        utterance(conversation, "A note.", role="system"),
+        utterance(conversation, "Ten.", role="assistant"),
+    )
+    answer = await service.get(f"/api/v1/conversations/{conversation}/transcript", params={"format": "deepgram"})
+    assert answer.headers["content-type"] == "application/json"
+    call = {"name": "clock", "client_side": False}
+    assert answer.json()["agent"] == {
+        "context": {
+            "messages": [
+                {"type": "History", "role": "user", "content": "What time is it?"},
+                {
+                    "type": "History",
+                    "function_calls": [{"id": "two", "arguments": '{"zone": "UTC"}', "response": "nine", **call}],
+                },
+                {
+                    "type": "History",
+                    "function_calls": [
+                        {"id": "one", "arguments": "{}", "response": "ten", "thought_signature": "a thought", **call}
+                    ],
+                },
+                {"type": "History", "role": "assistant", "content": "Ten."},
+            ]
+        },
+        "greeting": None,
+    }
+
+
 async def test_a_long_transcript_comes_in_parts_and_without_what_arrives_meanwhile(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -389,3 +389,25 @@ async def test_a_conversation_takes_its_sessions_with_it_when_it_is_erased(
     assert (await phone.client.delete(f"/api/v1/conversations/{phone.conversation_id}")).status_code == 204
     for table in ("messages", "voice_sessions", "voice_events"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_who_erases_and_who_sends_at_once_do_not_wait_in_a_circle(service: httpx.AsyncClient) -> None:
+    for _ in range(20):
+        phone = await begin(service)
+        await phone.send(*numbered(TURN))
+        path = f"{SESSIONS}/{phone.session_id}/events"
+        answers = await asyncio.gather(
+            *(service.post(path, json={"events": numbered(TURN, first)}) for first in (1, 7, 13)),
+            service.delete(f"/api/v1/conversations/{phone.conversation_id}"),
+        )
+        assert {answer.status_code for answer in answers} <= {200, 204, 404}
+
+
+async def test_while_somebody_holds_the_session_nobody_knows_what_was_stored(
+    phone: Phone, connection: asyncpg.Connection
+) -> None:
+    async with connection.transaction():
+        await connection.execute("SELECT FROM voice_sessions FOR UPDATE")
+        answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", json={"events": numbered([ASKED])})
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
+    assert statuses(await phone.send(*numbered([ASKED]))) == [200]
