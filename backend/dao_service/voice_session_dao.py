@@ -54,24 +54,20 @@ _LAST_SIGN: Final = text("""
     GROUP BY session.seen_at
 """)
 _UNVERIFIED: Final = text("""
-    SELECT count(*) FROM voice_events AS past
-    WHERE voice_session_id = :session AND type = 'History' AND (
-        detail ? 'sha256' AND NOT EXISTS (
-            SELECT FROM messages
-            WHERE conversation_id = :conversation AND role = detail ->> 'role'
-                AND encode(sha256(convert_to(content, 'UTF8')), 'hex') = detail ->> 'sha256'
-        ) OR EXISTS (
-            SELECT FROM jsonb_array_elements(detail -> 'call_ids') AS call (id)
-            WHERE NOT EXISTS (
-                SELECT FROM messages
-                WHERE conversation_id = :conversation AND role = 'function' AND metadata -> 'call_id' = call.id
-                    AND metadata ->> 'state' = 'completed'
-            )
+    SELECT count(DISTINCT past.id) FROM voice_events AS past
+    LEFT JOIN jsonb_array_elements_text(detail -> 'call_ids') AS call (id) ON true
+    WHERE voice_session_id = :session AND type = 'History' AND CASE WHEN detail ? 'sha256'
+        THEN (detail ->> 'role', detail ->> 'sha256') NOT IN (
+            SELECT role, encode(sha256(convert_to(content, 'UTF8')), 'hex') FROM messages
+            WHERE conversation_id = :conversation
         )
-    )
+        ELSE call.id NOT IN (
+            SELECT metadata ->> 'call_id' FROM messages
+            WHERE conversation_id = :conversation AND role = 'function'
+                AND metadata ->> 'state' = 'completed' AND metadata ->> 'call_id' IS NOT NULL
+        )
+    END
 """)
-
-
 _HEAR: Final = text("""
     UPDATE voice_sessions
     SET seen_at = clock_timestamp(), duplicates = duplicates + :duplicates,

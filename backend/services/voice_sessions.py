@@ -16,6 +16,7 @@ from backend.dao_service.voice_event_dao import VoiceEventDAO
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.deepgram import PROVIDER, Grants
 from backend.errors import (
+    Busy,
     ProviderNotConfigured,
     ProviderRefused,
     ProviderUnavailable,
@@ -67,7 +68,9 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
                 raise await conversations.missing(session, conversation_id, owner)
             added = await sessions.add(session_id, conversation_id, PROVIDER)
             found = added or await sessions.get(session_id, owner)
-        if found is None or found.conversation_id != conversation_id:
+            if found and found.conversation_id != conversation_id and wanted.conversation_id is None:
+                raise Busy("The voice session is being begun elsewhere")
+        if found is None or wanted.conversation_id not in (None, found.conversation_id):
             raise VoiceSessionIdReused
         number = 1 if added else await sessions.highest_number(found) + 1
     return Begun(found.id, found.conversation_id, found.started_at, number, replayed=added is None)

@@ -58,6 +58,16 @@ async def test_a_call_begun_again_under_the_same_id_is_the_same_call(service: ht
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/voice-session-id-reused")
 
 
+async def test_a_call_begun_in_a_conversation_is_found_again_by_its_id_alone(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    named = {"id": "vs_0123456789abcdef", "conversation_id": str(conversation)}
+    first = await service.post(SESSIONS, json=named)
+    again = await service.post(SESSIONS, json={"id": named["id"]})
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert len((await service.get(CONVERSATIONS)).json()["data"]) == 1
+
+
 async def test_ten_attempts_at_once_begin_one_call(service: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
     wanted = {"id": "vs_0123456789abcdef"}
     answers = await asyncio.gather(*(service.post(SESSIONS, json=wanted) for _ in range(10)))
