@@ -12,6 +12,7 @@ from backend.api.openapi import REPLAYED, refusals
 from backend.api.problems import answer, refusal_body, refusal_headers
 from backend.errors import RecordError
 from backend.observability import metrics
+from backend.schemas.fields import Label
 from backend.schemas.items import parse_each
 from backend.schemas.voice_session import (
     ProviderToken,
@@ -31,7 +32,7 @@ MOST_PER_BATCH: Final = 500
 
 router = APIRouter(prefix=f"{API}/voice/sessions", tags=["voice sessions"])
 
-SessionId = Annotated[str, Path(max_length=100)]
+SessionId = Annotated[Label, Path()]
 _LOCATION: Final = {"Location": {"description": "Where the session is.", "schema": {"type": "string"}}}
 
 

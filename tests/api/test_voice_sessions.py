@@ -273,6 +273,14 @@ async def test_a_call_belongs_to_whom_its_conversation_belongs(database_url: str
         assert (await client.post(SESSIONS, json=wanted, headers=mine)).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["vs_%00", "%00", "x" * 256])
+async def test_what_can_be_no_session_is_refused(service: httpx.AsyncClient, name: str) -> None:
+    for method, path in (("GET", ""), ("GET", "/receipt"), ("POST", "/token"), ("POST", "/end"), ("POST", "/events")):
+        body = {"end": {}, "events": {"events": TALK}}.get(path[1:])
+        answer = await service.request(method, f"{SESSIONS}/{name}{path}", json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/path/session_id")
+
+
 async def test_a_call_that_nobody_began_is_not_found(service: httpx.AsyncClient) -> None:
     for method, path in (("GET", ""), ("GET", "/receipt"), ("POST", "/token"), ("POST", "/end"), ("POST", "/events")):
         body = {"end": {}, "events": {"events": TALK}}.get(path[1:])
