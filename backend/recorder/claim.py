@@ -1,0 +1,46 @@
+"""Whose rows are whose: several recorders, of several processes, share one spool, and each sends its own.
+
+Every recorder holds a lock for as long as it lives, on a file beside the spool that bears its name. The kernel lets
+go of the lock when the process ends, however it ends; so whoever can take the lock of another knows that it is gone,
+and may send what it left. Names are random and never used again.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+
+class Claim:
+    """The right to send the rows of one owner."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def of(cls, spool: Path, owner: str) -> Self:
+        """Return the claim of a new owner, whose name nobody had. Raises OSError."""
+        claim = cls.take(spool, owner)
+        if claim is None:
+            raise BlockingIOError(f"the lock of {owner} is held")
+        return claim
+
+    @classmethod
+    def take(cls, spool: Path, owner: str) -> Self | None:
+        """Return the claim to the rows of ``owner``, or None while somebody lives who holds it. Raises OSError."""
+        path = spool.with_name(f"{spool.name}-{owner}")
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return cls(path, descriptor)
+
+    def release(self) -> None:
+        """Let the rows go, and leave nothing behind."""
+        with suppress(OSError):
+            self._path.unlink()
+        os.close(self._descriptor)
