@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 
 from backend import replay as recordings
+from backend.cli import spools
 from backend.cli.access import ask
 from backend.cli.terminal import FAILED, complaints, console
 from backend.dao_service.database import Database
@@ -21,14 +22,23 @@ from backend.settings import Settings
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Dialogues, one a line: JSON Lines, or gzip of them.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Dialogues, one a line (JSON Lines, gzip too), or a recorder's spool."),
+    ],
     url: Annotated[str, typer.Option(help="The service to replay into.")] = "http://127.0.0.1:8000",
     concurrency: Annotated[int, typer.Option(help="Dialogues to send at the same time.", min=1, max=1000)] = 8,
     patience: Annotated[float, typer.Option(help="Seconds without an answer before it gives up.", min=0)] = 60,
 ) -> None:
-    """Put recorded event streams on record; a second run changes nothing. VERBATIM_TOKEN holds the token to show."""
+    """Put recorded event streams, or what a spool holds, on record; a second run changes nothing.
+
+    VERBATIM_TOKEN holds the token to show.
+    """
     secret = Settings.from_environment().token
     token = secret.get_secret_value() if secret else None
+    if spools.is_spool(file):
+        spools.replay(file, url, token=token, patience=patience)
+        return
     tally = asyncio.run(recordings.replay(file, url, token=token, concurrency=concurrency, patience=patience))
     console.print(str(tally), soft_wrap=True)
     if tally.trouble:

@@ -1,0 +1,63 @@
+"""`verbatim replay` of a recorder's spool."""
+
+import asyncio
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from backend.cli.terminal import FAILED, console
+from backend.errors import SetupError
+from backend.recorder import HttpSink
+from backend.recorder.replay import Replayed
+from backend.recorder.replay import replay as send
+from backend.recorder.salvage import is_spool as looks_like_spool
+
+
+def is_spool(file: Path) -> bool:
+    """Tell whether ``file`` is a recorder's spool; one that cannot be read is none."""
+    try:
+        return looks_like_spool(file)
+    except OSError:
+        return False
+
+
+def replay(file: Path, url: str, *, token: str | None, patience: float) -> None:
+    """Send what the spool holds to the service at ``url``, and say what became of it."""
+    replayed = asyncio.run(_send(file, url, token, patience))
+    console.print(_summary(replayed), soft_wrap=True)
+    if replayed.left:
+        raise SetupError(
+            f"The service took nothing for {patience:g} seconds ({replayed.trouble or 'no answer'}). "
+            "What it took is on record; run the same again for the rest."
+        )
+    if replayed.refusals:
+        raise typer.Exit(FAILED)
+
+
+async def _send(file: Path, url: str, token: str | None, patience: float) -> Replayed:
+    terminal = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        bar = progress.add_task("Replaying", total=None, counts="")
+
+        def watch(answered: int, total: int, trouble: str | None) -> None:
+            description = f"Waiting ({trouble})" if trouble else "Replaying"
+            progress.update(
+                bar,
+                description=description,
+                completed=answered,
+                total=total,
+                counts=f"{answered:,} of {total:,} messages",
+            )
+
+        return await send(file, HttpSink(url, token), patience=patience, watch=watch)
+
+
+def _summary(replayed: Replayed) -> str:
+    lines = [f"{replayed.sent:,} messages on record", f"{replayed.refusals.total():,} refused, and kept in the spool"]
+    lines += [f"  {count:,} of {reason}" for reason, count in replayed.refusals.most_common()]
+    if replayed.others:
+        lines.append(f"{replayed.others:,} belong to recorders that are running, and are theirs to send")
+    return "\n".join(lines)
