@@ -1,0 +1,166 @@
+"""The spool: whatever happens to a process or to the file, what can be read of it is sent, and the rest is named."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backend.recorder.salvage import is_spool
+from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent, until
+
+Read = Callable[[], Awaitable[list[dict[str, Any]]]]
+WORDS = "and so on and so on " * 20
+
+
+async def abandon(open_recorder: Open, door: Door, spool: Path, *, messages: int) -> None:
+    """Leave a spool as a process leaves it that is killed: everything written, nothing closed."""
+    door.shut = True
+    async with open_recorder(limits={"closing": 0.0}) as recorder:
+        for number in range(messages):
+            recorder.record("user", f"{number} {WORDS}")
+            await until(lambda: recorder._spool.unsaved == 0)
+        beside = spool.with_name("copy")
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{spool}{suffix}", f"{beside}{suffix}")
+    for suffix in ("", "-wal"):
+        Path(f"{beside}{suffix}").replace(f"{spool}{suffix}")  # noqa: ASYNC240
+    door.shut = False
+
+
+def numbers(rows: list[dict[str, Any]]) -> list[int]:
+    return [int(content.split()[0]) for content in contents(rows)]
+
+
+async def test_the_next_run_sends_what_a_killed_one_left(
+    open_recorder: Open, door: Door, spool: Path, record_of: Read
+) -> None:
+    await abandon(open_recorder, door, spool, messages=20)
+    assert is_spool(spool)
+    async with open_recorder() as recorder:
+        recorder.record("user", "20 and now")
+    assert numbers(await record_of()) == list(range(21))
+
+
+async def test_a_transaction_that_was_half_written_is_all_that_is_lost(
+    open_recorder: Open, door: Door, spool: Path, record_of: Read
+) -> None:
+    await abandon(open_recorder, door, spool, messages=10)
+    log = Path(f"{spool}-wal")
+    os.truncate(log, log.stat().st_size - 100)  # noqa: ASYNC240
+    async with open_recorder() as recorder:
+        await sent(recorder)
+    assert numbers(await record_of()) == list(range(9))
+
+
+async def test_a_record_that_the_disk_has_changed_is_left_out_and_named(
+    open_recorder: Open, door: Door, spool: Path, record_of: Read, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await abandon(open_recorder, door, spool, messages=10)
+    with sqlite3.connect(spool) as file:
+        file.execute("UPDATE spool SET body = replace(body, 'and so', 'AND SO') WHERE row = 4")
+    file.close()
+    async with open_recorder() as recorder:
+        await sent(recorder)
+        assert recorder.stats.queued == 0
+    assert numbers(await record_of()) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert capfd.readouterr().out.count("damaged on the disk") == 1
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "cut short"])
+async def test_of_a_damaged_file_everything_that_can_be_read_is_sent(
+    damage: str, open_recorder: Open, door: Door, record_of: Read, request: pytest.FixtureRequest
+) -> None:
+    spool, capfd = request.getfixturevalue("spool"), request.getfixturevalue("capfd")
+    await abandon(open_recorder, door, spool, messages=200)
+    sqlite3.connect(spool).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()
+    pages = spool.stat().st_size // 4096
+    assert pages > 20
+    with spool.open("r+b") as file:
+        if damage == "cut short":
+            file.truncate((pages - 1) * 4096)
+        else:
+            file.seek((pages // 2) * 4096)
+            file.write(b"\xa5" * 4096)
+    async with open_recorder() as recorder:
+        await sent(recorder)
+        recorder.record("user", "200 and on it goes")
+    found = numbers(await record_of())
+    assert found == sorted(found)
+    assert len(found) >= 201 - 15  # what is on one page
+    assert found[-1] == 200
+    said = capfd.readouterr().out
+    assert "spool was damaged" in said
+    assert "and so on" not in said
+    assert spool.with_name("calls.spool.damaged-1").exists()
+
+
+async def test_a_file_that_is_no_database_is_set_aside_and_named(
+    open_recorder: Open, spool: Path, record_of: Read, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spool.write_bytes(b"\xa5" * 8192)  # noqa: ASYNC240
+    async with open_recorder() as recorder:
+        recorder.record("user", "On it goes.")
+    assert contents(await record_of()) == ["On it goes."]
+    assert "spool was damaged" in capfd.readouterr().out
+
+
+async def test_a_healthy_sink_leaves_the_disk_alone(open_recorder: Open, spool: Path, record_of: Read) -> None:
+    async with open_recorder(limits={"within": 1.0}) as recorder:
+        for number in range(10):
+            recorder.record("user", str(number))
+            await sent(recorder)
+    with sqlite3.connect(spool) as file:
+        assert file.execute("SELECT * FROM sqlite_sequence").fetchall() == []  # not one row, ever
+    file.close()
+    assert len(await record_of()) == 10
+
+
+async def test_words_are_on_disk_in_time_while_the_event_loop_stands_still(open_recorder: Open, door: Door) -> None:
+    door.shut = True
+    async with open_recorder(limits={"closing": 0.0}) as recorder:
+        recorder.record("user", "Hold the line.")
+        stopped = asyncio.get_running_loop().time() + PATIENCE
+        while recorder.stats.spooled == 0 and asyncio.get_running_loop().time() < stopped:
+            pass  # nothing else runs on this loop
+        assert recorder.stats.spooled == 1
+
+
+async def test_processes_that_start_together_share_a_spool(spool: Path, conversation: UUID) -> None:
+    script = f"""
+import asyncio
+from pathlib import Path
+from backend.recorder import Limits, Recorder, Unsent
+
+class Shut:
+    async def send(self, messages):
+        raise Unsent("shut")
+    async def aclose(self):
+        pass
+
+async def main():
+    where = {{"conversation_id": "{conversation}", "spool": Path({str(spool)!r})}}
+    for _ in range(5):
+        async with Recorder(Shut(), **where, limits=Limits(closing=0)) as recorder:
+            for number in range(10):
+                recorder.record("user", "words")
+                await asyncio.sleep(0)
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-W", "error", "-c", script]
+    async with asyncio.timeout(3 * PATIENCE):
+        running = [await asyncio.create_subprocess_exec(*command) for _ in range(4)]
+        codes = [await each.wait() for each in running]
+    assert codes == [0] * 4
+    with sqlite3.connect(spool) as file:
+        assert file.execute("SELECT count(*) FROM spool").fetchone() == (200,)
+        assert file.execute("SELECT count(DISTINCT body) FROM spool").fetchone() == (200,)
+    file.close()
+    assert [path for path in spool.parent.iterdir() if path != spool] == []
