@@ -18,7 +18,6 @@ from backend.recorder.shelf import MARK, PAGE, Shelf
 
 _COLUMNS: Final = "owner, at, body, checksum, reason"
 _ROW: Final = f"SELECT {_COLUMNS} FROM spool WHERE row = ?"  # noqa: S608 -- ours
-_COPY: Final = f"INSERT INTO spool ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 -- ours
 _ENDS: Final = ("SELECT seq FROM sqlite_sequence WHERE name = 'spool'", "SELECT max(row) FROM spool")
 _MAGIC: Final = b"SQLite format 3\0"
 # Places in the header of every SQLite file.
@@ -48,14 +47,11 @@ def open_shelf(path: Path, owner: str, most_bytes: int) -> Shelf:
         why = str(error)
     aside = _set_aside(path)
     shelf = Shelf(path, owner, most_bytes)
-    rescued = lost = 0
-    with shelf.transaction():
-        for row in _rows(aside):
-            rescued += row is not None
-            lost += row is None
-            if row is not None:
-                shelf.copy(row)
-    log.error("spool was damaged", spool=str(path), why=why, rescued=rescued, lost=lost, kept_as=aside.name)
+    rows = list(_rows(aside))
+    rescued = [row for row in rows if row is not None]
+    shelf.copy(rescued)
+    lost = len(rows) - len(rescued)
+    log.error("spool was damaged", spool=str(path), why=why, rescued=len(rescued), lost=lost, kept_as=aside.name)
     return shelf
 
 

@@ -2,9 +2,10 @@
 
 The event loop never touches the file. It drops entries and wishes into an inbox, and one thread takes them out. While
 people talk the thread looks into the inbox by itself, because to wake a thread costs a speaker more than all the rest
-of recording; only when nothing has come for a while does it sleep until the bell rings. So it is its own clock: half of
-``within`` seconds after the first entry was said it writes all there are, in one transaction, also while the event loop
-stands still. What has been sent by then is never written at all: with a healthy sink the disk has nothing to do.
+of recording; only when nothing has come for a while does it sleep until the bell rings. So it is its own clock: a
+quarter of ``within`` seconds after the first entry was said it writes all there are, in one transaction, also while the
+event loop stands still; the rest of the time is for a slow disk and a busy machine. What has been sent by then is never
+written at all: with a healthy sink near by the disk has nothing to do.
 
 Everything goes through the one inbox, in order. So an entry is written before what was said after it; what the file
 holds of a recorder is, at every moment, a run of its messages without what is already on record; and nobody shares a
@@ -23,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import uuid4
@@ -33,7 +35,7 @@ from backend.errors import SetupError
 from backend.recorder.claim import Claim
 from backend.recorder.entry import Entry
 from backend.recorder.salvage import open_shelf
-from backend.recorder.shelf import Left
+from backend.recorder.shelf import AT_ONCE, Left
 
 AGAIN: Final = 1.0  # seconds until a write that failed is tried again
 LINGER: Final = 1.0  # seconds without anything new after which the thread sleeps
@@ -49,7 +51,7 @@ class Spool:
 
     def __init__(self, path: Path, *, within: float, most_bytes: int) -> None:
         self._path = path
-        self._delay = within / 2
+        self._delay = within / 4
         self._most_bytes = most_bytes
         self._inbox: deque[Entry | _Wish] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -210,33 +212,33 @@ class Spool:
                 self._saved += len(entry.body)
 
     def _save(self) -> None:
-        """Write all that is to be written, in one transaction; what fails is tried again."""
-        new = list(self._new)
-        refused = [(entry.row, entry.reason) for entry in self._refused if entry.row is not None]
+        """Write all that is to be written; what fails is tried again."""
         try:
-            if new or refused or self._gone:
-                with self._shelf.transaction():
-                    rows = self._shelf.insert(new)
-                    self._shelf.delete(self._gone)
-                    self._shelf.refuse(refused)
-                self._note(new, rows)
+            while self._new:
+                self._insert(list(islice(self._new, AT_ONCE)))
+            if self._gone:
+                self._shelf.delete(self._gone)
+                self._rows -= len(self._gone)
+                self._gone.clear()
+            while self._refused:
+                entry = self._refused[-1]
+                self._shelf.refuse(entry.row, entry.reason)
+                self._rows -= 1
+                self._refused.pop()
         except sqlite3.Error as error:
             self._complain(error)
-            return
-        self._failing = False
-        self._since = None
-        self._rows -= len(self._gone) + len(refused)
-        self._gone.clear()
-        self._refused.clear()
+        else:
+            self._failing = False
+            self._since = None
 
-    def _note(self, new: Sequence[Entry], rows: Sequence[int]) -> None:
-        for entry, row in zip(new, rows, strict=True):
+    def _insert(self, new: Sequence[Entry]) -> None:
+        for entry, row in zip(new, self._shelf.insert(new), strict=True):
             entry.row = row
+            del self._new[entry]
             self._saved += len(entry.body)
             self._rows += entry.reason is None
             if entry.kept:
                 self._read_to = row
-        self._new.clear()
 
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._failing:
