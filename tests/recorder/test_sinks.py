@@ -82,7 +82,7 @@ async def test_a_service_that_is_away_is_no_refusal() -> None:
     await sink.aclose()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://[", ""])
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://:8000", ""])
 def test_an_address_that_is_none_is_a_sentence_at_the_start(url: str) -> None:
     with pytest.raises(SetupError, match="address"):
         HttpSink(url)

@@ -1,0 +1,122 @@
+"""Pipecat: the turns of a pipeline go on record, in the order in which they happened.
+
+    attach(recorder, *LLMContextAggregatorPair(context))
+
+Pipecat runs every handler of an event in a task of its own. Tasks start in the order in which they were made, and ours
+do not await before the recorder has the message: so the order holds. What is noted between two frames (function calls)
+goes through the event loop's queue, too, and does not overtake the turn that ended just before.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+try:
+    from pipecat.frames.frames import (
+        BotStartedSpeakingFrame,
+        Frame,
+        FunctionCallCancelFrame,
+        FunctionCallInProgressFrame,
+        FunctionCallResultFrame,
+        MetricsFrame,
+        StartFrame,
+        UserStoppedSpeakingFrame,
+    )
+    from pipecat.metrics.metrics import TTFBMetricsData
+except ImportError as error:
+    raise ImportError("Pipecat is not installed: pip install 'verbatim[pipecat]'") from error
+
+from backend.recorder.fitting import DETAIL_BYTES, as_text, fit, given
+from backend.recorder.pipecat_words import Words
+from backend.recorder.recorder import Recorder
+from backend.vocabulary import Role
+
+
+def attach(recorder: Recorder, user: Any, assistant: Any) -> None:
+    """Record what the two halves of an `LLMContextAggregatorPair` hear; before their pipeline runs.
+
+    User turns, backchannels of both, and function calls with their results. An assistant's turn has what was spoken
+    as its content; ``metadata`` tells whether it was ``interrupted``, what would have been said (``generated_text``,
+    where that is more), and ``latency`` in milliseconds.
+    """
+    listener = _Listener(recorder, user, assistant)
+    user.add_event_handler("on_user_turn_message_added", listener.user_turn)
+    user.add_event_handler("on_user_backchannel", listener.user_backchannel)
+    assistant.add_event_handler("on_assistant_turn_stopped", listener.assistant_turn)
+    assistant.add_event_handler("on_assistant_backchannel", listener.assistant_backchannel)
+    assistant.add_event_handler("on_before_process_frame", listener.frame)
+
+
+class _Listener:
+    def __init__(self, recorder: Recorder, user: Any, assistant: Any) -> None:
+        self._recorder = recorder
+        self._halves = (user, assistant)
+        self._words = Words()
+        self._latency: dict[str, Any] = {}
+        self._user_stopped: float | None = None
+
+    def user_turn(self, _user: Any, message: Any) -> None:
+        self._record(Role.USER, message.content, message.timestamp)
+
+    def user_backchannel(self, _user: Any, message: Any) -> None:
+        self._record(Role.USER, message.content, message.timestamp, behavior="backchannel")
+
+    def assistant_backchannel(self, _assistant: Any, message: Any) -> None:
+        self._record(Role.ASSISTANT, message.content, message.timestamp, behavior="backchannel")
+
+    def assistant_turn(self, _assistant: Any, message: Any) -> None:
+        turn = self._words.turn()
+        content = turn.spoken if message.interrupted and len(turn.spoken) > len(message.content) else message.content
+        meant = turn.generated.strip()
+        latency, self._latency = self._latency, {}
+        if content or meant:
+            self._record(
+                Role.ASSISTANT,
+                content,
+                message.timestamp,
+                interrupted=message.interrupted,
+                generated_text=fit(meant, DETAIL_BYTES) if meant and meant != content.strip() else None,
+                latency=latency or None,
+            )
+
+    def frame(self, _assistant: Any, frame: Frame) -> None:
+        """Note what passes the assistant's aggregator; called by the pipeline, between two frames."""
+        if isinstance(frame, StartFrame):
+            self._words.listen(*self._halves)
+        elif isinstance(frame, FunctionCallInProgressFrame):
+            self._call(frame, as_text(frame.arguments), "requested")
+        elif isinstance(frame, FunctionCallResultFrame):
+            self._call(frame, as_text(frame.result), _state(frame))
+        elif isinstance(frame, FunctionCallCancelFrame):
+            self._call(frame, "", "cancelled")
+        else:
+            self._time(frame)
+        self._words.reaches(frame)
+
+    def _call(self, frame: Any, content: str, state: str) -> None:
+        def record() -> None:
+            self._record(
+                Role.FUNCTION, content, None, call_id=frame.tool_call_id, name=frame.function_name, state=state
+            )
+
+        asyncio.get_running_loop().call_soon(record)
+
+    def _time(self, frame: Frame) -> None:
+        if isinstance(frame, UserStoppedSpeakingFrame):
+            self._user_stopped = time.monotonic()
+        elif isinstance(frame, BotStartedSpeakingFrame) and self._user_stopped is not None:
+            self._latency["user_to_bot_ms"] = round((time.monotonic() - self._user_stopped) * 1000)
+            self._user_stopped = None
+        elif isinstance(frame, MetricsFrame):
+            for data in frame.data:
+                if isinstance(data, TTFBMetricsData) and data.value:
+                    self._latency.setdefault("ttfb_ms", {})[data.processor] = round(data.value * 1000)
+
+    def _record(self, role: Role, content: str | None, timestamp: str | None, **metadata: Any) -> None:
+        self._recorder.record(role, content or "", timestamp=timestamp or None, metadata=given(**metadata))
+
+
+def _state(frame: FunctionCallResultFrame) -> str:
+    if frame.error:
+        return "failed"
+    return "completed" if frame.properties is None or frame.properties.is_final else "in_progress"
