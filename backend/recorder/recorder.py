@@ -76,7 +76,7 @@ class Recorder:
     ) -> None:
         self._limits = limits or Limits()
         self._sink = sink
-        self._conversation_id = UUID(str(conversation_id))
+        self.conversation_id = UUID(str(conversation_id))
         self._voice_session_id = voice_session_id
         self._on_lost = on_lost
         self._spool = Spool(spool, within=self._limits.within, most_bytes=self._limits.disk)
@@ -126,7 +126,7 @@ class Recorder:
             body = orjson.dumps(
                 {
                     "id": identity,
-                    "conversation_id": self._conversation_id,
+                    "conversation_id": self.conversation_id,
                     "role": role,
                     "content": content,
                     "input_modality": input_modality,
@@ -152,7 +152,8 @@ class Recorder:
         queued = self._taken - writer.sent - writer.refused
         waits = time.time() - writer.oldest if queued and writer.oldest else 0.0
         refused = self._refused + writer.refused
-        return Stats(queued, writer.sent, self._spool.rows, refused, self._lost, max(0.0, waits))
+        spooled = min(queued, self._spool.rows)  # what is sent leaves the disk a moment later
+        return Stats(queued, writer.sent, spooled, refused, self._lost, max(0.0, waits))
 
     async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- what is late is kept, not failed
         """Take no more, send what there is within ``timeout`` seconds, and leave the rest in the spool.
@@ -208,7 +209,7 @@ class Recorder:
     def _refuse(self, why: str) -> None:
         self._refused += 1
         metrics.RECORDER_REFUSED.inc()
-        log.warning("message refused", why=why, conversation_id=str(self._conversation_id), client_sequence=self._said)
+        log.warning("message refused", why=why, conversation_id=str(self.conversation_id), client_sequence=self._said)
 
     def _lose(self, entries: Sequence[Entry]) -> None:
         """Say, as loudly as can be without the words, that there is room for these nowhere."""
@@ -217,7 +218,7 @@ class Recorder:
         self._lost += len(entries)
         metrics.RECORDER_LOST.inc(len(entries))
         log.error(
-            "messages lost: memory and disk are full", conversation_id=str(self._conversation_id), messages=len(entries)
+            "messages lost: memory and disk are full", conversation_id=str(self.conversation_id), messages=len(entries)
         )
         if self._on_lost is None:
             return

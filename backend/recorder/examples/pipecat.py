@@ -15,7 +15,7 @@ from backend.recorder.examples.record import Record, run
 from backend.recorder.examples.scripted_pipecat import Call, pipeline, says
 from backend.recorder.pipecat import attach
 
-LINES = [
+LINES: list[str | Call] = [
     "Good morning! What can I do for you?",
     Call("find_slot", {"with": "dentist", "day": "tomorrow"}, {"slot": "09:00"}),
     "I have found nine o'clock tomorrow, and if that is too early there are two more in the afternoon",

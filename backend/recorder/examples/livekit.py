@@ -1,0 +1,38 @@
+"""A scripted conversation in a real LiveKit session, in text mode, into the record; then the transcript is printed.
+
+python -m backend.recorder.examples.livekit
+"""
+
+import asyncio
+
+from livekit.agents import AgentSession
+
+from backend.recorder.examples.record import Record, run
+from backend.recorder.examples.scripted_livekit import WORD, Call, Diary, Model
+from backend.recorder.livekit import attach
+
+LINES: list[str | Call] = [
+    "Good morning! What can I do for you?",
+    Call("find_slot", '{"day": "tomorrow"}'),
+    "I have found nine o'clock tomorrow.",
+    "I will remind you at eight, and if that is too early I can do it again at half past",
+]
+
+
+async def hold(record: Record) -> None:
+    """Hold the conversation, with an interruption in it."""
+    async with record.recorder() as recorder:
+        session = AgentSession(llm=Model(LINES))
+        attach(recorder, session)
+        await session.start(agent=Diary())
+        await session.run(user_input="Good morning.")
+        await session.run(user_input="Remind me to call the dentist tomorrow.")
+        speech = session.generate_reply(user_input="Nine is fine.")
+        await asyncio.sleep(8 * WORD)
+        speech.interrupt()
+        await speech
+        await session.aclose()
+
+
+if __name__ == "__main__":
+    run(hold)

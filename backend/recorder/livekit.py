@@ -1,0 +1,88 @@
+"""LiveKit Agents: what is said in a session goes on record, in the order in which it happened.
+
+    attach(recorder, session)
+
+LiveKit calls its listeners one after the other, between two turns of the event loop, and forbids that they await; so
+the order is that of the events. Its items have ids of their own, and ours are derived from those and the conversation:
+an item that comes again, in another process for all we know, cannot be on record twice.
+"""
+
+from datetime import UTC, datetime
+from numbers import Real
+from typing import Any
+from uuid import uuid5
+
+import structlog
+
+try:
+    from livekit.agents import AgentSession
+except ImportError as error:
+    raise ImportError("LiveKit Agents is not installed: pip install 'verbatim[livekit]'") from error
+
+from backend.recorder.fitting import as_text, fit, given
+from backend.recorder.recorder import Recorder
+from backend.vocabulary import Role
+
+log = structlog.get_logger(__name__)
+
+
+def attach(recorder: Recorder, session: AgentSession) -> None:
+    """Record what is said in ``session``, and the functions it calls with their results, until it closes.
+
+    An assistant's message has what was heard as its content, and ``metadata`` tells whether it was ``interrupted``;
+    LiveKit's id (``item_id``), confidence and metrics are kept there, too.
+    """
+    _Listener(recorder, session)
+
+
+class _Listener:
+    def __init__(self, recorder: Recorder, session: AgentSession) -> None:
+        self._recorder = recorder
+        self._session = session
+        self._heard: set[str] = set()
+        self._events = {
+            "conversation_item_added": self._item,
+            "function_tools_executed": self._functions,
+            "close": self._close,
+        }
+        for name, listener in self._events.items():
+            session.on(name, listener)
+
+    def _item(self, event: Any) -> None:
+        item = event.item
+        if item.type != "message":  # a handover to another agent arrives here, too
+            return
+        role = item.role if item.role in {Role.USER, Role.ASSISTANT} else Role.SYSTEM
+        self._record(
+            item,
+            role,
+            fit((item.text_content or "").strip()),
+            interrupted=item.interrupted if role == Role.ASSISTANT else None,
+            confidence=item.transcript_confidence,
+            metrics={name: value for name, value in item.metrics.items() if isinstance(value, Real)} or None,
+        )
+
+    def _functions(self, event: Any) -> None:
+        for call, output in event.zipped():
+            about = {"call_id": call.call_id, "name": call.name}
+            self._record(call, Role.FUNCTION, as_text(call.arguments), **about, state="requested")
+            if output is not None:
+                state = "failed" if output.is_error else "completed"
+                self._record(output, Role.FUNCTION, as_text(output.output), **about, state=state)
+
+    def _close(self, event: Any) -> None:
+        for name, listener in self._events.items():
+            self._session.off(name, listener)
+        log.info("session closed", reason=event.reason.value, conversation_id=str(self._recorder.conversation_id))
+
+    def _record(self, item: Any, role: str, content: str, **metadata: Any) -> None:
+        if item.id in self._heard:
+            return
+        self._heard.add(item.id)
+        self._recorder.record(
+            role,
+            content,
+            id=uuid5(self._recorder.conversation_id, item.id),
+            timestamp=datetime.fromtimestamp(item.created_at, UTC),
+            metadata=given(item_id=item.id, **metadata),
+        )
