@@ -35,6 +35,7 @@ from backend.vocabulary import InputModality, Role
 MOST_BYTES: Final = 2**19  # of one message as it travels; every good one is smaller
 GRACE: Final = 1.0  # seconds for the disk, when closing
 
+_VOICE: Final = str(InputModality.VOICE.value)  # of a plain string orjson asks nothing
 _ROLES: Final = frozenset(map(str, Role))
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -112,7 +113,7 @@ class Recorder:
         timestamp: datetime | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         id: UUID | str | None = None,  # noqa: A002 -- the field's name
-        input_modality: str = InputModality.VOICE,
+        input_modality: str = _VOICE,
     ) -> UUID | str | None:
         """Take one message and return its id at once, or None when it can be no message; nothing is ever raised.
 

@@ -114,7 +114,7 @@ class Writer:
 
     async def _read_back(self) -> None:
         self._missed = 0
-        entries, more = await self._spool.read(BATCH, BATCH_BYTES)
+        entries, more = await self._spool.read(BATCH, min(BATCH_BYTES, self._memory))
         sound = [entry for entry in entries if not entry.reason]
         self._waiting.extend(sound)
         self._held += sum(len(entry.body) for entry in sound)
