@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types imports migrations bench lock openapi wheel clean
+.PHONY: run test lint types imports migrations bench bench-recorder lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -30,6 +30,9 @@ migrations: .venv/dev  ## migrate a new database, and hold it against the models
 bench: .venv/dev  ## measure against the literal version, in this same minute
 	@$(BIN)/python -m tests.benchmarks.bench
 
+bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
+	@$(BIN)/python -m tests.benchmarks.recorder
+
 openapi: .venv/dev  ## write openapi.json anew
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
 
@@ -38,6 +41,9 @@ lock: .venv/dev  ## resolve the pins anew
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" pyproject.toml --extra pipecat --extra livekit -c requirements.lock \
+		-o requirements-voice.lock
 
 wheel: .venv/dev
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -55,4 +61,9 @@ clean:
 .venv/dev: requirements-dev.lock .venv/run
 	@echo "Installing the tools for development …"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/voice: requirements-voice.lock .venv/dev
+	@echo "Installing Pipecat and LiveKit Agents …"
+	@$(PIP) install --require-hashes -r requirements-voice.lock
 	@touch $@

@@ -16,8 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import structlog
+
 from backend.recorder.claim import Claim
 from backend.recorder.entry import Entry
+from backend.recorder.tail import is_half_written
 
 MARK: Final = 0x5642_5350  # SQLite's application_id, so that no other file is taken for a spool
 BUSY: Final = 5.0  # seconds that another process may take for its transaction
@@ -47,6 +50,8 @@ _NEXT: Final = """
     SELECT row, at, body, checksum FROM spool WHERE owner = ? AND reason IS NULL AND row > ? ORDER BY row LIMIT ?
 """
 
+log = structlog.get_logger(__name__)
+
 
 class Left(NamedTuple):
     """How many messages are there to be sent, how many belong to recorders that live, and when the first was said."""
@@ -67,10 +72,18 @@ class Shelf:
         try:
             # The limit is SQLite's to keep: beyond it a transaction fails as on a full disk.
             self._file.execute(f"PRAGMA max_page_count = {max(most_bytes // PAGE, 8)}")
+            self._look_at_the_tail()
             self._file.execute(_SCHEMA)
         except sqlite3.Error:
             self._file.close()
             raise
+
+    def _look_at_the_tail(self) -> None:
+        self._file.execute("BEGIN IMMEDIATE")  # nobody is writing now
+        half_written = is_half_written(self._path)
+        self._file.execute("END")
+        if half_written:
+            log.error("spool ends inside a transaction; what that held is lost", spool=str(self._path))
 
     def insert(self, entries: Sequence[Entry]) -> range:
         """Add at most `AT_ONCE` rows at the end, all or none, and return their numbers.

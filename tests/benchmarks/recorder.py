@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 from uuid import UUID
 
 import asyncpg
@@ -152,13 +153,12 @@ async def watched(measured: Measured) -> Any:
             await asyncio.sleep(0.001)
             measured.pauses.append(time.perf_counter() - began - 0.001)
 
-    asyncio.Handle._run = timed  # type: ignore[method-assign]
-    ticking = asyncio.create_task(tick())
-    try:
-        yield
-    finally:
-        ticking.cancel()
-        asyncio.Handle._run = original  # type: ignore[method-assign]
+    with patch.object(asyncio.Handle, "_run", timed):
+        ticking = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
 
 
 async def cost(stage: Stage, messages: int) -> dict[str, Measured]:
@@ -264,7 +264,7 @@ async def _measure(url: str, folder: Path, seconds: float, messages: int) -> Res
     appender.start()
     master = await connect(url)
     [directory] = (await master.fetchval("SHOW unix_socket_directories")).split(",")
-    [socket] = [path for path in Path(directory).iterdir() if path.suffix != ".lock" and path.is_socket()]
+    socket = Path(directory) / f".s.PGSQL.{await master.fetchval('SHOW port')}"
     stage = Stage(database, appender, url, socket, folder, master)
     try:
         return Results(

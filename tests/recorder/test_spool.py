@@ -48,15 +48,18 @@ async def test_the_next_run_sends_what_a_killed_one_left(
     assert numbers(await record_of()) == list(range(21))
 
 
-async def test_a_transaction_that_was_half_written_is_all_that_is_lost(
-    open_recorder: Open, door: Door, spool: Path, record_of: Read
+@pytest.mark.parametrize("short", [0, 100, 4096 + 20])
+async def test_a_transaction_that_was_half_written_is_all_that_is_lost_and_named(
+    short: int, open_recorder: Open, door: Door, record_of: Read, request: pytest.FixtureRequest
 ) -> None:
+    spool, capfd = request.getfixturevalue("spool"), request.getfixturevalue("capfd")
     await abandon(open_recorder, door, spool, messages=10)
     log = Path(f"{spool}-wal")
-    os.truncate(log, log.stat().st_size - 100)  # noqa: ASYNC240
+    os.truncate(log, log.stat().st_size - short)  # noqa: ASYNC240
     async with open_recorder() as recorder:
         await sent(recorder)
-    assert numbers(await record_of()) == list(range(9))
+    assert numbers(await record_of()) == list(range(9 if short else 10))
+    assert ("ends inside a transaction" in capfd.readouterr().out) is (short > 0)
 
 
 async def test_a_record_that_the_disk_has_changed_is_left_out_and_named(
