@@ -8,8 +8,11 @@ and may send what it left. Names are random and never used again.
 import fcntl
 import os
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+_NAME: Final = "[0-9a-f]" * 16
 
 
 class Claim:
@@ -20,12 +23,11 @@ class Claim:
         self._descriptor = descriptor
 
     @classmethod
-    def of(cls, spool: Path, owner: str) -> Self:
-        """Return the claim of a new owner, whose name nobody had. Raises OSError."""
-        claim = cls.take(spool, owner)
-        if claim is None:
-            raise BlockingIOError(f"the lock of {owner} is held")
-        return claim
+    def new(cls, spool: Path) -> Self:
+        """Return the claim of a new owner. Raises OSError."""
+        while True:
+            if claim := cls.take(spool, os.urandom(8).hex()):
+                return claim
 
     @classmethod
     def take(cls, spool: Path, owner: str) -> Self | None:
@@ -34,10 +36,23 @@ class Claim:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever swept up meanwhile may have taken the file away from under the lock.
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return cls(path, descriptor)
         except OSError:
-            os.close(descriptor)
-            return None
-        return cls(path, descriptor)
+            pass
+        os.close(descriptor)
+        return None
+
+    @staticmethod
+    def names(spool: Path) -> set[str]:
+        """Return the owners whose locks are there, held or not."""
+        return {path.name[-16:] for path in spool.parent.glob(f"{escape(spool.name)}-{_NAME}")}
+
+    @property
+    def owner(self) -> str:
+        """Whose rows they are."""
+        return self._path.name[-16:]
 
     def release(self) -> None:
         """Let the rows go, and leave nothing behind."""

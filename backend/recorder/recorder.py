@@ -12,6 +12,7 @@ whole spool) can neither double nor reorder what was said; and a number that nev
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +89,11 @@ class Recorder:
 
     async def __aenter__(self) -> Self:
         """Open the spool, and begin to send, first what was left there; raises SetupError when there can be none."""
-        left = await self._spool.open()
+        try:
+            left = await self._spool.open()
+        except BaseException:
+            await self._sink.aclose()
+            raise
         self._taken = left.ours
         if left.ours:
             log.info("spool holds messages of an earlier run", messages=left.ours)
@@ -210,7 +215,7 @@ class Recorder:
     def _refuse(self, why: str) -> None:
         self._refused += 1
         metrics.RECORDER_REFUSED.inc()
-        log.warning("message refused", why=why, conversation_id=str(self.conversation_id), client_sequence=self._said)
+        self._say("message refused", why=why, client_sequence=self._said)
 
     def _lose(self, entries: Sequence[Entry]) -> None:
         """Say, as loudly as can be without the words, that there is room for these nowhere."""
@@ -218,16 +223,16 @@ class Recorder:
             return
         self._lost += len(entries)
         metrics.RECORDER_LOST.inc(len(entries))
-        log.error(
-            "messages lost: memory and disk are full", conversation_id=str(self.conversation_id), messages=len(entries)
-        )
-        if self._on_lost is None:
-            return
-        for entry in entries:
+        self._say("messages lost: memory and disk are full", messages=len(entries))
+        for entry in entries if self._on_lost else ():
             try:
-                self._on_lost(entry.body)
+                self._on_lost(entry.body)  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 -- the speaker must not hear of it
-                log.error("on_lost failed", why=type(error).__name__)
+                self._say("on_lost failed", why=type(error).__name__)
+
+    def _say(self, what: str, **more: object) -> None:
+        with suppress(Exception):  # a log that cannot be written is no reason to stop speaking
+            log.warning(what, conversation_id=str(self.conversation_id), **more)
 
 
 def _fault(role: object, content: object, timestamp: object, size: int) -> str | None:

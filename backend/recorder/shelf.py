@@ -124,10 +124,12 @@ class Shelf:
 
     def adopt(self, *, refused: bool = False) -> Left:
         """Take over what recorders left that are gone; with ``refused`` also what was refused, to be tried again."""
-        owners = self._file.execute("SELECT DISTINCT owner FROM spool WHERE owner <> ?", (self._owner,)).fetchall()
+        owners = {owner for (owner,) in self._file.execute("SELECT DISTINCT owner FROM spool")} | Claim.names(
+            self._path
+        )
         again = "owner = ?, reason = NULL" if refused else "owner = ?"
         which = "" if refused else "AND reason IS NULL"
-        for (owner,) in owners:
+        for owner in owners - {self._owner}:
             if claim := Claim.take(self._path, owner):
                 self._file.execute(f"UPDATE spool SET {again} WHERE owner = ? {which}", (self._owner, owner))  # noqa: S608 -- both are ours
                 claim.release()

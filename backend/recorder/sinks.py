@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import anyio._backends._asyncio  # noqa: F401 -- or the first request would look for it, for 25 ms of a conversation
+import httpcore._backends.anyio  # noqa: F401 -- and for this
 import httpx
 import orjson
 

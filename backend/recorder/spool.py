@@ -27,7 +27,6 @@ from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
-from uuid import uuid4
 
 import structlog
 
@@ -180,13 +179,12 @@ class Spool:
             self._since = time.monotonic() - min(max(age, 0.0), self._delay)
 
     def _open(self, *, refused: bool) -> Left:
-        owner = uuid4().hex[:16]
         with ExitStack() as undo:
             undo.callback(setattr, self, "_closing", True)
             try:
-                self._claim = Claim.of(self._path, owner)
+                self._claim = Claim.new(self._path)
                 undo.callback(self._claim.release)
-                self._shelf = open_shelf(self._path, owner, self._most_bytes)
+                self._shelf = open_shelf(self._path, self._claim.owner, self._most_bytes)
                 undo.callback(self._shelf.close)
                 left = self._shelf.adopt(refused=refused)
             except (OSError, sqlite3.Error) as error:

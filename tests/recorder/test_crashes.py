@@ -88,6 +88,7 @@ async def test_what_was_recorded_in_time_survives_kill_9_once_and_in_order(
             in_time = [number for number, moment in talking.said.items() if moment < killed - WITHIN]
             assert found == list(range(len(found)))  # once, in order, and a beginning: nothing is missing in between
             assert len(found) >= len(in_time)
+    assert list(spool.parent.iterdir()) == [spool]
 
 
 async def test_sigterm_leaves_nothing_behind_that_is_not_on_disk(
