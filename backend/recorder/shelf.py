@@ -1,9 +1,9 @@
 """The spool's file: messages that are not on record yet, in the order in which they were said.
 
-SQLite with a write-ahead log. A transaction is in the log before it counts, and on the disk itself before it returns
-(`synchronous=FULL`), so the end of a process, or of the machine, costs at most the transaction that was being written.
-A row has a checksum of its own besides: what a failing disk has changed is found out and not sent. What was deleted is
-overwritten (`secure_delete`), because it was somebody's words.
+SQLite with a write-ahead log. A transaction is in the log before it counts, so the end of the process costs at most the
+one that was being written; `disk` says what the end of the machine costs. A row has a checksum of its own besides: what
+a failing disk has changed is found out and not sent. What was deleted is overwritten (`secure_delete`), because it was
+somebody's words.
 
 The numbers of rows only ever rise, and every owner writes its rows in the order of its recording; rows that are taken
 over are older than any that their new owner will write. So the number of a row is its place in line.
@@ -74,6 +74,8 @@ class Shelf:
             self._file.execute(f"PRAGMA max_page_count = {max(most_bytes // PAGE, 8)}")
             self._look_at_the_tail()
             self._file.execute(_SCHEMA)
+            # Whoever writes first into an empty log waits for the disk: better now than when somebody has spoken.
+            self._file.execute("PRAGMA user_version = 1")
         except sqlite3.Error:
             self._file.close()
             raise
@@ -151,7 +153,8 @@ def connect(path: Path) -> sqlite3.Connection:
         if mark != MARK:
             file.execute(_MARKED)  # before there is a log: later it would be in that alone for a while
         file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = FULL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.execute("PRAGMA wal_autocheckpoint = 0")
         file.execute("PRAGMA secure_delete = ON")
         file.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         [(verdict,)] = file.execute("PRAGMA quick_check(1)")

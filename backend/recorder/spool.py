@@ -32,6 +32,7 @@ import structlog
 
 from backend.errors import SetupError
 from backend.recorder.claim import Claim
+from backend.recorder.disk import Disk
 from backend.recorder.entry import Entry
 from backend.recorder.salvage import open_shelf
 from backend.recorder.shelf import AT_ONCE, Left
@@ -187,6 +188,7 @@ class Spool:
                 self._shelf = open_shelf(self._path, self._claim.owner, self._most_bytes)
                 undo.callback(self._shelf.close)
                 left = self._shelf.adopt(refused=refused)
+                self._disk = Disk(self._path)
             except (OSError, sqlite3.Error) as error:
                 raise SetupError(f"There can be no spool at {self._path}: {error}.") from None
             undo.pop_all()
@@ -214,6 +216,7 @@ class Spool:
         try:
             while self._new:
                 self._insert(list(islice(self._new, AT_ONCE)))
+                self._disk.sync()
             if self._gone:
                 self._shelf.delete(self._gone)
                 self._rows -= len(self._gone)
@@ -265,6 +268,7 @@ class Spool:
     def _close(self) -> list[Entry]:
         self._closing = True
         self._save()
+        self._disk.close()
         self._shelf.close()
         self._claim.release()
         return list(self._new)

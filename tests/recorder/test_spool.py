@@ -167,3 +167,18 @@ asyncio.run(main())
         assert file.execute("SELECT count(DISTINCT body) FROM spool").fetchone() == (200,)
     file.close()
     assert [path for path in spool.parent.iterdir() if path != spool] == []
+
+
+async def test_the_log_is_carried_over_while_the_outage_lasts(
+    open_recorder: Open, door: Door, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.recorder.disk.LONGEST_LOG", 100_000)
+    door.shut = True
+    longest = 0
+    async with open_recorder(limits={"closing": 0.0}) as recorder:
+        for number in range(400):
+            recorder.record("user", f"{number} {WORDS}")
+            recorder._spool.flush().result(PATIENCE)
+            longest = max(longest, Path(f"{spool}-wal").stat().st_size)  # noqa: ASYNC240
+        assert recorder.stats.spooled == 400
+    assert longest < 1_500_000  # unchecked it is five millions
