@@ -56,7 +56,9 @@ class Disk:
     def _sync(self) -> None:
         with self._log.open("rb") as file:
             os.fsync(file.fileno())
-            grown = os.fstat(file.fileno()).st_size > LONGEST_LOG
-        if grown:
+            size = os.fstat(file.fileno()).st_size
+        if size > LONGEST_LOG:
+            # The gentle way never comes to an end while somebody writes; then writers wait, for one sync.
+            mode = "PASSIVE" if size < 2 * LONGEST_LOG else "RESTART"
             with closing(sqlite3.connect(self._path)) as spool:
-                spool.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                spool.execute(f"PRAGMA wal_checkpoint({mode})")
