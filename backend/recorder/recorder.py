@@ -189,7 +189,9 @@ class Recorder:
             each.cancel()
             log.error("recorder does not close in time", what=each.get_name())
         if saving not in late:
-            self._lose(saving.result())
+            unsaved = [entry for entry in saving.result() if not entry.reason]
+            self._taken -= len(unsaved)
+            self._lose(unsaved)
         if closing not in late and (error := closing.exception()):
             log.error("sink does not close", why=type(error).__name__)
         stats.unwatch(self)

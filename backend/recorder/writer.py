@@ -10,6 +10,7 @@ one path for what is left, whether a crash or an outage left it.
 """
 
 import asyncio
+import random
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
@@ -180,4 +181,6 @@ class Writer:
 
 def _again(error: Exception) -> bool | float:
     """Tell whether, or after how many seconds, to try again; stamina asks of a cancellation, too."""
-    return isinstance(error, Unsent) and (error.retry_after or True)
+    if isinstance(error, Unsent) and error.retry_after:
+        return error.retry_after + random.random()  # noqa: S311 -- so that not all come back at once
+    return isinstance(error, Unsent)
