@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,9 +32,14 @@ class Door:
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
         self.attempts.append(list(messages))
         self.knocked.set()
+        cancelled = False
         while self.hangs:  # and not even cancelling helps
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
         if self.shut:
             raise Unsent("the door is shut")
         answers = await self.behind.send(messages)
