@@ -79,6 +79,7 @@ class Recorder:
         self._limits = limits or Limits()
         self._sink = sink
         self.conversation_id = UUID(str(conversation_id))
+        self._conversation = str(self.conversation_id)  # text is written in half the time
         self._voice_session_id = voice_session_id
         self._on_lost = on_lost
         self._spool = Spool(spool, within=self._limits.within, most_bytes=self._limits.disk)
@@ -132,7 +133,7 @@ class Recorder:
             body = orjson.dumps(
                 {
                     "id": identity,
-                    "conversation_id": self.conversation_id,
+                    "conversation_id": self._conversation,
                     "role": role,
                     "content": content,
                     "input_modality": input_modality,
