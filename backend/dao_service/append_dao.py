@@ -157,10 +157,11 @@ _BETWEEN: Final = """
 _INSERT: Final = f"""
     INSERT INTO messages (
         id, conversation_id, role, content, input_modality, metadata, timestamp, voice_session_id, client_sequence,
-        sequence, created_at
+        sequence, created_at, feed_position
     )
     SELECT id, conversation_id, role, content, input_modality, metadata::jsonb,
-        coalesce(said_at, ({_BETWEEN}), recorded_at), voice_session_id, client_sequence, sequence, recorded_at
+        coalesce(said_at, ({_BETWEEN}), recorded_at), voice_session_id, client_sequence, sequence, recorded_at,
+        nextval('messages_feed_position_seq')
     FROM (SELECT ordered.*, clock_timestamp() AS recorded_at FROM (SELECT * FROM placed ORDER BY place) AS ordered)
         AS stamped
     RETURNING id, sequence, (SELECT row_to_json(document) FROM ({DOCUMENT.format("messages")}) AS document)::text

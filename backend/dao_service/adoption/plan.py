@@ -46,9 +46,9 @@ def plan_messages(messages: HostTable, found: Findings) -> None:
         for name in PLACE
         if not messages.column(name)
     ]
-    for name in TRIGGERS:
+    for name, effect in TRIGGERS.items():
         if name not in messages.triggers:
-            found.steps.append(f"messages has no trigger {name}: will be made; every row then takes its place.")
+            found.steps.append(f"messages has no trigger {name}: will be made; {effect}.")
     if not all((column := messages.column(name)) and column.required for name in ("sequence", "timestamp")):
         if messages.rows:
             found.steps.append(

@@ -30,7 +30,13 @@ SEED: Final = {
     "metadata": "jsonb",
     "created_at": _TIME,
 }
-PLACE: Final = {"sequence": "bigint", "timestamp": _TIME, "voice_session_id": _TEXT, "client_sequence": "integer"}
+PLACE: Final = {
+    "sequence": "bigint",
+    "timestamp": _TIME,
+    "voice_session_id": _TEXT,
+    "client_sequence": "integer",
+    "feed_position": "bigint",
+}
 _SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  # what must be there, what may
     "conversations": (_HOST, {"last_sequence": "bigint", **SEVEN}),
     "messages": (SEED, PLACE),
@@ -44,10 +50,17 @@ INDEXES: Final = {
         "messages_conversation_id_sequence_key",
         "idx_messages_spoken",
         "idx_messages_voice_session",
+        "idx_messages_feed",
+        "idx_messages_before_feed",
     ),
 }
 OWN_TABLES: Final = ("service_tokens", "erasures", "voice_sessions", "voice_events")
-TRIGGERS: Final = ("verbatim_take_place", "verbatim_advance_counter")
+TRIGGERS: Final = {
+    "verbatim_take_place": "every row then takes its place",
+    "verbatim_advance_counter": "every row then is counted",
+    "verbatim_enter_feed": "the feed then misses no row",
+    "verbatim_take_position": "every row then is in the feed",
+}
 RULES: Final = {
     "messages_content_size_check": ("content is longer than 65,536 bytes", "octet_length(content) > 65536"),
     "messages_metadata_object_check": ("metadata is no JSON object", "jsonb_typeof(metadata) <> 'object'"),

@@ -42,6 +42,13 @@ class Message(UUIDMixin, TimestampMixin, Base):
             "client_sequence",
             postgresql_where=text("voice_session_id IS NOT NULL"),
         ),
+        Index("idx_messages_feed", "feed_position", unique=True),
+        Index(
+            "idx_messages_before_feed",
+            "conversation_id",
+            "sequence",
+            postgresql_where=text("feed_position IS NULL"),
+        ),
     )
 
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
@@ -55,3 +62,4 @@ class Message(UUIDMixin, TimestampMixin, Base):
     timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
     voice_session_id: Mapped[str | None] = mapped_column(Text)
     client_sequence: Mapped[int | None] = mapped_column(Integer)
+    feed_position: Mapped[int | None] = mapped_column(BigInteger)
