@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from backend.dao_service.bell import Bell
 from backend.dao_service.faults import describe, is_locked, is_outage, is_transient
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
@@ -77,6 +78,7 @@ class Database:
 
     def __init__(self, url: str, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        self.bell = Bell()
         self._url = asyncpg_url(url)
         self._engine: Final[AsyncEngine] = create_async_engine(
             self._url,
@@ -116,7 +118,7 @@ class Database:
             yield session
 
     async def connect(self, *, lock: float) -> asyncpg.Connection:
-        """Open a connection outside the pool, for the one who appends, who waits ``lock`` seconds at most for a lock.
+        """Open a connection outside the pool, for whoever appends or notifies; it waits ``lock`` seconds for a lock.
 
         The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
         """

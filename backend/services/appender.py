@@ -55,6 +55,7 @@ class Appender:
 
     def __init__(self, database: Database) -> None:
         self._connection = AppendConnection(database)
+        self._bell = database.bell
         self._calls: deque[_Call] = deque()
         self._waiting = 0
         self._arrived = asyncio.Event()
@@ -159,6 +160,7 @@ class Appender:
                 return [NotRecorded()]
             return await self._record_singly(messages)
         _count(outcomes)
+        self._bell.ring({each.message.conversation_id for each in outcomes if isinstance(each, Recorded)})
         return outcomes
 
     async def _record_singly(self, messages: list[NewMessage]) -> list[Outcome]:

@@ -119,6 +119,7 @@ async def erase(database: Database, principal: Principal, conversation_id: UUID)
         if erased is None:
             raise ConversationNotFound(conversation_id)
         await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+    database.bell.ring([conversation_id])
     return erased.message_count
 
 

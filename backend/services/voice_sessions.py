@@ -143,7 +143,9 @@ async def end(
         else:
             found = await sessions.end(found, facts.ended_at, facts.reason, facts.last_client_sequence)
             await ConversationDAO(session).end_session(found.conversation_id)
-        return await _receipt(sessions, found, last), ended
+        answer = await _receipt(sessions, found, last)
+    database.bell.ring([found.conversation_id])
+    return answer, ended
 
 
 async def end_abandoned(database: Database, silence: timedelta) -> int:
@@ -165,6 +167,7 @@ async def _abandon(database: Database, session_id: str, conversation_id: UUID, s
             return False  # its phone came back, or another process was first
         await sessions.end(found, await sessions.last_sign(session_id), ABANDONED, None)
         await conversation.end_session(conversation_id)
+    database.bell.ring([conversation_id])
     return True
 
 
