@@ -10,7 +10,7 @@ The rooms, from the door down; each may import only what stands below it:
     deepgram        Deepgram's events in our words, and its tokens for phones
     dao_service     PostgreSQL: one method, one question        schemas    the words that cross the wire
     principal       who asks, and how far they reach
-    errors  vocabulary  ids  observability
+    errors  vocabulary  ids  observability  departure
 """
 
 from importlib.metadata import version

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
-from backend.api import conversations, health, problems, transcripts, voice_messages, voice_sessions
+from backend.api import conversations, health, live, problems, transcripts, voice_messages, voice_sessions
 from backend.api.gate import Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
@@ -22,11 +22,14 @@ from backend.api.rate_limits import Memory, RateLimits, Redis
 from backend.auth import Authenticator
 from backend.dao_service import migrator
 from backend.dao_service.database import Database, Limits
+from backend.dao_service.notifier import Notifier
 from backend.deepgram import Grants
+from backend.departure import told_to_end
 from backend.errors import SetupError
 from backend.observability import logs
 from backend.services.abandonment import Abandonment
 from backend.services.appender import Appender
+from backend.services.live import Live
 from backend.settings import Settings
 
 _CORS: Final[dict[str, Any]] = {
@@ -83,7 +86,13 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.trusted_proxies])
-    for router in (voice_messages.router, voice_sessions.router, conversations.router, transcripts.router):
+    for router in (
+        voice_messages.router,
+        voice_sessions.router,
+        conversations.router,
+        transcripts.router,
+        live.router,
+    ):
         app.include_router(router)
     health.install(app)
     problems.install(app)
@@ -101,15 +110,24 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(database)
-        appender.start()
-        abandonment.start()
+        notifier = Notifier(database)
+        for part in (appender, notifier, abandonment):
+            part.start()
         _calm_the_collector()
         log.info("started", version=__version__)
         try:
-            yield {"database": database, "appender": appender, "grants": grants, "revision": migrator.head()}
+            with told_to_end(database.bell.close):
+                yield {
+                    "database": database,
+                    "appender": appender,
+                    "live": Live(database),
+                    "grants": grants,
+                    "revision": migrator.head(),
+                }
         finally:
             await abandonment.close()
             await appender.close()
+            await notifier.close()
             await authenticator.close()
             if grants:
                 await grants.close()

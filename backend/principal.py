@@ -13,7 +13,9 @@ PERSONAL: Final = frozenset(
 # Begins the subject of every service; no issuer can speak for those.
 SERVICE_PREFIX: Final = "service:"
 # Scopes that know no owner when a service holds them.
-_BOUNDLESS: Final = frozenset({Scope.INTENTS_WRITE, Scope.DELIVERIES_MANAGE, Scope.CONVERSATIONS_ERASE})
+_BOUNDLESS: Final = frozenset(
+    {Scope.INTENTS_WRITE, Scope.DELIVERIES_MANAGE, Scope.CONVERSATIONS_ERASE, Scope.CONVERSATIONS_READ_ANY}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ def _having(scope: Scope) -> Any:
 
 
 Reader = Annotated[Principal, _having(Scope.CONVERSATIONS_READ)]
+FeedReader = Annotated[Principal, _having(Scope.CONVERSATIONS_READ_ANY)]
 Writer = Annotated[Principal, _having(Scope.MESSAGES_WRITE)]
 Editor = Annotated[Principal, _having(Scope.CONVERSATIONS_WRITE)]
 Eraser = Annotated[Principal, _having(Scope.CONVERSATIONS_ERASE)]

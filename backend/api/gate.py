@@ -1,6 +1,7 @@
 """The gate: who comes, and how often. What is not let in is answered before a byte of its body is read."""
 
 import re
+from functools import partial
 from typing import Final
 
 import structlog
@@ -62,10 +63,11 @@ class Gate:
         if client := scope.get("client"):
             _note(quotas, await self._rate_limits.count_address(client[0]))
         if scope["path"].startswith(API):
-            principal = await self._authenticator.authenticate(_authorization(scope))
+            header = _authorization(scope)
+            principal = await self._authenticator.authenticate(header)
             if principal.subject is not None:
                 _note(quotas, await self._rate_limits.count_subject(principal.subject))
-            scope["state"]["principal"] = principal
+            scope["state"] |= {"principal": principal, "verify": partial(self._authenticator.verify, header)}
 
 
 def _note(quotas: list[Quota], quota: Quota) -> None:

@@ -6,5 +6,6 @@ own, which speaks for a service and begins with `vbt_`.
 
 from backend.auth.authenticator import Authenticator
 from backend.auth.issuer import Issuer, private_url
+from backend.auth.token import Verified
 
-__all__ = ["Authenticator", "Issuer", "private_url"]
+__all__ = ["Authenticator", "Issuer", "Verified", "private_url"]

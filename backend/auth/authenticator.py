@@ -1,5 +1,6 @@
 """From the Authorization header to a principal."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -40,18 +41,22 @@ class Authenticator:
             await self._client.aclose()
 
     async def authenticate(self, header: bytes | None) -> Principal:
-        """Return who sends ``header``, the value of Authorization.
+        """Return who sends ``header``, the value of Authorization; raises what `verify` raises."""
+        return (await self.verify(header)).principal
+
+    async def verify(self, header: bytes | None) -> Verified:
+        """Return who sends ``header``, and until when that may be taken for granted.
 
         Raises TokenMissing or TokenInvalid, and Unavailable when the token cannot be checked now.
         """
         if header is None:
             if self._open:
-                return LOCAL
+                return Verified(LOCAL, math.inf)
             raise TokenMissing
         known = self._known.get(header)
         if known is None:
             known = self._known[header] = await self._check(_token(header))
-        return known.principal
+        return known
 
     def _network(self) -> httpx.AsyncClient:
         # Only for an issuer that publishes its keys: it takes longer to make than all the rest of the service.

@@ -26,7 +26,21 @@ _PAGE: Final = f"""
     FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
     WHERE <where> ORDER BY <order> LIMIT $2
 """  # noqa: S608 -- made of constants
+# The host's column may hold times that no client can read.
+_HEAD: Final = """
+    SELECT last_sequence, CASE WHEN ended_at IS NOT NULL THEN replace(
+        (least(greatest(ended_at, '0001-01-02Z'), '9999-12-30Z') AT TIME ZONE 'UTC')::text, ' ', 'T'
+    ) || 'Z' END
+    FROM conversations WHERE id = $1
+"""
 _OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $1) ="
+
+
+class Head(NamedTuple):
+    """How far a conversation has come, and when it ended, as RFC 3339 in UTC, if it has."""
+
+    last_sequence: int
+    ended_at: str | None
 
 
 class MessageRow(NamedTuple):
@@ -58,6 +72,11 @@ class MessageDAO:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
+
+    async def head(self, conversation_id: UUID) -> Head | None:
+        """Return how the conversation stands, if there is one."""
+        row = await self._connection.fetchrow(_HEAD, conversation_id)
+        return Head(*row) if row else None
 
     async def recorded(self, wanted: Selection, after: int | None = None) -> Sequence[MessageRow]:
         """Messages in the order of recording, from just beyond the sequence ``after``."""

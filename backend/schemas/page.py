@@ -24,6 +24,8 @@ LARGEST_SEQUENCE: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+Cursor = Annotated[str, Field(max_length=200)]
+
 ItemT = TypeVar("ItemT")
 
 
@@ -93,6 +95,33 @@ class ConversationPlace(NamedTuple):
         raise _unusable()
 
 
+class FeedPlace(NamedTuple):
+    """A place in the feed: just after a message, or, with a position of None, after one from before there was one."""
+
+    position: int | None
+    conversation_id: UUID = UUID(int=0)
+    sequence: int = 0
+
+    def cursor(self) -> str:
+        """Return this place as an opaque string."""
+        if self.position is None:
+            return _encode(["feed", str(self.conversation_id), self.sequence])
+        return _encode(["feed", self.position])
+
+    @classmethod
+    def parse(cls, cursor: str) -> Self:
+        """Return the place that ``cursor`` names; raises Invalid for one of another list."""
+        match _decode(cursor):
+            case ["feed", int(position)] if 0 <= position <= LARGEST_SEQUENCE:
+                return cls(position)
+            case ["feed", str(identity), int(sequence)] if 0 <= sequence <= LARGEST_SEQUENCE:
+                try:
+                    return cls(None, UUID(identity), sequence)
+                except ValueError:
+                    pass
+        raise _unusable()
+
+
 class MessageQuery(BaseModel):
     """Which messages of a conversation, and how many."""
 
@@ -105,7 +134,27 @@ class MessageQuery(BaseModel):
         default=None, description="Only messages recorded after this one."
     )
     limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=200)] | None = None
+    cursor: Cursor | None = None
+
+
+class FeedStart(StrEnum):
+    """At the first message on record, or at what comes next."""
+
+    BEGINNING = "beginning"
+    END = "end"
+
+
+class FeedQuery(BaseModel):
+    """Where in the feed, how many, and how long to wait for them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cursor: Cursor | None = Field(default=None, description="The `next_cursor` of the last answer.")
+    start: FeedStart = Field(default=FeedStart.BEGINNING, description="Where to begin without a cursor.")
+    limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
+    wait: Annotated[float, Field(ge=0, le=30)] = Field(
+        default=0, description="Seconds to wait for a message, if there is none yet."
+    )
 
 
 class ConversationQuery(BaseModel):
@@ -123,7 +172,7 @@ class ConversationQuery(BaseModel):
     since: Instant | None = Field(default=None, description="Opened at this time or later.")
     until: Instant | None = Field(default=None, description="Opened before this time.")
     limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=200)] | None = None
+    cursor: Cursor | None = None
 
 
 def _encode(parts: list[int | str]) -> str:

@@ -40,12 +40,13 @@ async def client(guarded: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass(frozen=True)
 class Row:
-    """An operation: the scope it needs, its body, and what its owner and everybody else are answered."""
+    """An operation: the scope it needs, its body, and what its owner, everybody else and a service are answered."""
 
     scope: Scope
     owner: int
     others: int
     body: Callable[[UUID], dict[str, Any]] | None = None
+    service: int | None = None  # as the owner
 
 
 MATRIX = {
@@ -58,6 +59,8 @@ MATRIX = {
     "eraseConversation": Row(Scope.CONVERSATIONS_ERASE, 204, 404),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "followConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
     "beginVoiceSession": Row(
         Scope.CONVERSATIONS_WRITE, 201, 404, lambda conversation: {"conversation_id": str(conversation)}
     ),
@@ -82,6 +85,8 @@ async def open_conversation(connection: asyncpg.Connection, owner: str | None = 
 async def begin_session(connection: asyncpg.Connection, conversation: UUID) -> None:
     values = session_in(conversation), conversation
     await connection.execute("INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ($1, $2, '')", *values)
+    # Whoever follows an ended conversation is answered at once.
+    await connection.execute("UPDATE conversations SET ended_at = now() WHERE id = $1", conversation)
 
 
 def session_in(conversation: UUID) -> str:
@@ -133,7 +138,7 @@ async def test_each_caller_gets_what_is_theirs_and_nothing_else(
         "scope that only a service may have": (callers.person(OWNER, frozenset(ANY) - PERSONAL), 403),
         "other user": (callers.person(OTHER), row.others),
         "owner": (callers.person(OWNER), row.owner),
-        "service": (await callers.service(database, "everywhere", *ANY), row.owner),
+        "service": (await callers.service(database, "everywhere", *ANY), row.service or row.owner),
         "service without :any": (
             await callers.service(database, "nowhere", *BASE),
             row.others if row.scope in BASE else 403,
@@ -287,7 +292,10 @@ async def test_a_host_may_name_its_users_by_uuid(client: httpx.AsyncClient, conn
     assert (opened.status_code, opened.json()["user_id"]) == (201, subject)
     conversation = UUID(opened.json()["id"])
     await begin_session(connection, conversation)
-    for operation in MATRIX.keys() - {"createConversation", "eraseConversation"}:
+    # The one that begins a session comes last: a conversation that goes on is followed for as long.
+    for operation in sorted(
+        MATRIX.keys() - {"createConversation", "eraseConversation"}, key="beginVoiceSession".__eq__
+    ):
         assert status(await call(client, operation, conversation, somebody)) == MATRIX[operation].owner
         assert status(await call(client, operation, conversation, stranger)) == MATRIX[operation].others
     refused = await client.post(path, json={"context_type": "voice"}, headers=stranger)

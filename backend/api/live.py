@@ -1,0 +1,119 @@
+"""`/conversations/{id}/live` and `/messages/feed`: what is said, as it is said."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any, Final, cast
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+
+from backend.api.auth import FeedReader, Reader
+from backend.api.dependencies import API, Db
+from backend.api.openapi import refusals
+from backend.api.streams import Permit, Stream, event, events
+from backend.errors import Fault, Invalid
+from backend.principal import Principal
+from backend.schemas.message import Message
+from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, Page
+from backend.services import feed
+from backend.services.feed import FeedPage
+from backend.services.live import Live, News
+from backend.vocabulary import Scope
+
+router = APIRouter(prefix=API, tags=["live"])
+
+_EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
+_SEQUENCE: Final = "The sequence after which to begin; `Last-Event-ID`, which browsers send, comes first."
+
+
+@router.get(
+    "/conversations/{conversation_id}/live",
+    operation_id="followConversation",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "`message`s as they are recorded; `end`; `resume`.", "content": _EVENTS},
+        **refusals(404, 422, 503),
+    },
+)
+async def follow_conversation(
+    request: Request,
+    conversation_id: UUID,
+    _caller: Reader,
+    after_sequence: Annotated[int, Query(ge=0, le=LARGEST_SEQUENCE, description=_SEQUENCE)] = 0,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Follow a conversation: first what is on record, then what comes, in recorded order, without a gap.
+
+    `event: message` has the sequence as its `id`. `event: end` says that the conversation has ended: listen no more.
+    `event: resume` says to come back with `Last-Event-ID`, as browsers do by themselves.
+    """
+    live = cast("Live", request.state.live)
+    permit = Permit(request, partial(_may_follow, live, conversation_id))
+    await permit.ask()
+    after = after_sequence if last_event_id is None else _sequence(last_event_id)
+    return Stream(events(live.follow(conversation_id, after), permit, _written))
+
+
+@router.get(
+    "/messages/feed",
+    operation_id="readFeed",
+    response_model=Page[Message],
+    responses={
+        200: {"description": "A page; or, with `Accept: text/event-stream`, all from there on.", "content": _EVENTS},
+        **refusals(422, 503),
+    },
+)
+async def read_feed(
+    request: Request,
+    caller: FeedReader,
+    database: Db,
+    query: Annotated[FeedQuery, Query()],
+    last_event_id: Annotated[Cursor | None, Header()] = None,
+) -> Response:
+    """Read every message of every conversation, each once; for services that read everybody's.
+
+    A reader that keeps asking with the last `next_cursor` misses nothing that commits later. Each conversation comes in
+    the order of its `sequence`. As server-sent events, the `id` of each is the cursor behind it.
+    """
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return _page(await feed.page(database, caller, query))
+    permit = Permit(request, _may_read_everything)
+    await permit.ask()
+    begun = await feed.place(database, last_event_id or query.cursor, query.start)
+    return Stream(events(feed.follow(database, begun), permit, _fed))
+
+
+async def _may_follow(live: Live, conversation_id: UUID, caller: Principal) -> None:
+    await live.admit(caller, conversation_id)
+
+
+async def _may_read_everything(caller: Principal) -> None:
+    caller.owner(Scope.CONVERSATIONS_READ_ANY)
+
+
+def _sequence(last_event_id: str) -> int:
+    if last_event_id.isascii() and last_event_id.isdigit() and int(last_event_id) <= LARGEST_SEQUENCE:
+        return int(last_event_id)
+    raise Invalid([Fault("/header/last-event-id", "must be the id of the last event, which is a sequence")])
+
+
+def _written(news: News) -> Iterator[bytes]:
+    for row in news.messages:
+        yield format_sse_event(event="message", id=str(row.sequence), data_str=row.document)
+    if news.ended:
+        ended_at = news.ended.ended_at
+        yield event("end", {"reason": "ended" if ended_at else "erased", "ended_at": ended_at})
+
+
+def _fed(page: FeedPage) -> Iterator[bytes]:
+    for row in page.rows:
+        yield format_sse_event(event="message", id=feed.place_of(row).cursor(), data_str=row.document)
+
+
+def _page(page: FeedPage) -> Response:
+    messages = orjson.Fragment(f"[{','.join(row.document for row in page.rows)}]")
+    answer = {"data": messages, "next_cursor": page.place.cursor(), "has_more": page.has_more}
+    return Response(orjson.dumps(answer), media_type="application/json")

@@ -1,0 +1,109 @@
+"""Server-sent events: an answer that goes on for as long as somebody listens, and may."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Final, TypeVar, cast
+
+import orjson
+from fastapi import Request
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Send
+
+from backend.api.problems import PROBLEMS
+from backend.auth import Verified
+from backend.errors import RecordError, Unavailable
+from backend.principal import Principal
+from backend.services.live import Stopping
+
+KEEPALIVE: Final = 15.0  # seconds of silence, which proxies take for death after thirty or sixty
+RECHECK: Final = 60.0  # seconds after which it is asked again who listens
+PATIENCE: Final = 30.0  # seconds in which a listener must take something of what is sent
+_LATER: Final = 5.0  # seconds after which it is asked again, where it could not be told
+_RECONNECT: Final = 1_000  # milliseconds after which a client should come back
+
+ItemT = TypeVar("ItemT")
+
+
+class Permit:
+    """Whether the caller may still listen. ``check`` raises what it may be refused with now."""
+
+    def __init__(self, request: Request, check: Callable[[Principal], Awaitable[None]]) -> None:
+        self._verify = cast("Callable[[], Awaitable[Verified]]", request.state.verify)
+        self._check = check
+        self._until = 0.0
+
+    async def ask(self) -> None:
+        """Find out; raises RecordError if not."""
+        verified = await self._verify()
+        await self._check(verified.principal)
+        self._until = min(verified.until, time.time() + RECHECK)
+
+    async def refusal(self) -> RecordError | None:
+        """Return why not, if it is time to ask again and the answer is no."""
+        if time.time() < self._until:
+            return None
+        try:
+            await self.ask()
+        except Unavailable:
+            self._until = time.time() + _LATER
+        except RecordError as error:
+            return error
+        return None
+
+
+class Stream(EventSourceResponse):
+    """An answer of server-sent events. Who takes nothing of it for ``PATIENCE`` is let go, and may resume."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(events, headers={"x-accel-buffering": "no"})
+        self._events = events
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it all, and let go of what it comes from, whichever way it ends."""
+
+        async def patiently(message: Message) -> None:
+            async with asyncio.timeout(PATIENCE):
+                await send(message)
+
+        async with aclosing(self._events):
+            try:
+                await super().stream_response(patiently)
+            except TimeoutError:
+                raise ClientDisconnect from None
+
+
+async def events(
+    news: AsyncGenerator[ItemT | Stopping | None, None], permit: Permit, write: Callable[[ItemT], Iterable[bytes]]
+) -> AsyncGenerator[bytes, None]:
+    """Yield ``news`` as ``write`` puts it, a sign of life where there is none, and why it stops before its end.
+
+    `event: resume` asks the client to come back to the same place: here or elsewhere, perhaps with another token.
+    """
+    yield format_sse_event(retry=_RECONNECT)
+    sent = time.monotonic()
+    async with aclosing(news):
+        async for item in news:
+            if refusal := await permit.refusal():
+                yield _resume(PROBLEMS[type(refusal)].slug)
+                return
+            if isinstance(item, Stopping):
+                yield _resume("stopping")
+            elif item is not None:
+                for each in write(item):  # one by one, so that whoever is slow has little of it waiting
+                    yield each
+                sent = time.monotonic()
+            elif time.monotonic() - sent >= KEEPALIVE:
+                yield KEEPALIVE_COMMENT
+                sent = time.monotonic()
+
+
+def event(kind: str, data: object) -> bytes:
+    """Return an event that has no place in what is followed."""
+    return format_sse_event(event=kind, data_str=orjson.dumps(data).decode())
+
+
+def _resume(reason: str) -> bytes:
+    return event("resume", {"reason": reason})

@@ -1,0 +1,186 @@
+"""Following a conversation as it goes on.
+
+However many follow one conversation in this process, one reader looks for all of them: it is woken by the bell, or by
+itself after a while, and keeps what came last. A follower takes from there whatever is past its own place; one that has
+fallen further behind reads from the record, as it does at first. So nothing is queued for anybody: a slow follower
+costs no memory, misses nothing, and holds up nobody. No connection to the database is held while anybody waits.
+
+The reader keeps what lies between two places without a gap, `_since` and `_reached`: a follower whose place is inside
+has missed nothing when it takes what is past it.
+"""
+
+import asyncio
+import random
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from backend.dao_service.conversation_dao import ConversationDAO
+from backend.dao_service.database import Database
+from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
+from backend.errors import ConversationNotFound, Unavailable
+from backend.principal import Principal
+from backend.vocabulary import Scope
+
+POLL: Final = 2.0  # seconds after which it is looked for what nobody rang for
+TICK: Final = 1.0  # seconds after which a follower hears that nothing came
+_STRIDE: Final = 100  # messages read at a time
+_KEPT: Final = 1_000  # messages
+_KEPT_SIZE: Final = 2**20  # characters
+_READERS: Final = 2  # followers that read for themselves at the same time; the pool is there for others, too
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """There is no more to follow: the conversation has ended (then), or has been erased (None)."""
+
+    ended_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came: messages, or the end."""
+
+    messages: Sequence[MessageRow] = ()
+    ended: Ended | None = None
+
+
+class Stopping:
+    """The service stops; who follows should go on from the same place elsewhere."""
+
+
+class Live:
+    """Whoever follows a conversation in this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._readers: dict[UUID, _Reader] = {}
+        self._turns = asyncio.Semaphore(_READERS)
+
+    async def admit(self, principal: Principal, conversation_id: UUID) -> None:
+        """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
+        owner = principal.owner(Scope.CONVERSATIONS_READ)
+        async with self._turns, self._database.reading() as session:
+            if await ConversationDAO(session).last_sequence(conversation_id, owner) is None:
+                raise ConversationNotFound(conversation_id)
+
+    async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[News | Stopping | None, None]:
+        """Yield what is on record past the sequence ``after``, then what comes, and at last why no more will come.
+
+        None says that nothing came for a moment. The caller has asked `admit`, and asks again from time to time.
+        """
+        with self._reader(conversation_id) as reader:
+            while not self._database.bell.closed:
+                changed = reader.changed  # before looking: what comes meanwhile is announced to this one
+                rows = reader.past(after)
+                if rows is None:
+                    rows = await self._read(conversation_id, after)
+                if rows:
+                    after = rows[-1].sequence
+                    yield News(rows)
+                elif ended := reader.ended(after):
+                    yield News(ended=ended)
+                    return
+                else:
+                    await _happens(changed, TICK)
+                    yield None
+            yield Stopping()
+
+    async def _read(self, conversation_id: UUID, after: int) -> list[MessageRow]:
+        wanted = Selection(conversation_id, None, limit=_STRIDE)
+        with suppress(Unavailable):  # then later
+            async with self._turns, self._database.looking() as connection:
+                return [*await MessageDAO(connection).recorded(wanted, after)]
+        return []
+
+    @contextmanager
+    def _reader(self, conversation_id: UUID) -> Iterator["_Reader"]:
+        reader = self._readers.get(conversation_id)
+        if reader is None:
+            reader = self._readers[conversation_id] = _Reader(self._database, conversation_id)
+        reader.followers += 1
+        try:
+            yield reader
+        finally:
+            reader.followers -= 1
+            if not reader.followers:
+                self._readers.pop(conversation_id).stop()
+
+
+class _Reader:
+    """Looks at one conversation for all who follow it."""
+
+    def __init__(self, database: Database, conversation_id: UUID) -> None:
+        self.followers = 0
+        self.changed = asyncio.Event()
+        self._database = database
+        self._conversation_id = conversation_id
+        self._kept: list[MessageRow] = []
+        self._since = self._reached = -1  # it has not looked yet
+        self._head: Head | None = None
+        self._task = asyncio.create_task(self._run(), name="live reader")
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    def past(self, after: int) -> list[MessageRow] | None:
+        """Return what is known past ``after``, without a gap; None if that is not known."""
+        if self._since < 0 or after < self._since:
+            return None
+        return self._kept[bisect_right(self._kept, after, key=lambda row: row.sequence) :][:_STRIDE]
+
+    def ended(self, after: int) -> Ended | None:
+        """Return how the conversation ended, if it has and there is nothing past ``after``."""
+        if self._since < 0:
+            return None
+        if self._head is None:
+            return Ended(None)
+        return Ended(self._head.ended_at) if self._head.ended_at and after >= self._head.last_sequence else None
+
+    async def _run(self) -> None:
+        with self._database.bell.waiting(self._conversation_id) as bell:
+            while True:
+                bell.clear()  # before looking: what is recorded meanwhile rings again
+                more = False
+                with suppress(Unavailable):
+                    more = await self._look()
+                if not more:
+                    await _happens(bell, POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all at once
+
+    async def _look(self) -> bool:
+        """Look for what is new, and tell whether there is more."""
+        wanted = Selection(self._conversation_id, None, limit=_STRIDE)
+        async with self._database.looking() as connection:
+            messages = MessageDAO(connection)
+            head = await messages.head(self._conversation_id)
+            reached = self._reached if self._reached >= 0 else head.last_sequence if head else 0
+            rows = await messages.recorded(wanted, reached) if head else []
+        if (rows, head, reached) != ([], self._head, self._reached):
+            self._keep(rows, reached)
+            self._head = head
+            self._announce()
+        return len(rows) == _STRIDE
+
+    def _keep(self, rows: Sequence[MessageRow], reached: int) -> None:
+        if self._since < 0:
+            self._since = reached
+        self._kept += rows
+        self._reached = rows[-1].sequence if rows else reached
+        size = sum(len(row.document) for row in self._kept)
+        while self._kept and (len(self._kept) > _KEPT or size > _KEPT_SIZE):
+            dropped = self._kept.pop(0)
+            self._since = dropped.sequence
+            size -= len(dropped.document)
+
+    def _announce(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+async def _happens(event: asyncio.Event, within: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
