@@ -1,16 +1,15 @@
 """A conversation as Deepgram's `agent.context.messages`, with which an assistant goes on where another stopped.
 
 Deepgram knows two kinds of past (Voice Agent v1, `Settings`): a text of the user's or the assistant's, and a function
-call with its result, in one piece. Here the two sides of a call are messages of their own; they meet when the result is
-reached. A call that has no result, because it was cancelled or the line broke, is no past yet, and is left out.
+call with its result, in one piece. A call that has no result is left out.
 """
 
-from collections import deque
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, Field, JsonValue
 
+from backend.schemas.calls import Call, Calls
 from backend.vocabulary import Role
 
 _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
@@ -39,7 +38,7 @@ class Context:
     """Writes one message of a conversation after the other."""
 
     def __init__(self) -> None:
-        self._open: deque[dict[str, Any]] = deque()
+        self._calls = Calls()
 
     def write(self, document: str) -> bytes:
         """Return what Deepgram is to remember of a message, as JSON; nothing if it is no past of its kind."""
@@ -47,36 +46,21 @@ class Context:
         if message["role"] in _SPOKEN:
             past = {"type": "History", "role": message["role"], "content": message["content"]}
             return orjson.dumps(past)
-        call = self._call(message) if message["role"] == Role.FUNCTION else None
-        return orjson.dumps({"type": "History", "function_calls": [call]}) if call else b""
+        call = self._calls.take(message) if message["role"] == Role.FUNCTION else None
+        return orjson.dumps({"type": "History", "function_calls": [_past(call)]}) if call else b""
 
-    def _call(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        metadata = message["metadata"]
-        if metadata.get("state") == "requested":
-            if {"call_id", "name"} <= metadata.keys():
-                self._open.append(message)
-            return None
-        request = self._request_of(metadata)
-        if request is None:
-            return None
-        self._open.remove(request)
-        if metadata.get("state") != "completed":
-            return None
-        return _past(request, message["content"])
-
-    def _request_of(self, metadata: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the request that this answers: by its id, or, where a server left that out, the oldest of its name."""
-        key = "call_id" if "call_id" in metadata else "name"
-        return next((each for each in self._open if each["metadata"].get(key) == metadata.get(key)), None)
+    def rest(self) -> bytes:
+        """Return what comes after the last message."""
+        return b""
 
 
-def _past(request: dict[str, Any], response: str) -> dict[str, Any]:
-    asked = request["metadata"]
-    call = {
+def _past(call: Call) -> dict[str, Any]:
+    asked = call.request["metadata"]
+    past = {
         "id": asked["call_id"],
         "name": asked["name"],
         "client_side": asked.get("client_side", True),
-        "arguments": request["content"],
-        "response": response,
+        "arguments": call.request["content"],
+        "response": call.result["content"],
     }
-    return call | ({"thought_signature": asked["thought_signature"]} if "thought_signature" in asked else {})
+    return past | ({"thought_signature": asked["thought_signature"]} if "thought_signature" in asked else {})

@@ -1,0 +1,51 @@
+"""A conversation as chat messages, as OpenAI's Chat Completions and all that speak like it take them.
+
+There a call and its result stand together: an assistant's message with `tool_calls`, and right behind it the `tool`'s.
+What of a function has no result yet is left out, since no model would take it.
+"""
+
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, JsonValue
+
+from backend.schemas.calls import Calls
+from backend.vocabulary import Role
+
+
+class OpenAIChat(BaseModel):
+    """What a model is asked to go on from."""
+
+    messages: list[dict[str, JsonValue]]
+
+
+class Chat:
+    """Writes one message of a conversation after the other."""
+
+    def __init__(self) -> None:
+        self._calls = Calls()
+
+    def write(self, document: str) -> bytes:
+        """Return what a model is told of a message, as JSON; nothing if it is to be told of it later, or not at all."""
+        message = orjson.loads(document)
+        if message["role"] != Role.FUNCTION:
+            return orjson.dumps({"role": message["role"], "content": message["content"]})
+        call = self._calls.take(message)
+        return b",".join(map(orjson.dumps, _told(call.request, call.result["content"]))) if call else b""
+
+    def rest(self) -> bytes:
+        """Return what comes after the last message."""
+        return b""
+
+
+def _told(request: dict[str, Any], result: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    identity, name = request["metadata"]["call_id"], request["metadata"]["name"]
+    function = {"name": name, "arguments": request["content"]}
+    return (
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": identity, "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": identity, "content": result},
+    )
