@@ -34,10 +34,11 @@ from backend.settings import Settings
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PATCH", "DELETE"],
-    "allow_headers": ["authorization", "content-type", "traceparent"],
+    "allow_headers": ["authorization", "content-type", "if-none-match", "last-event-id", "traceparent"],
     "expose_headers": [
         "location",
         "idempotency-replayed",
+        "etag",
         "x-request-id",
         "www-authenticate",
         "retry-after",

@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 
 from backend.api.auth import Editor, Eraser, Reader
+from backend.api.conditional import entity_tag, known
 from backend.api.dependencies import API, Db, read, takes
-from backend.api.openapi import REPLAYED, refusals
+from backend.api.openapi import REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
 from backend.schemas.page import ConversationQuery, Page
 from backend.services import conversations
@@ -47,10 +48,17 @@ async def list_conversations(
     return await conversations.newest(database, caller, query)
 
 
-@router.get("/{conversation_id}", operation_id="getConversation", responses=refusals(404, 422, 503))
-async def get_conversation(conversation_id: UUID, caller: Reader, database: Db) -> Conversation:
+@router.get(
+    "/{conversation_id}",
+    operation_id="getConversation",
+    response_model=Conversation,
+    responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 422, 503)},
+)
+async def get_conversation(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
     """Read one conversation, without its messages."""
-    return await conversations.get(database, caller, conversation_id)
+    body = (await conversations.get(database, caller, conversation_id)).model_dump_json()
+    tag = entity_tag(body)
+    return known(request, tag) or Response(body, headers={"etag": tag}, media_type="application/json")
 
 
 @router.patch(

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from backend.schemas.chat import OpenAIChat
 from backend.schemas.context import DeepgramSettings
 from backend.schemas.conversation import ConversationCreate, ConversationPatch
 from backend.schemas.message import MessageBatch, MessageCreate
@@ -14,6 +15,9 @@ from backend.schemas.transcript import Transcript
 from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, VoiceSessionEnd
 
 REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
+
+TAGGED: Final = {"ETag": {"description": "A strong entity tag.", "schema": {"type": "string"}}}
+UNCHANGED: Final[dict[str, Any]] = {"description": "The same as `If-None-Match` names.", "headers": TAGGED}
 
 _BODIES: Final = (
     MessageCreate,
@@ -24,7 +28,7 @@ _BODIES: Final = (
     VoiceEventBatch,
     VoiceSessionEnd,
 )
-_ANSWERS: Final = (Problem, Transcript, DeepgramSettings)
+_ANSWERS: Final = (Problem, Transcript, DeepgramSettings, OpenAIChat)
 _REFUSALS: Final = {
     401: "No token, or one that is not good; `WWW-Authenticate` says why.",
     403: "The token is not for this; `WWW-Authenticate` names the scope.",

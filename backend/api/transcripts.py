@@ -7,9 +7,12 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from backend import __version__
 from backend.api.auth import Reader, caller_of, needs
+from backend.api.conditional import entity_tag, known
 from backend.api.dependencies import API, Db
-from backend.api.openapi import refusals
+from backend.api.openapi import TAGGED, UNCHANGED, refusals
+from backend.dao_service.message_dao import Version
 from backend.schemas.message import Message
 from backend.schemas.page import MessageQuery, Page
 from backend.schemas.transcript import MEDIA_TYPES, TranscriptFormat, write
@@ -18,10 +21,9 @@ from backend.vocabulary import Scope
 
 router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}", tags=["transcripts"])
 
+_SHAPES: Final = ("Transcript", "OpenAIChat", "DeepgramSettings")
 _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()} | {
-    "application/json": {
-        "schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Transcript", "DeepgramSettings")]}
-    }
+    "application/json": {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _SHAPES]}}
 }
 
 
@@ -30,7 +32,7 @@ _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MED
     "/messages",
     operation_id="listMessages",
     response_model=Page[Message],
-    responses=refusals(404, 422, 503),
+    responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 422, 503)},
     openapi_extra=needs(Scope.CONVERSATIONS_READ),
 )
 async def list_messages(
@@ -42,10 +44,15 @@ async def list_messages(
     spoken order a message that arrives late takes its place in the middle, perhaps behind the reader.
     """
     caller = caller_of(request, Scope.CONVERSATIONS_READ)
+    if "if-none-match" in request.headers:
+        current = await transcripts.version(database, caller, conversation_id)
+        if unchanged := known(request, _tag(request, current)):
+            return unchanged
     page = await transcripts.page(database, caller, conversation_id, query)
     messages = orjson.Fragment(f"[{','.join(page.data)}]")
     answer = {"data": messages, "next_cursor": page.next_cursor, "has_more": page.has_more}
-    return Response(orjson.dumps(answer), media_type="application/json")
+    headers = {"etag": _tag(request, page.version)}
+    return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
 
 
 @router.get(
@@ -53,18 +60,27 @@ async def list_messages(
     operation_id="getTranscript",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "The whole conversation, in spoken order.", "content": _TEXT},
+        200: {"description": "The whole conversation, in spoken order.", "content": _TEXT, "headers": TAGGED},
+        304: UNCHANGED,
         **refusals(404, 422, 503),
     },
 )
 async def get_transcript(
+    request: Request,
     conversation_id: UUID,
     caller: Reader,
     database: Db,
     transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
-) -> StreamingResponse:
+) -> Response:
     """Read a whole conversation as it stands now, streamed."""
+    tag = _tag(request, await transcripts.version(database, caller, conversation_id))
+    if unchanged := known(request, tag):
+        return unchanged
     parts = transcripts.transcript(database, caller, conversation_id)
     first = await anext(parts)  # what can be refused is refused before the answer begins
     body = write(transcript_format, conversation_id, first, parts)
-    return StreamingResponse(body, media_type=MEDIA_TYPES[transcript_format])
+    return StreamingResponse(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
+
+
+def _tag(request: Request, version: Version) -> str:
+    return entity_tag(__version__, request.url.path, request.url.query, *version)

@@ -33,6 +33,11 @@ _HEAD: Final = """
     ) || 'Z' END
     FROM conversations WHERE id = $1
 """
+# What is written beside messages afterwards comes with events of a voice session, which is heard of then.
+_VERSION: Final = """
+    SELECT last_sequence, (SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = $1)
+    FROM conversations WHERE id = $1 AND ($2::text IS NULL OR user_id::text = $2)
+"""
 _OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $1) ="
 
 
@@ -41,6 +46,13 @@ class Head(NamedTuple):
 
     last_sequence: int
     ended_at: str | None
+
+
+class Version(NamedTuple):
+    """What stays the same for as long as nothing that was said, or noted of it, changes."""
+
+    last_sequence: int
+    heard_at: datetime | None
 
 
 class MessageRow(NamedTuple):
@@ -53,7 +65,7 @@ class MessageRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages of a conversation: at most ``limit``, of one role or all, with sequences within bounds.
+    """Which messages of a conversation: at most ``limit``, of one role or all, sequences and times within bounds.
 
     There are none if the conversation is not ``owner``'s; None means whosever it is.
     """
@@ -65,6 +77,8 @@ class Selection:
     role: str | None = None
     after_sequence: int | None = None
     up_to_sequence: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class MessageDAO:
@@ -72,6 +86,11 @@ class MessageDAO:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
+
+    async def version(self, conversation_id: UUID, owner: str | None) -> Version | None:
+        """Return which version of the conversation's messages is on record, if there is such a conversation."""
+        row = await self._connection.fetchrow(_VERSION, conversation_id, owner)
+        return Version(*row) if row else None
 
     async def head(self, conversation_id: UUID) -> Head | None:
         """Return how the conversation stands, if there is one."""
@@ -95,6 +114,8 @@ class MessageDAO:
             ("m.role =", wanted.role),
             ("m.sequence >", wanted.after_sequence),
             ("m.sequence <=", wanted.up_to_sequence),
+            ("m.timestamp >=", wanted.since),
+            ("m.timestamp <", wanted.until),
             (_OWNED_BY, wanted.owner),
         ):
             if value is not None:

@@ -70,7 +70,9 @@ _UNVERIFIED: Final = text("""
 """)
 _HEAR: Final = text("""
     UPDATE voice_sessions
-    SET seen_at = clock_timestamp(), duplicates = duplicates + :duplicates,
+    -- It rises each time, whatever the clock does: readers tell by it whether anything changed.
+    SET seen_at = greatest(clock_timestamp(), seen_at + interval '1 microsecond'),
+        duplicates = duplicates + :duplicates,
         provider_session_ids = provider_session_ids || ARRAY(
             SELECT name FROM unnest(:connections) WITH ORDINALITY AS new (name, place)
             WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)

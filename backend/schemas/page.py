@@ -133,6 +133,8 @@ class MessageQuery(BaseModel):
     after_sequence: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)] | None = Field(
         default=None, description="Only messages recorded after this one."
     )
+    since: Instant | None = Field(default=None, description="Said at this time or later.")
+    until: Instant | None = Field(default=None, description="Said before this time.")
     limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
     cursor: Cursor | None = None
 

@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
-from backend.dao_service.message_dao import MessageDAO, MessageRow, Selection
+from backend.dao_service.message_dao import MessageDAO, MessageRow, Selection, Version
 from backend.errors import ConversationNotFound
 from backend.principal import Principal
 from backend.schemas.page import Direction, MessagePlace, MessageQuery, Order
@@ -22,6 +21,7 @@ class MessagePage:
     data: list[str]
     next_cursor: str | None
     has_more: bool
+    version: Version
 
 
 async def page(database: Database, principal: Principal, conversation_id: UUID, query: MessageQuery) -> MessagePage:
@@ -35,11 +35,13 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
         backward=query.direction is Direction.BACKWARD,
         role=query.role,
         after_sequence=query.after_sequence,
+        since=query.since,
+        until=query.until,
     )
     async with database.looking() as connection:
-        rows = await _read(MessageDAO(connection), wanted, query.order, after)
-    if not rows:
-        await _last_sequence(database, conversation_id, owner)
+        messages = MessageDAO(connection)
+        current = await _version(messages, conversation_id, owner)  # before reading, so that it is never newer
+        rows = await _read(messages, wanted, query.order, after)
     shown = rows[: query.limit]
     if shown:
         after = MessagePlace(query.order, query.direction, shown[-1].timestamp, shown[-1].sequence)
@@ -47,7 +49,15 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
         data=[row.document for row in shown],
         next_cursor=after.cursor() if after else None,
         has_more=len(rows) > query.limit,
+        version=current,
     )
+
+
+async def version(database: Database, principal: Principal, conversation_id: UUID) -> Version:
+    """Return which version of what was said is on record now; raises ConversationNotFound."""
+    owner = principal.owner(Scope.CONVERSATIONS_READ)
+    async with database.looking() as connection:
+        return await _version(MessageDAO(connection), conversation_id, owner)
 
 
 async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> AsyncIterator[list[str]]:
@@ -57,7 +67,7 @@ async def transcript(database: Database, principal: Principal, conversation_id: 
     is left out of all. Raises ConversationNotFound before the first part, or after the last if it was erased meanwhile.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    last = await _last_sequence(database, conversation_id, owner)
+    last = (await version(database, principal, conversation_id)).last_sequence
     wanted = Selection(conversation_id, owner, limit=_STRIDE, up_to_sequence=last)
     after: MessagePlace | None = None
     while True:
@@ -68,15 +78,14 @@ async def transcript(database: Database, principal: Principal, conversation_id: 
             break
         after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
     if after:
-        await _last_sequence(database, conversation_id, owner)  # erased meanwhile, it must not look like a shorter one
+        await version(database, principal, conversation_id)  # erased meanwhile, it must not look like a shorter one
 
 
-async def _last_sequence(database: Database, conversation_id: UUID, owner: str | None) -> int:
-    async with database.reading() as session:
-        last = await ConversationDAO(session).last_sequence(conversation_id, owner)
-    if last is None:
+async def _version(messages: MessageDAO, conversation_id: UUID, owner: str | None) -> Version:
+    found = await messages.version(conversation_id, owner)
+    if found is None:
         raise ConversationNotFound(conversation_id)
-    return last
+    return found
 
 
 async def _read(

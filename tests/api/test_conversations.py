@@ -291,6 +291,7 @@ async def test_nothing_here_touches_the_hosts_own_messages(
         CREATE ROLE stranger;
         GRANT USAGE ON SCHEMA public TO stranger;
         GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger;
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO stranger;
         REVOKE ALL ON conversations FROM stranger;
         GRANT DELETE ON conversations TO stranger;
         """

@@ -62,6 +62,18 @@ async def test_reading_from_both_ends_meets_in_the_middle(
     assert front + back[::-1] == await read_all(service, conversation, order=order)
 
 
+async def test_a_page_can_be_narrowed_to_when_it_was_said(service: httpx.AsyncClient, conversation: UUID) -> None:
+    messages = [utterance(conversation, f"{number}", **at(number)) for number in (3, 1, 4, 2, 5)]
+    await record(service, *messages)
+    place = f"/api/v1/conversations/{conversation}/messages"
+    for order, expected in (("spoken", ["2", "3"]), ("recorded", ["3", "2"])):
+        query = {"since": at(2)["timestamp"], "until": at(4)["timestamp"], "order": order, "limit": "1"}
+        first = (await service.get(place, params=query)).json()
+        second = (await service.get(place, params=query | {"cursor": first["next_cursor"]})).json()
+        assert [message["content"] for message in first["data"] + second["data"]] == expected
+        assert (first["has_more"], second["has_more"]) == (True, False)
+
+
 async def test_a_cursor_goes_on_after_the_end(service: httpx.AsyncClient, conversation: UUID) -> None:
     place = f"/api/v1/conversations/{conversation}/messages"
     empty = (await service.get(place, params={"order": "recorded"})).json()
