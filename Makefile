@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types imports migrations bench bench-recorder lock openapi wheel clean
+.PHONY: run test lint types imports migrations bench bench-reading bench-recorder lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -29,6 +29,10 @@ migrations: .venv/dev  ## migrate a new database, and hold it against the models
 
 bench: .venv/dev  ## measure against the literal version, in this same minute
 	@$(BIN)/python -m tests.benchmarks.bench
+
+bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long conversation costs
+	@$(BIN)/python -m tests.benchmarks.followers
+	@$(BIN)/python -m tests.benchmarks.pages
 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
