@@ -56,7 +56,10 @@ def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
     "command",
     [
         [],
-        *([name] for name in ("serve", "migrate", "adopt", "check", "replay", "show", "erase", "token")),
+        *(
+            [name]
+            for name in ("serve", "migrate", "adopt", "check", "replay", "show", "follow", "export", "erase", "token")
+        ),
         *(["token", name] for name in ("create", "list", "revoke", "dev")),
     ],
 )
@@ -211,6 +214,50 @@ async def test_showing_prints_what_was_said(
     assert shown.out.endswith("user: [red]Hello[/red]\n")
     missing = await asyncio.to_thread(verbatim, "show", str(uuid4()), DATABASE_URL=database_url)
     assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+async def test_following_prints_what_comes_until_the_conversation_ends(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    insert = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', $2)"
+    await connection.execute(insert, conversation, "one")
+    command = [sys.executable, "-m", "backend", "follow", str(conversation)]
+    everything = os.environ | {"DATABASE_URL": database_url}
+    process = await asyncio.create_subprocess_exec(
+        *command, env=everything, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    async with asyncio.timeout(PATIENCE):
+        assert (await process.stdout.readline()).endswith(b"user: one\n")
+        await connection.execute(insert, conversation, "two")
+        assert (await process.stdout.readline()).endswith(b"user: two\n")
+        await connection.execute("UPDATE conversations SET ended_at = '2026-01-31T12:00:00Z'")
+        rest, complaints = await process.communicate()
+    assert (process.returncode, rest, complaints) == (0, b"", b"Ended at 2026-01-31T12:00:00Z.\n")
+
+
+async def test_exporting_prints_each_conversation_whole(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversations = [await open_conversation(connection) for _ in range(3)]
+    fill = """
+        INSERT INTO messages (conversation_id, role, content, sequence)
+        SELECT $1, 'user', 'number ' || n, n FROM generate_series(1, $2::int) AS n
+    """
+    for conversation, count in zip(conversations, (0, 3, 1200), strict=True):
+        await connection.execute(fill, conversation, count)
+    await connection.execute("UPDATE conversations SET user_id = 'minh' WHERE id <> $1", conversations[0])
+    exported = await asyncio.to_thread(verbatim, "export", DATABASE_URL=database_url)
+    whole = [json.loads(line) for line in exported.out.splitlines()]
+    assert [each["conversation"]["id"] for each in whole] == [str(each) for each in reversed(conversations)]
+    assert [[message["sequence"] for message in each["messages"]] for each in whole] == [
+        [*range(1, count + 1)] for count in (1200, 3, 0)
+    ]
+    mine = await asyncio.to_thread(verbatim, "export", "--subject", "minh", DATABASE_URL=database_url)
+    assert mine.out.splitlines() == exported.out.splitlines()[:2]
+    late = await asyncio.to_thread(verbatim, "export", "--since", "2999-01-01", DATABASE_URL=database_url)
+    assert (late.code, late.out) == (0, "")
 
 
 def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from backend.cli import operating, records, tokens
+from backend.cli import operating, reading, records, tokens
 from backend.cli.terminal import FAILED, USAGE, complaints
 from backend.errors import RecordError, SettingsError, SetupError
 
@@ -20,7 +20,9 @@ for command in (
     operating.adopt,
     operating.check,
     records.replay,
-    records.show,
+    reading.show,
+    reading.follow,
+    reading.export,
     records.erase,
 ):
     app.command()(command)

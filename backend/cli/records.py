@@ -1,7 +1,6 @@
-"""Commands for what is on record: replay, show, erase."""
+"""Commands that change what is on record: replay, erase."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +15,7 @@ from backend.cli.terminal import FAILED, complaints, console
 from backend.dao_service.database import Database
 from backend.errors import ConversationNotFound, RecordError, SettingsError, SetupError
 from backend.principal import LOCAL
-from backend.schemas.transcript import TranscriptFormat, write
-from backend.services import conversations, transcripts
+from backend.services import conversations
 from backend.settings import Settings
 
 
@@ -47,14 +45,6 @@ def replay(
         raise typer.Exit(FAILED)
 
 
-def show(
-    conversation: Annotated[UUID, typer.Argument(help="The conversation's id.")],
-    form: Annotated[TranscriptFormat, typer.Option("--format", help="How to write it.")] = TranscriptFormat.TEXT,
-) -> None:
-    """Print what was said in a conversation."""
-    ask(lambda database: _print(database, conversation, form))
-
-
 def erase(
     conversation: Annotated[UUID | None, typer.Argument(help="The conversation's id.")] = None,
     subject: Annotated[str | None, typer.Option(help="Erase all that belongs to this subject instead.")] = None,
@@ -77,13 +67,6 @@ def erase(
     failed = ask(lambda database: _erase(database, found))
     if failed:
         raise typer.Exit(FAILED)
-
-
-async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
-    parts = transcripts.transcript(database, LOCAL, conversation_id)
-    async for piece in write(form, conversation_id, await anext(parts), parts):
-        sys.stdout.buffer.write(piece)
-        sys.stdout.flush()
 
 
 async def _erase(database: Database, conversation_ids: Sequence[UUID]) -> int:
