@@ -91,7 +91,10 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
     workers: Annotated[int, Field(ge=1, le=64, description="Processes that serve.")] = 1
     pool_size: Annotated[
-        int, Field(ge=1, le=100, description="Database connections for reading, per worker; one more appends.")
+        int,
+        Field(
+            ge=1, le=100, description="Database connections for reading, per worker; one more appends, one notifies."
+        ),
     ] = 5
     statement_timeout: Annotated[
         float, Field(ge=0.1, le=600, description="Seconds that PostgreSQL may take for one statement.")

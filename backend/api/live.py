@@ -17,7 +17,7 @@ from backend.api.streams import Permit, Stream, event, events
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.message import Message
-from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, Page
+from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, LiveQuery, Page
 from backend.services import feed
 from backend.services.feed import FeedPage
 from backend.services.live import Live, News
@@ -26,7 +26,6 @@ from backend.vocabulary import Scope
 router = APIRouter(prefix=API, tags=["live"])
 
 _EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
-_SEQUENCE: Final = "The sequence after which to begin; `Last-Event-ID`, which browsers send, comes first."
 
 
 @router.get(
@@ -42,7 +41,7 @@ async def follow_conversation(
     request: Request,
     conversation_id: UUID,
     _caller: Reader,
-    after_sequence: Annotated[int, Query(ge=0, le=LARGEST_SEQUENCE, description=_SEQUENCE)] = 0,
+    query: Annotated[LiveQuery, Query()],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Follow a conversation: first what is on record, then what comes, in recorded order, without a gap.
@@ -53,7 +52,7 @@ async def follow_conversation(
     live = cast("Live", request.state.live)
     permit = Permit(request, partial(_may_follow, live, conversation_id))
     await permit.ask()
-    after = after_sequence if last_event_id is None else _sequence(last_event_id)
+    after = query.after_sequence if last_event_id is None else _sequence(last_event_id)
     return Stream(events(live.follow(conversation_id, after), permit, _written))
 
 

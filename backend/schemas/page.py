@@ -139,6 +139,16 @@ class MessageQuery(BaseModel):
     cursor: Cursor | None = None
 
 
+class LiveQuery(BaseModel):
+    """Where in a conversation to begin."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after_sequence: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)] = Field(
+        default=0, description="Only messages recorded after this one; `Last-Event-ID` comes first."
+    )
+
+
 class FeedStart(StrEnum):
     """At the first message on record, or at what comes next."""
 
