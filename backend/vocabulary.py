@@ -44,6 +44,15 @@ class Enrichment(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class DeliveryState(StrEnum):
+    """What became of something that the orchestrator is to be told."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    HELD = "held"
+
+
 class Scope(StrEnum):
     """What a token lets its bearer do. `…:any` does the same to everybody's conversations, not only to the bearer's."""
 

@@ -9,7 +9,7 @@ import pytest
 from backend import errors
 from backend.api.problems import ALL, PROBLEMS
 from backend.errors import RecordError
-from backend.vocabulary import ContextType, InputModality, Role
+from backend.vocabulary import ContextType, DeliveryState, InputModality, Role
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "backend").rglob("*.py"))
@@ -37,10 +37,11 @@ def test_the_tree_of_errors_is_drawn_whole() -> None:
         ("messages_role_check", Role),
         ("messages_input_modality_check", InputModality),
         ("conversations_context_type_check", ContextType),
+        ("deliveries_state_check", DeliveryState),
     ],
 )
 async def test_the_database_allows_exactly_our_words(
-    connection: asyncpg.Connection, constraint: str, words: type[Role | InputModality | ContextType]
+    connection: asyncpg.Connection, constraint: str, words: type[Role | InputModality | ContextType | DeliveryState]
 ) -> None:
     rule = await connection.fetchval(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1", constraint

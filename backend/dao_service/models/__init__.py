@@ -2,6 +2,7 @@
 
 from backend.dao_service.models.base import Base
 from backend.dao_service.models.conversation import Conversation
+from backend.dao_service.models.delivery import Delivery, StoppedOrchestrator
 from backend.dao_service.models.erasure import Erasure
 from backend.dao_service.models.goal import Goal
 from backend.dao_service.models.message import Message
@@ -9,4 +10,16 @@ from backend.dao_service.models.service_token import ServiceToken
 from backend.dao_service.models.task import Task
 from backend.dao_service.models.voice_session import VoiceEvent, VoiceSession
 
-__all__ = ["Base", "Conversation", "Erasure", "Goal", "Message", "ServiceToken", "Task", "VoiceEvent", "VoiceSession"]
+__all__ = [
+    "Base",
+    "Conversation",
+    "Delivery",
+    "Erasure",
+    "Goal",
+    "Message",
+    "ServiceToken",
+    "StoppedOrchestrator",
+    "Task",
+    "VoiceEvent",
+    "VoiceSession",
+]

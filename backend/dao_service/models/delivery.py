@@ -1,0 +1,66 @@
+"""What the orchestrator is to be told, each until it has taken it, and which orchestrators want nothing more."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import UUID as SQL_UUID
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.dao_service.models.base import Base
+
+
+class Delivery(Base):
+    """One row of ``deliveries``.
+
+    ``number`` is the order in which they were queued, ``version`` that of the intent, and ``body`` the very text that
+    is signed and sent, each time the same. An attempt is under way, or nobody knows how it ended, while
+    ``leased_until`` is set. ``spent`` are the attempts before somebody had it sent anew by hand.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'delivered', 'failed', 'held')", name="state"),
+        UniqueConstraint("number"),
+        Index("idx_deliveries_conversation", "conversation_id", "number"),
+        Index("idx_deliveries_state", "state", "number"),
+        Index("idx_deliveries_due", "due_at", postgresql_where=text("state = 'pending'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    spent: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+    due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+    leased_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_attempt_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_status: Mapped[int | None] = mapped_column(Integer)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    delivered_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class StoppedOrchestrator(Base):
+    """One row of ``stopped_orchestrators``: that address answered 410. Of the address, which may hold a secret, a hash."""
+
+    __tablename__ = "stopped_orchestrators"
+
+    url_digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    stopped_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
