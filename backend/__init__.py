@@ -5,6 +5,7 @@ The rooms, from the door down; each may import only what stands below it:
     cli             commands        server  how it listens        replay  a client of the API, for recorded calls
     app             where the parts meet; only cli and app see the settings
     api             HTTP: the gate, routes, problems        recorder  inside a voice pipeline
+    delivery        the outbox is carried to the orchestrator
     auth            who is asking: tokens and their issuers
     services        use cases: one function, one transaction; the appender
     deepgram        Deepgram's events in our words, and its tokens for phones

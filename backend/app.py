@@ -1,8 +1,9 @@
 """The one place where the parts meet."""
 
 import gc
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,7 +15,17 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
-from backend.api import conversations, health, live, problems, transcripts, voice_messages, voice_sessions
+from backend.api import (
+    conversations,
+    deliveries,
+    health,
+    intents,
+    live,
+    problems,
+    transcripts,
+    voice_messages,
+    voice_sessions,
+)
 from backend.api.gate import Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
@@ -24,21 +35,23 @@ from backend.dao_service import migrator
 from backend.dao_service.database import Database, Limits
 from backend.dao_service.notifier import Notifier
 from backend.deepgram import Grants
+from backend.delivery import Dispatcher, Orchestrator
 from backend.departure import told_to_end
 from backend.errors import SetupError
 from backend.observability import logs
 from backend.services.abandonment import Abandonment
 from backend.services.appender import Appender
 from backend.services.live import Live
+from backend.services.outbox import Outbox
 from backend.settings import Settings
 
 _CORS: Final[dict[str, Any]] = {
-    "allow_methods": ["GET", "POST", "PATCH", "DELETE"],
-    "allow_headers": ["authorization", "content-type", "if-none-match", "last-event-id", "traceparent"],
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": ["authorization", "content-type", "if-match", "if-none-match", "last-event-id", "traceparent"],
     "expose_headers": [
+        "etag",
         "location",
         "idempotency-replayed",
-        "etag",
         "x-request-id",
         "www-authenticate",
         "retry-after",
@@ -65,15 +78,21 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.database_url, limits)
     authenticator = Authenticator(settings.auth_issuers, database)
     rate_limits = _rate_limits(settings)
-    grants = _grants(settings)
-    abandonment = Abandonment(database, timedelta(seconds=settings.session_timeout))
+    outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
+    background: list[Abandonment | Dispatcher | Notifier] = [
+        Notifier(database),
+        Abandonment(database, timedelta(seconds=settings.session_timeout)),
+    ]
+    if settings.orchestrator and outbox and settings.deliver:
+        background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
+    parts = _Parts(database, authenticator, rate_limits, _grants(settings), outbox, background)
     app = FastAPI(
         title="Verbatim",
         version=__version__,
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(database, authenticator, rate_limits, grants, abandonment),
+        lifespan=_lifespan(parts),
         telemetry={"logs": False},  # they would carry what was said
     )
     app.add_middleware(
@@ -87,53 +106,54 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.trusted_proxies])
-    for router in (
-        voice_messages.router,
-        voice_sessions.router,
-        conversations.router,
-        transcripts.router,
-        live.router,
-    ):
-        app.include_router(router)
+    for routes in (voice_messages, voice_sessions, conversations, transcripts, live, intents, deliveries):
+        app.include_router(routes.router)
     health.install(app)
     problems.install(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 
 
-def _lifespan(
-    database: Database,
-    authenticator: Authenticator,
-    rate_limits: RateLimits,
-    grants: Grants | None,
-    abandonment: Abandonment,
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is put together before the service starts, and put away after it."""
+
+    database: Database
+    authenticator: Authenticator
+    rate_limits: RateLimits
+    grants: Grants | None
+    outbox: Outbox | None
+    background: Sequence[Abandonment | Dispatcher | Notifier]
+
+
+def _lifespan(parts: _Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        appender = Appender(database)
-        notifier = Notifier(database)
-        for part in (appender, notifier, abandonment):
-            part.start()
+        appender = Appender(parts.database)
+        appender.start()
+        for worker in parts.background:
+            worker.start()
         _calm_the_collector()
         log.info("started", version=__version__)
         try:
-            with told_to_end(database.bell.close):
+            with told_to_end(parts.database.bell.close):
                 yield {
-                    "database": database,
+                    "database": parts.database,
                     "appender": appender,
-                    "live": Live(database),
-                    "grants": grants,
+                    "live": Live(parts.database),
+                    "grants": parts.grants,
+                    "outbox": parts.outbox,
                     "revision": migrator.head(),
                 }
         finally:
-            await abandonment.close()
+            for worker in parts.background:
+                await worker.close()
             await appender.close()
-            await notifier.close()
-            await authenticator.close()
-            if grants:
-                await grants.close()
-            await database.close()
-            await rate_limits.close()
+            await parts.authenticator.close()
+            if parts.grants:
+                await parts.grants.close()
+            await parts.database.close()
+            await parts.rate_limits.close()
             log.info("stopped")
 
     return lifespan

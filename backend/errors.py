@@ -15,6 +15,9 @@
     │   ├── HostKeepsConversation
     │   ├── MessageIdReused
     │   ├── LinkNotFound
+    │   ├── IntentNotFound
+    │   ├── IntentConflict       and what stands
+    │   ├── DeliveryNotFound
     │   ├── VoiceSessionNotFound
     │   ├── VoiceSessionIdReused
     │   ├── VoiceSessionEnded    otherwise than the caller says
@@ -174,6 +177,32 @@ class LinkNotFound(Refused):
         super().__init__(f"There is no {field.removeprefix('linked_').removesuffix('_id')} {target}.")
         self.field = field
         self.target = target
+
+
+class IntentNotFound(Refused):
+    """Nothing was understood yet of what the person wants."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} has no intent yet.")
+
+
+class IntentConflict(Refused):
+    """Another intent stands than the one that the caller would replace; ``version`` is None where there is none."""
+
+    def __init__(self, version: str | None) -> None:
+        super().__init__(
+            "There is no intent yet that If-Match could name; leave it out."
+            if version is None
+            else f'Another intent stands; to replace it, send If-Match: "{version}".'
+        )
+        self.version = version
+
+
+class DeliveryNotFound(Refused):
+    """There is none, or it went with its conversation."""
+
+    def __init__(self, delivery_id: UUID) -> None:
+        super().__init__(f"There is no delivery {delivery_id}.")
 
 
 class VoiceSessionNotFound(Refused):

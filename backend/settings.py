@@ -8,11 +8,21 @@ from typing import Annotated, Final, Literal, Self
 
 from limits import parse_many
 from platformdirs import user_data_path
-from pydantic import AfterValidator, Field, IPvAnyNetwork, RedisDsn, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    IPvAnyNetwork,
+    RedisDsn,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from backend.auth import Issuer, private_url
+from backend.delivery.endpoint import Endpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 
 PREFIX: Final = "VERBATIM_"
@@ -68,6 +78,7 @@ RedisURL = Annotated[RedisDsn, AfterValidator(_redis)]
 PrivateURL = Annotated[str, AfterValidator(private_url)]
 WebSocketURL = Annotated[str, AfterValidator(_websocket)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(webhook_secret)]
 
 
 class Settings(BaseSettings):
@@ -118,6 +129,20 @@ class Settings(BaseSettings):
     deepgram_agent_url: Annotated[WebSocketURL, Field(description="Where phones are told to connect with them.")] = (
         "wss://agent.deepgram.com/v1/agent/converse"
     )
+    orchestrator_private: Annotated[
+        bool, Field(description="Whether the orchestrator may be at a private address, and called without TLS.")
+    ] = False
+    orchestrator_secrets: Annotated[
+        tuple[WebhookSecret, ...],
+        Field(description="What deliveries are signed with, each with all of them, as JSON."),
+    ] = ()
+    orchestrator_url: Annotated[str | None, Field(description="Where the orchestrator is told of intents.")] = None
+    orchestrator_timeout: Annotated[
+        float, Field(ge=0.1, le=300, description="Seconds that the orchestrator may take to answer.")
+    ] = 15.0
+    deliver: Annotated[
+        bool, Field(description="Whether the service delivers; if not, `verbatim deliver` does alone.")
+    ] = True
     session_timeout: Annotated[
         int, Field(ge=1, le=7 * 86_400, description="Seconds of silence after which a voice session has ended.")
     ] = 3600
@@ -139,6 +164,24 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Which lines are written to the log.")
     ] = "INFO"
+
+    @field_validator("orchestrator_url")
+    @classmethod
+    def _may_be_called(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        if info.data.get("orchestrator_secrets") == ():
+            raise ValueError("needs VERBATIM_ORCHESTRATOR_SECRETS to sign with")
+        return endpoint_url(url, private=info.data.get("orchestrator_private", False))
+
+    @property
+    def orchestrator(self) -> Endpoint | None:
+        """Where deliveries go, if anywhere."""
+        if self.orchestrator_url is None:
+            return None
+        return Endpoint(
+            self.orchestrator_url, self.orchestrator_secrets, self.orchestrator_timeout, self.orchestrator_private
+        )
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -44,6 +44,8 @@ FeedReader = Annotated[Principal, _having(Scope.CONVERSATIONS_READ_ANY)]
 Writer = Annotated[Principal, _having(Scope.MESSAGES_WRITE)]
 Editor = Annotated[Principal, _having(Scope.CONVERSATIONS_WRITE)]
 Eraser = Annotated[Principal, _having(Scope.CONVERSATIONS_ERASE)]
+IntentWriter = Annotated[Principal, _having(Scope.INTENTS_WRITE)]
+DeliveryManager = Annotated[Principal, _having(Scope.DELIVERIES_MANAGE)]
 
 
 def needs(scope: Scope) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from backend.dao_service.database import Database
 from backend.deepgram import Grants
 from backend.schemas.parsing import parse
 from backend.services.appender import Appender
+from backend.services.outbox import Outbox
 
 API: Final = "/api/v1"
 BODY_BYTES: Final = 256 * 1024
@@ -35,6 +36,13 @@ async def _grants(request: Request) -> Grants | None:
 
 
 Tokens = Annotated[Grants | None, Depends(_grants)]
+
+
+async def _outbox(request: Request) -> Outbox | None:
+    return cast("Outbox | None", request.state.outbox)
+
+
+Outgoing = Annotated[Outbox | None, Depends(_outbox)]
 
 
 async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from backend.schemas.chat import OpenAIChat
 from backend.schemas.context import DeepgramSettings
 from backend.schemas.conversation import ConversationCreate, ConversationPatch
+from backend.schemas.intent import IntentPut
 from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
 from backend.schemas.transcript import Transcript
@@ -24,6 +25,7 @@ _BODIES: Final = (
     MessageBatch,
     ConversationCreate,
     ConversationPatch,
+    IntentPut,
     VoiceSessionCreate,
     VoiceEventBatch,
     VoiceSessionEnd,
@@ -32,8 +34,8 @@ _ANSWERS: Final = (Problem, Transcript, DeepgramSettings, OpenAIChat)
 _REFUSALS: Final = {
     401: "No token, or one that is not good; `WWW-Authenticate` says why.",
     403: "The token is not for this; `WWW-Authenticate` names the scope.",
-    404: "No such conversation or voice session, or somebody else's.",
-    409: "The id is taken by something else, or the host has a rule against it.",
+    404: "No such conversation, voice session or delivery, or somebody else's.",
+    409: "The id is taken by something else, another intent stands, or the host has a rule against it.",
     410: "The conversation was erased.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",

@@ -133,6 +133,25 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "No such goal or task",
         f"`errors` names the field whose goal or task does not exist. Create it first. {_DO_NOT_RETRY}",
     ),
+    errors.IntentNotFound: Problem(
+        HTTPStatus.NOT_FOUND,
+        "intent-not-found",
+        "No intent yet",
+        f"The conversation is there, but nobody has PUT an intent. {_DO_NOT_RETRY}",
+    ),
+    errors.IntentConflict: Problem(
+        HTTPStatus.CONFLICT,
+        "intent-conflict",
+        "Another intent stands",
+        "GET it, and if yours is to replace it, send If-Match with the version that `detail` and the ETag header name. "
+        f"{_DO_NOT_RETRY}",
+    ),
+    errors.DeliveryNotFound: Problem(
+        HTTPStatus.NOT_FOUND,
+        "delivery-not-found",
+        "No such delivery",
+        f"GET /api/v1/deliveries lists them; those of an erased conversation are gone with it. {_DO_NOT_RETRY}",
+    ),
     errors.VoiceSessionNotFound: Problem(
         HTTPStatus.NOT_FOUND,
         "voice-session-not-found",
@@ -265,6 +284,8 @@ def refusal_headers(error: RecordError) -> dict[str, str]:
             return {"www-authenticate": _CHALLENGE}
         case errors.TokenInvalid():
             return {"www-authenticate": f'{_CHALLENGE}, error="invalid_token", error_description="{error.why}"'}
+        case errors.IntentConflict(version=str(version)):
+            return {"etag": f'"{version}"'}
         case errors.ScopeMissing():
             return {"www-authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'}
     return {}

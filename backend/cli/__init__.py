@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from backend.cli import operating, reading, records, tokens
+from backend.cli import deliveries, operating, reading, records, tokens
 from backend.cli.terminal import FAILED, USAGE, complaints
 from backend.errors import RecordError, SettingsError, SetupError
 
@@ -19,6 +19,7 @@ for command in (
     operating.migrate,
     operating.adopt,
     operating.check,
+    deliveries.deliver,
     records.replay,
     reading.show,
     reading.follow,
@@ -26,6 +27,7 @@ for command in (
     records.erase,
 ):
     app.command()(command)
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(tokens.app, name="token")
 
 

@@ -37,6 +37,20 @@ APPEND_QUEUE: Final = Gauge(
     "verbatim_append_queue_messages", "Messages that wait for the next commit.", multiprocess_mode="livesum"
 )
 
+DELIVERIES: Final = Counter(
+    "verbatim_deliveries_total",
+    "Attempts to tell the orchestrator: delivered, retried (to be made again), failed (the last), held (it wants none).",
+    ["outcome"],
+)
+DELIVERIES_PENDING: Final = Gauge(
+    "verbatim_deliveries_pending", "Deliveries that are due or wait.", multiprocess_mode="livemostrecent"
+)
+DELIVERY_OLDEST: Final = Gauge(
+    "verbatim_delivery_oldest_seconds",
+    "Since when the oldest of those has been queued, 0 without any.",
+    multiprocess_mode="livemostrecent",
+)
+
 RECORDER_MESSAGES: Final = Counter(
     "verbatim_recorder_messages_total",
     "Messages of recorders that were sent (on record), refused, or lost because there was room nowhere.",

@@ -7,6 +7,7 @@ what a client in another language reads as something else.
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Final
 
 import orjson
@@ -15,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 CONTENT_BYTES: Final = 65_536
 METADATA_BYTES: Final = 16_384
+PAYLOAD_BYTES: Final = 65_536
 METADATA_DEPTH: Final = 32
 # The integers that every JSON reader keeps exact (RFC 8259, section 6). Every float beyond is an integer too.
 LARGEST_NUMBER: Final = 2**53 - 1
@@ -90,9 +92,9 @@ def _decimal_growth(number: float) -> int:
     return len(format(Decimal(shortest), "f")) - len(shortest)
 
 
-def _metadata(value: JsonObject) -> JsonObject:
-    if value and _stored_size(value, 0) + len(orjson.dumps(value)) > METADATA_BYTES:
-        raise PydanticCustomError("too_long", f"must be at most {METADATA_BYTES} bytes when encoded")
+def _metadata(value: JsonObject, most: int = METADATA_BYTES) -> JsonObject:
+    if value and _stored_size(value, 0) + len(orjson.dumps(value)) > most:
+        raise PydanticCustomError("too_long", f"must be at most {most} bytes when encoded")
     return value
 
 
@@ -104,6 +106,11 @@ Metadata = Annotated[
     JsonObject,
     AfterValidator(_metadata),
     Field(description=f"Anything else worth keeping: at most {METADATA_BYTES} bytes, nested at most {METADATA_DEPTH}."),
+]
+Payload = Annotated[
+    JsonObject,
+    AfterValidator(partial(_metadata, most=PAYLOAD_BYTES)),
+    Field(description=f"What to do: at most {PAYLOAD_BYTES} bytes, nested at most {METADATA_DEPTH}."),
 ]
 Instant = Annotated[
     AwareDatetime,

@@ -122,6 +122,24 @@ class FeedPlace(NamedTuple):
         raise _unusable()
 
 
+class DeliveryPlace(NamedTuple):
+    """A place in the list of deliveries, newest first."""
+
+    number: int
+
+    def cursor(self) -> str:
+        """Return this place as an opaque string."""
+        return _encode([self.number])
+
+    @classmethod
+    def parse(cls, cursor: str) -> Self:
+        """Return the place that ``cursor`` names; raises Invalid for one of another list."""
+        match _decode(cursor):
+            case [int(number)] if 0 <= number <= LARGEST_SEQUENCE:
+                return cls(number)
+        raise _unusable()
+
+
 class MessageQuery(BaseModel):
     """Which messages of a conversation, and how many."""
 

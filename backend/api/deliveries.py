@@ -1,0 +1,32 @@
+"""`/deliveries`: what the orchestrator was told, what waits, and what went wrong."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from backend.api.auth import DeliveryManager
+from backend.api.dependencies import API, Db, Outgoing
+from backend.api.openapi import refusals
+from backend.schemas.delivery import Delivery, DeliveryQuery
+from backend.schemas.page import Page
+from backend.services import deliveries
+
+router = APIRouter(prefix=f"{API}/deliveries", tags=["deliveries"])
+
+
+@router.get("", operation_id="listDeliveries", responses=refusals(422, 503))
+async def list_deliveries(
+    query: Annotated[DeliveryQuery, Query()], caller: DeliveryManager, database: Db
+) -> Page[Delivery]:
+    """List deliveries, newest first. What was told is in the intent of the conversation."""
+    return await deliveries.newest(database, caller, query)
+
+
+@router.post("/{delivery_id}/retry", operation_id="retryDelivery", responses=refusals(404, 422, 503))
+async def retry_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db, outbox: Outgoing) -> Delivery:
+    """Send a delivery anew, under the same `webhook_id`, be it failed, waiting, or delivered before.
+
+    Everything that is held since the orchestrator answered 410 is sent again, too.
+    """
+    return await deliveries.retry(database, caller, delivery_id, outbox)

@@ -1,0 +1,86 @@
+"""`/conversations/{id}/intent`: what the person wants done, which the orchestrator is told."""
+
+import re
+from typing import Annotated, Final
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Header, Request, Response
+
+from backend.api.auth import IntentWriter, Reader
+from backend.api.dependencies import API, Db, Outgoing, read, takes
+from backend.api.openapi import REPLAYED, refusals
+from backend.schemas.intent import ConversationIntent, IntentPut
+from backend.services import intents
+from backend.services.intents import ANY_VERSION, Standing
+
+router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}/intent", tags=["intents"])
+
+_ETAG: Final = {"ETag": {"description": "The version.", "schema": {"type": "string"}}}
+_TAG: Final = re.compile(r'(W/)?"([^"]*)"')
+
+IfMatch = Annotated[
+    str | None, Header(description="The version, or the versions, that this one may replace, as ETags; or `*`.")
+]
+
+
+@router.put(
+    "",
+    operation_id="putIntent",
+    response_model=ConversationIntent,
+    responses={
+        200: {"description": "It stands, now or before.", "headers": REPLAYED | _ETAG},
+        **refusals(404, 409, 410, 413, 415, 422, 503),
+    },
+    openapi_extra=takes(IntentPut),
+)
+async def put_intent(
+    request: Request,
+    conversation_id: UUID,
+    caller: IntentWriter,
+    database: Db,
+    outbox: Outgoing,
+    if_match: IfMatch = None,
+) -> Response:
+    """Set the intent, and queue what tells the orchestrator of it in the same commit.
+
+    Again with the same intent and payload changes nothing and gets the same answer. Another one is refused unless
+    `If-Match` names the version that it replaces.
+    """
+    wanted = await read(IntentPut, request)
+    standing = await intents.put(
+        database, caller, conversation_id, wanted, replacing=_versions(if_match), outbox=outbox
+    )
+    return _answer(standing)
+
+
+@router.get(
+    "",
+    operation_id="getIntent",
+    response_model=ConversationIntent,
+    responses={200: {"description": "What stands.", "headers": _ETAG}, **refusals(404, 422, 503)},
+)
+async def get_intent(conversation_id: UUID, caller: Reader, database: Db) -> Response:
+    """Read the intent as it stands."""
+    return _answer(await intents.get(database, caller, conversation_id))
+
+
+def _versions(if_match: str | None) -> set[str]:
+    """Return what `If-Match` names. Compared strongly (RFC 9110, section 13.1.1): a weak tag matches nothing."""
+    if if_match is None:
+        return set()
+    if if_match.strip() == ANY_VERSION:
+        return {ANY_VERSION}
+    return {"" if weak else version for weak, version in _TAG.findall(if_match)} or {""}
+
+
+def _answer(standing: Standing) -> Response:
+    body = {
+        "conversation_id": standing.conversation_id,
+        "intent": standing.intent,
+        "payload": orjson.Fragment(standing.payload),
+        "version": standing.version,
+        "delivery_id": standing.delivery_id,
+    }
+    headers = {"etag": f'"{standing.version}"'} | ({"idempotency-replayed": "true"} if standing.replayed else {})
+    return Response(orjson.dumps(body), headers=headers, media_type="application/json")

@@ -1,0 +1,92 @@
+"""Commands for what the orchestrator is told: carry it, look at it, send it anew."""
+
+import asyncio
+import signal
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from backend.cli.access import ask, database_url, make_ready, with_database
+from backend.cli.terminal import Wait, console
+from backend.dao_service.database import Database
+from backend.delivery import Dispatcher, Endpoint, Orchestrator
+from backend.errors import SettingsError
+from backend.observability import logs
+from backend.principal import LOCAL
+from backend.schemas.delivery import Delivery, DeliveryQuery
+from backend.services import deliveries
+from backend.services.outbox import Outbox
+from backend.settings import Settings
+from backend.vocabulary import DeliveryState
+
+app = typer.Typer(help="List what the orchestrator was told and what waits; send something anew.")
+
+
+def deliver(wait: Wait = 0) -> None:
+    """Carry what waits to the orchestrator, until a signal ends it; nothing else."""
+    settings = Settings.from_environment()
+    endpoint = settings.orchestrator
+    if endpoint is None:
+        raise SettingsError("There is nobody to deliver to: set VERBATIM_ORCHESTRATOR_URL.")
+    logs.configure(settings.log_level)
+    with database_url(settings, serving=True) as url:
+        make_ready(url, wait, ours=settings.database_url is None)
+        asyncio.run(with_database(url, lambda database: _carry(database, endpoint)))
+
+
+@app.callback(invoke_without_command=True)
+def list_deliveries(
+    context: typer.Context,
+    state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=500)] = 50,
+) -> None:
+    """List what the orchestrator was told and what waits, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    page = ask(lambda database: deliveries.newest(database, LOCAL, DeliveryQuery(state=state, limit=limit)))
+    rows = [("delivery", "conversation", "state", "attempts", "queued", "due", "last status", "last error")]
+    rows += map(_row, page.data)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        # A line each, however long: it may be read by another program.
+        console.print("  ".join(map(str.ljust, row, widths)).rstrip(), soft_wrap=True)
+
+
+@app.command()
+def retry(delivery: Annotated[UUID, typer.Argument(help="The delivery's id.")]) -> None:
+    """Send a delivery anew, under the same webhook-id, and everything that is held as well."""
+    found = ask(lambda database: deliveries.retry(database, LOCAL, delivery, None))
+    console.print(f"Delivery {found.id} is {found.state}, and due now.")
+
+
+async def _carry(database: Database, endpoint: Endpoint) -> None:
+    outbox, ended = Outbox(endpoint.url), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
+    dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint))
+    dispatcher.start()
+    try:
+        console.print("Delivering.")
+        await ended.wait()
+    finally:
+        await dispatcher.close()
+
+
+def _row(delivery: Delivery) -> tuple[str, ...]:
+    return (
+        str(delivery.id),
+        str(delivery.conversation_id),
+        delivery.state,
+        str(delivery.attempts),
+        _minute(delivery.created_at),
+        _minute(delivery.due_at) if delivery.state is DeliveryState.PENDING else "-",
+        str(delivery.last_status or "-"),
+        delivery.last_error or "-",
+    )
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

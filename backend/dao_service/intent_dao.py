@@ -1,0 +1,68 @@
+"""Reading and setting the intent of a conversation.
+
+The payload comes and goes as JSON text, the database's own: nothing is lost on the way, and a payload that the host
+wrote with numbers beyond Python's does not stop anybody from reading it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select, true, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.models import Conversation
+
+
+class StoredIntent(NamedTuple):
+    """What is known of a conversation's intent; ``intent`` is None where there is none, ``payload`` is JSON text."""
+
+    intent: str | None
+    payload: str | None
+    owner: str | None
+    voice_session_id: str | None
+    updated_at: datetime
+
+
+class IntentDAO:
+    """Questions about intents, and their change. ``owner`` is whose conversation it must be; None: anybody's."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, conversation_id: UUID, owner: str | None) -> StoredIntent | None:
+        """Return what is known of the intent, or None if there is no such conversation."""
+        return await self._one(_stored(conversation_id, owner))
+
+    async def lock(self, conversation_id: UUID, owner: str | None) -> StoredIntent | None:
+        """Return the same, and keep it so until the transaction ends."""
+        return await self._one(_stored(conversation_id, owner).with_for_update(key_share=True))
+
+    async def set(self, conversation_id: UUID, intent: str, payload: Mapping[str, Any]) -> StoredIntent:
+        """Set the intent of a conversation, which the caller holds locked, and return it as it is stored."""
+        changed = await self._session.execute(
+            update(Conversation)
+            .where(Conversation.id == conversation_id)
+            .values(extracted_intent=intent, intent_payload=payload, updated_at=func.now())
+            .returning(*_COLUMNS)
+        )
+        return StoredIntent(*changed.one())
+
+    async def _one(self, statement: Select[Any]) -> StoredIntent | None:
+        found: Row[Any] | None = (await self._session.execute(statement)).one_or_none()
+        return None if found is None else StoredIntent(*found)
+
+
+_COLUMNS: tuple[ColumnElement[Any], ...] = (
+    Conversation.extracted_intent,
+    cast(Conversation.intent_payload, Text),
+    cast(Conversation.user_id, Text),
+    Conversation.voice_session_id,
+    Conversation.updated_at,
+)
+
+
+def _stored(conversation_id: UUID, owner: str | None) -> Select[Any]:
+    theirs = true() if owner is None else cast(Conversation.user_id, Text) == owner
+    return select(*_COLUMNS).where(Conversation.id == conversation_id, theirs)

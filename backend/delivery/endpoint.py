@@ -1,0 +1,61 @@
+"""The orchestrator as its operator describes it: a fault is found at start, not with the first delivery."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+import httpx
+from pydantic import SecretStr
+
+from backend.delivery.network import is_public
+
+_SECRET: Final = re.compile(r"whsec_([A-Za-z0-9+/]+={0,2})")
+_SECRET_BYTES: Final = range(24, 65)  # https://github.com/standard-webhooks/standard-webhooks (signature scheme)
+_PORTS: Final = range(1, 65536)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where deliveries go, and what they are signed with; ``timeout`` is in seconds."""
+
+    url: str
+    secrets: tuple[SecretStr, ...]
+    timeout: float
+    private: bool
+
+
+def webhook_secret(secret: SecretStr) -> SecretStr:
+    """Return ``secret`` if it is one of Standard Webhooks' form; raises ValueError otherwise."""
+    found = _SECRET.fullmatch(secret.get_secret_value())
+    try:
+        size = len(base64.b64decode(found[1] + "==")) if found else 0
+    except binascii.Error:
+        size = 0
+    if size not in _SECRET_BYTES:
+        raise ValueError("each must be whsec_ and 24 to 64 random bytes in base64")
+    return secret
+
+
+def endpoint_url(url: str, *, private: bool) -> str:
+    """Return ``url`` if deliveries may go there; raises ValueError otherwise."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    if parts.scheme not in ({"https", "http"} if private else {"https"}) or not parts.host:
+        raise ValueError("must be an https:// address; http:// only with VERBATIM_ORCHESTRATOR_PRIVATE")
+    if parts.userinfo or parts.fragment or not (parts.port is None or parts.port in _PORTS):
+        raise ValueError("must be an address without user, password and fragment")
+    if not private and not _may_be_public(parts.host):
+        raise ValueError("must not be a private address, unless VERBATIM_ORCHESTRATOR_PRIVATE is set")
+    return url
+
+
+def _may_be_public(host: str) -> bool:
+    try:
+        return is_public(ip_address(host))
+    except ValueError:
+        return True  # a name, which may lead anywhere: that is looked at when a connection is made

@@ -1,0 +1,72 @@
+"""The words of a delivery, as they cross the wire: of what was said it has none, that is in the intent."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from backend.schemas.page import DEFAULT_LIMIT, MOST
+from backend.vocabulary import DeliveryState
+
+
+def webhook_id(delivery_id: UUID) -> str:
+    """Return what the orchestrator knows a delivery by, in each attempt the same."""
+    return f"msg_{delivery_id.hex}"
+
+
+class Delivery(BaseModel):
+    """Something that the orchestrator is to be told, and what became of it."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "019ab5c0-3333-7000-8000-000000000003",
+                    "webhook_id": "msg_019ab5c0333370008000000000000003",
+                    "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
+                    "type": "intent.extracted",
+                    "state": "pending",
+                    "attempts": 2,
+                    "created_at": "2026-01-31T09:31:00.120355Z",
+                    "due_at": "2026-01-31T09:36:07.000000Z",
+                    "delivered_at": None,
+                    "last_attempt_at": "2026-01-31T09:31:06.412907Z",
+                    "last_status": 500,
+                    "last_error": "It answered 500.",
+                }
+            ]
+        },
+    )
+
+    id: UUID
+    conversation_id: UUID
+    type: str
+    state: DeliveryState = Field(
+        description="`failed` after too many attempts, `held` after a 410; neither is sent again unless by hand."
+    )
+    attempts: int
+    created_at: datetime
+    due_at: datetime = Field(description="While it is pending: not sent again before.")
+    delivered_at: datetime | None = Field(description="When it was last accepted.")
+    last_attempt_at: datetime | None
+    last_status: int | None = Field(description="The last answer; null while an attempt is under way or cut off.")
+    last_error: str | None = Field(description="What was wrong with it, in words of the service's own.")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def webhook_id(self) -> str:
+        """What the orchestrator knows it by."""
+        return webhook_id(self.id)
+
+
+class DeliveryQuery(BaseModel):
+    """Which deliveries, and how many."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state: DeliveryState | None = None
+    conversation_id: UUID | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
+    cursor: Annotated[str, Field(max_length=200)] | None = None

@@ -1,0 +1,56 @@
+"""What the orchestrator is to be told is written down where the fact is, in its transaction, and carried later."""
+
+import asyncio
+import hashlib
+from datetime import UTC
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from backend.dao_service.database import Session
+from backend.dao_service.delivery_dao import DeliveryDAO, NewDelivery
+from backend.dao_service.intent_dao import StoredIntent
+from backend.ids import new_id
+
+INTENT_EXTRACTED: Final = "intent.extracted"
+
+
+class Outbox:
+    """The way to the orchestrator at ``url``. ``woken`` is set when there may be something to carry."""
+
+    def __init__(self, url: str) -> None:
+        self.url_digest: Final = hashlib.sha256(url.encode()).digest()
+        self.woken: Final = asyncio.Event()
+
+    async def add(
+        self, session: Session, conversation_id: UUID, stored: StoredIntent, version: str, replaces: str | None
+    ) -> UUID:
+        """Queue the news of an intent that was just set, and return the delivery's id. Whoever commits calls `wake`."""
+        delivery = NewDelivery(
+            new_id(), conversation_id, INTENT_EXTRACTED, version, _body(conversation_id, stored, version, replaces)
+        )
+        await DeliveryDAO(session).add(delivery, self.url_digest)
+        return delivery.id
+
+    def wake(self) -> None:
+        """Have the dispatcher of this process look at once; those of others look by themselves."""
+        self.woken.set()
+
+
+def _body(conversation_id: UUID, stored: StoredIntent, version: str, replaces: str | None) -> str:
+    # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure
+    event = {
+        "type": INTENT_EXTRACTED,
+        "timestamp": stored.updated_at.astimezone(UTC),
+        "data": {
+            "conversation_id": conversation_id,
+            "user_id": stored.owner,
+            "voice_session_id": stored.voice_session_id,
+            "intent": stored.intent,
+            "payload": orjson.Fragment(stored.payload or "null"),
+            "version": version,
+            "replaces": replaces,
+        },
+    }
+    return orjson.dumps(event, option=orjson.OPT_UTC_Z).decode()

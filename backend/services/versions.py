@@ -1,0 +1,36 @@
+"""Versions of intents: the same for what PostgreSQL holds to be the same JSON, another for everything else.
+
+So a retry is known for one, whichever way its sender writes numbers and in whatever order its objects come: to jsonb 1,
+1.0 and 10e-1 are one number, and an object has no order. It is a digest, because the host's table has no column for a
+count.
+"""
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Final
+
+from pydantic import JsonValue
+
+_BYTES: Final = 16
+
+
+def version_of(intent: str, payload: bytes | str) -> str:
+    """Return the version of an intent whose payload is this JSON text."""
+    document = json.loads(payload, parse_int=_number, parse_float=_number, object_pairs_hook=_sorted)
+    # As Python would write it in ASCII, which no version of Unicode changes.
+    return hashlib.blake2b(ascii((intent, document)).encode(), digest_size=_BYTES).hexdigest()
+
+
+def _number(text: str) -> tuple[str]:
+    """Return the one way to write a number, in what nothing else in JSON becomes; arithmetic would round it."""
+    sign, digits, exponent = Decimal(text).as_tuple()
+    written = "".join(map(str, digits)).lstrip("0")
+    significant = written.rstrip("0")
+    if not significant:
+        return ("0",)
+    return (f"{'-' * sign}{significant}e{int(exponent) + len(written) - len(significant)}",)
+
+
+def _sorted(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    return dict(sorted(dict(pairs).items()))
