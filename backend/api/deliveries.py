@@ -3,10 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from backend.api.auth import DeliveryManager
-from backend.api.dependencies import API, Db, Outgoing
+from backend.api.dependencies import API, Db, outbox_of
 from backend.api.openapi import refusals
 from backend.schemas.delivery import Delivery, DeliveryQuery
 from backend.schemas.page import Page
@@ -24,9 +24,9 @@ async def list_deliveries(
 
 
 @router.post("/{delivery_id}/retry", operation_id="retryDelivery", responses=refusals(404, 422, 503))
-async def retry_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db, outbox: Outgoing) -> Delivery:
+async def retry_delivery(request: Request, delivery_id: UUID, caller: DeliveryManager, database: Db) -> Delivery:
     """Send a delivery anew, under the same `webhook_id`, be it failed, waiting, or delivered before.
 
     Everything that is held since the orchestrator answered 410 is sent again, too.
     """
-    return await deliveries.retry(database, caller, delivery_id, outbox)
+    return await deliveries.retry(database, caller, delivery_id, outbox_of(request))

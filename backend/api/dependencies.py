@@ -38,11 +38,9 @@ async def _grants(request: Request) -> Grants | None:
 Tokens = Annotated[Grants | None, Depends(_grants)]
 
 
-async def _outbox(request: Request) -> Outbox | None:
+def outbox_of(request: Request) -> Outbox | None:
+    """Return the way to the orchestrator, if there is one."""
     return cast("Outbox | None", request.state.outbox)
-
-
-Outgoing = Annotated[Outbox | None, Depends(_outbox)]
 
 
 async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:

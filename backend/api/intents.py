@@ -1,27 +1,34 @@
 """`/conversations/{id}/intent`: what the person wants done, which the orchestrator is told."""
 
 import re
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from backend.api.auth import IntentWriter, Reader
-from backend.api.dependencies import API, Db, Outgoing, read, takes
-from backend.api.openapi import REPLAYED, refusals
+from backend.api.dependencies import API, Db, outbox_of, read, takes
+from backend.api.openapi import REPLAYED, TAGGED, refusals
 from backend.schemas.intent import ConversationIntent, IntentPut
 from backend.services import intents
 from backend.services.intents import ANY_VERSION, Standing
 
 router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}/intent", tags=["intents"])
 
-_ETAG: Final = {"ETag": {"description": "The version.", "schema": {"type": "string"}}}
 _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
 
-IfMatch = Annotated[
-    str | None, Header(description="The version, or the versions, that this one may replace, as ETags; or `*`.")
-]
+_IF_MATCH: Final = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The version, or the versions, that this one may replace, as ETags; or `*`.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 
 
 @router.put(
@@ -29,36 +36,29 @@ IfMatch = Annotated[
     operation_id="putIntent",
     response_model=ConversationIntent,
     responses={
-        200: {"description": "It stands, now or before.", "headers": REPLAYED | _ETAG},
+        200: {"description": "It stands, now or before.", "headers": REPLAYED | TAGGED},
         **refusals(404, 409, 410, 413, 415, 422, 503),
     },
-    openapi_extra=takes(IntentPut),
+    openapi_extra=takes(IntentPut) | _IF_MATCH,
 )
-async def put_intent(
-    request: Request,
-    conversation_id: UUID,
-    caller: IntentWriter,
-    database: Db,
-    outbox: Outgoing,
-    if_match: IfMatch = None,
-) -> Response:
+async def put_intent(request: Request, conversation_id: UUID, caller: IntentWriter, database: Db) -> Response:
     """Set the intent, and queue what tells the orchestrator of it in the same commit.
 
     Again with the same intent and payload changes nothing and gets the same answer. Another one is refused unless
     `If-Match` names the version that it replaces.
     """
     wanted = await read(IntentPut, request)
-    standing = await intents.put(
-        database, caller, conversation_id, wanted, replacing=_versions(if_match), outbox=outbox
+    replacing = _versions(request.headers.get("if-match"))
+    return _answer(
+        await intents.put(database, caller, conversation_id, wanted, replacing=replacing, outbox=outbox_of(request))
     )
-    return _answer(standing)
 
 
 @router.get(
     "",
     operation_id="getIntent",
     response_model=ConversationIntent,
-    responses={200: {"description": "What stands.", "headers": _ETAG}, **refusals(404, 422, 503)},
+    responses={200: {"description": "What stands.", "headers": TAGGED}, **refusals(404, 422, 503)},
 )
 async def get_intent(conversation_id: UUID, caller: Reader, database: Db) -> Response:
     """Read the intent as it stands."""

@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.dao_service.models import Delivery, StoppedOrchestrator
 from backend.vocabulary import DeliveryState
 
-
 # The database's plan may ask an IN for its rows more than once; what is MATERIALIZED it asks for once, and so locks no
 # more than `limit`.
 _CLAIM: Final = text("""
@@ -103,9 +102,7 @@ class DeliveryDAO:
         delivered = state is DeliveryState.DELIVERED
         settled = await self._session.scalar(
             update(Delivery)
-            .where(
-                Delivery.id == claimed.id, Delivery.attempts == claimed.attempt, Delivery.leased_until.is_not(None)
-            )
+            .where(Delivery.id == claimed.id, Delivery.attempts == claimed.attempt, Delivery.leased_until.is_not(None))
             .values(
                 state=state if delivered else case((Delivery.state == DeliveryState.HELD, Delivery.state), else_=state),
                 last_status=status,

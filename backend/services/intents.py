@@ -47,7 +47,7 @@ async def get(database: Database, principal: Principal, conversation_id: UUID) -
     return _standing(conversation_id, found, version, delivery_id)
 
 
-async def put(
+async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace, and who is told
     database: Database,
     principal: Principal,
     conversation_id: UUID,

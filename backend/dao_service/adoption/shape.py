@@ -54,7 +54,14 @@ INDEXES: Final = {
         "idx_messages_before_feed",
     ),
 }
-OWN_TABLES: Final = ("service_tokens", "erasures", "voice_sessions", "voice_events", "deliveries", "stopped_orchestrators")
+OWN_TABLES: Final = (
+    "service_tokens",
+    "erasures",
+    "voice_sessions",
+    "voice_events",
+    "deliveries",
+    "stopped_orchestrators",
+)
 TRIGGERS: Final = {
     "verbatim_take_place": "every row then takes its place",
     "verbatim_advance_counter": "every row then is counted",
