@@ -39,7 +39,7 @@ APPEND_QUEUE: Final = Gauge(
 
 DELIVERIES: Final = Counter(
     "verbatim_deliveries_total",
-    "Attempts to tell the orchestrator: delivered, retried (to be made again), failed (the last), held (it wants none).",
+    "Attempts to tell the orchestrator: delivered, retried (once more), failed (the last), held (it wants none).",
     ["outcome"],
 )
 DELIVERIES_PENDING: Final = Gauge(

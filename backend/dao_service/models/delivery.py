@@ -58,7 +58,7 @@ class Delivery(Base):
 
 
 class StoppedOrchestrator(Base):
-    """One row of ``stopped_orchestrators``: that address answered 410. Of the address, which may hold a secret, a hash."""
+    """One row of ``stopped_orchestrators``: it answered 410. Of its address, which may hold a secret, a hash."""
 
     __tablename__ = "stopped_orchestrators"
 
