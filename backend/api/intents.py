@@ -76,11 +76,11 @@ def _versions(if_match: str | None) -> set[str]:
 
 def _answer(standing: Standing) -> Response:
     body = {
-        "conversation_id": standing.conversation_id,
+        "conversation_id": str(standing.conversation_id),
         "intent": standing.intent,
         "payload": orjson.Fragment(standing.payload),
         "version": standing.version,
-        "delivery_id": standing.delivery_id,
+        "delivery_id": None if standing.delivery_id is None else str(standing.delivery_id),
     }
     headers = {"etag": f'"{standing.version}"'} | ({"idempotency-replayed": "true"} if standing.replayed else {})
     return Response(orjson.dumps(body), headers=headers, media_type="application/json")

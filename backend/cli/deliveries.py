@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
@@ -20,6 +20,8 @@ from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.settings import Settings
 from backend.vocabulary import DeliveryState
+
+_TITLES: Final = ("delivery", "conversation", "state", "attempts", "queued", "due", "last status", "last error")
 
 app = typer.Typer(help="List what the orchestrator was told and what waits; send something anew.")
 
@@ -46,7 +48,7 @@ def list_deliveries(
     if context.invoked_subcommand is not None:
         return
     page = ask(lambda database: deliveries.newest(database, LOCAL, DeliveryQuery(state=state, limit=limit)))
-    rows = [("delivery", "conversation", "state", "attempts", "queued", "due", "last status", "last error")]
+    rows: list[tuple[str, ...]] = [_TITLES]
     rows += map(_row, page.data)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -6,13 +6,15 @@ wrote with numbers beyond Python's does not stop anybody from reading it.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select, true, update
+from sqlalchemy import Select, Text, cast, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import Conversation
+
+_Stored = Select[str | None, str, str, str | None, datetime]
 
 
 class StoredIntent(NamedTuple):
@@ -47,14 +49,14 @@ class IntentDAO:
             .values(extracted_intent=intent, intent_payload=payload, updated_at=func.now())
             .returning(*_COLUMNS)
         )
-        return StoredIntent(*changed.one())
+        return StoredIntent._make(changed.one())
 
-    async def _one(self, statement: Select[Any]) -> StoredIntent | None:
-        found: Row[Any] | None = (await self._session.execute(statement)).one_or_none()
-        return None if found is None else StoredIntent(*found)
+    async def _one(self, statement: _Stored) -> StoredIntent | None:
+        found = (await self._session.execute(statement)).one_or_none()
+        return None if found is None else StoredIntent._make(found)
 
 
-_COLUMNS: tuple[ColumnElement[Any], ...] = (
+_COLUMNS: Final = (
     Conversation.extracted_intent,
     cast(Conversation.intent_payload, Text),
     cast(Conversation.user_id, Text),
@@ -63,6 +65,6 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = (
 )
 
 
-def _stored(conversation_id: UUID, owner: str | None) -> Select[Any]:
+def _stored(conversation_id: UUID, owner: str | None) -> _Stored:
     theirs = true() if owner is None else cast(Conversation.user_id, Text) == owner
     return select(*_COLUMNS).where(Conversation.id == conversation_id, theirs)

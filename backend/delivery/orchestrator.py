@@ -76,13 +76,14 @@ class Orchestrator:
 
     async def _post(self, identity: str, body: str) -> Answer:
         content = body.encode()
-        headers = self._signer.headers(identity, body, datetime.now(UTC)) | {
-            "host": self._url.netloc.decode(),
-            "content-type": "application/json",
-            "content-length": str(len(content)),
-            "user-agent": f"verbatim/{__version__}",
-            "connection": "close",
-        }
+        headers: list[tuple[bytes | str, bytes | str]] = [
+            *self._signer.headers(identity, body, datetime.now(UTC)).items(),
+            ("host", self._url.netloc.decode()),
+            ("content-type", "application/json"),
+            ("content-length", str(len(content))),
+            ("user-agent", f"verbatim/{__version__}"),
+            ("connection", "close"),
+        ]
         target = httpcore.URL(
             scheme=self._url.raw_scheme, host=self._url.raw_host, port=self._url.port, target=self._url.raw_path
         )

@@ -19,7 +19,7 @@ def version_of(intent: str, payload: bytes | str) -> str:
     """Return the version of an intent whose payload is this JSON text."""
     document = json.loads(payload, parse_int=_number, parse_float=_number, object_pairs_hook=_sorted)
     # As Python would write it in ASCII, which no version of Unicode changes.
-    return hashlib.blake2b(ascii((intent, document)).encode(), digest_size=_BYTES).hexdigest()
+    return hashlib.blake2b(ascii((str(intent), document)).encode(), digest_size=_BYTES).hexdigest()
 
 
 def _number(text: str) -> tuple[str]:

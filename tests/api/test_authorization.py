@@ -22,7 +22,14 @@ from tests.architecture.test_openapi import current, operations
 from tests.conftest import running, settings_for, utterance
 
 OWNER, OTHER = "minh", "lan"
-ANY = (Scope.MESSAGES_WRITE_ANY, Scope.CONVERSATIONS_READ_ANY, Scope.CONVERSATIONS_WRITE_ANY, Scope.CONVERSATIONS_ERASE)
+ANY = (
+    Scope.MESSAGES_WRITE_ANY,
+    Scope.CONVERSATIONS_READ_ANY,
+    Scope.CONVERSATIONS_WRITE_ANY,
+    Scope.CONVERSATIONS_ERASE,
+    Scope.INTENTS_WRITE,
+    Scope.DELIVERIES_MANAGE,
+)
 BASE = (Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
 OPEN = {"/livez", "/readyz", "/metrics", "/problems/{slug}", "/docs", "/docs/assets", "/openapi.json"}
 
@@ -60,6 +67,10 @@ MATRIX = {
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "followConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "getIntent": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "putIntent": Row(Scope.INTENTS_WRITE, 403, 403, lambda _: {"intent": "GOAL", "payload": {}}, service=200),
+    "listDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
+    "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
     "beginVoiceSession": Row(
         Scope.CONVERSATIONS_WRITE, 201, 404, lambda conversation: {"conversation_id": str(conversation)}
@@ -86,7 +97,8 @@ async def begin_session(connection: asyncpg.Connection, conversation: UUID) -> N
     values = session_in(conversation), conversation
     await connection.execute("INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ($1, $2, '')", *values)
     # Whoever follows an ended conversation is answered at once.
-    await connection.execute("UPDATE conversations SET ended_at = now() WHERE id = $1", conversation)
+    ended = "UPDATE conversations SET ended_at = now(), extracted_intent = 'GOAL', intent_payload = '{}' WHERE id = $1"
+    await connection.execute(ended, conversation)
 
 
 def session_in(conversation: UUID) -> str:
@@ -99,6 +111,7 @@ async def call(
     method, path = OPERATIONS[operation][0]
     body = MATRIX[operation].body
     url = path.replace("{conversation_id}", str(conversation)).replace("{session_id}", session_in(conversation))
+    url = url.replace("{delivery_id}", str(conversation))
     return await client.request(method, url, headers=headers, json=body(conversation) if body else None)
 
 
