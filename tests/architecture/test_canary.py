@@ -1,7 +1,9 @@
 """What was said is found in the record and nowhere else: no log line, no refusal, no metric."""
 
+import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests import callers
 from tests.architecture.test_openapi import operations
 from tests.conftest import running, settings_for, utterance
 from tests.deepgram_stand_in import stand_in
+from tests.orchestrator_stand_in import orchestrator, settings
 
 CANARY = "my neighbour's canary sings at dawn"
 MESSAGES = "/api/v1/voice/messages"
@@ -38,6 +41,8 @@ pytestmark = pytest.mark.usefixtures("everything_is_logged")
 def everything_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)  # the tests' own client
+    # It traces the headers of answers; no library is heard below a warning, whatever level is set.
+    monkeypatch.setattr(logging.getLogger("httpcore.http11"), "disabled", True)
 
 
 def spoken(conversation: UUID, **more: object) -> dict[str, Any]:
@@ -100,6 +105,25 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
     assert "canary" not in everywhere
 
 
+async def test_what_an_orchestrator_is_told_and_what_it_says_is_found_nowhere_else(
+    database_url: str, conversation: UUID, connection: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with orchestrator() as listener:
+        listener.behaviours = iter([(500, {"retry-after": CANARY, CANARY.replace(" ", "-"): CANARY})])
+        told = settings(f"{listener.url}?{CANARY.replace(' ', '-')}")
+        async with running(create_app(settings_for(database_url, **told))) as client:
+            body = {"intent": "GOAL", "payload": {CANARY: CANARY}}
+            assert (await client.put(f"{CONVERSATIONS}/{conversation}/intent", json=body)).status_code == 200
+            await listener.until(lambda: listener.told)
+            while not await connection.fetchval("SELECT last_status FROM deliveries"):
+                await asyncio.sleep(0.01)
+            deliveries, metrics = await client.get("/api/v1/deliveries"), await client.get("/metrics")
+    said = capfd.readouterr()
+    assert CANARY in listener.told[0].body.decode()
+    assert "It answered 500." in deliveries.text
+    assert "canary" not in f"{said.out}\n{said.err}\n{deliveries.text}\n{metrics.text}"
+
+
 @pytest.fixture
 async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     """A service where nobody is told apart, one that wants tokens, one that takes one request, one without database.
@@ -110,7 +134,7 @@ async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str,
     key = {"deepgram_api_key": CANARY.replace(" ", "-")}
     async with AsyncExitStack() as stack:
         deepgram = await stack.enter_async_context(stand_in(key="another"))
-        settings = {
+        configured = {
             "open": settings_for(database_url),
             "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
             "limited": settings_for(database_url, rate_limit_address="1/minute"),
@@ -118,7 +142,7 @@ async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str,
             "unanswered": settings_for(database_url, **key, deepgram_url=NOBODY_ANSWERS),
             "refused": settings_for(database_url, **key, deepgram_url=deepgram.url),
         }
-        yield {name: await stack.enter_async_context(running(create_app(each))) for name, each in settings.items()}
+        yield {name: await stack.enter_async_context(running(create_app(each))) for name, each in configured.items()}
 
 
 async def test_no_refusal_that_there_is_repeats_what_it_refuses(
@@ -159,7 +183,7 @@ async def _provocations(
         for headers in ({}, callers.bearer(CANARY), {"authorization": f"Basic {CANARY}"}, OWNER):
             noisy = {"user-agent": CANARY, "cookie": CANARY, "origin": CANARY, "traceparent": CANARY, **headers}
             for identity in (CANARY, str(conversation), str(uuid4())):
-                url = path.replace("{conversation_id}", identity).replace("{session_id}", identity)
+                url = re.sub(r"\{\w+_id\}", identity, path)
                 query = {CANARY: CANARY, "cursor": CANARY, "format": CANARY, "limit": CANARY}
                 yield "guarded", method, url, {"headers": noisy, "params": query, "json": {CANARY: CANARY}}
     conversation = await _opened(services["guarded"])  # the other one is erased by now
@@ -171,6 +195,9 @@ async def _provocations(
         session = begun.json().get("session", begun.json())
         yield service, "POST", f"{SESSIONS}/{session['id']}/token", {}
     async for provocation in _by_session(session["id"]):
+        yield provocation
+    opened = await services["open"].post(CONVERSATIONS, json={"context_type": "voice"})
+    async for provocation in _by_intent(opened.json()["id"]):
         yield provocation
     said = {"json": spoken(conversation)}
     yield "open", "GET", CONVERSATIONS, {"headers": {"host": "canary.example"}}
@@ -205,6 +232,16 @@ async def _by_words(
     yield "guarded", "POST", CONVERSATIONS, {"json": taken, "headers": OWNER}
     link = {"json": {"linked_goal_id": str(uuid4())}, "headers": OWNER}
     yield "guarded", "PATCH", f"{CONVERSATIONS}/{conversation}", link
+
+
+async def _by_intent(conversation: str) -> AsyncIterator[Provocation]:
+    """Requests about an intent and what tells of it that are refused."""
+    place = f"{CONVERSATIONS}/{conversation}/intent"
+    yield "open", "GET", place, {}
+    named = {"if-match": f'"{CANARY.encode().hex()}"'}
+    for payload, headers in (({CANARY: CANARY}, {}), ({CANARY: [CANARY]}, named), ({CANARY: "\0"}, {})):
+        yield "open", "PUT", place, {"json": {"intent": "GOAL", "payload": payload}, "headers": headers}
+    yield "open", "POST", f"/api/v1/deliveries/{uuid4()}/retry", {}
 
 
 async def _by_session(session: str) -> AsyncIterator[Provocation]:
