@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types imports migrations bench bench-reading bench-recorder lock openapi wheel clean
+.PHONY: run test lint types imports migrations demo bench bench-reading bench-recorder lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -26,6 +26,9 @@ migrations: .venv/dev  ## migrate a new database, and hold it against the models
 	@rm -rf .cache/migrations
 	@VERBATIM_DATA_DIR=.cache/migrations $(BIN)/verbatim migrate
 	@VERBATIM_DATA_DIR=.cache/migrations $(BIN)/verbatim check
+
+demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task
+	@$(BIN)/python -m examples.demo
 
 bench: .venv/dev  ## measure against the literal version, in this same minute
 	@$(BIN)/python -m tests.benchmarks.bench

@@ -16,6 +16,7 @@ from backend.cli import app as commands
 from backend.settings import PREFIX, Settings
 from tests.architecture.test_openapi import operations
 from tests.conftest import serving
+from tests.orchestrator_stand_in import SECRET
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -60,21 +61,31 @@ def test_every_command_is_in_the_readme_and_no_other() -> None:
 def test_every_route_is_shown_in_the_readme(name: str) -> None:
     method, path = name.split()
     pattern = path.removeprefix("/api/v1").replace("{conversation_id}", "$id").replace("{session_id}", "$session")
+    pattern = pattern.replace("{delivery_id}", "$delivery")
     shown = [line for block in blocks("sh") for line in re.split(r"\n(?=curl)", block) if f"$A{pattern}" in line]
-    verb = {"GET": r"^(?!.*(-d|-X))", "POST": "-d '|-X POST", "PATCH": "-X PATCH", "DELETE": "-X DELETE"}[method]
+    verb = {
+        "GET": r"^(?!.*(-d|-X))",
+        "POST": "-d '|-X POST",
+        "PATCH": "-X PATCH",
+        "PUT": "-X PUT",
+        "DELETE": "-X DELETE",
+    }[method]
     assert any(re.search(verb, line) for line in shown), name
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_what_the_readme_tells_people_to_type_works(database_url: str) -> None:
     script = "\n".join(block for block in blocks("sh", _BEFORE) if "curl" in block)
-    with serving(database_url) as address:
+    nobody = {"VERBATIM_ORCHESTRATOR_URL": "http://127.0.0.1:9/hook", "VERBATIM_ORCHESTRATOR_PRIVATE": "true"}
+    with serving(database_url, **nobody, VERBATIM_ORCHESTRATOR_SECRETS=f'["{SECRET}"]') as address:
         answers = _type(script.replace("http://127.0.0.1:8000", address))
     assert "user: Remind me to call the dentist tomorrow at nine." in answers
     assert '"client_sequence":2' in answers
     assert '"pointer":"/messages/1/content"' in answers
     assert "> Remind me to call the dentist tomorrow at nine\\." in answers
     assert answers.count("/problems/") == 3
+    assert "event: message\ndata: {" in answers
+    assert answers.count('"type":"intent.extracted","state":"pending"') == 2
     assert '"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2' in answers
     assert '"pointer":"/conversation_id","detail":"is required"' in answers
 

@@ -1,0 +1,96 @@
+"""Phone, service and orchestrator together, on this machine: a call, an intent, a task, and the link back.
+
+    python -m examples.demo
+
+Everything listens on 127.0.0.1 and is gone afterwards, the database, too.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from backend.dao_service import migrator
+from backend.dao_service.embedded import EmbeddedPostgres
+from examples.phone import call
+
+_PAUSE: Final = 0.5  # seconds between two lines of the call
+_PATIENCE: Final = 30.0  # seconds for a program to come up
+
+
+def main() -> None:
+    """Bring it all up, let the phone call, and print the story as it happens."""
+    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
+        migrator.upgrade(postgres.url)
+        asyncio.run(_tell(postgres.url.replace("+asyncpg", "")))
+
+
+async def _tell(database: str) -> None:
+    record, hook = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    service = {
+        "DATABASE_URL": database,
+        "VERBATIM_ORCHESTRATOR_URL": f"{hook}/hook",
+        "VERBATIM_ORCHESTRATOR_SECRETS": json.dumps([secret]),
+        "VERBATIM_ORCHESTRATOR_PRIVATE": "true",
+        "VERBATIM_LOG_LEVEL": "WARNING",
+    }
+    orchestrator = {"DATABASE_URL": database, "VERBATIM_URL": record, "WEBHOOK_SECRET": secret}
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(_running(record, service, "backend", "serve"))
+        listening = "uvicorn", "examples.orchestrator:app", "--log-level", "warning"
+        await stack.enter_async_context(_running(hook, orchestrator, *listening))
+        api = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{record}/api/v1/", timeout=_PATIENCE))
+        await _epilogue(api, await call(api, _PAUSE))
+
+
+async def _epilogue(api: httpx.AsyncClient, conversation: str) -> None:
+    [delivery] = (await api.get("deliveries")).json()["data"]
+    state = (await api.get(f"conversations/{conversation}")).json()
+    print(f"record        {state['extracted_intent']} is linked to task {state['linked_task_id']}")
+    print(f"record        {delivery['webhook_id']} was {delivery['state']} in {delivery['attempts']} attempt(s)")
+    print((await api.get(f"conversations/{conversation}/transcript", params={"format": "text"})).text, end="")
+
+
+@asynccontextmanager
+async def _running(address: str, settings: dict[str, str], *command: str) -> AsyncIterator[None]:
+    """Run a Python program until it is left, and begin when it answers at ``address``."""
+    command = (*command, "--port", address.rpartition(":")[2])
+    quiet = asyncio.subprocess.DEVNULL if command[0] == "backend" else None
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | settings
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, env=environment, stdout=quiet)
+    try:
+        async with httpx.AsyncClient() as client, asyncio.timeout(_PATIENCE):
+            while True:
+                try:
+                    await client.get(f"{address}/openapi.json")
+                    break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    # Held until all are drawn, so that they are different ones.
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+if __name__ == "__main__":
+    main()

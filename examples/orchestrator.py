@@ -1,0 +1,149 @@
+"""A small orchestrator: it is told of intents, follows the call, makes the goal or task, and links it back.
+
+    VERBATIM_URL=http://127.0.0.1:8000 DATABASE_URL=postgresql://… WEBHOOK_SECRET=whsec_… \
+        uvicorn examples.orchestrator:app --port 9000
+
+The service is started with VERBATIM_ORCHESTRATOR_URL=http://127.0.0.1:9000/hook, the same secret in
+VERBATIM_ORCHESTRATOR_SECRETS, and VERBATIM_ORCHESTRATOR_PRIVATE=true, as both are on one machine. VERBATIM_TOKEN is the
+token of a service with `conversations:read:any` and `conversations:write:any`, where callers are told apart.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+import httpx
+from fastapi import Depends, FastAPI, HTTPException, Request
+from pydantic import BaseModel
+from standardwebhooks import Webhook, WebhookVerificationError
+
+# A delivery comes at least once. In one transaction with the row that it leads to, its id is remembered.
+_REMEMBER: Final = """
+    CREATE TABLE IF NOT EXISTS orchestrator_done (
+        webhook_id text PRIMARY KEY, target uuid NOT NULL, done_at timestamptz DEFAULT now()
+    )
+"""
+_MAKE: Final = "INSERT INTO {} DEFAULT VALUES RETURNING id"  # the host's tables may want more
+_DONE: Final = "INSERT INTO orchestrator_done (webhook_id, target) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_TABLES: Final = {
+    "GOAL": ("linked_goal_id", "goals"),
+    "NEW_TASK": ("linked_task_id", "tasks"),
+    "RESCHEDULE_TASK": ("linked_task_id", "tasks"),
+}
+
+
+class Intent(BaseModel):
+    """What of a delivery's `data` is used here."""
+
+    conversation_id: UUID
+    intent: str
+    payload: dict[str, Any]
+
+
+class Orchestrator:
+    """What it knows, and whom it talks to."""
+
+    def __init__(self, record: httpx.AsyncClient, database: asyncpg.Pool, secret: str) -> None:
+        self.record = record
+        self.database = database
+        self.webhook = Webhook(secret)
+        self._following: dict[UUID, asyncio.Task[None]] = {}
+
+    async def act(self, webhook_id: str, intent: Intent) -> None:
+        """Make what is wanted, once, and link the conversation to it; again with the same id changes nothing."""
+        field, target = await self._make(webhook_id, intent)
+        path = f"conversations/{intent.conversation_id}"
+        transcript = await self.record.get(f"{path}/transcript", params={"format": "openai"})
+        print(f"orchestrator  {intent.intent} {intent.payload}, from {len(transcript.json()['messages'])} messages")
+        (await self.record.patch(path, json={field: str(target)})).raise_for_status()
+        print(f"orchestrator  {field} is {target}")
+        if intent.conversation_id not in self._following:
+            self._following[intent.conversation_id] = asyncio.create_task(self._follow(intent.conversation_id))
+
+    async def _make(self, webhook_id: str, intent: Intent) -> tuple[str, UUID]:
+        field, table = _TABLES[intent.intent]
+        async with self.database.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", webhook_id)
+            done = await connection.fetchval("SELECT target FROM orchestrator_done WHERE webhook_id = $1", webhook_id)
+            target: UUID = done or await connection.fetchval(_MAKE.format(table))
+            await connection.execute(_DONE, webhook_id, target)
+        return field, target
+
+    async def _follow(self, conversation: UUID) -> None:
+        """Hear the rest of the call, from wherever it stands; a connection that is lost goes on where it was."""
+        last = 0
+        while True:
+            try:
+                async for kind, data in _events(self.record, f"conversations/{conversation}/live", last):
+                    if kind == "message":
+                        last = data["sequence"]
+                        print(f"orchestrator  hears {last:>2} {data['role']}: {data['content']}")
+                    elif kind == "end":
+                        print(f"orchestrator  the conversation has {data['reason']}")
+                        return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(1)
+
+    async def close(self) -> None:
+        """Follow no more."""
+        for task in self._following.values():
+            task.cancel()
+        await asyncio.gather(*self._following.values(), return_exceptions=True)
+
+
+async def _events(record: httpx.AsyncClient, path: str, last: int) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Yield server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them."""
+    headers = {"last-event-id": str(last)}
+    timeout = httpx.Timeout(10, read=60)  # there is a sign of life every quarter of a minute
+    async with record.stream("GET", path, headers=headers, timeout=timeout) as answer:
+        answer.raise_for_status()
+        event: dict[str, str] = {}
+        async for line in answer.aiter_lines():
+            if not line and "data" in event:
+                yield event.get("event", "message"), json.loads(event["data"])
+            name, _, value = line.partition(": ")
+            event = {**event, name: value} if line else {}
+
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    token = os.environ.get("VERBATIM_TOKEN")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    url = f"{os.environ.get('VERBATIM_URL', 'http://127.0.0.1:8000')}/api/v1/"
+    async with (
+        httpx.AsyncClient(base_url=url, headers=headers) as record,
+        asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=4) as database,
+    ):
+        await database.execute(_REMEMBER)
+        orchestrator = Orchestrator(record, database, os.environ["WEBHOOK_SECRET"])
+        try:
+            yield {"orchestrator": orchestrator}
+        finally:
+            await orchestrator.close()
+
+
+app = FastAPI(title="A small orchestrator", lifespan=_lifespan)
+
+
+async def _orchestrator(request: Request) -> Orchestrator:
+    found: Orchestrator = request.state.orchestrator
+    return found
+
+
+@app.post("/hook", status_code=204)
+async def hook(request: Request, orchestrator: Annotated[Orchestrator, Depends(_orchestrator)]) -> None:
+    """Take a delivery. Whatever goes wrong is answered with an error, and the delivery comes again."""
+    body = await request.body()
+    try:
+        orchestrator.webhook.verify(body, dict(request.headers))
+    except WebhookVerificationError:
+        raise HTTPException(401, "That is not signed with our secret.") from None
+    event = json.loads(body)
+    if event["type"] == "intent.extracted":
+        await orchestrator.act(request.headers["webhook-id"], Intent.model_validate(event["data"]))
