@@ -56,10 +56,8 @@ def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
     "command",
     [
         [],
-        *(
-            [name]
-            for name in ("serve", "migrate", "adopt", "check", "replay", "show", "follow", "export", "erase", "token")
-        ),
+        *([name] for name in ("serve", "migrate", "adopt", "check", "deliver", "deliveries", "replay", "show")),
+        *([name] for name in ("follow", "export", "erase", "token")),
         *(["token", name] for name in ("create", "list", "revoke", "dev")),
     ],
 )
@@ -76,6 +74,11 @@ def test_every_command_explains_itself(verbatim: Command, command: list[str]) ->
         ("VERBATIM_WORKERS", "0"),
         ("VERBATIM_LOG_LEVEL", "LOUD"),
         ("VERBATIM_CORS_ORIGINS", '["*"]'),
+        ("VERBATIM_ORCHESTRATOR_URL", "https://orchestrator.example/"),  # and no secret
+        ("VERBATIM_ORCHESTRATOR_URL", "nowhere"),
+        ("VERBATIM_ORCHESTRATOR_SECRETS", '["whsec_short"]'),
+        ("VERBATIM_ORCHESTRATOR_TIMEOUT", "0"),
+        ("VERBATIM_DELIVER", "perhaps"),
         ("VERBATIM_CORS_ORIGINS", '["https://app.example/path"]'),
         ("VERBATIM_CORS_ORIGINS", '["https://App.example"]'),
         ("VERBATIM_CORS_ORIGINS", '["https://app.example:443"]'),

@@ -15,6 +15,7 @@ from starlette.types import Message, Send
 from backend.api.problems import PROBLEMS
 from backend.auth import Verified
 from backend.errors import RecordError, Unavailable
+from backend.observability import metrics
 from backend.principal import Principal
 from backend.services.live import Stopping
 
@@ -70,7 +71,8 @@ class Stream(EventSourceResponse):
 
         async with aclosing(self._events):
             try:
-                await super().stream_response(patiently)
+                with metrics.FOLLOWERS.track_inprogress():
+                    await super().stream_response(patiently)
             except TimeoutError:
                 raise ClientDisconnect from None
 

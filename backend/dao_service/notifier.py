@@ -39,6 +39,7 @@ class Notifier:
         self._database = database
         self._bell = database.bell
         self._name = uuid4().hex  # one's own notifications come back, too
+        self._lost = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -56,7 +57,9 @@ class Notifier:
             try:
                 await self._serve()
             except Exception as error:  # noqa: BLE001 -- whatever it is, the next connection may do better
-                log.warning("processes do not wake each other's followers", **describe(error))
+                if not self._lost:
+                    log.warning("processes do not wake each other's followers", **describe(error))
+                self._lost = True
             self._bell.untold.clear()  # whoever is told next is told of everything
             await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
 
@@ -67,6 +70,7 @@ class Notifier:
             await connection.add_listener(CHANNEL, self._hear)
             self._bell.ring_all()
             await self._notify(connection, [])
+            self._lost = False
             while not connection.is_closed():
                 await self._tell(connection)
         finally:

@@ -51,6 +51,10 @@ DELIVERY_OLDEST: Final = Gauge(
     multiprocess_mode="livemostrecent",
 )
 
+FOLLOWERS: Final = Gauge(
+    "verbatim_followers", "Clients that follow a conversation, or the feed.", multiprocess_mode="livesum"
+)
+
 RECORDER_MESSAGES: Final = Counter(
     "verbatim_recorder_messages_total",
     "Messages of recorders that were sent (on record), refused, or lost because there was room nowhere.",

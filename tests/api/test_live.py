@@ -52,6 +52,7 @@ async def test_a_follower_hears_what_is_on_record_and_then_what_comes(
         assert said(await follower.take(2)) == [("1", "one"), ("2", "two")]
         await say(client, conversation, "three")
         event = await follower.next()
+        assert "verbatim_followers 1.0" in (await client.get("/metrics")).text
     page = (await client.get(f"/api/v1/conversations/{conversation}/messages?order=recorded")).json()
     assert (event.kind, event.id, event.data) == ("message", "3", page["data"][2])
 
