@@ -284,12 +284,16 @@ class ProviderUnavailable(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """PostgreSQL is away or refuses work; whether the last request was stored is unknown."""
+    """PostgreSQL is away or refuses work; whether the last request was stored is unknown.
 
-    retry_after = 2
+    ``read_only`` tells that only a standby answers, which is perhaps about to become the primary.
+    """
 
-    def __init__(self) -> None:
+    retry_after = 1  # a standby takes over in less
+
+    def __init__(self, *, read_only: bool = False) -> None:
         super().__init__("The database is not available; send the same again, with the same id.")
+        self.read_only = read_only
 
 
 class NotRecorded(RecordError):

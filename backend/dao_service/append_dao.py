@@ -27,6 +27,7 @@ from uuid import UUID
 
 import asyncpg
 
+from backend.dao_service.confirmation import confirmed
 from backend.dao_service.database import Database
 from backend.dao_service.message_dao import DOCUMENT
 from backend.vocabulary import Enrichment
@@ -242,7 +243,6 @@ class AppendConnection:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: asyncpg.Connection | None = None
-        self._unconfirmed = False
 
     async def append(self, messages: Sequence[NewMessage]) -> dict[UUID, StoredMessage] | None:
         """Store those of ``messages`` whose conversation exists, in a statement that is its own transaction.
@@ -250,7 +250,7 @@ class AppendConnection:
         Returns None, with nothing stored, when one of the ids is not new. Raises what `transaction` raises.
         """
         try:
-            async with self._trusted() as connection:
+            async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
                 rows = await connection.fetch(_APPEND, *zip(*messages, strict=True))
         except asyncpg.UniqueViolationError:
             return None
@@ -258,7 +258,7 @@ class AppendConnection:
 
     async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
         """Return those of the conversations that were erased, and the digest of each one's owner."""
-        async with self._trusted() as connection:
+        async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
             return {row[0]: row[1] for row in await connection.fetch(_ERASED, conversation_ids)}
 
     @asynccontextmanager
@@ -267,7 +267,7 @@ class AppendConnection:
 
         Raises DatabaseUnavailable when no connection can be had, and the driver's exceptions otherwise.
         """
-        async with self._trusted() as connection, connection.transaction():
+        async with self._trusted() as connection, self._database.transaction(connection, lock=LOCK_TIMEOUT):
             yield AppendDAO(connection)
 
     @asynccontextmanager
@@ -275,25 +275,14 @@ class AppendConnection:
         """Give the connection, and drop it when anything but an orderly refusal went wrong on it."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect(lock=LOCK_TIMEOUT)
-            self._connection.add_log_listener(self._listen)
-        self._unconfirmed = False
         try:
-            yield self._connection
-            self._confirm()
+            with confirmed(self._connection):
+                yield self._connection
         except asyncpg.PostgresError:
             raise
         except BaseException:
             self._connection.terminate()
             raise
-
-    def _listen(self, _connection: object, notice: asyncpg.PostgresLogMessage) -> None:
-        # When the wait for a synchronous standby is cancelled, PostgreSQL says yes and only warns.
-        if getattr(notice, "server_source_function", None) == "SyncRepWaitForLSN":
-            self._unconfirmed = True
-
-    def _confirm(self) -> None:
-        if self._unconfirmed:
-            raise asyncpg.StatementCompletionUnknownError
 
     async def close(self) -> None:
         """Close the connection; it is safe to close twice."""

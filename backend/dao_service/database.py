@@ -6,21 +6,25 @@ open while anything but PostgreSQL is awaited.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from backend.dao_service import hosts
 from backend.dao_service.bell import Bell
-from backend.dao_service.faults import describe, is_locked, is_outage, is_transient
+from backend.dao_service.confirmation import confirmed
+from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
+from backend.dao_service.terms import Terms
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
@@ -31,6 +35,11 @@ log = structlog.get_logger(__name__)
 Session = AsyncSession  # for use cases that share a transaction
 
 _READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
+# Who writes nothing answers with what others wrote. If that was committed but is not on a standby yet, a commit behind
+# it waits until it is; a transaction that leaves nothing in the log would not wait.
+_STAND_BY_IT: Final = text(
+    "SELECT pg_logical_emit_message(true, 'verbatim', '') WHERE pg_current_xact_id_if_assigned() IS NULL"
+)
 
 
 def asyncpg_url(url: str) -> URL:
@@ -39,8 +48,9 @@ def asyncpg_url(url: str) -> URL:
     Raises SettingsError when it is no PostgreSQL URL. The URL itself is never quoted: it holds a password.
     """
     try:
-        parsed = make_url(url)
-    except ArgumentError:
+        parsed = hosts.parse(url)
+        hosts.each(parsed)
+    except (ArgumentError, ValueError):
         raise SettingsError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/name.") from None
     if parsed.drivername.partition("+")[0] not in {"postgres", "postgresql"}:
         raise SettingsError("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host:5432/name.")
@@ -53,13 +63,25 @@ async def dial(
     timeout: float,  # noqa: ASYNC109 -- the driver's own
     server_settings: dict[str, str],
     command_timeout: float | None = None,
+    statement_cache_size: int = 100,
 ) -> asyncpg.Connection:
     """Open a connection; the driver itself reads the URL, so that all of libpq's parameters mean what they should.
 
-    Several hosts may be named, to find the primary among them; times are in seconds.
+    Of the hosts that are named the primary is taken, unless `target_session_attrs` says otherwise: on a standby nothing
+    can be written, and what was written may not be there yet. Times are in seconds.
     """
-    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return await asyncpg.connect(dsn, timeout=timeout, command_timeout=command_timeout, server_settings=server_settings)
+    if "target_session_attrs" not in url.query:
+        url = url.update_query_dict({"target_session_attrs": "primary"})
+    return await hosts.first(
+        asyncpg.connect(
+            each.set(drivername="postgresql").render_as_string(hide_password=False),
+            timeout=timeout,
+            command_timeout=command_timeout,
+            server_settings=server_settings,
+            statement_cache_size=statement_cache_size,
+        )
+        for each in hosts.each(url)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +96,29 @@ class Limits:
 
 
 class Database:
-    """One PostgreSQL database and its pool of connections."""
+    """One PostgreSQL database and its pool of connections; ``pooled`` tells that a pooler stands in between."""
 
-    def __init__(self, url: str, limits: Limits | None = None) -> None:
+    def __init__(self, url: str, limits: Limits | None = None, *, pooled: bool = False) -> None:
         self.limits = limits or Limits()
         self.bell = Bell()
         self._url = asyncpg_url(url)
+        self._terms = Terms(self.limits.statement, pooled)
         self._engine: Final[AsyncEngine] = create_async_engine(
-            self._url,
+            f"{_DRIVER}://",
             pool_size=self.limits.pool_size,
             max_overflow=0,
             hide_parameters=True,
-            async_creator=partial(self._open, lock=self.limits.lock, read_only=True),
+            creator=self._adapted,
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_the_dead)
+        event.listen(self._engine.sync_engine, "connect", _note_the_time)
+        event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
+        self._trusted_since = 0.0
         self._turns = asyncio.Semaphore(self.limits.pool_size)
-        self._session = async_sessionmaker(self._engine, expire_on_commit=False)
+        # A connection of our own is told once how its transactions begin.
+        for_reading = {"isolation_level": "READ COMMITTED", "postgresql_readonly": True} if pooled else {}
+        for_writing = {"isolation_level": "READ COMMITTED"} if pooled else {}
+        self._reading = async_sessionmaker(self._engine.execution_options(**for_reading), expire_on_commit=False)
+        self._writing = async_sessionmaker(self._engine.execution_options(**for_writing), expire_on_commit=False)
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[asyncpg.Connection]:
@@ -97,14 +126,17 @@ class Database:
 
         Raises DatabaseUnavailable when PostgreSQL is away, Busy when it has no connection or lock to give.
         """
-        async with self._turn(), self._engine.connect() as connection:
-            pooled = await connection.get_raw_connection()
-            yield cast("asyncpg.Connection", pooled.driver_connection)
+        async with self._turn(), self._engine.connect() as pooled:
+            connection = await _driver(pooled)
+            async with self.single(connection, lock=self.limits.lock, read_only=True):
+                yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session for several questions; raises what `looking` raises."""
-        async with self._turn(), self._session() as session:
+        async with self._turn(), self._reading() as session:
+            if terms := self._terms.of_transaction(lock=self.limits.lock):
+                await session.execute(text(terms))
             yield session
 
     @asynccontextmanager
@@ -113,9 +145,14 @@ class Database:
 
         Raises what `looking` raises; after DatabaseUnavailable nobody knows whether it committed.
         """
-        async with self._turn(), self._session.begin() as session:
-            await session.execute(_READ_WRITE)
-            yield session
+        async with self._turn(), self._writing() as session:
+            with confirmed(await _driver(await session.connection())):
+                await session.execute(_READ_WRITE)
+                if terms := self._terms.of_transaction(lock=self.limits.lock):
+                    await session.execute(text(terms))
+                yield session
+                await session.execute(_STAND_BY_IT)
+                await session.commit()
 
     async def connect(self, *, lock: float) -> asyncpg.Connection:
         """Open a connection outside the pool, for whoever appends or notifies; it waits ``lock`` seconds for a lock.
@@ -124,9 +161,41 @@ class Database:
         """
         return await self._open(lock=lock, read_only=False)
 
+    @asynccontextmanager
+    async def single(
+        self, connection: asyncpg.Connection, *, lock: float, read_only: bool = False
+    ) -> AsyncIterator[None]:
+        """Hold single statements on ``connection``, each its own transaction; with a pooler all are in one."""
+        if self._terms.pooled:
+            async with self.transaction(connection, lock=lock, read_only=read_only):
+                yield
+        else:
+            yield
+
+    @asynccontextmanager
+    async def transaction(
+        self, connection: asyncpg.Connection, *, lock: float, read_only: bool = False
+    ) -> AsyncIterator[None]:
+        """Hold a transaction on ``connection``, committed on the way out."""
+        terms = self._terms.of_transaction(lock=lock)
+        if terms is None:
+            async with connection.transaction():
+                yield
+            return
+        async with connection.transaction(isolation="read_committed", readonly=read_only):
+            await connection.execute(terms if read_only else f"{_READ_WRITE}; {terms}")
+            yield
+
     async def close(self) -> None:
         """Close every connection that is not in use."""
         await self._engine.dispose()
+
+    def _adapted(self) -> Any:
+        """Open a connection for the pool, as SQLAlchemy wants it."""
+        # A prepared statement stays on one of the pooler's connections, and the next transaction is on another.
+        caches = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if self._terms.pooled else {}
+        opened = partial(self._open, lock=self.limits.lock, read_only=True)
+        return self._engine.dialect.loaded_dbapi.connect(async_creator_fn=opened, **caches)
 
     async def _open(self, *, lock: float, read_only: bool) -> asyncpg.Connection:
         try:
@@ -135,28 +204,19 @@ class Database:
                 timeout=self.limits.connect,
                 # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
                 command_timeout=self.limits.statement * 2,
-                server_settings={
-                    "application_name": "verbatim",
-                    "timezone": "UTC",
-                    "datestyle": "ISO",
-                    "default_transaction_read_only": "on" if read_only else "off",
-                    # Under another level a lock's new holder would look into the past.
-                    "default_transaction_isolation": "read committed",
-                    "statement_timeout": _milliseconds(self.limits.statement),
-                    "lock_timeout": _milliseconds(lock),
-                    "idle_in_transaction_session_timeout": _milliseconds(self.limits.statement * 2),
-                },
+                server_settings=self._terms.at_login(lock=lock),
+                statement_cache_size=0 if self._terms.pooled else 100,
             )
         except Exception as error:
             # A server that lets nobody in, for whatever reason, is away.
             if is_outage(error) or isinstance(error, asyncpg.PostgresError):
                 log.warning("no connection to the database", **describe(error))
-                raise DatabaseUnavailable from error
+                raise DatabaseUnavailable(
+                    read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
+                ) from error
             raise
-        # Whatever the operator chose for the rest of the database: a 2xx here means on disk. Stronger is left alone.
-        await connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-        )
+        if terms := self._terms.of_connection(read_only=read_only):
+            await connection.execute(terms)
         return connection
 
     @asynccontextmanager
@@ -173,18 +233,28 @@ class Database:
         except Exception as error:
             if is_locked(error):
                 raise Busy("Another program holds what this needs") from error
+            if is_silence(error):
+                # Its host is gone, or the way there; what else the pool holds leads to the same place.
+                self._trusted_since = time.monotonic()
             if is_outage(error) or is_transient(error):
                 raise DatabaseUnavailable from error
             raise
         finally:
             self._turns.release()
 
+    def _refuse_the_dead(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
+        """Let the pool open another connection where this one is closed or no longer trusted, and fail no request."""
+        driver: asyncpg.Connection = connection.driver_connection
+        if record.info["opened"] < self._trusted_since:
+            driver.terminate()  # nobody is there to say goodbye to
+        if driver.is_closed():
+            raise DisconnectionError
 
-def _refuse_the_dead(connection: AsyncAdapt_asyncpg_connection, *_: object) -> None:
-    """Let the pool open another connection where the server has closed this one, instead of failing a request."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
+
+def _note_the_time(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["opened"] = time.monotonic()
 
 
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1000))
+async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+    pooled = await connection.get_raw_connection()
+    return cast("asyncpg.Connection", pooled.driver_connection)

@@ -52,6 +52,11 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(original, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
+def is_silence(error: BaseException) -> bool:
+    """Tell whether PostgreSQL said nothing at all, not even that it refuses."""
+    return isinstance(cause(error), TimeoutError)
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same transaction may well succeed if it is run again at once."""
     original = cause(error)

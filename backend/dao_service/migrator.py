@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -22,7 +23,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from backend.dao_service import hosts
 from backend.dao_service.database import asyncpg_url, dial
+from backend.dao_service.faults import cause
 from backend.errors import SetupError
 
 VERSION_TABLE: Final = "verbatim_alembic_version"
@@ -96,7 +99,11 @@ def connectable(url: URL) -> AsyncEngine:
 
 def sentence(error: DBAPIError | OSError, url: URL) -> str:
     """Say what the operator has to change. PostgreSQL's details are left out: they quote rows."""
-    place = f"{url.host or url.query.get('host') or 'localhost'}, database {url.database or url.username}"
+    place = f"{hosts.names(url)}, database {url.database or url.username}"
+    if isinstance(cause(error), asyncpg.TargetServerAttributeNotMatched):
+        return (
+            f"PostgreSQL at {place} is a standby and takes no writes; name the primary, or all hosts, in DATABASE_URL."
+        )
     if isinstance(error, OSError):
         return f"PostgreSQL at {place} does not answer; check DATABASE_URL and that the server is up."
     code = getattr(error.orig, "sqlstate", None) or ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backend.dao_service.database import Database
 from backend.dao_service.schema_dao import SchemaDAO
-from backend.errors import Unavailable
+from backend.errors import DatabaseUnavailable, Unavailable
 from backend.services.appender import Appender
 
 
@@ -28,8 +28,9 @@ async def readiness(database: Database, appender: Appender, revision: str) -> Re
     try:
         async with database.reading() as session:
             state = await SchemaDAO(session).state()
-    except Unavailable:
-        return Readiness("unavailable", "unknown", queue)
+    except Unavailable as error:
+        standby = isinstance(error, DatabaseUnavailable) and error.read_only
+        return Readiness("read-only" if standby else "unavailable", "unknown", queue)
     schema = "ok" if state.revision == revision else "differs"
     return Readiness("ok" if state.writable else "read-only", schema, queue)
 

@@ -150,7 +150,7 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
     with pytest.raises(asyncio.CancelledError):
         await request
     assert sent[0]["status"] == 503
-    assert (b"retry-after", b"2") in sent[0]["headers"]
+    assert (b"retry-after", b"1") in sent[0]["headers"]
 
 
 async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient) -> None:

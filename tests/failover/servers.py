@@ -1,0 +1,165 @@
+"""A primary and a standby, made from the same cluster, each a server of its own on this machine."""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from backend.dao_service.embedded import find_binaries
+from backend.dao_service.embedded.account import Account, choose_account
+from backend.dao_service.embedded.child import Child, Launcher
+from backend.dao_service.embedded.cluster import NAME, ensure_cluster
+from backend.dao_service.embedded.home import Home, lock, open_home
+
+PATIENCE = 30.0
+
+
+@dataclass
+class Node:
+    """One server, on a port of its own; ``settings`` are what its command line says."""
+
+    data: Path
+    launcher: Launcher
+    port: int
+    settings: dict[str, str] = field(default_factory=dict)
+    child: Child | None = None
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{NAME}@{self.place}/{NAME}"
+
+    def start(self) -> None:
+        # Its data are safe from everything but a power cut, which nobody here has.
+        settings = {"fsync": "off", "listen_addresses": "127.0.0.1", "port": str(self.port)}
+        settings |= {"unix_socket_directories": "", "shared_buffers": "32MB"}
+        words = [f"--{name}={value}" for name, value in (settings | self.settings).items()]
+        self.child = self.launcher.spawn(find_binaries().folder / "postgres", "-D", self.data, *words)
+
+    def kill(self) -> None:
+        """End it as a power cut would: every process, before any of them can say anything."""
+        assert self.child
+        postmaster = psutil.Process(self.child.pid)
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        postmaster.suspend()
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=PATIENCE)
+        assert self.child.ended
+
+    async def connect(self) -> asyncpg.Connection:
+        """Connect as soon as it lets anybody in."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await asyncpg.connect(self.url)
+                except (OSError, asyncpg.CannotConnectNowError):
+                    assert self.child
+                    assert not self.child.ended, self.launcher.log.read_text()
+                    await asyncio.sleep(0.01)
+
+    async def ask(self, question: str) -> object:
+        connection = await self.connect()
+        try:
+            return await connection.fetchval(question)
+        finally:
+            await connection.close()
+
+    async def await_true(self, question: str) -> None:
+        connection = await self.connect()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not await connection.fetchval(question):
+                    await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+
+    async def promote(self) -> None:
+        assert await self.ask("SELECT pg_promote()")
+
+
+@dataclass
+class Pair:
+    primary: Node
+    standby: Node
+
+    @property
+    def url(self) -> str:
+        """Both, as libpq names several hosts; which of them is the primary is for the client to find."""
+        places = f"{self.standby.place},{self.primary.place}"
+        return f"postgresql://{NAME}@{places}/{NAME}?target_session_attrs=read-write"
+
+    async def catch_up(self) -> None:
+        position = await self.primary.ask("SELECT pg_current_wal_flush_lsn()::text")
+        await self.standby.await_true(f"SELECT pg_last_wal_replay_lsn() >= '{position}'")
+
+    async def cut_the_link(self) -> None:
+        """Let the standby have all there is, and nothing any more."""
+        await self.catch_up()
+        connection = await self.standby.connect()
+        await connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.close()
+        await self.standby.await_true("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+
+
+@contextlib.contextmanager
+def pair(folder: Path, *, synchronous: bool) -> Iterator[Pair]:
+    """Start a primary and its standby; with ``synchronous`` the primary commits nothing that the standby has not."""
+    binaries = find_binaries()
+    home = open_home(folder, binaries)
+    nodes: list[Node] = []
+    with lock(home.server_lock) as held:
+        assert held is not None
+        account = choose_account(home.path, lambda account: _works(account, home, held))
+        ensure_cluster(home, binaries, Launcher(account, home.log, held), durable=False)
+        for name in ("primary", "standby"):
+            data = home.path / name
+            shutil.copytree(home.data, data)
+            _give(account, data)
+            nodes.append(Node(data, Launcher(account, home.path / f"{name}.log", held), _free_port()))
+        primary, standby = nodes
+        if synchronous:
+            primary.settings["synchronous_standby_names"] = "standby"
+        with (standby.data / "postgresql.auto.conf").open("a") as conf:
+            conf.write(
+                f"primary_conninfo = 'host=127.0.0.1 port={primary.port} user={NAME} application_name=standby'\n"
+                "wal_retrieve_retry_interval = 100\n"
+            )
+        (standby.data / "standby.signal").touch()
+        account.give(standby.data / "standby.signal")
+        try:
+            for node in nodes:
+                node.start()
+            yield Pair(primary, standby)
+        finally:
+            for node in nodes:
+                if node.child:
+                    node.child.end()
+
+
+def _works(account: Account, home: Home, held: int) -> bool:
+    return Launcher(account, home.log, held).run("/bin/sh", "-c", 'test -w "$1"', "sh", home.path) == 0
+
+
+def _give(account: Account, folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        account.give(path)
+    folder.chmod(0o700)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
