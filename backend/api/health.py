@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from backend.api.dependencies import Db, appender_of
 from backend.api.pages import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
-from backend.services import health
+from backend.services import durability, health
 
 _ASSETS: Final = "/docs/assets"
 
@@ -33,11 +33,14 @@ async def livez() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request, database: Db) -> Response:
-    """Say whether messages can be taken, and if not, why."""
+    """Say whether messages can be taken, and if not, why; with `?verbose` also what an acknowledged one survives."""
     found = await health.readiness(database, appender_of(request), cast("str", request.state.revision))
-    if found.ready:
-        return Response(orjson.dumps({"status": "ok", "checks": found}), media_type="application/json")
-    return answer(problem_body(UNREADY, UNREADY.remedy, checks=found), {"retry-after": "2"})
+    if not found.ready:
+        return answer(problem_body(UNREADY, UNREADY.remedy, checks=found), {"retry-after": "2"})
+    body: dict[str, object] = {"status": "ok", "checks": found}
+    if "verbose" in request.query_params:
+        body["durability"] = await durability.in_force(database)
+    return Response(orjson.dumps(body), media_type="application/json")
 
 
 @router.get("/metrics")

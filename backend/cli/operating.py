@@ -83,12 +83,13 @@ def adopt(
 
 
 def check(wait: Wait = 0) -> None:
-    """Look at settings, schema and durability; a sentence for each fault."""
+    """Look at settings, schema and durability: a sentence for each fault, and what an acknowledged message survives."""
     settings = Settings.from_environment()
     with database_url(settings) as url:
         reach(url, wait)
-        faults = asyncio.run(with_database(url, lambda database: health.faults(database, migrator.head())))
-        faults += [f"The schema has drifted: {line}." for line in migrator.drift(url)]
+        found = asyncio.run(with_database(url, lambda database: health.look(database, migrator.head())))
+        faults = [*found.faults, *(f"The schema has drifted: {line}." for line in migrator.drift(url))]
+    console.print(found.promise, soft_wrap=True)
     for fault in faults:
         complaints.print(f"✗ {fault}", style="red")
     if faults:

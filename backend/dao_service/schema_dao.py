@@ -1,10 +1,18 @@
 """The state of the database itself."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
+
+# Whoever may not read all statistics is shown that there are standbys, and not in which state.
+_DURABILITY: Final = text("""
+    SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+        current_setting('synchronous_standby_names'), count(pid),
+        CASE WHEN count(pid) = count(sync_state) THEN count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) END
+    FROM pg_stat_replication
+""")
 
 
 class DatabaseState(NamedTuple):
@@ -12,6 +20,20 @@ class DatabaseState(NamedTuple):
 
     revision: str | None
     writable: bool
+
+
+class Durability(NamedTuple):
+    """What decides whether a commit of ours outlives a crash, or its server.
+
+    ``standbys`` follow, ``synchronous`` of them as commits wait for; None when that is hidden from this user.
+    """
+
+    fsync: str
+    full_page_writes: str
+    synchronous_commit: str
+    synchronous_standby_names: str
+    standbys: int
+    synchronous: int | None
 
 
 class SchemaDAO:
@@ -30,9 +52,7 @@ class SchemaDAO:
             revision = None
         return DatabaseState(revision, writable)
 
-    async def durability(self) -> dict[str, str]:
-        """Return the settings that decide whether a commit outlives a crash."""
-        rows = await self._session.execute(
-            text("SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes')")
-        )
-        return {row.name: row.setting for row in rows}
+    async def durability(self) -> Durability:
+        """Return what is in force for what we commit, which `synchronous_commit = off` is not."""
+        row = await self._session.execute(_DURABILITY)
+        return Durability(*row.one())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from backend.dao_service.database import Database
 from backend.dao_service.schema_dao import SchemaDAO
 from backend.errors import DatabaseUnavailable, Unavailable
+from backend.services import durability
 from backend.services.appender import Appender
 
 
@@ -35,18 +36,22 @@ async def readiness(database: Database, appender: Appender, revision: str) -> Re
     return Readiness("ok" if state.writable else "read-only", schema, queue)
 
 
-async def faults(database: Database, revision: str) -> list[str]:
-    """Return a sentence for everything about the database that puts the record at risk."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A sentence for each fault that puts the record at risk, and what an acknowledgement is worth."""
+
+    faults: list[str]
+    promise: str
+
+
+async def look(database: Database, revision: str) -> Findings:
+    """Look at everything about the database that the record depends on."""
     async with database.reading() as session:
         state = await SchemaDAO(session).state()
-        settings = await SchemaDAO(session).durability()
-    found = [
-        f"PostgreSQL runs with {name} = off: what was acknowledged can be lost in a crash."
-        for name in ("fsync", "full_page_writes")
-        if settings[name] == "off"
-    ]
+        found = await SchemaDAO(session).durability()
+    faults = durability.faults(found)
     if state.revision != revision:
-        found.append(f"The schema is at {state.revision}, this version needs {revision}: run `verbatim migrate`.")
+        faults.append(f"The schema is at {state.revision}, this version needs {revision}: run `verbatim migrate`.")
     if not state.writable:
-        found.append("The database is a standby and takes no writes.")
-    return found
+        faults.append("The database is a standby and takes no writes.")
+    return Findings(faults, durability.promise(found))

@@ -12,33 +12,44 @@ class Relay:
         self._port = port
         self._heard = asyncio.Event()
         self._heard.set()
-        self._passing: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def fall_silent(self) -> None:
         self._heard.clear()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._heard.wait()
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        for one, other in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._pass_on(one, other))
-            self._passing.add(task)
-            task.add_done_callback(self._passing.discard)
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
+        try:
+            await self._heard.wait()
+            there, back = await asyncio.open_connection("127.0.0.1", self._port)
+            # Whichever side ends it, it has ended for both.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_on(reader, back, writer))
+                group.create_task(self._pass_on(there, writer, back))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            self._serving.discard(task)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, *ends: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65_536):
                 await self._heard.wait()
-                writer.write(data)
+                ends[0].write(data)
         except OSError:
             pass
         finally:
-            writer.close()
+            for end in ends:
+                end.transport.abort()
 
     async def close(self) -> None:
-        for task in self._passing:
+        serving = [*self._serving]
+        for task in serving:
             task.cancel()
-        await asyncio.gather(*self._passing, return_exceptions=True)
+        await asyncio.gather(*serving)
 
 
 @asynccontextmanager

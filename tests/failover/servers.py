@@ -40,8 +40,7 @@ class Node:
         return f"postgresql://{NAME}@{self.place}/{NAME}"
 
     def start(self) -> None:
-        # Its data are safe from everything but a power cut, which nobody here has.
-        settings = {"fsync": "off", "listen_addresses": "127.0.0.1", "port": str(self.port)}
+        settings = {"listen_addresses": "127.0.0.1", "port": str(self.port)}
         settings |= {"unix_socket_directories": "", "shared_buffers": "32MB"}
         words = [f"--{name}={value}" for name, value in (settings | self.settings).items()]
         self.child = self.launcher.spawn(find_binaries().folder / "postgres", "-D", self.data, *words)
