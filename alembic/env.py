@@ -68,7 +68,8 @@ def main() -> None:
 
 
 def _url_from_settings() -> URL:
-    url = context.config.get_main_option("sqlalchemy.url") or os.environ.get("DATABASE_URL")
+    configured = context.config.get_main_option("sqlalchemy.url")
+    url = configured or os.environ.get("VERBATIM_DATABASE_DIRECT_URL") or os.environ.get("DATABASE_URL")
     if not url:
         raise SetupError("Which database? Set DATABASE_URL to postgresql://user:password@host:5432/name.")
     return asyncpg_url(url)

@@ -72,6 +72,13 @@ def _websocket(url: str) -> str:
     return url
 
 
+def _database(url: str) -> str:
+    if not re.match(r"postgres(ql)?(\+asyncpg)?://", url):
+        raise ValueError("must be postgresql://user:password@host:5432/name")
+    return url
+
+
+DatabaseURL = Annotated[str, AfterValidator(_database)]
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 Origin = Annotated[str, AfterValidator(_origin)]
 RedisURL = Annotated[RedisDsn, AfterValidator(_redis)]
@@ -94,6 +101,14 @@ class Settings(BaseSettings):
             validation_alias="DATABASE_URL",
             description="The PostgreSQL database (15 to 18). Without it the service brings up one of its own.",
         ),
+    ] = None
+    database_direct_url: Annotated[
+        DatabaseURL | None,
+        Field(description="The way to it past a pooler, for what needs a connection that stays: migrations, LISTEN."),
+    ] = None
+    database_pooler: Annotated[
+        Literal["pgbouncer"] | None,
+        Field(description="What `DATABASE_URL` leads to, if it lends a connection for each transaction alone."),
     ] = None
     data_dir: Annotated[
         Path, Field(description="The folder of the service's own PostgreSQL, when `DATABASE_URL` is not set.")
@@ -182,6 +197,26 @@ class Settings(BaseSettings):
         return Endpoint(
             self.orchestrator_url, self.orchestrator_secrets, self.orchestrator_timeout, self.orchestrator_private
         )
+
+    @field_validator("database_direct_url")
+    @classmethod
+    def _to_the_same(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url and not info.data.get("database_url"):
+            raise ValueError("is another way to the database of DATABASE_URL, which is not set")
+        return url
+
+    @field_validator("database_pooler")
+    @classmethod
+    def _past_the_pooler(cls, pooler: str | None, info: ValidationInfo) -> str | None:
+        # Through it a migration would lose its lock on the way, and whoever listens would hear nothing, in silence.
+        if pooler and not (info.data.get("database_url") and info.data.get("database_direct_url")):
+            raise ValueError("wants both DATABASE_URL, through the pooler, and VERBATIM_DATABASE_DIRECT_URL, past it")
+        return pooler
+
+    @property
+    def direct_url(self) -> str | None:
+        """The database by a connection that stays ours, for session locks and LISTEN."""
+        return self.database_direct_url or self.database_url
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -25,11 +25,14 @@ from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
 from backend.observability import logs
 from backend.settings import Settings
+from tests.pooler import PgBouncer
 
 _TEMPLATE = "migrated"
+_POOLERS: list[PgBouncer] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pooler", choices=["pgbouncer"], help="put a pooler between the service and its database")
     parser.addoption("--dialogues", type=Path, help="recorded dialogues to try a bad network with")
 
 
@@ -44,6 +47,19 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     folder: Path = tmp_path_factory.mktemp("postgres")
     with EmbeddedPostgres(folder, durable=False) as server:
         yield make_url(server.url)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pooler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """With ``--pooler`` the service, wherever a test runs it, reaches this server through PgBouncer."""
+    if request.config.getoption("--pooler") is None:
+        yield
+        return
+    server: URL = request.getfixturevalue("postgres")
+    with PgBouncer(tmp_path_factory.mktemp("pgbouncer"), server, pool_size=3) as pooler:
+        _POOLERS.append(pooler)
+        yield
+        _POOLERS.clear()
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +86,8 @@ async def empty_database_url(postgres: URL) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
+    settings = settings_for(database_url)
+    database = Database(settings.database_url or "", pooled=settings.database_pooler is not None)
     yield database
     await database.close()
 
@@ -101,7 +118,10 @@ async def conversation(connection: asyncpg.Connection) -> UUID:
 
 
 def settings_for(url: str, **more: Any) -> Settings:
-    return Settings(database_url=url, **more)
+    ways: dict[str, Any] = {"database_url": url}
+    for pooler in _POOLERS:
+        ways |= pooler.settings(url)
+    return Settings(**ways | more)
 
 
 @asynccontextmanager
@@ -122,7 +142,7 @@ def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]
     """Run `verbatim serve` on a free port, as a process of its own, and give its address once it has started."""
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment = inherited | environment | ({"DATABASE_URL": url} if url else {})
+    environment = inherited | environment | (_environment(settings_for(url)) if url else {})
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
@@ -135,6 +155,16 @@ def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The variables that say which way leads to the database."""
+    ways = {
+        "DATABASE_URL": settings.database_url,
+        "VERBATIM_DATABASE_DIRECT_URL": settings.database_direct_url,
+        "VERBATIM_DATABASE_POOLER": settings.database_pooler,
+    }
+    return {name: way for name, way in ways.items() if way}
 
 
 async def connect(url: str) -> asyncpg.Connection:

@@ -18,9 +18,9 @@ ResultT = TypeVar("ResultT")
 
 @contextmanager
 def database_url(settings: Settings, *, serving: bool = False) -> Iterator[str]:
-    """Give the URL of the database."""
+    """Give the URL of the database, past any pooler."""
     if settings.database_url is not None:
-        yield settings.database_url
+        yield settings.direct_url or settings.database_url
         return
     with EmbeddedPostgres(settings.data_dir) as postgres:
         if serving and postgres.shared:
@@ -61,9 +61,9 @@ def ask(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:
         return asyncio.run(with_database(url, work))
 
 
-async def with_database(url: str, work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:
+async def with_database(url: str, work: Callable[[Database], Awaitable[ResultT]], *, pooled: bool = False) -> ResultT:
     """Return what ``work`` makes of the database at ``url``, and close it."""
-    database = Database(url)
+    database = Database(url, pooled=pooled)
     try:
         return await work(database)
     finally:

@@ -36,7 +36,7 @@ def serve(
     listener = server.listen(address, settings.port if port is None else port)
     with listener, database_url(settings, serving=True) as url:
         make_ready(url, wait, ours=settings.database_url is None)
-        os.environ["DATABASE_URL"] = url
+        os.environ.setdefault("DATABASE_URL", url)
         console.print(server.greeting(listener, local_only=local_only), soft_wrap=True)
         server.run(listener, workers or settings.workers, shutdown_timeout=settings.shutdown_timeout)
 
@@ -87,7 +87,8 @@ def check(wait: Wait = 0) -> None:
     settings = Settings.from_environment()
     with database_url(settings) as url:
         reach(url, wait)
-        found = asyncio.run(with_database(url, lambda database: health.look(database, migrator.head())))
+        served, pooled = settings.database_url or url, settings.database_pooler is not None
+        found = asyncio.run(with_database(served, lambda each: health.look(each, migrator.head()), pooled=pooled))
         faults = [*found.faults, *(f"The schema has drifted: {line}." for line in migrator.drift(url))]
     console.print(found.promise, soft_wrap=True)
     for fault in faults:
