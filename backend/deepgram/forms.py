@@ -4,13 +4,16 @@ Deepgram adds fields and types as it goes. A field that is not named here is kep
 is not named here has no form, and is taken as it comes.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from backend.schemas.fields import Content, JsonObject, Label
 
 Seconds = Annotated[float, Field(ge=-1e6, le=1e6)]
+PartT = TypeVar("PartT")
+# The first that is wrong is enough: a body of the largest size holds a million, and naming each took eight seconds.
+Several = Annotated[list[PartT], Field(fail_fast=True)]
 Note = Annotated[str, Field(max_length=8_192)]
 
 
@@ -36,8 +39,8 @@ class ConversationText(Form):
     role: Literal["user", "assistant"]
     content: Content
     conversational_behavior: Label | None = None
-    languages: list[Label] | None = None
-    languages_hinted: list[Label] | None = None
+    languages: Several[Label] | None = None
+    languages_hinted: Several[Label] | None = None
 
 
 class Call(Part):
@@ -53,7 +56,7 @@ class Call(Part):
 class FunctionCallRequest(Form):
     """The assistant wants functions called."""
 
-    functions: list[Call]
+    functions: Several[Call]
 
 
 class FunctionCallResponse(Form):
@@ -74,7 +77,7 @@ class CancelledCall(Part):
 class FunctionCallCancelled(Form):
     """The assistant wants functions called no more."""
 
-    functions: list[CancelledCall]
+    functions: Several[CancelledCall]
 
 
 class InjectUserMessage(Form):
@@ -104,7 +107,7 @@ class PastCall(Part):
 class PastCalls(Form):
     """The functions that Deepgram remembers."""
 
-    function_calls: list[PastCall]
+    function_calls: Several[PastCall]
 
 
 class Welcome(Form):
@@ -160,7 +163,7 @@ class AgentThinking(Form):
 class Settings(Form):
     audio: JsonObject
     agent: JsonObject | str
-    tags: list[str] | None = None
+    tags: Several[str] | None = None
     experimental: bool | None = None
     flags: JsonObject | None = None
     mip_opt_out: bool | None = None
