@@ -4,13 +4,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types imports migrations demo bench bench-reading bench-recorder lock openapi wheel clean
+.PHONY: run test test-pooled lint types imports migrations demo bench bench-reading bench-recorder lock openapi \
+	wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
 
 test: .venv/dev  ## run the tests against a real PostgreSQL that they bring up themselves
 	@$(BIN)/python -m pytest
+
+test-pooled: .venv/dev  ## run those of the API and of the services again, behind a PgBouncer in transaction mode
+	@$(BIN)/python -m pytest --pooler pgbouncer tests/api tests/services
 
 lint: .venv/dev
 	@$(BIN)/ruff check .

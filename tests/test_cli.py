@@ -102,6 +102,11 @@ def test_every_command_explains_itself(verbatim: Command, command: list[str]) ->
         ("VERBATIM_TOKEN", "secrét"),
         ("DATABASE_URL", "mysql://secret@host/name"),
         ("DATABASE_URL", "nonsense secret"),
+        ("DATABASE_URL", "postgresql://u:secret@/name?host=one,two&port=1,2,3"),
+        ("VERBATIM_DATABASE_POOLER", "secretary"),
+        ("VERBATIM_DATABASE_POOLER", "pgbouncer"),
+        ("VERBATIM_DATABASE_DIRECT_URL", "mysql://secret@host/name"),
+        ("VERBATIM_DATABASE_DIRECT_URL", "postgresql://u:secret@host/name"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_exit_2(verbatim: Command, name: str, value: str) -> None:

@@ -1,6 +1,8 @@
 """Behind PgBouncer a connection changes hands with every transaction, and all holds that holds without it."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -202,6 +204,33 @@ async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_through_a_pool
         await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await connection.execute("SELECT pg_reload_conf()")
         await appender.close()
+
+
+def test_commands_migrate_past_the_pooler_and_check_both_ways(pgbouncer: PgBouncer, empty_database_url: str) -> None:
+    ways = pgbouncer.settings(empty_database_url)
+    environment = {
+        "DATABASE_URL": ways["database_url"],
+        "VERBATIM_DATABASE_DIRECT_URL": ways["database_direct_url"],
+        "VERBATIM_DATABASE_POOLER": ways["database_pooler"],
+    }
+
+    def verbatim(command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "backend", command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    assert f"from nothing to {migrator.head()}" in verbatim("migrate")
+    assert f"is at {migrator.head()}" in verbatim("migrate")
+    checked = verbatim("check")
+    assert "fsync = off" in checked
+    assert "synchronous_commit = on" in checked
+    assert "drifted" not in checked
 
 
 async def test_the_service_outlives_its_pooler_and_the_database_behind_it(tmp_path: Path) -> None:
