@@ -6,7 +6,6 @@ open while anything but PostgreSQL is awaited.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,16 +14,16 @@ from typing import Any, Final, cast
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, event, text
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy import URL, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from backend.dao_service import hosts
 from backend.dao_service.bell import Bell
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
 from backend.dao_service.terms import Terms
+from backend.dao_service.trust import Trust
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
@@ -110,11 +109,9 @@ class Database:
             hide_parameters=True,
             creator=self._adapted,
         )
-        event.listen(self._engine.sync_engine, "connect", _note_the_time)
-        event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
-        self._trusted_since = 0.0
+        self._trust = Trust(self._engine.sync_engine)
         self._turns = asyncio.Semaphore(self.limits.pool_size)
-        # A connection of our own is told once how its transactions begin.
+        # A connection of our own is told once how its transactions begin; one that is lent, each time.
         for_reading = {"isolation_level": "READ COMMITTED", "postgresql_readonly": True} if pooled else {}
         for_writing = {"isolation_level": "READ COMMITTED"} if pooled else {}
         self._reading = async_sessionmaker(self._engine.execution_options(**for_reading), expire_on_commit=False)
@@ -234,25 +231,12 @@ class Database:
             if is_locked(error):
                 raise Busy("Another program holds what this needs") from error
             if is_silence(error):
-                # Its host is gone, or the way there; what else the pool holds leads to the same place.
-                self._trusted_since = time.monotonic()
+                self._trust.lose()
             if is_outage(error) or is_transient(error):
                 raise DatabaseUnavailable from error
             raise
         finally:
             self._turns.release()
-
-    def _refuse_the_dead(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
-        """Let the pool open another connection where this one is closed or no longer trusted, and fail no request."""
-        driver: asyncpg.Connection = connection.driver_connection
-        if record.info["opened"] < self._trusted_since:
-            driver.terminate()  # nobody is there to say goodbye to
-        if driver.is_closed():
-            raise DisconnectionError
-
-
-def _note_the_time(_connection: object, record: ConnectionPoolEntry) -> None:
-    record.info["opened"] = time.monotonic()
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:

@@ -1,30 +1,34 @@
-"""Pairs of servers, with a database of ours that the standby has, too."""
+"""Pairs of servers, with a database of ours in both."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from backend.dao_service import migrator
+from backend.dao_service.embedded import EmbeddedPostgres
 from tests.failover.servers import Pair, pair
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a server that was stopped in order, to be copied."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with EmbeddedPostgres(folder, durable=False) as server:
+        migrator.upgrade(server.url)
+    [data] = folder.glob("postgresql-*/data")
+    return data
+
+
 @pytest.fixture
-async def synchronous(tmp_path: Path) -> AsyncIterator[Pair]:
-    with pair(tmp_path, synchronous=True) as servers:
-        await _migrate(servers)
+async def synchronous(cluster: Path, tmp_path: Path) -> AsyncIterator[Pair]:
+    with pair(cluster, tmp_path, synchronous=True) as servers:
+        await servers.begin()
         yield servers
 
 
 @pytest.fixture
-async def asynchronous(tmp_path: Path) -> AsyncIterator[Pair]:
-    with pair(tmp_path, synchronous=False) as servers:
-        await _migrate(servers)
+async def asynchronous(cluster: Path, tmp_path: Path) -> AsyncIterator[Pair]:
+    with pair(cluster, tmp_path, synchronous=False) as servers:
+        await servers.begin()
         yield servers
-
-
-async def _migrate(servers: Pair) -> None:
-    await servers.standby.await_true("SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')")
-    await asyncio.to_thread(migrator.upgrade, servers.url)
-    await servers.catch_up()

@@ -15,7 +15,7 @@ import psutil
 from backend.dao_service.embedded import find_binaries
 from backend.dao_service.embedded.account import Account, choose_account
 from backend.dao_service.embedded.child import Child, Launcher
-from backend.dao_service.embedded.cluster import NAME, ensure_cluster
+from backend.dao_service.embedded.cluster import NAME
 from backend.dao_service.embedded.home import Home, lock, open_home
 
 PATIENCE = 30.0
@@ -99,6 +99,10 @@ class Pair:
         places = f"{self.standby.place},{self.primary.place}"
         return f"postgresql://{NAME}@{places}/{NAME}?target_session_attrs=read-write"
 
+    async def begin(self) -> None:
+        """Wait until the standby follows."""
+        await self.primary.await_true("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")
+
     async def catch_up(self) -> None:
         position = await self.primary.ask("SELECT pg_current_wal_flush_lsn()::text")
         await self.standby.await_true(f"SELECT pg_last_wal_replay_lsn() >= '{position}'")
@@ -114,18 +118,20 @@ class Pair:
 
 
 @contextlib.contextmanager
-def pair(folder: Path, *, synchronous: bool) -> Iterator[Pair]:
-    """Start a primary and its standby; with ``synchronous`` the primary commits nothing that the standby has not."""
+def pair(cluster: Path, folder: Path, *, synchronous: bool) -> Iterator[Pair]:
+    """Start a primary and its standby as copies of ``cluster``.
+
+    With ``synchronous`` the primary tells nobody of a commit that the standby has not.
+    """
     binaries = find_binaries()
     home = open_home(folder, binaries)
     nodes: list[Node] = []
     with lock(home.server_lock) as held:
         assert held is not None
         account = choose_account(home.path, lambda account: _works(account, home, held))
-        ensure_cluster(home, binaries, Launcher(account, home.log, held), durable=False)
         for name in ("primary", "standby"):
             data = home.path / name
-            shutil.copytree(home.data, data)
+            shutil.copytree(cluster, data)
             _give(account, data)
             nodes.append(Node(data, Launcher(account, home.path / f"{name}.log", held), _free_port()))
         primary, standby = nodes

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 
@@ -61,3 +62,7 @@ async def test_what_is_hidden_from_the_user_is_unknown(synchronous: Pair, capfd:
     url = synchronous.url.replace("//verbatim@", "//modest@")
     assert (await durability(url))["standbys_connected"] is None
     assert "modest" not in capfd.readouterr().out
+    async with running(create_app(settings_for(url))) as service:
+        opened = {"id": str(uuid4()), "context_type": "voice"}
+        statuses = [(await service.post("/api/v1/conversations", json=opened)).status_code for _ in range(2)]
+        assert statuses == [201, 200]
