@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.database_url is None:
         raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
     limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
-    database = Database(settings.database_url, limits, pooled=settings.database_pooler is not None)
+    database = Database(settings.database_url, limits, direct=settings.past_the_pooler)
     authenticator = Authenticator(settings.auth_issuers, database)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None

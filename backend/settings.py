@@ -207,7 +207,7 @@ class Settings(BaseSettings):
 
     @field_validator("database_pooler")
     @classmethod
-    def _past_the_pooler(cls, pooler: str | None, info: ValidationInfo) -> str | None:
+    def _has_a_way_past(cls, pooler: str | None, info: ValidationInfo) -> str | None:
         # Through it a migration would lose its lock on the way, and whoever listens would hear nothing, in silence.
         if pooler and not (info.data.get("database_url") and info.data.get("database_direct_url")):
             raise ValueError("wants both DATABASE_URL, through the pooler, and VERBATIM_DATABASE_DIRECT_URL, past it")
@@ -217,6 +217,11 @@ class Settings(BaseSettings):
     def direct_url(self) -> str | None:
         """The database by a connection that stays ours, for session locks and LISTEN."""
         return self.database_direct_url or self.database_url
+
+    @property
+    def past_the_pooler(self) -> str | None:
+        """The same if there is a pooler, else None."""
+        return self.database_direct_url if self.database_pooler else None
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -87,7 +87,7 @@ async def empty_database_url(postgres: URL) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     settings = settings_for(database_url)
-    database = Database(settings.database_url or "", pooled=settings.database_pooler is not None)
+    database = Database(settings.database_url or "", direct=settings.past_the_pooler)
     yield database
     await database.close()
 

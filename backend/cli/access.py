@@ -61,9 +61,11 @@ def ask(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:
         return asyncio.run(with_database(url, work))
 
 
-async def with_database(url: str, work: Callable[[Database], Awaitable[ResultT]], *, pooled: bool = False) -> ResultT:
-    """Return what ``work`` makes of the database at ``url``, and close it."""
-    database = Database(url, pooled=pooled)
+async def with_database(
+    url: str, work: Callable[[Database], Awaitable[ResultT]], *, direct: str | None = None
+) -> ResultT:
+    """Return what ``work`` makes of the database at ``url``, and close it; ``direct`` leads past its pooler."""
+    database = Database(url, direct=direct)
     try:
         return await work(database)
     finally:

@@ -87,8 +87,8 @@ def check(wait: Wait = 0) -> None:
     settings = Settings.from_environment()
     with database_url(settings) as url:
         reach(url, wait)
-        served, pooled = settings.database_url or url, settings.database_pooler is not None
-        found = asyncio.run(with_database(served, lambda each: health.look(each, migrator.head()), pooled=pooled))
+        served, direct = settings.database_url or url, settings.past_the_pooler
+        found = asyncio.run(with_database(served, lambda each: health.look(each, migrator.head()), direct=direct))
         faults = [*found.faults, *(f"The schema has drifted: {line}." for line in migrator.drift(url))]
     console.print(found.promise, soft_wrap=True)
     for fault in faults:

@@ -95,13 +95,17 @@ class Limits:
 
 
 class Database:
-    """One PostgreSQL database and its pool of connections; ``pooled`` tells that a pooler stands in between."""
+    """One PostgreSQL database and its pool of connections.
 
-    def __init__(self, url: str, limits: Limits | None = None, *, pooled: bool = False) -> None:
+    If ``url`` leads to a pooler that lends connections for a transaction alone, ``direct`` is the way past it.
+    """
+
+    def __init__(self, url: str, limits: Limits | None = None, *, direct: str | None = None) -> None:
         self.limits = limits or Limits()
         self.bell = Bell()
         self._url = asyncpg_url(url)
-        self._terms = Terms(self.limits.statement, pooled)
+        self._direct = asyncpg_url(direct or url)
+        self._terms = Terms(self.limits.statement, pooled=direct is not None)
         self._engine: Final[AsyncEngine] = create_async_engine(
             f"{_DRIVER}://",
             pool_size=self.limits.pool_size,
@@ -112,8 +116,8 @@ class Database:
         self._trust = Trust(self._engine.sync_engine)
         self._turns = asyncio.Semaphore(self.limits.pool_size)
         # A connection of our own is told once how its transactions begin; one that is lent, each time.
-        for_reading = {"isolation_level": "READ COMMITTED", "postgresql_readonly": True} if pooled else {}
-        for_writing = {"isolation_level": "READ COMMITTED"} if pooled else {}
+        for_writing = {"isolation_level": "READ COMMITTED"} if direct else {}
+        for_reading = for_writing | ({"postgresql_readonly": True} if direct else {})
         self._reading = async_sessionmaker(self._engine.execution_options(**for_reading), expire_on_commit=False)
         self._writing = async_sessionmaker(self._engine.execution_options(**for_writing), expire_on_commit=False)
 
@@ -152,11 +156,15 @@ class Database:
                 await session.commit()
 
     async def connect(self, *, lock: float) -> asyncpg.Connection:
-        """Open a connection outside the pool, for whoever appends or notifies; it waits ``lock`` seconds for a lock.
+        """Open a connection outside the pool, for the one who appends, who waits ``lock`` seconds at most for a lock.
 
         The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
         """
-        return await self._open(lock=lock, read_only=False)
+        return await self._open(self._url, self._terms, lock=lock, read_only=False)
+
+    async def connect_directly(self, *, lock: float) -> asyncpg.Connection:
+        """Open a connection past any pooler, for whoever must be reached on it; else as `connect`."""
+        return await self._open(self._direct, self._terms.unpooled(), lock=lock, read_only=False)
 
     @asynccontextmanager
     async def single(
@@ -191,18 +199,18 @@ class Database:
         """Open a connection for the pool, as SQLAlchemy wants it."""
         # A prepared statement stays on one of the pooler's connections, and the next transaction is on another.
         caches = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if self._terms.pooled else {}
-        opened = partial(self._open, lock=self.limits.lock, read_only=True)
+        opened = partial(self._open, self._url, self._terms, lock=self.limits.lock, read_only=True)
         return self._engine.dialect.loaded_dbapi.connect(async_creator_fn=opened, **caches)
 
-    async def _open(self, *, lock: float, read_only: bool) -> asyncpg.Connection:
+    async def _open(self, url: URL, terms: Terms, *, lock: float, read_only: bool) -> asyncpg.Connection:
         try:
             connection = await dial(
-                self._url,
+                url,
                 timeout=self.limits.connect,
                 # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
                 command_timeout=self.limits.statement * 2,
-                server_settings=self._terms.at_login(lock=lock),
-                statement_cache_size=0 if self._terms.pooled else 100,
+                server_settings=terms.at_login(lock=lock),
+                statement_cache_size=0 if terms.pooled else 100,
             )
         except Exception as error:
             # A server that lets nobody in, for whatever reason, is away.
@@ -212,8 +220,8 @@ class Database:
                     read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
                 ) from error
             raise
-        if terms := self._terms.of_connection(read_only=read_only):
-            await connection.execute(terms)
+        if said := terms.of_connection(read_only=read_only):
+            await connection.execute(said)
         return connection
 
     @asynccontextmanager

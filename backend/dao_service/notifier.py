@@ -64,7 +64,7 @@ class Notifier:
             await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
 
     async def _serve(self) -> None:
-        connection = await self._database.connect(lock=_LOCK_TIMEOUT)
+        connection = await self._database.connect_directly(lock=_LOCK_TIMEOUT)
         try:
             connection.add_termination_listener(lambda _: self._bell.news.set())
             await connection.add_listener(CHANNEL, self._hear)

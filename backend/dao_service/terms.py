@@ -5,7 +5,7 @@ transaction: what one client sets, the next would find, and what a client says w
 there each transaction is told, in words that end with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 # Whatever the operator chose for the rest of the database: a 2xx here means on disk. Stronger is left alone.
@@ -19,6 +19,10 @@ class Terms:
 
     statement: float
     pooled: bool
+
+    def unpooled(self) -> "Terms":
+        """Return the same for a connection of our own."""
+        return replace(self, pooled=False)
 
     def at_login(self, *, lock: float) -> dict[str, str]:
         """Return what is said while connecting; a pooler understands some of it and keeps that for each client."""

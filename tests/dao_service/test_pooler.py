@@ -16,6 +16,7 @@ from backend.dao_service import migrator
 from backend.dao_service.append_dao import LOCK_TIMEOUT
 from backend.dao_service.database import Database, Limits
 from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.notifier import Notifier
 from backend.errors import Busy, DatabaseUnavailable
 from backend.principal import LOCAL
 from backend.services.appender import Appender
@@ -48,8 +49,8 @@ def pooled_url(pgbouncer: PgBouncer, database_url: str) -> str:
 
 
 @pytest.fixture
-async def pooled(pooled_url: str) -> AsyncIterator[Database]:
-    database = Database(pooled_url, LIMITS, pooled=True)
+async def pooled(pooled_url: str, database_url: str) -> AsyncIterator[Database]:
+    database = Database(pooled_url, LIMITS, direct=database_url)
     yield database
     await database.close()
 
@@ -119,8 +120,8 @@ async def test_reading_cannot_write(pooled: Database) -> None:
             await session.execute(INSERT)
 
 
-async def test_a_statement_that_takes_too_long_is_ended(pooled_url: str) -> None:
-    database = Database(pooled_url, Limits(statement=0.1), pooled=True)
+async def test_a_statement_that_takes_too_long_is_ended(pooled_url: str, database_url: str) -> None:
+    database = Database(pooled_url, Limits(statement=0.1), direct=database_url)
     with pytest.raises(DatabaseUnavailable):
         async with database.looking() as looking:
             await looking.fetchval("SELECT pg_sleep(30)")
@@ -131,11 +132,11 @@ async def test_a_statement_that_takes_too_long_is_ended(pooled_url: str) -> None
 
 
 async def test_many_share_few_connections_and_nothing_is_mixed_up(
-    pooled_url: str, connection: asyncpg.Connection
+    pooled_url: str, database_url: str, connection: asyncpg.Connection
 ) -> None:
     """Eight processes of a service, with forty connections to the pooler, and two from there."""
     conversations = [await open_conversation(connection) for _ in range(8)]
-    databases = [Database(pooled_url, LIMITS, pooled=True) for _ in conversations]
+    databases = [Database(pooled_url, LIMITS, direct=database_url) for _ in conversations]
     appenders = [Appender(database) for database in databases]
 
     async def talk(database: Database, appender: Appender, conversation: UUID) -> None:
@@ -178,6 +179,25 @@ async def test_a_lock_that_is_held_is_busy(
     [outcome] = await appender.append(LOCAL, [said(conversation)])
     assert isinstance(outcome, Recorded)
     await appender.close()
+
+
+async def test_processes_behind_a_pooler_wake_each_others_followers(
+    pooled: Database, pooled_url: str, database_url: str, conversation: UUID
+) -> None:
+    other = Database(pooled_url, LIMITS, direct=database_url)
+    notifiers = [Notifier(pooled), Notifier(other)]
+    for notifier in notifiers:
+        notifier.start()
+    with other.bell.waiting(conversation) as bell:
+        async with asyncio.timeout(10):
+            await bell.wait()  # its notifier is there, and that of the other process comes
+            bell.clear()
+            while not bell.is_set():
+                pooled.bell.ring([conversation])
+                await asyncio.sleep(0.01)
+    for notifier in notifiers:
+        await notifier.close()
+    await other.close()
 
 
 async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_through_a_pooler_too(
