@@ -24,7 +24,7 @@ from backend.dao_service.confirmation import confirmed
 from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
 from backend.dao_service.terms import Terms
 from backend.dao_service.trust import Trust
-from backend.errors import Busy, DatabaseUnavailable, SettingsError
+from backend.errors import Busy, DatabaseUnavailable, RecordError, SettingsError
 from backend.observability import metrics
 
 _DRIVER: Final = "postgresql+asyncpg"
@@ -187,9 +187,16 @@ class Database:
             async with connection.transaction():
                 yield
             return
-        async with connection.transaction(isolation="read_committed", readonly=read_only):
-            await connection.execute(terms if read_only else f"{_READ_WRITE}; {terms}")
-            yield
+        try:
+            async with connection.transaction(isolation="read_committed", readonly=read_only):
+                await connection.execute(terms if read_only else f"{_READ_WRITE}; {terms}")
+                yield
+        except (asyncpg.PostgresError, RecordError):
+            raise
+        except BaseException:
+            # Whoever is cancelled while it begins or ends leaves it open, and nobody knows.
+            connection.terminate()
+            raise
 
     async def close(self) -> None:
         """Close every connection that is not in use."""

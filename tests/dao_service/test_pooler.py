@@ -200,6 +200,28 @@ async def test_processes_behind_a_pooler_wake_each_others_followers(
     await other.close()
 
 
+async def test_who_is_cancelled_leaves_no_transaction_behind(
+    pooled_url: str, database_url: str, connection: asyncpg.Connection
+) -> None:
+    database = Database(pooled_url, Limits(pool_size=1), direct=database_url)
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+
+    async def look() -> None:
+        async with database.looking() as looking:
+            await looking.fetchval("SELECT pg_sleep(30)")
+
+    for _ in range(5):
+        task = asyncio.create_task(look())
+        while not await connection.fetchval(asleep):
+            await asyncio.sleep(0)
+        while not task.done():  # again and again, also while it rolls back, as the scopes around a request do
+            task.cancel()
+            await asyncio.sleep(0)
+        async with database.reading() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
+    await database.close()
+
+
 async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_through_a_pooler_too(
     pooled: Database, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
