@@ -2,9 +2,10 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+EXAMPLES ?= 2000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-pooled lint types imports migrations demo bench bench-reading bench-recorder lock openapi \
+.PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder lock openapi \
 	wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
@@ -32,6 +33,9 @@ migrations: .venv/dev  ## migrate a new database, and hold it against the models
 	@rm -rf .cache/migrations
 	@VERBATIM_DATA_DIR=.cache/migrations $(BIN)/verbatim migrate
 	@VERBATIM_DATA_DIR=.cache/migrations $(BIN)/verbatim check
+
+properties: .venv/dev  ## hold whatever may happen against a model, for long: EXAMPLES=2000
+	@$(BIN)/python -m pytest tests/properties --examples $(EXAMPLES) --steps 80
 
 demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task
 	@$(BIN)/python -m examples.demo

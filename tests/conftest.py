@@ -33,6 +33,8 @@ _POOLERS: list[PgBouncer] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pooler", choices=["pgbouncer"], help="put a pooler between the service and its database")
+    parser.addoption("--examples", type=int, default=25, help="how often whatever may happen is held against the model")
+    parser.addoption("--steps", type=int, default=40, help="how much happens in each example")
     parser.addoption("--dialogues", type=Path, help="recorded dialogues to try a bad network with")
 
 
