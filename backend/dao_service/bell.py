@@ -46,9 +46,11 @@ class Bell:
         self.ring_all()
 
     @contextmanager
-    def waiting(self, conversation_id: UUID | None = None) -> Iterator[asyncio.Event]:
+    def waiting(
+        self, conversation_id: UUID | None = None, event: asyncio.Event | None = None
+    ) -> Iterator[asyncio.Event]:
         """Give an event that is set when the conversation goes on; None stands for any conversation."""
-        event = asyncio.Event()
+        event = event or asyncio.Event()
         self._waiting[conversation_id].add(event)
         try:
             yield event

@@ -5,7 +5,7 @@ what a transcript holds are the same bytes, and nobody takes values apart only t
 asked of the driver directly; through SQLAlchemy a page of 100 took three times the work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -27,11 +27,11 @@ _PAGE: Final = f"""
     WHERE <where> ORDER BY <order> LIMIT $2
 """  # noqa: S608 -- made of constants
 # The host's column may hold times that no client can read.
-_HEAD: Final = """
-    SELECT last_sequence, CASE WHEN ended_at IS NOT NULL THEN replace(
+_HEADS: Final = """
+    SELECT id, last_sequence, CASE WHEN ended_at IS NOT NULL THEN replace(
         (least(greatest(ended_at, '0001-01-02Z'), '9999-12-30Z') AT TIME ZONE 'UTC')::text, ' ', 'T'
     ) || 'Z' END
-    FROM conversations WHERE id = $1
+    FROM conversations WHERE id = ANY($1::uuid[])
 """
 # What is written beside messages afterwards comes with events of a voice session, which is heard of then.
 _VERSION: Final = """
@@ -92,10 +92,10 @@ class MessageDAO:
         row = await self._connection.fetchrow(_VERSION, conversation_id, owner)
         return Version(*row) if row else None
 
-    async def head(self, conversation_id: UUID) -> Head | None:
-        """Return how the conversation stands, if there is one."""
-        row = await self._connection.fetchrow(_HEAD, conversation_id)
-        return Head(*row) if row else None
+    async def heads(self, conversation_ids: Collection[UUID]) -> Mapping[UUID, Head]:
+        """Return how each of the conversations stands that there are."""
+        rows = await self._connection.fetch(_HEADS, conversation_ids)
+        return {identity: Head(*rest) for identity, *rest in rows}
 
     async def recorded(self, wanted: Selection, after: int | None = None) -> Sequence[MessageRow]:
         """Messages in the order of recording, from just beyond the sequence ``after``."""

@@ -11,10 +11,11 @@ from backend.dao_service.feed_dao import FeedDAO, FeedRow
 from backend.errors import Unavailable
 from backend.principal import Principal
 from backend.schemas.page import FeedPlace, FeedQuery, FeedStart
-from backend.services.live import TICK, Stopping
+from backend.services.live import Stopping
 from backend.vocabulary import Scope
 
 _STRIDE: Final = 100  # messages read at a time, for whoever follows
+_POLL: Final = 1.0  # seconds after which it is looked for what nobody rang for
 _SOON: Final = 0.02  # seconds after which somebody who was on the way may have committed
 
 
@@ -66,7 +67,7 @@ async def follow(database: Database, begun: FeedPlace) -> AsyncGenerator[FeedPag
     with database.bell.waiting() as bell:
         while not database.bell.closed:
             bell.clear()
-            pause = TICK
+            pause = _POLL
             with suppress(Unavailable):
                 found = await _read(database, begun, _STRIDE)
                 if found.rows:
@@ -95,7 +96,7 @@ async def _read(database: Database, begun: FeedPlace, limit: int) -> FeedPage:
 
 
 def _pause(found: FeedPage) -> float:
-    return _SOON if found.more else TICK
+    return _SOON if found.more else _POLL
 
 
 async def _wait(bell: asyncio.Event, within: float) -> None:

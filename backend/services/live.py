@@ -1,9 +1,12 @@
 """Following a conversation as it goes on.
 
-However many follow one conversation in this process, one reader looks for all of them: it is woken by the bell, or by
-itself after a while, and keeps what came last. A follower takes from there whatever is past its own place; one that has
-fallen further behind reads from the record, as it does at first. So nothing is queued for anybody: a slow follower
-costs no memory, misses nothing, and holds up nobody. No connection to the database is held while anybody waits.
+However many follow one conversation in this process, one reader looks for all of them, woken by the bell, and keeps
+what came last. A follower takes from there whatever is past its own place; one that has fallen further behind reads
+from the record, as it does at first. So nothing is queued for anybody: a slow follower costs no memory, misses nothing,
+and holds up nobody. No connection to the database is held while anybody waits.
+
+Nobody rings for what other programs insert, and a ring may be lost. So every few seconds one statement looks at how all
+conversations stand that are followed here, and wakes the readers that have something to read.
 
 The reader keeps what lies between two places without a gap, `_since` and `_reached`: a follower whose place is inside
 has missed nothing when it takes what is past it.
@@ -18,19 +21,25 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import structlog
+
 from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
+from backend.dao_service.faults import describe
 from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
 from backend.errors import ConversationNotFound, Unavailable
 from backend.principal import Principal
 from backend.vocabulary import Scope
 
 POLL: Final = 2.0  # seconds after which it is looked for what nobody rang for
-TICK: Final = 1.0  # seconds after which a follower hears that nothing came
+TICK: Final = 3.0  # seconds after which a follower hears that nothing came
+_AGAIN: Final = 1.0  # seconds after which it is looked again where the last look failed
 _STRIDE: Final = 100  # messages read at a time
 _KEPT: Final = 1_000  # messages
 _KEPT_SIZE: Final = 2**20  # characters
 _READERS: Final = 2  # followers that read for themselves at the same time; the pool is there for others, too
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class Live:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._readers: dict[UUID, _Reader] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(_READERS)
 
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
@@ -101,6 +111,7 @@ class Live:
         reader = self._readers.get(conversation_id)
         if reader is None:
             reader = self._readers[conversation_id] = _Reader(self._database, conversation_id)
+            self._watching = self._watching or asyncio.create_task(self._watch(), name="live watch")
         reader.followers += 1
         try:
             yield reader
@@ -108,6 +119,19 @@ class Live:
             reader.followers -= 1
             if not reader.followers:
                 self._readers.pop(conversation_id).stop()
+            if not self._readers and self._watching is not None:
+                self._watching.cancel()
+                self._watching = None
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all processes at once
+            with _trouble_logged("how conversations stand is not known"):
+                async with self._database.looking() as connection:
+                    heads = await MessageDAO(connection).heads([*self._readers])
+                for identity, reader in self._readers.items():
+                    if reader.head != heads.get(identity):
+                        reader.bell.set()
 
 
 class _Reader:
@@ -116,11 +140,12 @@ class _Reader:
     def __init__(self, database: Database, conversation_id: UUID) -> None:
         self.followers = 0
         self.changed = asyncio.Event()
+        self.bell = asyncio.Event()
+        self.head: Head | None = None
         self._database = database
         self._conversation_id = conversation_id
         self._kept: list[MessageRow] = []
         self._since = self._reached = -1  # it has not looked yet
-        self._head: Head | None = None
         self._task = asyncio.create_task(self._run(), name="live reader")
 
     def stop(self) -> None:
@@ -136,31 +161,34 @@ class _Reader:
         """Return how the conversation ended, if it has and there is nothing past ``after``."""
         if self._since < 0:
             return None
-        if self._head is None:
+        if self.head is None:
             return Ended(None)
-        return Ended(self._head.ended_at) if self._head.ended_at and after >= self._head.last_sequence else None
+        return Ended(self.head.ended_at) if self.head.ended_at and after >= self.head.last_sequence else None
 
     async def _run(self) -> None:
-        with self._database.bell.waiting(self._conversation_id) as bell:
+        with self._database.bell.waiting(self._conversation_id, self.bell):
             while True:
-                bell.clear()  # before looking: what is recorded meanwhile rings again
-                more = False
-                with suppress(Unavailable):
+                self.bell.clear()  # before looking: what is recorded meanwhile rings again
+                looked = more = False
+                with _trouble_logged("a conversation that is followed was not read"):
                     more = await self._look()
-                if not more:
-                    await _happens(bell, POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all at once
+                    looked = True
+                if not looked:
+                    await asyncio.sleep(_AGAIN)
+                elif not more:
+                    await self.bell.wait()
 
     async def _look(self) -> bool:
         """Look for what is new, and tell whether there is more."""
         wanted = Selection(self._conversation_id, None, limit=_STRIDE)
         async with self._database.looking() as connection:
             messages = MessageDAO(connection)
-            head = await messages.head(self._conversation_id)
+            head = (await messages.heads([self._conversation_id])).get(self._conversation_id)
             reached = self._reached if self._reached >= 0 else head.last_sequence if head else 0
             rows = await messages.recorded(wanted, reached) if head else []
-        if (rows, head, reached) != ([], self._head, self._reached):
+        if (rows, head, reached) != ([], self.head, self._reached):
             self._keep(rows, reached)
-            self._head = head
+            self.head = head
             self._announce()
         return len(rows) == _STRIDE
 
@@ -178,6 +206,17 @@ class _Reader:
     def _announce(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
+
+
+@contextmanager
+def _trouble_logged(what: str) -> Iterator[None]:
+    """Go on after whatever went wrong: the next look may go better. That the database is away is said elsewhere."""
+    try:
+        yield
+    except Unavailable:
+        pass
+    except Exception as error:  # noqa: BLE001
+        log.warning(what, **describe(error))
 
 
 async def _happens(event: asyncio.Event, within: float) -> None:

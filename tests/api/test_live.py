@@ -116,6 +116,30 @@ async def test_what_another_program_inserts_is_heard_a_little_later(
         assert said([await follower.next()]) == [("2", "two")]
 
 
+async def test_a_fault_of_the_database_is_outlived(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "POLL", 0.02)
+    monkeypatch.setattr(live, "_AGAIN", 0.02)
+    failed = asyncio.Event()
+
+    def describe(error: BaseException) -> dict[str, str | None]:
+        failed.set()
+        return {"error": type(error).__name__}
+
+    monkeypatch.setattr(live, "describe", describe)
+    async with following(client, f"/conversations/{conversation}/live") as follower:
+        await say(client, conversation, "one")
+        await follower.next()
+        await connection.execute("ALTER TABLE messages RENAME TO elsewhere")
+        await connection.execute("UPDATE conversations SET updated_at = now(), last_sequence = 2")
+        await failed.wait()
+        await connection.execute("UPDATE conversations SET last_sequence = 1")
+        await connection.execute("ALTER TABLE elsewhere RENAME TO messages")
+        await say(client, conversation, "two")
+        assert said([await follower.next()]) == [("2", "two")]
+
+
 async def test_followers_far_apart_hear_the_same_and_nothing_twice(
     client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,10 +286,11 @@ async def test_who_may_follow_is_asked_before_the_first_word(
 
 
 async def test_a_token_that_expires_ends_what_it_opened(
-    guarded: httpx.AsyncClient, connection: asyncpg.Connection
+    guarded: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = await open_conversation(connection)
     await connection.execute("UPDATE conversations SET user_id = 'minh'")
+    monkeypatch.setattr(live, "TICK", 0.05)
     # Clocks may differ by half a minute, so it is good for two seconds more.
     minh = callers.person("minh", exp=int(time.time()) - 28)
     async with following(guarded, f"/conversations/{mine}/live", headers=minh) as follower:
