@@ -245,6 +245,27 @@ async def test_following_prints_what_comes_until_the_conversation_ends(
     assert (process.returncode, rest, complaints) == (0, b"", b"Ended at 2026-01-31T12:00:00Z.\n")
 
 
+async def test_deliveries_are_listed_and_sent_anew(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    queue = """
+        INSERT INTO deliveries (id, conversation_id, type, version, body, state, attempts, last_status, last_error)
+        VALUES (gen_random_uuid(), $1, 'intent.extracted', '', '', $2, 10, 500, 'It answered 500.') RETURNING id
+    """
+    failed, delivered = [await connection.fetchval(queue, conversation, state) for state in ("failed", "delivered")]
+    listed = await asyncio.to_thread(verbatim, "deliveries", DATABASE_URL=database_url)
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["delivery", str(delivered), str(failed)]
+    only = await asyncio.to_thread(verbatim, "deliveries", "--state", "failed", DATABASE_URL=database_url)
+    assert [str(failed) in only.out, "It answered 500." in only.out, str(delivered) in only.out] == [True, True, False]
+    again = await asyncio.to_thread(verbatim, "deliveries", "retry", str(failed), DATABASE_URL=database_url)
+    assert (again.code, again.out) == (0, f"Delivery {failed} is pending, and due now.\n")
+    missing = await asyncio.to_thread(verbatim, "deliveries", "retry", str(uuid4()), DATABASE_URL=database_url)
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    nobody = await asyncio.to_thread(verbatim, "deliver", DATABASE_URL=database_url)
+    assert (nobody.code, nobody.err.count("\n")) == (2, 1)
+
+
 async def test_exporting_prints_each_conversation_whole(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
