@@ -1,0 +1,220 @@
+"""The journals of clients and readers, held against the rows: a count for each way in which a promise can be broken."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+Line = Mapping[str, Any]
+Message = Mapping[str, Any]
+
+
+class Cell(StrEnum):
+    """What must never happen."""
+
+    ABSENT = "acknowledged and absent"
+    UNREAD = "acknowledged and not found by a later look"
+    TWICE = "present twice"
+    UNASKED = "present though nobody sent it"
+    CHANGED = "content changed"
+    MOVED = "acknowledged with another sequence than stored"
+    HOLES = "holes in sequence"
+    DISORDER = "out of the order in which its client heard of it"
+    ACCEPTED = "changed replay accepted"
+    REFUSED = "honest message refused"
+    UNANSWERED = "never acknowledged, though all was healed"
+    SKIPPED = "skipped by a reader"
+    REPEATED = "repeated to a reader"
+    MISREAD = "read at a place where something else is stored"
+    ODD = "answer that is neither success nor problem document"
+
+
+class Row(NamedTuple):
+    """A message as it is stored."""
+
+    id: str
+    conversation_id: str
+    sequence: int
+    role: str
+    content: str
+    input_modality: str
+    metadata: Mapping[str, Any]
+    timestamp: datetime
+
+
+@dataclass
+class Verdict:
+    """How often each thing happened, and some of the cases in words."""
+
+    counts: Counter[Cell] = field(default_factory=Counter)
+    examples: defaultdict[Cell, list[str]] = field(default_factory=lambda: defaultdict(list))
+    acknowledged: set[str] = field(default_factory=set)
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def charge(self, cell: Cell, case: object, times: int = 1) -> None:
+        self.counts[cell] += times
+        if times and len(self.examples[cell]) < 5:
+            self.examples[cell].append(str(case))
+
+    @property
+    def clean(self) -> bool:
+        return not self.counts.total()
+
+
+def check(
+    clients: Iterable[Iterable[Line]],
+    readers: Mapping[str, Iterable[Line]],
+    rows: Sequence[Row],
+    counters: Mapping[str, int],
+) -> Verdict:
+    """Compare. ``counters`` is how many messages each conversation says that it has."""
+    verdict = Verdict()
+    stored = {row.id: row for row in rows}
+    _check_rows(verdict, rows, counters)
+    said: dict[str, Message] = {}
+    for number, lines in enumerate(clients):
+        said |= _Witness(verdict, stored, number).hear(lines)
+    for row in rows:
+        if row.id not in said:
+            verdict.charge(Cell.UNASKED, row.id)
+        elif wrong := _differences(said[row.id], row):
+            verdict.charge(Cell.CHANGED, f"{row.id}: {wrong}")
+    for name, lines in readers.items():
+        _check_reader(verdict, name, lines, rows)
+    return verdict
+
+
+def _check_rows(verdict: Verdict, rows: Sequence[Row], counters: Mapping[str, int]) -> None:
+    for what in (Counter(row.id for row in rows), Counter(row.content for row in rows)):
+        for value, count in what.items():
+            verdict.charge(Cell.TWICE, value, count - 1)
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        places[row.conversation_id].append(row.sequence)
+    for conversation in places.keys() | counters.keys():
+        taken = sorted(places[conversation])
+        holes = set(range(1, max(counters.get(conversation, 0), *taken, 0) + 1)) - set(taken)
+        verdict.charge(Cell.HOLES, f"{conversation}: {sorted(holes)[:5]}", len(holes))
+        doubled = len(taken) - len(set(taken))
+        verdict.charge(Cell.TWICE, f"{conversation}: {doubled} places", doubled)
+        if taken and taken[-1] > counters.get(conversation, 0):
+            verdict.charge(Cell.HOLES, f"{conversation}: counts {counters.get(conversation)}, but has {taken[-1]}")
+
+
+def _differences(message: Message, row: Row) -> list[str]:
+    expected = {"input_modality": "voice", "metadata": {}} | dict(message)
+    found = row._asdict()
+    if "timestamp" in expected:
+        expected["timestamp"] = datetime.fromisoformat(expected["timestamp"])
+    return [name for name, value in expected.items() if found[name] != value]
+
+
+class _Witness:
+    """One client's journal, read line by line, as it was lived."""
+
+    def __init__(self, verdict: Verdict, stored: Mapping[str, Row], number: int) -> None:
+        self._verdict = verdict
+        self._stored = stored
+        self._name = f"client {number}"
+        self._said: dict[str, Message] = {}
+        self._requests: dict[int, Line] = {}
+        self._open: dict[int, str] = {}
+        self._answers: dict[str, tuple[int, str]] = {}
+        self._reached: defaultdict[str, int] = defaultdict(int)
+        self._floors: dict[str, int] = {}
+
+    def hear(self, lines: Iterable[Line]) -> dict[str, Message]:
+        """Charge what went wrong, and return what was honestly said, by id."""
+        for line in lines:
+            match line["what"]:
+                case "send":
+                    self._sent(line)
+                case "answer":
+                    self._answered(line)
+                case "looked" if line["status"] == 200 and line["found"] != [line["id"]]:
+                    self._verdict.charge(Cell.UNREAD, f"{self._name}: {line}")
+                case "lost":
+                    self._verdict.statuses[line["error"]] += 1
+        for request, kind in self._open.items():
+            self._verdict.charge(Cell.UNANSWERED, f"{self._name}: request {request}, {kind}")
+        return self._said
+
+    def _sent(self, line: Line) -> None:
+        self._requests[line["request"]] = line
+        self._open[line["request"]] = line["kind"]
+        if line["kind"] != "changed":
+            for message in line["messages"]:
+                self._said.setdefault(message["id"], message)
+                self._floors.setdefault(message["id"], self._reached[message["conversation_id"]])
+
+    def _answered(self, line: Line) -> None:
+        request = self._requests[line["request"]]
+        if not any(result["status"] in _AGAIN for result in line["results"]):
+            self._open.pop(line["request"], None)
+        last: dict[str, int] = {}
+        for message, result in zip(request["messages"], line["results"], strict=True):
+            self._verdict.statuses[str(result["status"])] += 1
+            case = f"{self._name}, request {line['request']}, {request['kind']}, {message['id']}: {result}"
+            if "odd" in result:
+                self._verdict.charge(Cell.ODD, case)
+            elif result["status"] in _AGAIN:
+                continue
+            elif request["kind"] == "changed":
+                if result["status"] != 409:
+                    self._verdict.charge(Cell.ACCEPTED if "message" in result else Cell.REFUSED, case)
+            elif "message" not in result:
+                self._verdict.charge(Cell.REFUSED, case)
+            else:
+                self._acknowledged(message, result["message"], case)
+                if result["status"] == 201:
+                    self._in_order(last, result["message"], case)
+
+    def _in_order(self, last: dict[str, int], answered: Message, case: str) -> None:
+        """What one answer says was recorded now was recorded as it stood in the request."""
+        conversation = answered["conversation_id"]
+        if answered["sequence"] <= last.get(conversation, 0):
+            self._verdict.charge(Cell.DISORDER, case)
+        last[conversation] = answered["sequence"]
+
+    def _acknowledged(self, message: Message, answered: Message, case: str) -> None:
+        identity, place = message["id"], (answered["sequence"], answered["created_at"])
+        self._verdict.acknowledged.add(identity)
+        row = self._stored.get(identity)
+        if row is None:
+            self._verdict.charge(Cell.ABSENT, case)
+        elif row.sequence != answered["sequence"] or self._answers.setdefault(identity, place) != place:
+            self._verdict.charge(Cell.MOVED, case)
+        if any(answered[name] != message[name] for name in ("id", "conversation_id", "role", "content")):
+            self._verdict.charge(Cell.CHANGED, case)
+        if answered["sequence"] <= self._floors[identity]:
+            self._verdict.charge(Cell.DISORDER, case)
+        conversation = message["conversation_id"]
+        self._reached[conversation] = max(self._reached[conversation], answered["sequence"])
+
+
+_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+
+def _check_reader(verdict: Verdict, name: str, lines: Iterable[Line], rows: Sequence[Row]) -> None:
+    stored = {(row.conversation_id, row.sequence): row.id for row in rows}
+    ends = Counter(row.conversation_id for row in rows)
+    seen: defaultdict[str, int] = defaultdict(int)
+    for line in lines:
+        if line["what"] == "plan":
+            seen |= dict.fromkeys(line["conversations"], 0)
+        if line["what"] == "refused" and line["odd"]:
+            verdict.charge(Cell.ODD, f"{name}: {line}")
+        for conversation, sequence, identity in line.get("items", ()):
+            case = f"{name}: {sequence} of {conversation} after {seen[conversation]}"
+            if sequence <= seen[conversation]:
+                verdict.charge(Cell.REPEATED, case)
+            else:
+                verdict.charge(Cell.SKIPPED, case, sequence - seen[conversation] - 1)
+                seen[conversation] = sequence
+            if stored.get((conversation, sequence)) != identity:
+                verdict.charge(Cell.MISREAD, case)
+    for conversation, last in seen.items():
+        if last < ends[conversation]:
+            verdict.charge(Cell.SKIPPED, f"{name}: {conversation} ended at {last}", ends[conversation] - last)
