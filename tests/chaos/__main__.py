@@ -9,6 +9,7 @@ reader, who write down what they did (`journal`) before and after each request. 
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="an empty folder for journals and logs, to keep them")
     options = parser.parse_args()
     dose = Dose(options.seed, 60 * options.minutes, options.clients, rate=options.rate)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is put away
     with tempfile.TemporaryDirectory(prefix="verbatim-chaos-") as temporary:
         outcome = conduct(dose, options.folder or Path(temporary))
     show(outcome, Console())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 Line = Mapping[str, Any]
@@ -28,6 +29,8 @@ class Cell(StrEnum):
     SKIPPED = "skipped by a reader"
     REPEATED = "repeated to a reader"
     MISREAD = "read at a place where something else is stored"
+    LEAKED = "said in a log"
+    LATE = "service that took longer than its grace to stop"
     ODD = "answer that is neither success nor problem document"
 
 
@@ -84,6 +87,20 @@ def check(
     for name, lines in readers.items():
         _check_reader(verdict, name, lines, rows)
     return verdict
+
+
+def check_logs(verdict: Verdict, logs: Iterable[Path], mark: str) -> None:
+    """Charge each line of ``logs`` that holds ``mark``, which is in everything that is said."""
+    for log in logs:
+        with log.open(errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                verdict.charge(Cell.LEAKED, f"{log}:{number}", int(mark in line))
+
+
+def check_stops(verdict: Verdict, stops: Iterable[float], grace: float) -> None:
+    """Charge each service that took more than ``grace`` seconds to stop."""
+    for seconds in stops:
+        verdict.charge(Cell.LATE, f"{seconds:.1f} s", int(seconds > grace))
 
 
 def _check_rows(verdict: Verdict, rows: Sequence[Row], counters: Mapping[str, int]) -> None:

@@ -3,18 +3,24 @@
 import asyncio
 import json
 import socket
+from collections import Counter
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from tests.chaos import checker
-from tests.chaos.checker import Verdict
-from tests.chaos.fleet import SHUTDOWN, Member
-from tests.chaos.journal import read
-from tests.chaos.plan import Plan
+from tests.chaos.checker import Row, Verdict
+from tests.chaos.clocked import Clock
+from tests.chaos.faults import Scene
+from tests.chaos.fleet import GRACE, SHUTDOWN, Member
+from tests.chaos.journal import Journal, read
+from tests.chaos.plan import MARK, Plan
+from tests.chaos.proxy import Mode, Proxy
+from tests.chaos.schedule import play
 from tests.chaos.stage import Stage, stage
 
 READERS: Final = ("pages", "live", "feed")
@@ -40,42 +46,72 @@ class Outcome:
     dose: Dose
     verdict: Verdict
     stored: int
-    faults: list[str] = field(default_factory=list)
+    faults: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Run:
+    faults: Counter[str]
+    stops: list[float]
+    rows: list[Row]
+    counters: dict[str, int]
 
 
 def conduct(dose: Dose, folder: Path) -> Outcome:
     """Do all of it in ``folder``."""
     with stage(folder) as prepared:
-        return asyncio.run(_conduct(dose, folder, prepared))
+        run = asyncio.run(_conduct(dose, folder, prepared))
+        clients = [read(folder / f"client-{number}.jsonl") for number in range(dose.clients)]
+        readers = {kind: read(folder / f"{kind}.jsonl") for kind in READERS}
+        verdict = checker.check(clients, readers, run.rows, run.counters)
+        checker.check_logs(verdict, folder.rglob("*.log"), MARK)
+        checker.check_stops(verdict, run.stops, GRACE)
+    return Outcome(dose, verdict, len(run.rows), run.faults)
 
 
-async def _conduct(dose: Dose, folder: Path, prepared: Stage) -> Outcome:
+async def _conduct(dose: Dose, folder: Path, prepared: Stage) -> _Run:
     async with AsyncExitStack() as stack:
-        ports = free_ports(dose.services)
-        services = [await _service(stack, dose, prepared, folder, port) for port in ports]
-        doors = [f"http://127.0.0.1:{port}/api/v1" for port in ports]
-        plan = Plan.make(dose.seed, dose.clients, dose.rate, doors)
-        plan.save(folder / "plan.json")
-        await _open(plan)
+        scene = await _scene(stack, dose, folder, prepared)
+        await _open(scene.plan)
         clients = [await _client(stack, folder, number) for number in range(dose.clients)]
-        readers = {kind: await _reader(stack, folder, kind) for kind in READERS}
-        await asyncio.sleep(dose.seconds)
+        scene.readers.extend([await _reader(stack, folder, kind) for kind in READERS])
+        faults = await play(scene, dose.seconds, Journal(folder / "faults.jsonl"))
+        await _heal(scene)
         await _finish(clients, "")
         rows, counters = await prepared.rows()
-        await _finish(list(readers.values()), json.dumps(counters) + "\n")
-        del services
-    journals = [read(folder / f"client-{number}.jsonl") for number in range(dose.clients)]
-    heard = {kind: read(folder / f"{kind}.jsonl") for kind in READERS}
-    return Outcome(dose, checker.check(journals, heard, rows, counters), len(rows))
+        await _finish(scene.readers, json.dumps(counters) + "\n")
+    return _Run(faults, scene.stops, rows, counters)
 
 
-async def _service(stack: AsyncExitStack, dose: Dose, prepared: Stage, folder: Path, port: int) -> Member:
-    environment = {
-        "DATABASE_URL": prepared.url,
-        "VERBATIM_SHUTDOWN_TIMEOUT": str(SHUTDOWN),
-    }
-    command = ["backend", "serve", "--port", str(port), "--workers", str(dose.workers), "--wait", "60"]
-    return await _member(stack, Member(f"service-{port}", command, folder / f"service-{port}.log", environment))
+async def _scene(stack: AsyncExitStack, dose: Dose, folder: Path, prepared: Stage) -> Scene:
+    """Bring up the services, with a proxy before and one behind each."""
+    ports = free_ports(dose.services)
+    doors = [await stack.enter_async_context(Proxy(partial(int, port))) for port in ports]
+    database = [await stack.enter_async_context(Proxy(lambda: prepared.socket)) for _ in ports]
+    clock = folder / "clock"
+    services = []
+    for port, proxy in zip(ports, database, strict=True):
+        environment = {
+            "DATABASE_URL": prepared.through(proxy.port),
+            "VERBATIM_SHUTDOWN_TIMEOUT": str(SHUTDOWN),
+            "CHAOS_CLOCK": str(clock),
+        }
+        command = ["tests.chaos.clocked", "serve", "--port", str(port), "--workers", str(dose.workers), "--wait", "60"]
+        log = folder / f"service-{port}.log"
+        services.append(await _member(stack, Member(f"service {port}", command, log, environment)))
+    addresses = [f"http://127.0.0.1:{proxy.port}/api/v1" for proxy in doors]
+    plan = Plan.make(dose.seed, dose.clients, dose.rate, addresses)
+    plan.save(folder / "plan.json")
+    return Scene(plan, prepared, services, [], doors, database, Clock(clock))
+
+
+async def _heal(scene: Scene) -> None:
+    """Break nothing any more. What a network has lost stays lost: silent connections are for others to give up."""
+    for proxy in (*scene.doors, *scene.database):
+        proxy.turn(Mode.PASS)
+    scene.clock.off = 0
+    await scene.stage.restore()
+    await _all_ready(scene.plan)
 
 
 async def _client(stack: AsyncExitStack, folder: Path, number: int) -> Member:
@@ -96,13 +132,18 @@ async def _member(stack: AsyncExitStack, member: Member) -> Member:
 
 async def _open(plan: Plan) -> None:
     """Wait for every service, and open the conversations."""
-    async with httpx.AsyncClient(timeout=PATIENCE) as http, asyncio.timeout(PATIENCE):
-        for door in plan.doors:
-            while not await _ready(http, door):
-                await asyncio.sleep(0.1)
+    await _all_ready(plan)
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
         for conversation in plan.conversations:
             body = {"id": conversation, "context_type": "voice"}
             (await http.post(f"{plan.doors[0]}/conversations", json=body)).raise_for_status()
+
+
+async def _all_ready(plan: Plan) -> None:
+    async with httpx.AsyncClient(timeout=5) as http, asyncio.timeout(PATIENCE):
+        for door in plan.doors:
+            while not await _ready(http, door):
+                await asyncio.sleep(0.1)
 
 
 async def _ready(http: httpx.AsyncClient, door: str) -> bool:

@@ -1,7 +1,5 @@
 """What a run came to, for a person."""
 
-from collections import Counter
-
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +23,7 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print(table)
     if outcome.faults:
         faults = Table("fault", "times")
-        for name, count in sorted(Counter(outcome.faults).items()):
+        for name, count in sorted(outcome.faults.items()):
             faults.add_row(name, str(count))
         console.print(faults)
     for cell, cases in verdict.examples.items():

@@ -48,7 +48,7 @@ class Stage:
     def through(self, port: int) -> str:
         """Return the URL of the same database behind a proxy's port."""
         url = make_url(self.url)
-        return f"postgresql+asyncpg://{url.username}@127.0.0.1:{port}/{url.database}?ssl=disable"
+        return f"postgresql+asyncpg://{url.username}@127.0.0.1:{port}/{url.database}"
 
     async def connect(self) -> asyncpg.Connection:
         url = make_url(self.url)
