@@ -219,8 +219,8 @@ def _check_reader(verdict: Verdict, name: str, lines: Iterable[Line], rows: Sequ
     ends = Counter(row.conversation_id for row in rows)
     seen: defaultdict[str, int] = defaultdict(int)
     for line in lines:
-        if line["what"] == "plan":
-            seen |= dict.fromkeys(line["conversations"], 0)
+        if line["what"] == "plan":  # also said by one that was killed, when it is there again
+            seen = defaultdict(int, dict.fromkeys(line["conversations"], 0) | seen)
         if line["what"] == "refused" and line["odd"]:
             verdict.charge(Cell.ODD, f"{name}: {line}")
         for conversation, sequence, identity in line.get("items", ()):
