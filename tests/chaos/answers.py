@@ -17,6 +17,8 @@ def results(answer: httpx.Response, count: int) -> list[Result]:
         body = answer.json()
     except ValueError:
         return _odd(answer.status_code, f"not JSON but {kind}", count)
+    if not isinstance(body, dict):
+        return _odd(answer.status_code, "no object", count)
     if answer.is_success and kind == "application/json":
         if "results" in body and len(body["results"]) == count:
             return [_result(each) for each in body["results"]]
