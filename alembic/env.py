@@ -23,7 +23,7 @@ from typing import Any, Final
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import URL, Column, Connection, bindparam, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import SchemaItem
 
@@ -83,6 +83,11 @@ async def _migrate(url: URL, patience: float) -> None:
             await _prepare(guard)
             await _take_turn(guard)
             await _run_until_done(engine, guard, patience)
+    except PendingRollbackError as error:
+        # A step outside of a transaction lost its connection: Alembic began another, which hides what happened.
+        if not isinstance(error.__context__, DBAPIError):
+            raise
+        raise SetupError(sentence(error.__context__, url)) from error
     except (DBAPIError, OSError) as error:
         raise SetupError(sentence(error, url)) from error
 

@@ -162,6 +162,27 @@ async def test_a_migration_that_is_killed_is_completed_by_the_next(sandbox: Sand
     assert await sandbox.drift() == []
 
 
+async def test_a_migration_that_is_killed_while_it_builds_an_index_says_so(sandbox: Sandbox) -> None:
+    await sandbox.upgrade()
+    await asyncio.to_thread(migrator.downgrade, sandbox.url, "0017")
+    async with sandbox.connect() as old, sandbox.connect() as watcher, asyncio.timeout(20):
+        transaction = old.transaction()
+        await transaction.start()
+        await old.execute("LOCK TABLE messages IN ROW EXCLUSIVE MODE")
+        run = asyncio.ensure_future(sandbox.upgrade())
+        while not await watcher.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query ~ '^\\s*CREATE UNIQUE INDEX CONC' "
+            "AND datname = current_database() AND wait_event_type = 'Lock'"
+        ):
+            await asyncio.wait([run], timeout=0.01)
+            assert not run.done()
+        with pytest.raises(SetupError, match="broke the connection off"):
+            await run
+        await transaction.rollback()
+    await sandbox.upgrade()
+    assert await sandbox.drift() == []
+
+
 async def test_a_database_that_is_away_is_a_sentence() -> None:
     with pytest.raises(SetupError, match=r"PostgreSQL at 127\.0\.0\.1, database gone does not answer"):
         await asyncio.to_thread(migrator.upgrade, "postgresql://me:secret@127.0.0.1:1/gone")
