@@ -14,6 +14,10 @@ from uvicorn.supervisors import Multiprocess
 
 from backend.errors import SetupError
 
+# A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are there,
+# which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
+_PATIENCE: Final = 30
+
 _LOCAL_GREETING: Final = """\
 Verbatim listens on {address}. Nothing is configured to tell callers apart, so it serves this machine alone, and
 whoever is on it may do everything. Try, in another terminal:
@@ -88,6 +92,7 @@ def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None
         proxy_headers=False,  # `app` knows which proxies are to be believed
         timeout_keep_alive=30,
         timeout_graceful_shutdown=shutdown_timeout,
+        timeout_worker_healthcheck=_PATIENCE,
     )
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])

@@ -300,6 +300,22 @@ def test_several_workers_serve_one_record_and_count_together(database_url: str) 
         assert counted == ['verbatim_messages_total{outcome="appended"} 20.0']
 
 
+def test_workers_may_take_long_to_come_up(database_url: str, tmp_path: Path) -> None:
+    """On a machine that is busy: until its modules are there a worker answers nobody, nor its supervisor."""
+    starts = tmp_path / "starts"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import sys, time
+if '--multiprocessing-fork' in sys.orig_argv:
+    print(file=open({str(starts)!r}, 'a'))
+    time.sleep(6)
+"""
+    )
+    with serving(database_url, "--workers", "2", PYTHONPATH=str(tmp_path)) as address:
+        assert httpx.get(f"{address}/readyz", timeout=PATIENCE).is_success
+        assert len(starts.read_text()) == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "backend", "serve", "--port", "0"]
