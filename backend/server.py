@@ -14,8 +14,8 @@ from uvicorn.supervisors import Multiprocess
 
 from backend.errors import SetupError
 
-# A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are there,
-# which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
+# A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
+# there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
 _PATIENCE: Final = 30
 
 _LOCAL_GREETING: Final = """\

@@ -22,7 +22,7 @@ def results(answer: httpx.Response, count: int) -> list[Result]:
     if answer.is_success and kind == "application/json":
         if "results" in body and len(body["results"]) == count:
             return [_result(each) for each in body["results"]]
-        if "id" in body and count == 1:
+        if ("id" in body or "complete" in body) and count == 1:
             return [{"status": answer.status_code, "message": body}]
     elif kind == PROBLEM and is_problem(body, answer.status_code):
         return [{"status": answer.status_code} for _ in range(count)]
@@ -37,6 +37,8 @@ def _result(item: dict[str, Any]) -> Result:
     status = item.get("status", 0)
     if status in {200, 201} and "id" in item.get("message", ()):
         return {"status": status, "message": item["message"]}
+    if status in {200, 201} and [each for each in item.get("messages", ()) if "id" in each]:
+        return {"status": status, "message": item["messages"][0]}
     if is_problem(item.get("problem"), status):
         return {"status": status}
     return {"status": status, "odd": "an item of no known form"}

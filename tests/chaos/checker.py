@@ -29,6 +29,7 @@ class Cell(StrEnum):
     SKIPPED = "skipped by a reader"
     REPEATED = "repeated to a reader"
     MISREAD = "read at a place where something else is stored"
+    RECEIPT = "receipt of a call that misses what was acknowledged"
     LEAKED = "said in a log"
     LATE = "service that took longer than its grace to stop"
     ODD = "answer that is neither success nor problem document"
@@ -45,6 +46,8 @@ class Row(NamedTuple):
     input_modality: str
     metadata: Mapping[str, Any]
     timestamp: datetime
+    voice_session_id: str | None = None
+    client_sequence: int | None = None
 
 
 @dataclass
@@ -74,15 +77,16 @@ def check(
 ) -> Verdict:
     """Compare. ``counters`` is how many messages each conversation says that it has."""
     verdict = Verdict()
-    stored = {row.id: row for row in rows}
+    stored = {row.id: row for row in rows} | {row.content: row for row in rows}
     _check_rows(verdict, rows, counters)
     said: dict[str, Message] = {}
     for number, lines in enumerate(clients):
         said |= _Witness(verdict, stored, number).hear(lines)
     for row in rows:
-        if row.id not in said:
+        message = said.get(row.id) or said.get(row.content)
+        if message is None:
             verdict.charge(Cell.UNASKED, row.id)
-        elif wrong := _differences(said[row.id], row):
+        elif wrong := _differences(message, row):
             verdict.charge(Cell.CHANGED, f"{row.id}: {wrong}")
     for name, lines in readers.items():
         _check_reader(verdict, name, lines, rows)
@@ -120,8 +124,20 @@ def _check_rows(verdict: Verdict, rows: Sequence[Row], counters: Mapping[str, in
             verdict.charge(Cell.HOLES, f"{conversation}: counts {counters.get(conversation)}, but has {taken[-1]}")
 
 
+def _key(message: Message) -> str:
+    """Return what a message is known by: its id, or its words, which are said only once, where the record gives one."""
+    key: str = message.get("id") or message["content"]
+    return key
+
+
 def _differences(message: Message, row: Row) -> list[str]:
-    expected = {"input_modality": "voice", "metadata": {}} | dict(message)
+    unsaid: dict[str, Any] = {
+        "input_modality": "voice",
+        "metadata": {},
+        "voice_session_id": None,
+        "client_sequence": None,
+    }
+    expected = (unsaid if "id" in message else {}) | dict(message)
     found = row._asdict()
     if "timestamp" in expected:
         expected["timestamp"] = datetime.fromisoformat(expected["timestamp"])
@@ -152,6 +168,8 @@ class _Witness:
                     self._answered(line)
                 case "looked" if line["status"] == 200 and line["found"] != [line["id"]]:
                     self._verdict.charge(Cell.UNREAD, f"{self._name}: {line}")
+                case "asked":
+                    self._asked(line)
                 case "lost":
                     self._verdict.statuses[line["error"]] += 1
         for request, kind in self._open.items():
@@ -163,8 +181,17 @@ class _Witness:
         self._open[line["request"]] = line["kind"]
         if line["kind"] != "changed":
             for message in line["messages"]:
-                self._said.setdefault(message["id"], message)
-                self._floors.setdefault(message["id"], self._reached[message["conversation_id"]])
+                self._said.setdefault(_key(message), message)
+                self._floors.setdefault(_key(message), self._reached[message["conversation_id"]])
+
+    def _asked(self, line: Line) -> None:
+        self._verdict.statuses[str(line["http"])] += 1
+        if line["odd"]:
+            self._verdict.charge(Cell.ODD, f"{self._name}: {line}")
+        elif 400 <= line["http"] < 500 and line["http"] not in _AGAIN:
+            self._verdict.charge(Cell.REFUSED, f"{self._name}: {line}")
+        elif line["said"].get("complete") is False:
+            self._verdict.charge(Cell.RECEIPT, f"{self._name}: {line}")
 
     def _answered(self, line: Line) -> None:
         request = self._requests[line["request"]]
@@ -173,7 +200,7 @@ class _Witness:
         last: dict[str, int] = {}
         for message, result in zip(request["messages"], line["results"], strict=True):
             self._verdict.statuses[str(result["status"])] += 1
-            case = f"{self._name}, request {line['request']}, {request['kind']}, {message['id']}: {result}"
+            case = f"{self._name}, request {line['request']}, {request['kind']}, {_key(message)}: {result}"
             if "odd" in result:
                 self._verdict.charge(Cell.ODD, case)
             elif result["status"] in _AGAIN:
@@ -196,14 +223,14 @@ class _Witness:
         last[conversation] = answered["sequence"]
 
     def _acknowledged(self, message: Message, answered: Message, case: str) -> None:
-        identity, place = message["id"], (answered["sequence"], answered["created_at"])
+        identity, place = _key(message), (answered["sequence"], answered["created_at"])
         self._verdict.acknowledged.add(identity)
         row = self._stored.get(identity)
         if row is None:
             self._verdict.charge(Cell.ABSENT, case)
         elif row.sequence != answered["sequence"] or self._answers.setdefault(identity, place) != place:
             self._verdict.charge(Cell.MOVED, case)
-        if any(answered[name] != message[name] for name in ("id", "conversation_id", "role", "content")):
+        if any(answered[name] != message[name] for name in _SHOWN & message.keys()):
             self._verdict.charge(Cell.CHANGED, case)
         if answered["sequence"] <= self._floors[identity]:
             self._verdict.charge(Cell.DISORDER, case)
@@ -212,6 +239,7 @@ class _Witness:
 
 
 _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+_SHOWN: Final = {"id", "conversation_id", "role", "content", "voice_session_id", "client_sequence"}
 
 
 def _check_reader(verdict: Verdict, name: str, lines: Iterable[Line], rows: Sequence[Row]) -> None:

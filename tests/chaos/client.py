@@ -58,6 +58,7 @@ class Client:
             self._repeat: 14,
             self._contradict: 8,
             self._look: 8,
+            self._call: 3,
         }
         while not stop.is_set():
             [act] = self._dice.choices(list(actions), list(actions.values()))
@@ -97,6 +98,30 @@ class Client:
         ]
         await self._deliver("changed", [message | self._dice.choice(changes)])
 
+    async def _call(self) -> None:
+        """Telephone: a voice session, its events some at a time and some of them twice, and the receipt at its end."""
+        dice = self._dice
+        session, conversation = f"vs_{identity(dice)}".replace("-", ""), dice.choice(self._reachable)
+        await self.ask("voice/sessions", {"id": session, "conversation_id": conversation})
+        count = 0
+        for _ in range(dice.randint(1, 4)):
+            said = [self._hear(session, conversation, count + n) for n in range(1, dice.randint(2, 5))]
+            count += len(said)
+            body = {"events": [_event(each) for each in said]}
+            for kind in ("new", "again")[: dice.choice((1, 1, 2))]:
+                await self.tell(kind, said, f"voice/sessions/{session}/events", body)
+        await self.ask(f"voice/sessions/{session}/end", {"reason": "hangup", "last_client_sequence": count})
+
+    def _hear(self, session: str, conversation: str, number: int) -> Message:
+        """Return what is heard in a call. It gets its id from the record, so that its words are what it is known by."""
+        return {
+            "conversation_id": conversation,
+            "role": self._dice.choice(("user", "assistant")),
+            "content": f"{MARK} {self._plan.seed}-{self._number}-{next(self._utterances)} on the telephone",
+            "voice_session_id": session,
+            "client_sequence": number,
+        }
+
     async def _look(self) -> None:
         """Look, through any service, at the place where something acknowledged must be."""
         if not self._acknowledged:
@@ -113,31 +138,55 @@ class Client:
         self._journal.note("looked", id=message["id"], status=answer.status_code, found=found)
 
     async def _deliver(self, kind: str, messages: list[Message]) -> None:
-        """Send until every message has its last word."""
-        request, pause = next(self._requests), FIRST_PAUSE
         bodies = [{name: value for name, value in each.items() if name != "sequence"} for each in messages]
-        batch = len(bodies) > 1 or self._dice.random() < 0.1
-        self._journal.note("send", request=request, kind=kind, messages=bodies)
+        if len(bodies) > 1 or self._dice.random() < 0.1:
+            found = await self.tell(kind, bodies, "voice/messages/batch", {"messages": bodies})
+        else:
+            found = await self.tell(kind, bodies, "voice/messages", bodies[0])
+        self._remember(kind, messages, found)
+
+    async def tell(self, kind: str, messages: list[Message], path: str, body: object) -> list[Result]:
+        """Send until every message has its last word, and return that."""
+        request = next(self._requests)
+        found: list[Result] = []
+        self._journal.note("send", request=request, kind=kind, messages=messages)
+
+        def hear(answer: httpx.Response) -> bool:
+            found[:] = results(answer, len(messages))
+            self._journal.note("answer", request=request, http=answer.status_code, results=found)
+            return all(each["status"] not in AGAIN for each in found)
+
+        await self._insist(path, body, hear)
+        return found
+
+    async def ask(self, path: str, body: object) -> Message:
+        """Send until there is an answer, which is no message's, and return it."""
+        said: Message = {}
+
+        def hear(answer: httpx.Response) -> bool:
+            [result] = results(answer, 1)
+            if answer.is_success:
+                said.update(answer.json())
+            self._journal.note("asked", path=path, http=answer.status_code, odd="odd" in result, said=said)
+            return answer.status_code not in AGAIN
+
+        await self._insist(path, body, hear)
+        return said
+
+    async def _insist(self, path: str, body: object, hear: Callable[[httpx.Response], bool]) -> None:
+        pause = FIRST_PAUSE
         while True:
+            door = self._dice.choice(self._plan.doors)
             try:
-                answer = await self._post(bodies, batch=batch)
+                answer = await self._http.post(f"{door}/{path}", json=body)
             except httpx.HTTPError as error:
-                self._journal.note("lost", request=request, error=type(error).__name__)
+                self._journal.note("lost", path=path, error=type(error).__name__)
             else:
-                found = results(answer, len(bodies))
-                self._journal.note("answer", request=request, http=answer.status_code, results=found)
-                if all(each["status"] not in AGAIN for each in found):
-                    self._remember(kind, messages, found)
+                if hear(answer):
                     return
                 pause = float(answer.headers.get("retry-after", pause))
             await asyncio.sleep(pause * self._dice.uniform(0.5, 1.5))
             pause = min(2 * pause, LONGEST_PAUSE)
-
-    async def _post(self, bodies: list[Message], *, batch: bool) -> httpx.Response:
-        door = self._dice.choice(self._plan.doors)
-        if batch:
-            return await self._http.post(f"{door}/voice/messages/batch", json={"messages": bodies})
-        return await self._http.post(f"{door}/voice/messages", json=bodies[0])
 
     def _remember(self, kind: str, messages: list[Message], found: list[Result]) -> None:
         if kind != "new":
@@ -167,6 +216,11 @@ class Client:
             message["input_modality"] = "text"
         self._sent.append(message)
         return message
+
+
+def _event(said: Message) -> Message:
+    event = {"type": "ConversationText", "role": said["role"], "content": said["content"]}
+    return {"client_sequence": said["client_sequence"], "event": event}
 
 
 def _moment(ago: timedelta) -> str:

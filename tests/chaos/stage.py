@@ -20,7 +20,8 @@ from tests.chaos.checker import Row
 
 DISK: Final = "2g"
 _ROWS: Final = """
-    SELECT id::text, conversation_id::text, sequence, role, content, input_modality, metadata::text, timestamp
+    SELECT id::text, conversation_id::text, sequence, role, content, input_modality, metadata::text, timestamp,
+        voice_session_id, client_sequence
     FROM messages
 """
 

@@ -171,8 +171,9 @@ async def test_a_migration_that_is_killed_while_it_builds_an_index_says_so(sandb
         await old.execute("LOCK TABLE messages IN ROW EXCLUSIVE MODE")
         run = asyncio.ensure_future(sandbox.upgrade())
         while not await watcher.fetchval(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query ~ '^\\s*CREATE UNIQUE INDEX CONC' "
-            "AND datname = current_database() AND wait_event_type = 'Lock'"
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE query ~ '^\\s*CREATE UNIQUE INDEX CONCURRENTLY' AND datname = current_database() "
+            "AND wait_event_type = 'Lock'"
         ):
             await asyncio.wait([run], timeout=0.01)
             assert not run.done()
