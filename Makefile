@@ -5,8 +5,8 @@ BIN := .venv/bin
 EXAMPLES ?= 2000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder lock openapi \
-	wheel clean
+.PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
+	lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -49,6 +49,9 @@ bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long 
 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
+
+chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1, and count what was lost
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) --clients $(or $(CLIENTS),16)
 
 openapi: .venv/dev  ## write openapi.json anew
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
