@@ -36,7 +36,7 @@ from backend.dao_service.database import Database, Limits
 from backend.dao_service.notifier import Notifier
 from backend.deepgram import Grants
 from backend.delivery import Dispatcher, Orchestrator
-from backend.departure import told_to_end
+from backend.departure import leave_with_supervisor, told_to_end
 from backend.errors import SetupError
 from backend.observability import logs
 from backend.services.abandonment import Abandonment
@@ -65,6 +65,7 @@ log = structlog.get_logger(__name__)
 
 def from_environment() -> FastAPI:
     """Return the service as the environment describes it; what Uvicorn's workers call."""
+    leave_with_supervisor()
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     return create_app(settings)

@@ -1,6 +1,8 @@
-"""Hearing that the process is told to end, before whoever ends it waits for what is still under way."""
+"""Hearing that the process is to end, before whoever ends it waits for what is still under way."""
 
 import asyncio
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -39,3 +41,19 @@ def told_to_end(farewell: Callable[[], None]) -> Iterator[None]:
         for number, earlier in before.items():
             if signal.getsignal(number) is heard:
                 signal.signal(number, earlier)
+
+
+def leave_with_supervisor() -> None:
+    """End this process as SIGTERM would, should the one that began it as its worker be gone.
+
+    A worker that outlived a supervisor that was killed would keep the port, and nobody could take its place.
+    """
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+
+    def watch() -> None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor", daemon=True).start()

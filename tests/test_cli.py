@@ -17,7 +17,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from psutil import net_if_addrs
+from psutil import Process, net_if_addrs, wait_procs
 
 from backend import cli
 from backend.dao_service import migrator
@@ -314,6 +314,20 @@ if '--multiprocessing-fork' in sys.orig_argv:
     with serving(database_url, "--workers", "2", PYTHONPATH=str(tmp_path)) as address:
         assert httpx.get(f"{address}/readyz", timeout=PATIENCE).is_success
         assert len(starts.read_text()) == 2
+
+
+def test_workers_end_with_their_supervisor(database_url: str) -> None:
+    """Left alone, they would keep the port, and nobody could take their place."""
+    with serving(database_url, "--workers", "2") as address:
+        port = int(address.rpartition(":")[2])
+        [supervisor] = [child for child in Process().children() if "serve" in child.cmdline()]
+        workers = supervisor.children(recursive=True)
+        supervisor.kill()
+        _, alive = wait_procs(workers, timeout=PATIENCE)
+        for worker in alive:
+            worker.kill()
+        assert not alive
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
