@@ -69,6 +69,13 @@ async def kill_a_worker(scene: Scene, dice: Random) -> str:
 
 
 @_fault("services")
+async def kill_a_supervisor(scene: Scene, dice: Random) -> str:
+    """Its workers must not outlive it, or the next would not get its port."""
+    pid = dice.choice(scene.services).pid
+    return _signal(pid, signal.SIGKILL) if pid else "it does not run"
+
+
+@_fault("services")
 async def stop_a_service(scene: Scene, dice: Random) -> str:
     seconds = await dice.choice(scene.services).terminate()
     scene.stops.append(seconds)

@@ -65,6 +65,10 @@ class Member:
         return not late
 
     @property
+    def pid(self) -> int | None:
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
+    @property
     def pids(self) -> list[int]:
         """Return those that do the work: its children, or itself where it has none that would be started again."""
         if self._process is None or self._process.returncode is not None:
