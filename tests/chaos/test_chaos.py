@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.conductor import Dose, conduct
 
 SECONDS: Final = 18.0
-ENOUGH: Final = 200  # messages acknowledged, so that something can have been lost
+ENOUGH: Final = 50  # messages acknowledged, so that something can have been lost
 
 # Processes are killed while they are connected, here as well.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
