@@ -68,8 +68,7 @@ class Orchestrator:
         except NotPublic:
             return Answer(error="Its name leads to an address that is not public.")
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            insecure = isinstance(error.__cause__, ssl.SSLError)
-            return Answer(error="The connection to it is not secure." if insecure else "No connection to it.")
+            return Answer(error="The connection to it is not secure." if _insecure(error) else "No connection to it.")
         except Exception as error:  # noqa: BLE001 -- whatever may come from out there
             log.warning("no answer from the orchestrator", error=type(error).__name__)
             return Answer(error="The connection broke before it answered.")
@@ -111,3 +110,10 @@ def _seconds(asked: str) -> timedelta | None:
         return email.utils.parsedate_to_datetime(asked) - datetime.now(UTC)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _insecure(error: BaseException | None) -> bool:
+    """Tell whether TLS is at the root of ``error``, under the wrappings of those who handed it on."""
+    while error and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
