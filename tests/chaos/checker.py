@@ -20,6 +20,7 @@ class Cell(StrEnum):
     TWICE = "present twice"
     UNASKED = "present though nobody sent it"
     CHANGED = "content changed"
+    ANEW = "acknowledged as new more than once"
     MOVED = "acknowledged with another sequence than stored"
     HOLES = "holes in sequence"
     DISORDER = "out of the order in which its client heard of it"
@@ -155,6 +156,7 @@ class _Witness:
         self._requests: dict[int, Line] = {}
         self._open: dict[int, str] = {}
         self._answers: dict[str, tuple[int, str]] = {}
+        self._new: set[str] = set()
         self._reached: defaultdict[str, int] = defaultdict(int)
         self._floors: dict[str, int] = {}
 
@@ -213,10 +215,13 @@ class _Witness:
             else:
                 self._acknowledged(message, result["message"], case)
                 if result["status"] == 201:
-                    self._in_order(last, result["message"], case)
+                    self._recorded_now(message, result["message"], last, case)
 
-    def _in_order(self, last: dict[str, int], answered: Message, case: str) -> None:
-        """What one answer says was recorded now was recorded as it stood in the request."""
+    def _recorded_now(self, message: Message, answered: Message, last: dict[str, int], case: str) -> None:
+        """What one answer says was recorded now was so for the first time, and as it stood in the request."""
+        if _key(message) in self._new:
+            self._verdict.charge(Cell.ANEW, case)
+        self._new.add(_key(message))
         conversation = answered["conversation_id"]
         if answered["sequence"] <= last.get(conversation, 0):
             self._verdict.charge(Cell.DISORDER, case)

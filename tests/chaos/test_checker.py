@@ -119,6 +119,27 @@ def _answer_another_time(run: Run) -> None:
     run.answer(3)["results"][0]["message"]["created_at"] = "at another"
 
 
+def _answer_as_new_again(run: Run) -> None:
+    run.answer(3)["results"][0]["status"] = 201
+
+
+def _miss_in_a_receipt(run: Run) -> None:
+    said = {"complete": False, "missing": [[2, 2]]}
+    run.lines.append({"what": "asked", "path": "end", "http": 200, "odd": False, "said": said})
+
+
+def _refuse_to_end(run: Run) -> None:
+    run.lines.append({"what": "asked", "path": "end", "http": 404, "odd": False, "said": {}})
+
+
+def _lose_what_was_heard(run: Run) -> None:
+    heard = {"conversation_id": CONVERSATION, "role": "user", "content": "On the telephone.", "client_sequence": 1}
+    message = heard | {"id": "m9", "voice_session_id": "vs_1", "sequence": 4, "created_at": "at 4"}
+    run.lines.append({"what": "send", "request": 9, "kind": "new", "messages": [heard]})
+    results = [{"status": 201, "message": message}]
+    run.lines.append({"what": "answer", "request": 9, "http": 200, "results": results})
+
+
 def _leave_a_hole(run: Run) -> None:
     run.rows[2] = run.rows[2]._replace(sequence=4)
     run.counters[CONVERSATION] = 4
@@ -202,6 +223,10 @@ def _refuse_a_reader_oddly(run: Run) -> None:
         (_change_the_answer, Cell.CHANGED),
         (_answer_another_place, Cell.MOVED),
         (_answer_another_time, Cell.MOVED),
+        (_answer_as_new_again, Cell.ANEW),
+        (_miss_in_a_receipt, Cell.RECEIPT),
+        (_refuse_to_end, Cell.REFUSED),
+        (_lose_what_was_heard, Cell.ABSENT),
         (_leave_a_hole, Cell.HOLES),
         (_count_wrongly, Cell.HOLES),
         (_exchange, Cell.DISORDER),
