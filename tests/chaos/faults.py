@@ -120,6 +120,24 @@ async def kill_a_backend(scene: Scene, dice: Random) -> str:
 
 
 @_fault("postgres")
+async def suspend_backends(scene: Scene, dice: Random) -> str:
+    """They keep their locks meanwhile, and what they were asked happens when everybody has given them up."""
+    async with _stranger(scene) as stranger:
+        found = await stranger.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+    some = dice.sample(found, dice.randint(min(1, len(found)), len(found)))
+    for each in some:
+        _signal(each[0], signal.SIGSTOP)
+    try:
+        await asyncio.sleep(dice.uniform(1, 12))
+    finally:
+        for each in some:
+            _signal(each[0], signal.SIGCONT)
+    return f"{len(some)} suspended"
+
+
+@_fault("postgres")
 async def end_all_backends(scene: Scene, dice: Random) -> str:
     ended = 0
     for _ in range(dice.randint(1, 5)):
