@@ -75,9 +75,9 @@ class Member:
             return []
         try:
             children = psutil.Process(self._process.pid).children()
-        except psutil.NoSuchProcess:
+            workers = [each.pid for each in children if "resource_tracker" not in " ".join(each.cmdline())]
+        except psutil.NoSuchProcess:  # it, or one of them, has just died
             return []
-        workers = [each.pid for each in children if "resource_tracker" not in " ".join(each.cmdline())]
         return workers or [self._process.pid]
 
     async def terminate(self) -> float:
