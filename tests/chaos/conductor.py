@@ -24,7 +24,7 @@ from tests.chaos.schedule import play
 from tests.chaos.stage import Stage, stage
 
 READERS: Final = ("pages", "live", "feed")
-PATIENCE: Final = 60.0  # seconds for everything that waits for somebody else
+PATIENCE: Final = 120.0  # seconds for everything that waits for somebody else
 
 
 @dataclass(frozen=True)
