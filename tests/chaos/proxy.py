@@ -62,10 +62,8 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        self.end_links()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.turn(Mode.CUT)
+        await asyncio.gather(*self._tasks)
 
     def turn(self, mode: Mode, *, delay: float = 0.0) -> None:
         """Do so from now on, to the connections that there are and to all that come; ``delay`` is in seconds."""
