@@ -1,5 +1,6 @@
 """The one place where the parts meet."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -147,9 +148,8 @@ def _lifespan(parts: _Parts) -> Any:
                     "revision": migrator.head(),
                 }
         finally:
-            for worker in parts.background:
-                await worker.close()
-            await appender.close()
+            # Each has its patience, and nobody waits for them one after the other.
+            await asyncio.gather(appender.close(), *(worker.close() for worker in parts.background))
             await parts.authenticator.close()
             if parts.grants:
                 await parts.grants.close()

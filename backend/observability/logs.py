@@ -67,6 +67,8 @@ def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventD
         error = (type(error), error, error.__traceback__)
     if isinstance(error, tuple) and error[0] is not None:
         line["exception"] = error[0].__name__
+        if state := _sqlstate(error[1]):
+            line["sqlstate"] = state
         line["places"] = _places(error[2])
     return line
 
@@ -74,3 +76,12 @@ def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventD
 def _places(trace: TracebackType | None) -> list[str]:
     innermost = traceback.extract_tb(trace)[-_PLACES:]
     return [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in innermost]
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """Return what PostgreSQL calls it, under whatever it was wrapped in."""
+    while error is not None:
+        if isinstance(state := getattr(error, "sqlstate", None), str):
+            return state
+        error = error.__cause__ or error.__context__
+    return None

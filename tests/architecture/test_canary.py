@@ -102,6 +102,7 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
         [said.out, said.err, broken.text, *(answer.text for answer in refused), (await service.get("/metrics")).text]
     )
     assert "fault of the service" in said.out
+    assert '"sqlstate":"42P01"' in said.out  # enough to know what it was
     assert "canary" not in everywhere
 
 
