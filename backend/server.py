@@ -5,18 +5,21 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from ipaddress import ip_address
 from types import FrameType
 from typing import Final
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from backend.errors import SetupError
 
 # A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
 # there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
 _PATIENCE: Final = 30
+_TURN: Final = 0.2  # seconds for an answer, before others are asked and signals heard
 
 _LOCAL_GREETING: Final = """\
 Verbatim listens on {address}. Nothing is configured to tell callers apart, so it serves this machine alone, and
@@ -92,11 +95,39 @@ def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None
         proxy_headers=False,  # `app` knows which proxies are to be believed
         timeout_keep_alive=30,
         timeout_graceful_shutdown=shutdown_timeout,
-        timeout_worker_healthcheck=_PATIENCE,
     )
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
         return
     with tempfile.TemporaryDirectory(prefix="verbatim-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Multiprocess(config, sockets=[listener]).run()
+        _Supervisor(config, sockets=[listener]).run()
+
+
+class _Supervisor(Multiprocess):
+    """Uvicorn's, but patient with workers that come up, and without being deaf to signals while it is."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._heard: dict[int | None, float] = {}  # when each worker last answered, or was first asked
+
+    def keep_subprocess_alive(self) -> None:
+        for place, worker in enumerate(self.processes):
+            if self._is_well(worker):
+                continue
+            worker.kill()
+            worker.join()
+            self._heard.pop(worker.pid, None)
+            if worker.exitcode == STARTUP_FAILURE:  # the next would fail alike
+                self.should_exit.set()
+                return
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+
+    def _is_well(self, worker: Process) -> bool:
+        if not worker.process.is_alive():
+            return False
+        now = time.monotonic()
+        if worker.ping(_TURN):
+            self._heard[worker.pid] = now
+        return now - self._heard.setdefault(worker.pid, now) < _PATIENCE

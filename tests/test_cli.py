@@ -316,6 +316,31 @@ if '--multiprocessing-fork' in sys.orig_argv:
         assert len(starts.read_text()) == 2
 
 
+def test_a_signal_is_heard_while_a_worker_comes_up(database_url: str, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import os, sys, time
+if '--multiprocessing-fork' in sys.orig_argv and os.path.exists({str(begun)!r}):
+    open({str(begun)!r}, 'a').write('again')
+    time.sleep(60)
+"""
+    )
+    with serving(database_url, "--workers", "2", PYTHONPATH=str(tmp_path)):
+        [supervisor] = [child for child in Process().children() if "serve" in child.cmdline()]
+        begun.touch()
+        worker = next(child for child in supervisor.children() if "--multiprocessing-fork" in child.cmdline())
+        worker.kill()
+        deadline = time.monotonic() + PATIENCE
+        while not begun.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        started = time.monotonic()
+        supervisor.terminate()
+        wait_procs([supervisor], timeout=PATIENCE)
+        assert time.monotonic() - started < 10
+
+
 def test_workers_end_with_their_supervisor(database_url: str) -> None:
     """Left alone, they would keep the port, and nobody could take their place."""
     with serving(database_url, "--workers", "2") as address:
