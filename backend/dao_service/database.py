@@ -227,8 +227,12 @@ class Database:
                     read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
                 ) from error
             raise
-        if said := terms.of_connection(read_only=read_only):
-            await connection.execute(said)
+        try:
+            if said := terms.of_connection(read_only=read_only):
+                await connection.execute(said)
+        except BaseException:
+            connection.terminate()  # whoever was to have it does not wait any longer
+            raise
         return connection
 
     @asynccontextmanager

@@ -21,8 +21,15 @@ DOCUMENT: Final = """
         replace(({0}.created_at AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z' AS created_at,
         {0}.voice_session_id, {0}.client_sequence
 """
+# What is written beside messages afterwards comes with events of a voice session, which is heard of then.
+_HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = $1)"
+_VERSION: Final = f"""
+    SELECT last_sequence, {_HEARD_AT} FROM conversations
+    WHERE id = $1 AND ($2::text IS NULL OR user_id::text = $2)
+"""  # noqa: S608 -- made of constants
 _PAGE: Final = f"""
-    SELECT row_to_json(document)::text, m.sequence, m.timestamp
+    SELECT row_to_json(document)::text, m.sequence, m.timestamp,
+        (SELECT last_sequence FROM conversations WHERE id = $1), {_HEARD_AT}
     FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
     WHERE <where> ORDER BY <order> LIMIT $2
 """  # noqa: S608 -- made of constants
@@ -32,11 +39,6 @@ _HEADS: Final = """
         (least(greatest(ended_at, '0001-01-02Z'), '9999-12-30Z') AT TIME ZONE 'UTC')::text, ' ', 'T'
     ) || 'Z' END
     FROM conversations WHERE id = ANY($1::uuid[])
-"""
-# What is written beside messages afterwards comes with events of a voice session, which is heard of then.
-_VERSION: Final = """
-    SELECT last_sequence, (SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = $1)
-    FROM conversations WHERE id = $1 AND ($2::text IS NULL OR user_id::text = $2)
 """
 _OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $1) ="
 
@@ -56,11 +58,17 @@ class Version(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """A stored message as JSON text, and its place in either order."""
+    """A stored message as JSON text, its place in either order, and the conversation's version when it was read."""
 
     document: str
     sequence: int
     timestamp: datetime
+    last_sequence: int
+    heard_at: datetime | None
+
+    @property
+    def version(self) -> Version:
+        return Version(self.last_sequence, self.heard_at)
 
 
 @dataclass(frozen=True, slots=True)

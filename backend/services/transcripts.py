@@ -40,8 +40,13 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
     )
     async with database.looking() as connection:
         messages = MessageDAO(connection)
-        current = await _version(messages, conversation_id, owner)  # before reading, so that it is never newer
         rows = await _read(messages, wanted, query.order, after)
+        if rows:
+            current = rows[0].version
+        else:
+            # Whoever has this version must have everything of it, so what came meanwhile is looked for behind it.
+            current = await _version(messages, conversation_id, owner)
+            rows = await _read(messages, wanted, query.order, after)
     shown = rows[: query.limit]
     if shown:
         after = MessagePlace(query.order, query.direction, shown[-1].timestamp, shown[-1].sequence)

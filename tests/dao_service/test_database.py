@@ -84,3 +84,20 @@ async def test_a_database_that_lets_nobody_in_is_away(database_url: str, connect
             await database.connect(lock=1)
         await database.close()
     await connection.execute("DROP ROLE nobody_yet")
+
+
+async def test_who_waits_no_longer_for_a_connection_leaves_none(
+    database: Database, connection: asyncpg.Connection
+) -> None:
+    here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    # Given up after a while that is each time a little longer, and so at every step of the way.
+    for tenths in range(150):
+        opening = asyncio.create_task(database.connect(lock=1))
+        _, waiting = await asyncio.wait({opening}, timeout=tenths / 10_000)
+        if not waiting:
+            opening.result().terminate()
+        opening.cancel()
+        await asyncio.wait({opening})
+    async with asyncio.timeout(10):
+        while await connection.fetchval(here):
+            await asyncio.sleep(0.01)
