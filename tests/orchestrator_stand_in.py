@@ -14,8 +14,9 @@ from standardwebhooks import Webhook
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET: Final = "whsec_C2FtcGxlIHNlY3JldCBvZiB0aGUgdGVzdHMh"
 
-# What it does with a request beside answering a status: nothing at all, hang up, or a body without end.
-Behaviour = int | tuple[int, dict[str, str]] | Literal["hang", "cut", "endless"]
+# What it does with a request beside answering a status: what a test wants written, wait for a test's word and then take
+# it, nothing at all, hang up, or a body without end.
+Behaviour = int | tuple[int, dict[str, str]] | bytes | asyncio.Event | Literal["hang", "cut", "endless"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class OrchestratorStandIn:
                 writer.write(_head(status, {"content-length": "0"}))
             case (int(status), dict(headers)):
                 writer.write(_head(status, {"content-length": "0"} | headers))
+            case bytes(written):
+                writer.write(written)
+            case asyncio.Event() as word:
+                await word.wait()
+                writer.write(_head(204, {}))
             case "hang":
                 await reader.read()  # until the other side gives up
             case "endless":

@@ -44,7 +44,7 @@ def _body(conversation_id: UUID, stored: StoredIntent, version: str, replaces: s
         "type": INTENT_EXTRACTED,
         "timestamp": stored.updated_at.astimezone(UTC),
         "data": {
-            "conversation_id": conversation_id,
+            "conversation_id": str(conversation_id),
             "user_id": stored.owner,
             "voice_session_id": stored.voice_session_id,
             "intent": stored.intent,

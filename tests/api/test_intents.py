@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
 from backend.app import create_app
@@ -140,3 +141,54 @@ async def test_an_orchestrators_token_sets_intents_links_and_sees_deliveries(
         assert (linked.status_code, linked.json()["linked_goal_id"]) == (200, str(goal))
         assert (await client.get("/api/v1/deliveries")).status_code == 200
         assert (await client.get(place(conversation))).status_code == 403
+
+
+@pytest.mark.parametrize("table", ["deliveries", "conversations"])
+async def test_intent_and_delivery_are_in_one_commit_or_in_none(
+    telling: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, table: str
+) -> None:
+    """Whichever of the two the database takes back at the very commit."""
+    await connection.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE check_violation; END';
+        CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION refuse()
+        """
+    )
+    failed = await telling.put(place(conversation), json=TASK)
+    assert (failed.status_code, failed.json()["type"]) == (500, "/problems/internal-error")
+    assert await connection.fetchval("SELECT count(*) FROM deliveries") == 0
+    assert (await telling.get(place(conversation))).status_code == 404
+
+    await connection.execute(f"DROP TRIGGER refuse ON {table}")
+    assert "idempotency-replayed" not in (await telling.put(place(conversation), json=TASK)).headers
+
+
+async def test_a_retry_may_name_what_it_has_replaced_itself(telling: httpx.AsyncClient, conversation: UUID) -> None:
+    headers = {"if-match": (await telling.put(place(conversation), json=TASK)).headers["etag"]}
+    first, again = [await telling.put(place(conversation), json=GOAL, headers=headers) for _ in range(2)]
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("payload", ["null", "[1]", '{"a": 1e131000}', f'{{"a": {"9" * 5000}}}', None])
+async def test_an_intent_of_the_hosts_own_can_be_read_and_replaced(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, payload: str | None
+) -> None:
+    await connection.execute(
+        "UPDATE conversations SET extracted_intent = 'DANCE', intent_payload = $2 WHERE id = $1", conversation, payload
+    )
+    found = await service.get(place(conversation))
+    assert (found.status_code, found.json(parse_int=float)["intent"]) == (200, "DANCE")
+    replaced = await service.put(place(conversation), json=TASK, headers={"if-match": found.headers["etag"]})
+    assert replaced.status_code == 200
+
+
+async def test_what_is_just_allowed_comes_back_and_goes_out_whole(
+    telling: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    payload = {"": "x" * 60_000, "ключ": [2**53 - 1, -0.0, 1e-7, 0.1, 1e15, True, None, "🦷 \u2028 \x7f"]}
+    put = await telling.put(place(conversation), json={"intent": "RESCHEDULE_TASK", "payload": payload})
+    assert put.json()["payload"] == payload
+    body = await connection.fetchval("SELECT body FROM deliveries")
+    assert orjson.loads(body)["data"]["payload"] == payload

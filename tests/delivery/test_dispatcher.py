@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from unittest.mock import patch
 from uuid import UUID
 
 import asyncpg
@@ -21,10 +20,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from backend.app import create_app
 from backend.dao_service.database import Database
-from backend.delivery import Dispatcher, Endpoint, Orchestrator, dispatcher
+from backend.delivery import Dispatcher, Endpoint, Orchestrator
 from backend.delivery.endpoint import webhook_secret
 from backend.delivery.schedule import LONGEST, SCHEDULE, wait_after
-from backend.errors import DatabaseUnavailable
 from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState
@@ -271,33 +269,6 @@ async def test_two_dispatchers_share_the_work_and_tell_nothing_twice(
         rows = await until(connection, "state = 'delivered'", 100)
     assert listener.times == dict.fromkeys(identities, 1)
     assert {row["attempts"] for row in rows} == {1}
-
-
-async def test_a_commit_that_fails_after_the_answer_tells_again_and_never_not_at_all(
-    *,
-    client: httpx.AsyncClient,
-    database: Database,
-    listener: OrchestratorStandIn,
-    connection: asyncpg.Connection,
-    conversation: UUID,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(dispatcher, "MARGIN", 0.2)
-    identity = await put(client, conversation)
-    settle, failures = deliveries.settle, 0
-
-    async def fail(*arguments: Any) -> bool:
-        nonlocal failures
-        failures += 1
-        if failures <= 2:
-            raise DatabaseUnavailable
-        return await settle(*arguments)
-
-    with patch.object(deliveries, "settle", fail), patch.object(DatabaseUnavailable, "retry_after", 0.05):
-        async with carrying(database, listener.url, patience=0.3):
-            [row] = await until(connection, "state = 'delivered'")
-    assert listener.times[identity] in {1, 2}
-    assert row["last_status"] == 204
 
 
 async def test_who_comes_late_with_a_lease_that_ran_out_changes_nothing(

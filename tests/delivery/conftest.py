@@ -1,0 +1,62 @@
+"""The table of deliveries, watched."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+
+class Table:
+    """The table `deliveries`, as another program sees it, which hears of every change."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self._news = asyncio.Event()
+
+    async def watch(self) -> None:
+        await self.connection.execute(
+            """
+            CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NOTIFY deliveries; RETURN NULL; END';
+            CREATE TRIGGER tell AFTER INSERT OR UPDATE ON deliveries EXECUTE FUNCTION tell()
+            """
+        )
+        await self.connection.add_listener("deliveries", lambda *_: self._news.set())
+
+    async def until(self, condition: str) -> None:
+        """Wait for a delivery of which ``condition`` holds."""
+        await self._until(f"EXISTS (SELECT FROM deliveries WHERE {condition})")
+
+    async def until_all(self, condition: str) -> None:
+        """Wait until ``condition`` holds of every delivery."""
+        await self._until(f"NOT EXISTS (SELECT FROM deliveries WHERE ({condition}) IS NOT TRUE)")
+
+    async def _until(self, condition: str) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                self._news.clear()
+                if await self.connection.fetchval(f"SELECT {condition}"):
+                    return
+                await self._news.wait()
+
+    async def only(self) -> dict[str, Any]:
+        [row] = await self.connection.fetch("SELECT *, due_at - last_attempt_at AS wait FROM deliveries")
+        return dict(row)
+
+    async def states(self) -> dict[UUID, str]:
+        rows = await self.connection.fetch("SELECT id, state FROM deliveries ORDER BY number")
+        return {row[0]: row[1] for row in rows}
+
+    async def make_due(self) -> None:
+        """Let all waits and leases be over."""
+        await self.connection.execute(
+            "UPDATE deliveries SET due_at = now(), leased_until = leased_until - '1 day'::interval"
+        )
+
+
+@pytest.fixture
+async def table(connection: asyncpg.Connection) -> Table:
+    watched = Table(connection)
+    await watched.watch()
+    return watched
