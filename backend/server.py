@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from ipaddress import ip_address
 from types import FrameType
@@ -20,6 +21,9 @@ from backend.errors import SetupError
 # there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
 _PATIENCE: Final = 30
 _TURN: Final = 0.2  # seconds for an answer, before others are asked and signals heard
+
+# That it was told to end. The exit that follows is lost where Python calls back what may not raise, as in an import.
+_TOLD: Final = threading.Event()
 
 _LOCAL_GREETING: Final = """\
 Verbatim listens on {address}. Nothing is configured to tell callers apart, so it serves this machine alone, and
@@ -50,6 +54,7 @@ def leave_in_order() -> None:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
+    _TOLD.set()
     sys.exit(0)
 
 
@@ -96,6 +101,8 @@ def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None
         timeout_keep_alive=30,
         timeout_graceful_shutdown=shutdown_timeout,
     )
+    if _TOLD.is_set():
+        return
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
         return

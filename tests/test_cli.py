@@ -442,7 +442,10 @@ def test_the_first_line_says_who_is_served(database_url: str, environment: dict[
         assert process.stdout
         assert sentence in process.stdout.readline()
         process.terminate()
-        process.communicate(timeout=20)
+        try:
+            process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()  # or leaving this block would wait for ever
 
 
 def _conversation(address: str, token: str) -> httpx.Response:
