@@ -1,7 +1,8 @@
 """Which of a pool's connections are still believed to lead anywhere.
 
 One that the server closed is known by that. A host that is gone closes nothing: whoever asks it first waits in vain,
-and one such wait is enough to know of all the others.
+and one such wait is enough to know of all the others. And who is cancelled while a transaction begins leaves it open,
+which nobody knows but the driver: the next would work inside of it, and commit nothing.
 """
 
 import time
@@ -27,8 +28,8 @@ class Trust:
 
     def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
         driver: asyncpg.Connection = connection.driver_connection
-        if record.info["opened"] < self._since:
-            driver.terminate()  # nobody is there to say goodbye to
+        if record.info["opened"] < self._since or (not driver.is_closed() and driver.is_in_transaction()):
+            driver.terminate()  # nobody is there to say goodbye to, or nobody knows what was begun
         if driver.is_closed():
             raise DisconnectionError
 

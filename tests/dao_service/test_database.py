@@ -101,3 +101,23 @@ async def test_who_waits_no_longer_for_a_connection_leaves_none(
     async with asyncio.timeout(10):
         while await connection.fetchval(here):
             await asyncio.sleep(0.01)
+
+
+async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(database_url: str) -> None:
+    database = Database(database_url, Limits(pool_size=1))
+
+    async def ask(access: str) -> None:
+        async with getattr(database, access)() as session:
+            await session.execute(text("SELECT 1"))
+
+    await ask("reading")
+    for hundredths in range(120):
+        for access in ("reading", "writing"):
+            asking = asyncio.create_task(ask(access))
+            await asyncio.wait({asking}, timeout=hundredths / 100_000)
+            asking.cancel()
+            await asyncio.wait({asking})
+            async with database.writing() as session:  # on the same connection, if it is still good
+                assert await session.scalar(text("SELECT statement_timestamp() - now() < interval '1 second'"))
+                assert await session.scalar(text("SHOW transaction_read_only")) == "off"
+    await database.close()
