@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -199,7 +199,8 @@ class Database:
             raise
 
     async def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Close every connection that is not in use; nobody waits for a PostgreSQL that may have fallen silent."""
+        event.listen(self._engine.sync_engine, "close", lambda adapted, _: adapted.driver_connection.terminate())
         await self._engine.dispose()
 
     def _adapted(self) -> Any:

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import signal
 
 import asyncpg
 import pytest
@@ -121,3 +123,17 @@ async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(
                 assert await session.scalar(text("SELECT statement_timestamp() - now() < interval '1 second'"))
                 assert await session.scalar(text("SHOW transaction_read_only")) == "off"
     await database.close()
+
+
+async def test_closing_waits_for_no_postgresql_that_has_fallen_silent(database_url: str) -> None:
+    database = Database(database_url, Limits(pool_size=3))
+    async with database.looking() as one, database.looking() as another, database.looking() as third:
+        pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, another, third)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(1):
+            await database.close()
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
