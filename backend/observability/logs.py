@@ -8,6 +8,7 @@ import logging
 import sys
 import traceback
 from contextvars import ContextVar
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -15,10 +16,14 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+import backend
+
 request_id: Final[ContextVar[str]] = ContextVar("request_id")
 # By number and unbuffered: a line is one write, so that those of several workers do not mix.
 _STDOUT: Final = 1
-_PLACES: Final = 20
+_HERE: Final = f"{Path(backend.__file__).parents[1]}/"
+_INNERMOST: Final = 6
+_OURS: Final = 14
 
 
 def configure(level: str) -> None:
@@ -74,8 +79,15 @@ def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventD
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    innermost = traceback.extract_tb(trace)[-_PLACES:]
-    return [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in innermost]
+    """Name where it arose, and before that only what is ours: there may be dozens of a library's in between."""
+    frames = traceback.extract_tb(trace)
+    named = [f"{_shortened(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
+    ours = [name for name in named[:-_INNERMOST] if name.startswith("backend/")]
+    return ours[-_OURS:] + named[-_INNERMOST:]
+
+
+def _shortened(filename: str) -> str:
+    return filename.removeprefix(_HERE).rpartition("site-packages/")[2]
 
 
 def _sqlstate(error: BaseException | None) -> str | None:

@@ -1,0 +1,16 @@
+import asyncpg
+import httpx
+import orjson
+import pytest
+
+
+async def test_a_fault_names_our_own_code_however_deep_in_a_library_it_arose(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await connection.execute("ALTER TABLE voice_sessions RENAME TO elsewhere")
+    assert (await service.post("/api/v1/voice/sessions", json={})).status_code == 500
+    lines = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+    [fault] = [line for line in lines if line["event"] == "fault of the service"]
+    ours = [place.partition(":")[0] for place in fault["places"] if place.startswith("backend/")]
+    assert ours[-2:] == ["backend/services/voice_sessions.py", "backend/dao_service/voice_session_dao.py"]
+    assert fault["places"][-1].startswith("sqlalchemy/")
