@@ -30,6 +30,7 @@ import asyncpg
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.database import Database
 from backend.dao_service.message_dao import DOCUMENT
+from backend.dao_service.trust import orderly
 from backend.vocabulary import Enrichment
 
 
@@ -272,17 +273,10 @@ class AppendConnection:
 
     @asynccontextmanager
     async def _trusted(self) -> AsyncIterator[asyncpg.Connection]:
-        """Give the connection, and drop it when anything but an orderly refusal went wrong on it."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect(lock=LOCK_TIMEOUT)
-        try:
-            with confirmed(self._connection):
-                yield self._connection
-        except asyncpg.PostgresError:
-            raise
-        except BaseException:
-            self._connection.terminate()
-            raise
+        with orderly(self._connection), confirmed(self._connection):
+            yield self._connection
 
     async def close(self) -> None:
         """Close the connection; it is safe to close twice."""

@@ -23,8 +23,8 @@ from backend.dao_service.bell import Bell
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
 from backend.dao_service.terms import Terms
-from backend.dao_service.trust import Trust
-from backend.errors import Busy, DatabaseUnavailable, RecordError, SettingsError
+from backend.dao_service.trust import Trust, orderly
+from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 
 _DRIVER: Final = "postgresql+asyncpg"
@@ -129,8 +129,9 @@ class Database:
         """
         async with self._turn(), self._engine.connect() as pooled:
             connection = await _driver(pooled)
-            async with self.single(connection, lock=self.limits.lock, read_only=True):
-                yield connection
+            with orderly(connection):
+                async with self.single(connection, lock=self.limits.lock, read_only=True):
+                    yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -187,16 +188,9 @@ class Database:
             async with connection.transaction():
                 yield
             return
-        try:
-            async with connection.transaction(isolation="read_committed", readonly=read_only):
-                await connection.execute(terms if read_only else f"{_READ_WRITE}; {terms}")
-                yield
-        except (asyncpg.PostgresError, RecordError):
-            raise
-        except BaseException:
-            # Whoever is cancelled while it begins or ends leaves it open, and nobody knows.
-            connection.terminate()
-            raise
+        async with connection.transaction(isolation="read_committed", readonly=read_only):
+            await connection.execute(terms if read_only else f"{_READ_WRITE}; {terms}")
+            yield
 
     async def close(self) -> None:
         """Close every connection that is not in use; nobody waits for a PostgreSQL that may have fallen silent."""

@@ -1,17 +1,20 @@
 """Which of a pool's connections are still believed to lead anywhere.
 
 One that the server closed is known by that. A host that is gone closes nothing: whoever asks it first waits in vain,
-and one such wait is enough to know of all the others. And who is cancelled while a transaction begins leaves it open,
-which nobody knows but the driver: the next would work inside of it, and commit nothing.
+and one such wait is enough to know of all the others. And what is left half done on a connection, nobody knows.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from backend.errors import RecordError
 
 
 class Trust:
@@ -28,11 +31,30 @@ class Trust:
 
     def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
         driver: asyncpg.Connection = connection.driver_connection
-        if record.info["opened"] < self._since or (not driver.is_closed() and driver.is_in_transaction()):
-            driver.terminate()  # nobody is there to say goodbye to, or nobody knows what was begun
+        if record.info["opened"] < self._since:
+            driver.terminate()  # nobody is there to say goodbye to
         if driver.is_closed():
             raise DisconnectionError
 
 
 def _note_the_time(_connection: object, record: ConnectionPoolEntry) -> None:
     record.info["opened"] = time.monotonic()
+
+
+@contextmanager
+def orderly(connection: asyncpg.Connection) -> Iterator[None]:
+    """Drop ``connection`` if the block ends in any way but with success or a refusal.
+
+    asyncpg ends PostgreSQL's implicit transaction only when it runs a statement, not when it has prepared one. Whoever
+    is cancelled in between, or passes what the driver cannot put into the statement's types, leaves it open, with its
+    locks, and neither the driver nor the pool knows: the next would begin inside it.
+    """
+    try:
+        yield
+    except (asyncpg.PostgresError, RecordError) as error:
+        if isinstance(error, asyncpg.DataError):
+            connection.terminate()
+        raise
+    except BaseException:
+        connection.terminate()
+        raise
