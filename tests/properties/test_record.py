@@ -48,7 +48,6 @@ class World:
 
     def close(self) -> None:
         self.run(self._stack.aclose())
-        self.run(asyncio.sleep(0.1))  # connections that were closed last are let go of by the loop
         self._runner.close()
 
 
