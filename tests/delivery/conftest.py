@@ -1,11 +1,19 @@
-"""The table of deliveries, watched."""
+"""An orchestrator, a dispatcher that tells it, and the table of deliveries, watched."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
+
+from backend.dao_service.database import Database
+from backend.delivery import Dispatcher, Endpoint, Orchestrator
+from backend.services.outbox import Outbox
+from tests.orchestrator_stand_in import OrchestratorStandIn, orchestrator
 
 
 class Table:
@@ -53,6 +61,24 @@ class Table:
         await self.connection.execute(
             "UPDATE deliveries SET due_at = now(), leased_until = leased_until - '1 day'::interval"
         )
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[OrchestratorStandIn]:
+    async with orchestrator() as found:
+        yield found
+
+
+@asynccontextmanager
+async def dispatching(database: Database, endpoint: Endpoint, schedule: Sequence[timedelta]) -> AsyncIterator[Outbox]:
+    """Run a dispatcher, and give the outbox that it empties."""
+    outbox = Outbox(endpoint.url)
+    dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint), schedule)
+    dispatcher.start()
+    try:
+        yield outbox
+    finally:
+        await dispatcher.close()
 
 
 @pytest.fixture

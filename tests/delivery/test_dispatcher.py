@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,23 +20,18 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from backend.app import create_app
 from backend.dao_service.database import Database
-from backend.delivery import Dispatcher, Endpoint, Orchestrator
+from backend.delivery import Endpoint
 from backend.delivery.endpoint import webhook_secret
 from backend.delivery.schedule import LONGEST, SCHEDULE, wait_after
 from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState
 from tests.conftest import open_conversation, running, settings_for
-from tests.orchestrator_stand_in import NEXT_SECRET, SECRET, OrchestratorStandIn, Told, orchestrator, settings
+from tests.delivery.conftest import dispatching
+from tests.orchestrator_stand_in import NEXT_SECRET, SECRET, OrchestratorStandIn, Told, settings
 
 SOON = [timedelta(milliseconds=20)] * 9
 TABLE = "SELECT * FROM deliveries ORDER BY number"
-
-
-@pytest.fixture
-async def listener() -> AsyncIterator[OrchestratorStandIn]:
-    async with orchestrator() as found:
-        yield found
 
 
 @pytest.fixture
@@ -53,19 +48,11 @@ async def put(client: httpx.AsyncClient, conversation: UUID, number: int = 0, **
     return f"msg_{UUID(answer.json()['delivery_id']).hex}"
 
 
-@asynccontextmanager
-async def carrying(
+def carrying(
     database: Database, url: str, *, patience: float = 5, secrets: tuple[str, ...] = (SECRET,)
-) -> AsyncIterator[Outbox]:
+) -> AbstractAsyncContextManager[Outbox]:
     """Run a dispatcher that waits only moments between attempts."""
-    endpoint = Endpoint(url, tuple(map(SecretStr, secrets)), patience, private=True)
-    outbox = Outbox(url)
-    carrier = Dispatcher(database, outbox, Orchestrator(endpoint), SOON)
-    carrier.start()
-    try:
-        yield outbox
-    finally:
-        await carrier.close()
+    return dispatching(database, Endpoint(url, tuple(map(SecretStr, secrets)), patience, private=True), SOON)
 
 
 async def until(connection: asyncpg.Connection, condition: str, count: int = 1) -> list[asyncpg.Record]:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import cycle, islice, repeat
@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from backend.dao_service.database import Database
-from backend.delivery import Dispatcher, Endpoint, Orchestrator, dispatcher
+from backend.delivery import Endpoint, Orchestrator, dispatcher
 from backend.delivery.schedule import SCHEDULE
 from backend.ids import new_id
 from backend.principal import LOCAL
@@ -24,29 +24,17 @@ from backend.services.intents import ANY_VERSION
 from backend.services.outbox import Outbox
 from backend.vocabulary import Intent
 from tests.conftest import open_conversation
-from tests.delivery.conftest import Table
-from tests.orchestrator_stand_in import SECRET, Behaviour, OrchestratorStandIn, orchestrator
+from tests.delivery.conftest import Table, dispatching
+from tests.orchestrator_stand_in import SECRET, Behaviour, OrchestratorStandIn
 
 AT_ONCE = [timedelta(0)] * 100
 IN_TWO_HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
 
 
-@pytest.fixture
-async def listener() -> AsyncIterator[OrchestratorStandIn]:
-    async with orchestrator() as found:
-        yield found
-
-
-@asynccontextmanager
-async def carrying(database: Database, url: str, schedule: Sequence[timedelta] = SCHEDULE) -> AsyncIterator[Outbox]:
-    """Run a dispatcher, and give the outbox that it empties."""
-    outbox = Outbox(url)
-    carrier = Dispatcher(database, outbox, Orchestrator(endpoint(url)), schedule)
-    carrier.start()
-    try:
-        yield outbox
-    finally:
-        await carrier.close()
+def carrying(
+    database: Database, url: str, schedule: Sequence[timedelta] = SCHEDULE
+) -> AbstractAsyncContextManager[Outbox]:
+    return dispatching(database, endpoint(url), schedule)
 
 
 def endpoint(url: str, *, private: bool = True) -> Endpoint:
