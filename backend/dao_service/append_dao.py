@@ -4,14 +4,16 @@ It speaks to the driver directly, because it runs for every word that anybody sa
 costs three times the work of the same statement here. Everything that is not asked for every word goes through a
 session.
 
-Two ways lead onto the record. Messages that nobody has seen before, nearly all, take one statement, which is its own
-transaction. It may lock and count in one breath, because no place depends on what it sees of `messages`: a
-conversation that was waited for is read anew once its lock is there, counter and all, and an id that is on record
-already is found by the unique index, which knows no snapshot. Then nothing of it is stored, and the long way sorts it
-out.
+Two ways lead onto the record. Messages that are all new, nearly all, take one statement, which is its own transaction.
+It may lock and count in one step, because no place depends on what it sees of `messages`: a conversation that has
+changed since the statement began is read anew once its lock is there, counter included, and an id that is on record
+already is found by the unique index, which has no snapshot. Then nothing of it is stored, and the second way decides.
 
-Whose conversation it must be comes with every message, and is part of the question that locks: what is somebody else's
-is no more found, locked or waited for than what does not exist.
+Each message carries its expected owner and the locking query filters by it, so another owner's conversation behaves
+exactly like a missing one.
+
+No statement waits for the lock of a conversation: one that another transaction has locked is left out, and the caller
+tries its messages again.
 
 The long way is a transaction of several statements, which must stay apart. Under READ COMMITTED a statement sees the
 tables as they were when it began; one that waits for a lock and looks in the same breath therefore looks into the past,
@@ -78,8 +80,8 @@ class Comparison:
     differing: tuple[str, ...]
 
 
-# Everybody waits for the commit that waits for a lock. A conversation that somebody else holds for longer than this
-# many seconds is left out, and its messages are refused as busy.
+# Seconds that a commit, and so every caller, waits for a lock that is no conversation's: of a table, or of a message id
+# in the open transaction of another program.
 LOCK_TIMEOUT: Final = 0.5
 
 _ARRAYS: Final = (
@@ -97,7 +99,8 @@ _HEADS: Final = """
         WHERE wanted.id = c.id AND (wanted.owner IS NULL OR wanted.owner = c.user_id::text)
     )
 """
-_LOCK: Final = _HEADS + " ORDER BY id FOR NO KEY UPDATE OF c"
+# A conversation that another transaction has locked is left out: all callers would wait for it.
+_LOCK: Final = _HEADS + " ORDER BY id FOR NO KEY UPDATE OF c SKIP LOCKED"
 _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
 _ENRICHMENT: Final = f"{{{','.join(Enrichment)}}}"
 _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
@@ -194,21 +197,16 @@ class AppendDAO:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def lock(self, messages: Sequence[NewMessage], *, skip_locked: bool = False) -> dict[UUID, Head]:
+    async def lock(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
         """Lock the conversations that ``messages`` may go to, in id order, and return how far each has come.
 
-        With ``skip_locked`` those that somebody else holds are left out instead of waited for.
+        Those that another transaction has locked are left out.
         """
-        return await self._heads(_LOCK + (" SKIP LOCKED" if skip_locked else ""), messages)
+        return await _heads(self._connection, _LOCK, messages)
 
     async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
         """Return the conversations that ``messages`` may go to, locked or not."""
-        return await self._heads(_HEADS, messages)
-
-    async def _heads(self, statement: str, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
-        wanted = {(message.conversation_id, message.owner) for message in messages}
-        rows = await self._connection.fetch(statement.format("$1", "$2"), *zip(*wanted, strict=True))
-        return {row[0]: Head(row[1], row[2]) for row in rows}
+        return await _heads(self._connection, _HEADS, messages)
 
     async def known(self, message_ids: Collection[UUID]) -> set[UUID]:
         """Return those of the ids that are on record already."""
@@ -231,6 +229,12 @@ class AppendDAO:
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
 
 
+async def _heads(connection: asyncpg.Connection, statement: str, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+    wanted = {(message.conversation_id, message.owner) for message in messages}
+    rows = await connection.fetch(statement.format("$1", "$2"), *zip(*wanted, strict=True))
+    return {row[0]: Head(row[1], row[2]) for row in rows}
+
+
 def _differing(row: asyncpg.Record) -> tuple[str, ...]:
     # Of a message in another conversation, perhaps somebody else's, nobody learns what it holds by guessing.
     if row["conversation_id"]:
@@ -246,7 +250,7 @@ class AppendConnection:
         self._connection: asyncpg.Connection | None = None
 
     async def append(self, messages: Sequence[NewMessage]) -> dict[UUID, StoredMessage] | None:
-        """Store those of ``messages`` whose conversation exists, in a statement that is its own transaction.
+        """Store those of ``messages`` whose conversation exists unlocked, in a statement that is its own transaction.
 
         Returns None, with nothing stored, when one of the ids is not new. Raises what `transaction` raises.
         """
@@ -257,18 +261,26 @@ class AppendConnection:
             return None
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows if row[0] is not None}
 
+    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+        """Return the conversations that ``messages`` may go to, locked or not."""
+        async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
+            return await _heads(connection, _HEADS, messages)
+
     async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
         """Return those of the conversations that were erased, and the digest of each one's owner."""
         async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
             return {row[0]: row[1] for row in await connection.fetch(_ERASED, conversation_ids)}
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AppendDAO]:
+    async def transaction(self, *, lock: float | None = None) -> AsyncIterator[AppendDAO]:
         """Give the append path's questions inside a transaction; it is committed on the way out.
 
-        Raises DatabaseUnavailable when no connection can be had, and the driver's exceptions otherwise.
+        ``lock`` is its lock time-out in seconds, LOCK_TIMEOUT if left out. Raises DatabaseUnavailable when no
+        connection can be had, and the driver's exceptions otherwise.
         """
         async with self._trusted() as connection, self._database.transaction(connection, lock=LOCK_TIMEOUT):
+            if lock is not None:
+                await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
             yield AppendDAO(connection)
 
     @asynccontextmanager

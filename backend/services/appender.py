@@ -1,21 +1,21 @@
-"""The appender: every message, whichever door it came through, goes on record here.
+"""The appender: every message goes on record here, whether it came by HTTP, as an event, or from a recorder.
 
-One commit is under way at a time, and everybody who arrives meanwhile shares the next one. Under load the cost of
-the transaction, of its locks and of the flush to disk is divided by all who wait; without load nobody waits for a
-timer, because the first to arrive is committed at once.
+One commit is under way at a time, and the messages that arrive meanwhile share the next one. Under load the cost of the
+transaction, of its locks and of the flush to disk is divided by all that wait; without load no message waits for a
+timer, because the first to arrive is committed at once. `append_queue` says whose turn it is, `recording` what a
+transaction does.
 
-What a transaction does is in `recording`. Only when it has committed does anybody hear of it, each caller about its
-own messages: appended, replayed, or refused, and no refusal touches a neighbour.
+Only when a transaction has committed are its callers answered, each about its own messages: appended, replayed, or
+refused. No refusal touches a neighbour: what the database refuses, and what waits for a lock, is found by halving.
 
-Identity makes every repetition harmless, so whatever went wrong on the way may be tried again, by us or by the
-caller: when a connection dies at COMMIT nobody knows whether the rows are there, and the next attempt finds out.
+Identity makes every repetition harmless, so a transaction that failed may be tried again, by the appender or by the
+caller: when a connection dies at COMMIT it is unknown whether the rows are there, and the next attempt finds out.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -28,26 +28,20 @@ from backend.errors import Busy, DatabaseUnavailable, NotRecorded, RoleNotAllowe
 from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
+from backend.services.append_queue import AppendQueue, Commit
 from backend.services.recording import Outcome, Recorded, new_message, record, record_new, tell_the_erased
 from backend.vocabulary import Scope
 
-MOST_PER_COMMIT: Final = 1_000
-MOST_WAITING: Final = 64 * 2**20  # characters of content
 ATTEMPTS: Final = 4
-MEMORY: Final = 5.0  # seconds that a conversation counts as held by somebody else, unless it is found free
 PATIENCE: Final = 10.0  # seconds for one transaction, after which its connection is given up
+SHORT_LOCK: Final = 0.05  # seconds; the lock time-out while the message that waits for a lock is looked for
+MOST_LOCKED: Final = 20  # waits of SHORT_LOCK in one search; two messages of a thousand are found with so many
+MEMORY: Final = 5.0  # seconds for which a message id that was locked is refused without waiting for it again
 
 # Two commits met: the same id in two conversations, or a writer that does not lock. The next look will see it.
 _RACES: Final = {"messages_pkey", "messages_conversation_id_sequence_key"}
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    messages: list[NewMessage]
-    size: int
-    answer: asyncio.Future[list[Outcome]]
 
 
 class Appender:
@@ -56,13 +50,11 @@ class Appender:
     def __init__(self, database: Database) -> None:
         self._connection = AppendConnection(database)
         self._bell = database.bell
-        self._calls: deque[_Call] = deque()
-        self._waiting = 0
-        self._arrived = asyncio.Event()
+        self._queue = AppendQueue()
         self._closing = False
         self._hopeful = True  # that the next messages are all new
-        # Conversations that somebody else was found to hold, and until when that counts.
-        self._held: dict[UUID, float] = {}
+        # Message ids that another program's open transaction was found to hold, and until when that counts.
+        self._locked_ids: dict[UUID, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -72,19 +64,17 @@ class Appender:
     async def close(self) -> None:
         """Take no more, finish what was taken within ``PATIENCE``, and let the connection go; safe to call twice."""
         self._closing = True
-        self._arrived.set()
+        self._queue.arrived.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=PATIENCE)
             self._task.cancel()
-        for call in self._calls:
-            if not call.answer.done():
-                call.answer.set_exception(Busy("The service is stopping"))
+        self._queue.close()
         await self._connection.close()
 
     @property
     def full(self) -> bool:
         """Whether so much waits that nothing more is taken."""
-        return self._waiting > MOST_WAITING
+        return self._queue.full
 
     @property
     def running(self) -> bool:
@@ -98,155 +88,150 @@ class Appender:
         Raises Unavailable when none of them could be stored, or when nobody knows whether they were, and ScopeMissing.
         """
         owner = principal.owner(Scope.MESSAGES_WRITE)
-        allowed = [message for message in messages if principal.may_write(message.role)]
-        outcomes = iter(await self._enqueue([new_message(message, owner) for message in allowed]) if allowed else [])
-        return [
-            next(outcomes) if principal.may_write(message.role) else RoleNotAllowed(message.role)
-            for message in messages
-        ]
-
-    async def _enqueue(self, messages: list[NewMessage]) -> list[Outcome]:
-        if not self.running:
+        allowed = [new_message(message, owner) for message in messages if principal.may_write(message.role)]
+        refused = {place: each.role for place, each in enumerate(messages) if not principal.may_write(each.role)}
+        del messages  # their metadata takes twenty times the memory of its JSON
+        if allowed and not self.running:
             raise Busy("The service is stopping")
-        if self.full:
-            raise Busy("Too many messages are waiting to be stored")
-        size = sum(len(message.content) for message in messages)
-        call = _Call(messages, size, asyncio.get_running_loop().create_future())
-        self._calls.append(call)
-        self._waiting += size
-        metrics.APPEND_QUEUE.inc(len(messages))
-        self._arrived.set()
-        return await call.answer
+        outcomes = iter(await self._queue.add(principal.subject, allowed) if allowed else [])
+        count = len(allowed) + len(refused)
+        return [RoleNotAllowed(refused[place]) if place in refused else next(outcomes) for place in range(count)]
 
     async def _run(self) -> None:
-        while self._calls or not self._closing:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._calls:
-                await self._serve(self._take())
+        while len(self._queue) or not self._closing:
+            await self._queue.arrived.wait()
+            if (commit := self._queue.take()).slices:
+                await self._serve(commit)
 
-    def _take(self) -> list[_Call]:
-        taken = [self._calls.popleft()]
-        count = len(taken[0].messages)
-        while self._calls and count + len(self._calls[0].messages) <= MOST_PER_COMMIT:
-            taken.append(self._calls.popleft())
-            count += len(taken[-1].messages)
-        self._waiting -= sum(call.size for call in taken)
-        metrics.APPEND_QUEUE.dec(count)
-        return taken
-
-    async def _serve(self, calls: list[_Call]) -> None:
-        messages = [message for call in calls for message in call.messages]
+    async def _serve(self, commit: Commit) -> None:
         try:
-            outcomes = iter(await self._record(messages))
-        except Exception as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
-            for call in calls:
-                if not call.answer.done():
-                    call.answer.set_exception(error)
+            outcomes = await self._record(commit.messages)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, no caller may wait for ever
+            self._queue.fail(commit, error)
             return
-        for call in calls:
-            answer = [next(outcomes) for _ in call.messages]
-            if not call.answer.done():
-                call.answer.set_result(answer)
+        self._queue.settle(commit, outcomes)
+        decided = [outcome for outcome in outcomes if outcome is not None]
+        _count(decided)
+        self._bell.ring({each.message.conversation_id for each in decided if isinstance(each, Recorded)})
 
-    async def _record(self, messages: list[NewMessage]) -> list[Outcome]:
+    async def _record(self, messages: list[NewMessage]) -> list[Outcome | None]:
+        """Record messages in one commit or, if one of them stands in the way of the others, in several.
+
+        None stands for a message whose conversation is locked. Raises Unavailable when it holds for all of them.
+        """
+        if not self._locked_ids:
+            try:
+                return await self._commit(messages)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 -- a rule of the host's in the database, or a bug of ours
+                if len(messages) == 1:
+                    return [self._refused(messages[0], error)]
+                return await self._halve(messages, _Search())
+        now = time.monotonic()
+        self._locked_ids = {key: until for key, until in self._locked_ids.items() if until > now}
+        return await self._record_apart(messages, _Search())
+
+    async def _record_apart(self, messages: list[NewMessage], search: "_Search") -> list[Outcome | None]:
+        """Record messages of which some may stand in the way of the others, which are found by halving."""
+        free: dict[int, NewMessage] = {}
+        for place, message in enumerate(messages):
+            if message.id in self._locked_ids:
+                search.hold(message, Busy("Another program's open transaction holds the id of the message"))
+            if message.conversation_id not in search.held:
+                free[place] = message
+        recorded = dict(zip(free, await self._try([*free.values()], search) if free else [], strict=True))
+        return [
+            recorded[place] if place in recorded else search.held[message.conversation_id]
+            for place, message in enumerate(messages)
+        ]
+
+    async def _halve(self, messages: list[NewMessage], search: "_Search") -> list[Outcome | None]:
+        middle = len(messages) // 2
+        first = await self._record_apart(messages[:middle], search)
+        return first + await self._record_apart(messages[middle:], search)
+
+    def _refused(self, message: NewMessage, error: Exception) -> Outcome:
+        """Return what becomes of a single message that was refused for ``error``."""
+        if not is_locked(error):
+            log.error("message not recorded", **describe(error))
+            return NotRecorded()
+        self._locked_ids[message.id] = time.monotonic() + MEMORY
+        return Busy("Another program's open transaction holds the id of the message, or the table")
+
+    async def _try(self, messages: list[NewMessage], search: "_Search") -> list[Outcome | None]:
+        outcomes: list[Outcome | None]
         try:
-            outcomes = await self._commit(messages)
-        except Unavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 -- a stranger's rule in the database, or a bug of ours
+            outcomes = await self._commit(messages, lock=SHORT_LOCK)
+        except Unavailable as error:
+            outcomes = [error] * len(messages)
+        except Exception as error:  # noqa: BLE001 -- as above
+            search.waits += is_locked(error)
+            if len(messages) > 1 and search.waits < MOST_LOCKED:
+                return await self._halve(messages, search)
             if len(messages) == 1:
-                log.error("message not recorded", **describe(error))
-                return [NotRecorded()]
-            return await self._record_singly(messages)
-        _count(outcomes)
-        self._bell.ring({each.message.conversation_id for each in outcomes if isinstance(each, Recorded)})
+                outcomes = [self._refused(messages[0], error)]
+            else:
+                outcomes = [Busy("Another program holds the tables")] * len(messages)
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if outcome is None or isinstance(outcome, Unavailable):
+                search.hold(message, outcome)
         return outcomes
 
-    async def _record_singly(self, messages: list[NewMessage]) -> list[Outcome]:
-        """Record each by itself, because one is refused for a reason that we do not know: none may share its fate."""
-        outcomes: list[Outcome] = []
-        held: set[UUID] = set()
-        for message in messages:
-            # Once a message of a conversation has to be sent again, none that was said after it may go before it.
-            if message.conversation_id in held:
-                outcomes.append(Busy("The conversation is locked by another program"))
-                continue
-            [outcome] = await self._record([message])
-            if isinstance(outcome, Unavailable):
-                held.add(message.conversation_id)
-            outcomes.append(outcome)
-        return outcomes
-
-    async def _commit(self, messages: list[NewMessage]) -> list[Outcome]:
-        skip_locked = self._expects_lock(messages)
-        waited = uncertain = False
+    async def _commit(self, messages: list[NewMessage], *, lock: float | None = None) -> list[Outcome | None]:
+        uncertain = False
         for attempt in range(1, ATTEMPTS + 1):
             started = time.perf_counter()
             try:
                 async with asyncio.timeout(PATIENCE):
-                    outcomes = await self._transact(messages, skip_locked=skip_locked)
+                    outcomes = await self._transact(messages, lock)
                     outcomes = await tell_the_erased(self._connection, messages, outcomes)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 uncertain = uncertain or is_outage(error)  # its COMMIT may have happened
-                if attempt == ATTEMPTS or not _worth_another_try(error):
-                    if refusal := _refusal(error, uncertain=uncertain):
-                        raise refusal from error
-                    raise
-                waited = waited or is_locked(error)
-                skip_locked = skip_locked or waited
                 self._hopeful = False
+                if attempt == ATTEMPTS or not _worth_another_try(error):
+                    if uncertain or is_transient(error):
+                        log.warning("append transaction failed", **describe(error))
+                        raise DatabaseUnavailable from error
+                    raise
             else:
                 metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
                 metrics.COMMIT_MESSAGES.observe(len(messages))
-                self._remember(messages, outcomes, waited=waited)
-                # Busy says that nothing was stored, which nobody knows after a commit that was lost.
-                return [DatabaseUnavailable() if uncertain and isinstance(each, Busy) else each for each in outcomes]
+                # Busy says that nothing was stored, which is unknown after a commit whose answer was lost.
+                return [DatabaseUnavailable() if uncertain and each is None else each for each in outcomes]
         raise AssertionError
 
-    async def _transact(self, messages: list[NewMessage], *, skip_locked: bool) -> list[Outcome]:
-        if self._hopeful and not skip_locked and (outcomes := await record_new(self._connection, messages)):
+    async def _transact(self, messages: list[NewMessage], lock: float | None) -> list[Outcome | None]:
+        if self._hopeful and lock is None and (outcomes := await record_new(self._connection, messages)):
             return outcomes
-        async with self._connection.transaction() as dao:
-            outcomes = await record(dao, messages, skip_locked=skip_locked)
-        # Repetitions come in crowds, from somebody who sends again what he does not know to be stored.
+        async with self._connection.transaction(lock=lock) as dao:
+            outcomes = await record(dao, messages)
+        # Repetitions come in crowds, from a client that sends again what it does not know to be stored.
         self._hopeful = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
         return outcomes
 
-    def _expects_lock(self, messages: list[NewMessage]) -> bool:
-        """Tell whether somebody was found to hold one of the conversations: nobody waits for the same lock twice."""
-        return bool(self._held) and any(
-            self._held.get(message.conversation_id, 0) > time.monotonic() for message in messages
-        )
 
-    def _remember(self, messages: list[NewMessage], outcomes: list[Outcome], *, waited: bool) -> None:
-        if not (waited or self._held):
-            return
-        # Only a wait in vain tells of a stranger. A lock that was merely passed by may be another worker's, and gone.
-        now = time.monotonic()
-        self._held = {conversation: until for conversation, until in self._held.items() if until > now}
-        for message, outcome in zip(messages, outcomes, strict=True):
-            if isinstance(outcome, Busy):
-                if waited:
-                    self._held[message.conversation_id] = now + MEMORY
-            else:
-                self._held.pop(message.conversation_id, None)
+@dataclass(slots=True)
+class _Search:
+    """The search for messages that stand in the way of others.
 
+    ``held`` are the conversations of which a message has to be sent or tried again: none that was said after it may go
+    on record before it. ``waits`` counts lock time-outs.
+    """
 
-def _refusal(error: Exception, *, uncertain: bool) -> Unavailable | None:
-    """Return what the callers are told of a transaction that was given up, or None for a fault of nobody we know."""
-    if not (uncertain or is_transient(error) or is_locked(error)):
-        return None
-    log.warning("append transaction failed", **describe(error))
-    # With a lock that is no conversation's: a table is held, or an id in somebody's open transaction.
-    return DatabaseUnavailable() if uncertain or is_transient(error) else Busy("Another program holds the tables")
+    held: dict[UUID, Outcome | None] = field(default_factory=dict)
+    waits: int = 0
+
+    def hold(self, message: NewMessage, outcome: Outcome | None) -> None:
+        """Keep back what follows ``message`` in its conversation."""
+        self.held.setdefault(message.conversation_id, outcome)
 
 
 def _worth_another_try(error: Exception) -> bool:
     if isinstance(error, TimeoutError | DatabaseUnavailable):
         return False
-    return is_transient(error) or is_outage(error) or is_locked(error) or constraint(error) in _RACES
+    return is_transient(error) or is_outage(error) or constraint(error) in _RACES
 
 
 def _count(outcomes: Sequence[Outcome]) -> None:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import orjson
 
-from backend.dao_service.append_dao import AppendConnection, AppendDAO, NewMessage, StoredMessage
+from backend.dao_service.append_dao import AppendConnection, AppendDAO, Head, NewMessage, StoredMessage
 from backend.dao_service.erasure_dao import owner_digest
-from backend.errors import Busy, ConversationErased, ConversationNotFound, MessageIdReused, RecordError
+from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
 from backend.ids import new_id
 from backend.schemas.message import MessageCreate
 
@@ -46,45 +46,42 @@ def new_message(message: MessageCreate, owner: str | None) -> NewMessage:
     )
 
 
-async def record_new(connection: AppendConnection, messages: Sequence[NewMessage]) -> list[Outcome] | None:
-    """Store messages that are not on record yet, and return what became of each.
+async def record_new(connection: AppendConnection, messages: Sequence[NewMessage]) -> list[Outcome | None] | None:
+    """Store messages that are not on record yet, and return what became of each; None where its conversation is locked.
 
     Returns None, with nothing stored, when one of them is on record, or in ``messages`` twice.
     """
     stored = await connection.append(messages)
     if stored is None:
         return None
+    missing = [message for message in messages if message.id not in stored]
+    locked = await connection.heads(missing) if missing else {}
     return [
-        _recorded(message, stored[message.id], replayed=False)
-        if message.id in stored
-        else ConversationNotFound(message.conversation_id)
+        _recorded(message, stored[message.id], replayed=False) if message.id in stored else _left_out(message, locked)
         for message in messages
     ]
 
 
-async def record(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked: bool) -> list[Outcome]:
+async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome | None]:
     """Do the work of one append transaction, and return what becomes of each message once it has committed.
 
-    With ``skip_locked`` conversations that somebody else holds are not waited for; their messages are refused as busy.
+    None stands for a message whose conversation another transaction has locked.
     """
-    heads = await dao.lock(messages, skip_locked=skip_locked)
-    held = (
-        {} if not skip_locked else {key: head for key, head in (await dao.heads(messages)).items() if key not in heads}
-    )
+    heads = await dao.lock(messages)
+    unlocked = [message for message in messages if message.conversation_id not in heads]
+    locked = await dao.heads(unlocked) if unlocked else {}
     last = {conversation: head.last_sequence for conversation, head in heads.items()}
     known = await dao.known([message.id for message in messages])
 
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, Outcome | None] = {}
     fresh: dict[int, NewMessage] = {}
     repeated: dict[int, NewMessage] = {}
     sequences: list[int] = []
     for place, message in enumerate(messages):
         conversation = message.conversation_id
-        head = heads.get(conversation) or held.get(conversation)
+        head = heads.get(conversation)
         if head is None or not message.may_enter(head.owner):
-            outcomes[place] = ConversationNotFound(conversation)
-        elif conversation in held:
-            outcomes[place] = Busy("The conversation is locked by another program")
+            outcomes[place] = _left_out(message, locked)
         elif message.id in known:
             repeated[place] = message
         else:
@@ -97,9 +94,15 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage], *, skip_locked:
     return [outcomes[place] for place in range(len(messages))]
 
 
+def _left_out(message: NewMessage, locked: Mapping[UUID, Head]) -> ConversationNotFound | None:
+    """Return why ``message`` was not stored; None if only because its conversation is ``locked``."""
+    head = locked.get(message.conversation_id)
+    return None if head and message.may_enter(head.owner) else ConversationNotFound(message.conversation_id)
+
+
 async def tell_the_erased(
-    connection: AppendConnection, messages: Sequence[NewMessage], outcomes: Sequence[Outcome]
-) -> list[Outcome]:
+    connection: AppendConnection, messages: Sequence[NewMessage], outcomes: Sequence[Outcome | None]
+) -> list[Outcome | None]:
     """Return ``outcomes``, in which whoever asked for a conversation that was erased and was theirs hears just that."""
     missing = {outcome.conversation_id for outcome in outcomes if isinstance(outcome, ConversationNotFound)}
     erased = await connection.erased(missing) if missing else {}

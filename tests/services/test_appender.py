@@ -117,43 +117,34 @@ async def test_a_message_that_the_database_refuses_is_never_acknowledged_and_tak
 
 
 async def test_no_message_overtakes_one_that_must_be_sent_again(
-    appender: Appender, connection: asyncpg.Connection, database_url: str, conversation: UUID
+    appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch fails for a stranger's rule; while its messages are tried singly, somebody holds the conversation."""
-    await connection.execute(
-        """
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN IF NEW.content = 'unwanted' THEN RAISE check_violation; END IF; RETURN NULL; END $$;
-        CREATE TRIGGER refuse AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()
-        """
-    )
-    first, second = await connect(database_url), await connect(database_url)
-    lock = "SELECT FROM conversations WHERE id = $1 FOR UPDATE"
-    holding = first.transaction()
+    """A commit is halved for a rule of the host's, and of its first half a message must be sent again."""
+    commit = appender._commit
+
+    async def lose_the_first(messages: list[NewMessage], lock: float | None = None) -> list[Outcome | None]:
+        if len(messages) > 2:
+            raise asyncpg.CheckViolationError
+        return [Busy("")] * 2 if messages[0].content == "one" else await commit(messages, lock=lock)
+
+    monkeypatch.setattr(appender, "_commit", lose_the_first)
+    outcomes = await appender.append(LOCAL, [said(conversation, word) for word in ("one", "two", "three", "four")])
+    assert all(isinstance(outcome, Busy) for outcome in outcomes)
+
+
+async def test_messages_of_a_locked_conversation_keep_their_order_when_the_lock_is_gone(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    other = await open_conversation(connection)
+    holding = connection.transaction()
     await holding.start()
-    await first.execute(lock, conversation)
-    batch = asyncio.create_task(
-        appender.append(LOCAL, [said(conversation, word) for word in ("one", "unwanted", "two")])
-    )
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while await connection.fetchval(waiting) < 1:
-        await asyncio.sleep(0)
-
-    async def hold_next() -> None:
-        async with second.transaction():
-            await second.execute(lock, conversation)
-            await second.execute("SELECT pg_sleep(0.75)")  # longer than the appender waits once, shorter than twice
-
-    next_holder = asyncio.create_task(hold_next())
-    while await connection.fetchval(waiting) < 2:
-        await asyncio.sleep(0)
+    await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
+    callers = []
+    for number in range(5):
+        callers.append(asyncio.create_task(appender.append(LOCAL, [said(conversation, str(number))])))
+        await appender.append(LOCAL, [said(other)])  # a commit in between, which finds the conversation locked
     await holding.rollback()
-    outcomes = await batch
-    await next_holder
-    await first.close()
-    await second.close()
-    again = [isinstance(outcome, Busy) for outcome in outcomes]
-    assert again == sorted(again)
+    assert [sequence(outcome) for [outcome] in await asyncio.gather(*callers)] == [1, 2, 3, 4, 5]
 
 
 async def test_no_message_overtakes_one_of_which_nobody_knows(
@@ -162,10 +153,10 @@ async def test_no_message_overtakes_one_of_which_nobody_knows(
     """A commit is tried singly, and of its first message nobody knows whether it was stored."""
     commit = appender._commit
 
-    async def lose_the_first(messages: list[NewMessage]) -> list[Outcome]:
+    async def lose_the_first(messages: list[NewMessage], lock: float | None = None) -> list[Outcome | None]:
         if len(messages) > 1:
             raise asyncpg.CheckViolationError
-        return [DatabaseUnavailable()] if messages[0].content == "one" else await commit(messages)
+        return [DatabaseUnavailable()] if messages[0].content == "one" else await commit(messages, lock=lock)
 
     monkeypatch.setattr(appender, "_commit", lose_the_first)
     outcomes = await appender.append(LOCAL, [said(conversation, word) for word in ("one", "two", "three")])
@@ -223,10 +214,8 @@ async def test_a_locked_table_is_busy_for_everybody_and_not_a_refusal(
     async with connection.transaction():
         await connection.execute("LOCK TABLE messages IN SHARE MODE")
         async with asyncio.timeout(8):
-            answers = await asyncio.gather(
-                *(appender.append(LOCAL, [said(conversation)]) for _ in range(10)), return_exceptions=True
-            )
-    assert {type(answer) for answer in answers} == {Busy}
+            answers = await asyncio.gather(*(appender.append(LOCAL, [said(conversation)]) for _ in range(10)))
+    assert {type(outcome) for [outcome] in answers} == {Busy}
     [after] = await appender.append(LOCAL, [said(conversation)])
     assert sequence(after) == 1
 
@@ -247,24 +236,50 @@ async def test_a_row_that_a_trigger_of_the_hosts_discards_leaves_no_hole_and_is_
     assert [row["sequence"] for row in rows] == [1, 2]
 
 
-async def test_a_conversation_that_stays_locked_costs_the_others_one_wait_and_not_one_for_each_attempt(
+async def test_a_locked_conversation_costs_the_others_no_wait(
+    appender: Appender, connection: asyncpg.Connection
+) -> None:
+    """One caller could lock many of its own; each used to hold up everybody for the length of a lock time-out."""
+    other = await open_conversation(connection)
+    conversations = [await open_conversation(connection) for _ in range(20)]
+    async with connection.transaction():
+        await connection.execute("SELECT FROM conversations WHERE id = ANY($1) FOR UPDATE", conversations)
+        locked = [asyncio.create_task(appender.append(LOCAL, [said(each)])) for each in conversations]
+        for _ in range(10):
+            [outcome] = await appender.append(LOCAL, [said(other)])
+            assert isinstance(outcome, Recorded)
+        assert not any(task.done() for task in locked)
+        assert all(isinstance(outcome, Busy) for [outcome] in await asyncio.gather(*locked))
+    [free] = await appender.append(LOCAL, [said(conversations[0])])
+    assert sequence(free) == 1
+
+
+async def test_an_id_in_the_open_transaction_of_another_program_costs_the_others_little(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
-    other = await open_conversation(connection)
+    """Every post used to wait four lock time-outs, and so did the next one with that id."""
+    others = [await open_conversation(connection) for _ in range(20)]
+    held = said(conversation)
     failures = metrics.COMMIT_FAILURES._value
     async with connection.transaction():
-        await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
-        await appender.append(LOCAL, [said(conversation)])
-        waits = failures.get()
-        for _ in range(5):
-            [busy], [recorded] = await asyncio.gather(
-                appender.append(LOCAL, [said(conversation)]), appender.append(LOCAL, [said(other)])
-            )
-            assert isinstance(busy, Busy)
-            assert isinstance(recorded, Recorded)
-        assert failures.get() == waits
-    [free] = await appender.append(LOCAL, [said(conversation)])
-    assert sequence(free) == 1
+        await connection.execute(
+            "INSERT INTO messages (id, conversation_id, role, content) VALUES ($1, $2, 'user', 'theirs')",
+            held.id,
+            others.pop(),
+        )
+        before = failures.get()
+        answers = await asyncio.gather(
+            *(appender.append(LOCAL, [held if place == 7 else said(each)]) for place, each in enumerate(others))
+        )
+        assert [isinstance(outcome, Busy) for [outcome] in answers] == [place == 7 for place in range(19)]
+        assert failures.get() - before <= 6  # one whole wait, and short ones while 19 are halved
+        before = failures.get()
+        [busy], [recorded] = await asyncio.gather(
+            appender.append(LOCAL, [held]), appender.append(LOCAL, [said(others[0])])
+        )
+        assert isinstance(busy, Busy)
+        assert isinstance(recorded, Recorded)
+        assert failures.get() == before
 
 
 async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
@@ -315,7 +330,7 @@ async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tm
 async def test_when_too_much_waits_the_next_is_refused_and_what_waits_is_recorded(
     appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.services.appender.MOST_WAITING", 100)
+    monkeypatch.setattr("backend.services.append_queue.MOST_BYTES", 2_500)
     callers = [asyncio.create_task(appender.append(LOCAL, [said(conversation, "x" * 51)])) for _ in range(4)]
     answers = await asyncio.gather(*callers, return_exceptions=True)
     assert [isinstance(answer, Busy) for answer in answers] == [False, False, True, True]

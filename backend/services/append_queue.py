@@ -1,0 +1,423 @@
+"""The queue of messages that wait to be appended: whose turn it is, and what is refused at once.
+
+Requests are told apart by subject, the person or service that sends them. Subjects take turns: each commit takes from
+every subject that waits, and the next commit begins with the subject after the last one. While only one subject sends,
+a commit takes all that it may hold. Once several send, a commit takes at most ``SHARE`` of each, so that a commit under
+way is short when the single message of another subject arrives. A request that is larger than its share is cut, and
+answered when its last message is decided.
+
+The queue is bounded in bytes, by subject and in all, from the arrival of a request to its answer. It is bounded in
+time as well: a request that could not begin to be committed within ``LONGEST_WAIT`` at the measured pace is refused
+when it arrives, because its sender would have given up by then.
+
+A message whose conversation is locked by another transaction is set aside. It is tried again after a few milliseconds,
+at rising intervals, while the others are committed. Later messages of the same conversation queue behind it, so that
+none overtakes it. After ``LOCK_PATIENCE`` it is refused as busy.
+"""
+
+import asyncio
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from backend.dao_service.append_dao import NewMessage
+from backend.errors import Busy, DatabaseUnavailable, RecordError
+from backend.observability import metrics
+from backend.services.recording import Outcome
+
+MOST_PER_COMMIT: Final = 1_000  # messages
+MOST_BYTES_PER_COMMIT: Final = 4 * 2**20
+MOST_BYTES: Final = 64 * 2**20  # of all requests that are not answered
+MOST_BYTES_PER_SUBJECT: Final = 16 * 2**20
+LONGEST_WAIT: Final = 1.5  # seconds; what is accepted is to be answered within two
+LOCK_PATIENCE: Final = 0.5  # seconds that a message waits for its conversation's lock
+FIRST_RETRY: Final = 0.005  # seconds until a locked conversation is tried again; doubled each time
+LONGEST_RETRY: Final = 0.1  # seconds
+
+# What a message takes in memory besides its texts: a tuple, two UUIDs, a time (measured: 900 bytes).
+_BYTES_PER_MESSAGE: Final = 1_000
+# The cost of a message is 1. A request costs as much as six messages, and eight kilobytes as much as one: so it was
+# measured over the whole of a post, HTTP and PostgreSQL together.
+_COST_PER_REQUEST: Final = 6.0
+_BYTES_PER_COST: Final = 8_192
+SHARE: Final = 100.0  # cost; about four milliseconds of both processors
+_LATELY: Final = 1.0  # seconds for which a subject that has sent counts as sending
+_UNMEASURED: Final = 10_000.0  # cost a second, before the first commit
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """The messages of one caller, and their outcomes as far as they are decided."""
+
+    subject: str | None
+    messages: Sequence[NewMessage]
+    sizes: Sequence[int]
+    answer: "asyncio.Future[list[Outcome]]"
+    outcomes: list[Outcome | None] = field(init=False)
+    undecided: int = field(init=False)
+    taken: int = 0  # messages that are in a commit, set aside, or decided
+
+    def __post_init__(self) -> None:
+        self.undecided = len(self.messages)
+        self.outcomes = [None] * self.undecided
+
+    @property
+    def size(self) -> int:
+        """The bytes that all messages take in memory."""
+        return sum(self.sizes)
+
+    def cost(self, start: int, stop: int) -> float:
+        """Return what the messages from ``start`` to before ``stop`` cost."""
+        whole = _COST_PER_REQUEST if start == 0 else 0.0
+        return whole + (stop - start) + sum(self.sizes[start:stop]) / _BYTES_PER_COST
+
+
+class Slice(NamedTuple):
+    """The messages of a request from ``start`` to before ``stop``."""
+
+    request: Request
+    start: int
+    stop: int
+
+    @property
+    def messages(self) -> Sequence[NewMessage]:
+        """The messages."""
+        return self.request.messages[self.start : self.stop]
+
+
+@dataclass(slots=True, eq=False)
+class Commit:
+    """What the next transaction is to append, in this order."""
+
+    slices: list[Slice] = field(default_factory=list)
+    count: int = 0
+    size: int = 0
+    cost: float = 0.0
+
+    @property
+    def messages(self) -> list[NewMessage]:
+        """The messages."""
+        return [message for each in self.slices for message in each.messages]
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more fits."""
+        return self.count >= MOST_PER_COMMIT or self.size >= MOST_BYTES_PER_COMMIT
+
+    def add(self, request: Request, start: int, stop: int) -> None:
+        """Add a slice of ``request``."""
+        self.slices.append(Slice(request, start, stop))
+        self.count += stop - start
+        self.size += sum(request.sizes[start:stop])
+        self.cost += request.cost(start, stop)
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """The requests of one subject that are not wholly taken, in order of arrival."""
+
+    requests: deque[Request] = field(default_factory=deque)
+    cost: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Locked:
+    """The messages of a locked conversation, each a slice of its own; none while a commit tries them."""
+
+    since: float
+    delay: float = FIRST_RETRY
+    due: float = 0.0
+    slices: list[Slice] = field(default_factory=list)
+
+
+class AppendQueue:
+    """Requests on their way to the record; ``clock`` is in seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.arrived = asyncio.Event()
+        self._clock = clock
+        self._pace = _Pace()
+        self._lines: dict[str | None, _Line] = {}
+        self._turns: deque[str | None] = deque()  # the keys of _lines, the next to be served first
+        self._cost = 0.0
+        self._bytes = 0
+        self._bytes_of: dict[str | None, int] = {}
+        self._requests: set[Request] = set()  # not answered
+        self._locked: dict[UUID, _Locked] = {}
+        self._senders = _Senders()
+
+    def __len__(self) -> int:
+        """Return how many requests are not answered."""
+        return len(self._requests)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request is taken because of the bytes of those that wait."""
+        return self._bytes >= MOST_BYTES
+
+    def add(self, subject: str | None, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Outcome]]":
+        """Queue ``messages`` of ``subject`` and return their outcomes to come; raises Busy when they are refused."""
+        sizes = [_size(message) for message in messages]
+        size, held = sum(sizes), self._bytes_of.get(subject, 0)
+        # A request is never too large by itself, or it would be refused for ever.
+        if held and held + size > MOST_BYTES_PER_SUBJECT:
+            raise Busy("Too many messages of this sender are waiting to be stored")
+        if self._bytes and self._bytes + size > MOST_BYTES:
+            raise Busy("Too many messages are waiting to be stored")
+        if self._wait(subject) > LONGEST_WAIT:
+            raise Busy("Messages are waiting too long to be stored")
+        request = Request(subject, messages, sizes, asyncio.get_running_loop().create_future())
+        self._requests.add(request)
+        self._bytes += size
+        self._bytes_of[subject] = held + size
+        self._senders.note(subject, self._clock())
+        line = self._lines.get(subject)
+        if line is None:
+            line = self._lines[subject] = _Line()
+            self._turns.append(subject)
+        line.requests.append(request)
+        self._change_cost(line, request.cost(0, len(messages)))
+        metrics.APPEND_QUEUE.inc(len(messages))
+        self.arrived.set()
+        return request.answer
+
+    def take(self) -> Commit:
+        """Return what is to be committed next; perhaps nothing."""
+        self.arrived.clear()
+        now = self._clock()
+        commit = Commit()
+        self._take_due(commit, now)
+        share = SHARE if self._senders.several(now) else math.inf
+        for _ in range(len(self._turns)):
+            if commit.full:
+                break
+            subject = self._turns.popleft()
+            line = self._lines[subject]
+            self._serve(line, commit, share)
+            if line.requests:
+                self._turns.append(subject)
+            else:
+                self._cost -= line.cost  # what rounding has left
+                del self._lines[subject]
+        if self._lines:
+            self.arrived.set()
+        self._pace.begin(now)
+        return commit
+
+    def settle(self, commit: Commit, outcomes: Sequence[Outcome | None]) -> None:
+        """Decide the messages of ``commit``; None stands for one whose conversation is locked."""
+        self._pace.end(self._clock(), commit.cost)
+        begin = 0
+        for each in commit.slices:
+            end = begin + each.stop - each.start
+            self._decide(each, outcomes[begin:end])
+            begin = end
+        self._forget_unlocked()
+        self._refuse_locked()
+
+    def fail(self, commit: Commit, error: Exception) -> None:
+        """Answer the requests of ``commit`` with ``error``, and commit nothing more of them.
+
+        What was said later must not go on record before what has to be sent again.
+        """
+        self._pace.abandon()
+        for request in {each.request for each in commit.slices}:
+            self._abandon(request, error)
+        self._forget_unlocked()
+
+    def close(self) -> None:
+        """Answer every request that is not answered."""
+        for request in [*self._requests]:
+            self._abandon(request, DatabaseUnavailable() if request.taken else Busy("The service is stopping"))
+
+    def _abandon(self, request: Request, error: Exception) -> None:
+        if request not in self._requests:
+            return
+        line = self._lines.get(request.subject)
+        if line and request in line.requests:
+            line.requests.remove(request)
+            self._change_cost(line, -request.cost(request.taken, len(request.messages)))
+            metrics.APPEND_QUEUE.dec(len(request.messages) - request.taken)
+        if isinstance(error, RecordError) and any(request.outcomes):
+            self._answer(request, [error if each is None else each for each in request.outcomes])
+        else:
+            self._answer(request, error)
+
+    def _decide(self, part: Slice, outcomes: Sequence[Outcome | None]) -> None:
+        request, start, _ = part
+        request.outcomes[start : part.stop] = outcomes
+        locked = [place for place, outcome in enumerate(outcomes, start) if outcome is None]
+        for place in locked:
+            self._set_aside(Slice(request, place, place + 1))
+        self._count_decided(request, len(outcomes) - len(locked))
+
+    def _count_decided(self, request: Request, count: int) -> None:
+        request.undecided -= count
+        if request.undecided == 0 and request in self._requests:
+            self._answer(request, [each for each in request.outcomes if each is not None])
+
+    def _set_aside(self, part: Slice) -> None:
+        now = self._clock()
+        locked = self._locked.setdefault(part.messages[0].conversation_id, _Locked(now))
+        if not locked.slices:  # it has just been tried
+            locked.due = now + locked.delay
+            asyncio.get_running_loop().call_later(locked.delay, self.arrived.set)
+            locked.delay = min(locked.delay * 2, LONGEST_RETRY)
+        locked.slices.append(part)
+
+    def _forget_unlocked(self) -> None:
+        for conversation in [key for key, locked in self._locked.items() if not locked.slices]:
+            del self._locked[conversation]
+
+    def _refuse_locked(self) -> None:
+        latest = self._clock() - LOCK_PATIENCE
+        for conversation in [key for key, locked in self._locked.items() if locked.since <= latest]:
+            for each in self._locked.pop(conversation).slices:
+                each.request.outcomes[each.start] = Busy("The conversation is locked by another program")
+                self._count_decided(each.request, 1)
+
+    def _take_due(self, commit: Commit, now: float) -> None:
+        for locked in self._locked.values():
+            if locked.due <= now:
+                for each in locked.slices:
+                    if each.request in self._requests:
+                        commit.add(*each)
+                locked.slices = []
+
+    def _answer(self, request: Request, answer: list[Outcome] | Exception) -> None:
+        self._requests.discard(request)
+        self._bytes -= request.size
+        left = self._bytes_of[request.subject] - request.size
+        if left:
+            self._bytes_of[request.subject] = left
+        else:
+            del self._bytes_of[request.subject]
+        if request.answer.done():
+            return  # its caller has gone away
+        if isinstance(answer, Exception):
+            request.answer.set_exception(answer)
+        else:
+            request.answer.set_result(answer)
+
+    def _serve(self, line: _Line, commit: Commit, share: float) -> None:
+        """Move messages of one subject into the commit until its ``share`` of cost is used up, or the commit full."""
+        while line.requests and share > 0 and not commit.full:
+            request = line.requests[0]
+            start = request.taken
+            stop = request.taken = _stop(request, share, commit)
+            if self._locked:
+                self._add_unlocked(commit, Slice(request, start, stop))
+            else:
+                commit.add(request, start, stop)
+            cost = request.cost(start, stop)
+            share -= cost
+            self._change_cost(line, -cost)
+            metrics.APPEND_QUEUE.dec(stop - start)
+            if stop == len(request.messages):
+                line.requests.popleft()
+
+    def _add_unlocked(self, commit: Commit, part: Slice) -> None:
+        """Add a slice but for the messages whose conversation is known to be locked: they queue behind the earlier."""
+        for place, message in enumerate(part.messages, part.start):
+            locked = self._locked.get(message.conversation_id)
+            if locked and locked.slices:
+                self._set_aside(Slice(part.request, place, place + 1))
+            else:
+                commit.add(part.request, place, place + 1)
+
+    def _wait(self, subject: str | None) -> float:
+        """Return how many seconds a request of ``subject`` would wait before its first message is taken."""
+        if self._cost <= MOST_PER_COMMIT:
+            return self._pace.underway(self._clock())  # the next commit takes it
+        line = self._lines.get(subject)
+        ahead = (line.cost if line else 0.0) + SHARE
+        return min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second
+
+    def _change_cost(self, line: _Line, cost: float) -> None:
+        line.cost += cost
+        self._cost += cost
+
+
+class _Pace:
+    """How fast messages are committed, as cost a second, averaged over the last seconds."""
+
+    _MEMORY: Final = 1.0  # seconds after which a commit weighs 1/e
+    _LONGEST: Final = 1.0  # seconds; a commit that hung says little of the pace after it
+
+    def __init__(self) -> None:
+        self._cost: float = _UNMEASURED * self._MEMORY
+        self._seconds = self._MEMORY
+        self._begun: float | None = None
+
+    @property
+    def per_second(self) -> float:
+        """The pace; at least 1."""
+        return max(self._cost / self._seconds, 1.0)
+
+    def begin(self, now: float) -> None:
+        """Note that a commit begins."""
+        self._begun = now
+
+    def end(self, now: float, cost: float) -> None:
+        """Note that a commit of ``cost`` has ended."""
+        seconds = min(now - self._begun, self._LONGEST) if self._begun is not None else 0.0
+        self._begun = None
+        left = math.exp(-seconds / self._MEMORY)
+        self._cost = self._cost * left + cost
+        self._seconds = self._seconds * left + seconds
+
+    def abandon(self) -> None:
+        """Note that a commit has failed, which says nothing of the pace."""
+        self._begun = None
+
+    def underway(self, now: float) -> float:
+        """Return since how many seconds a commit is under way, or 0."""
+        return 0.0 if self._begun is None else now - self._begun
+
+
+class _Senders:
+    """Whether more than one subject has sent within the last one to two seconds, in two sets that take turns."""
+
+    def __init__(self) -> None:
+        self._these: set[str | None] = set()
+        self._before: set[str | None] = set()
+        self._since = 0.0
+
+    def note(self, subject: str | None, now: float) -> None:
+        self._turn(now)
+        self._these.add(subject)
+
+    def several(self, now: float) -> bool:
+        self._turn(now)
+        return len(self._these) > 1 or len(self._these | self._before) > 1
+
+    def _turn(self, now: float) -> None:
+        if now - self._since < _LATELY:
+            return
+        self._before = self._these if now - self._since < 2 * _LATELY else set()
+        self._these = set()
+        self._since = now
+
+
+def _stop(request: Request, share: float, commit: Commit) -> int:
+    """Return before which message of ``request`` its slice ends: after the first, where nothing more is allowed."""
+    count = len(request.messages)
+    if share == math.inf and commit.count + count <= MOST_PER_COMMIT:
+        return count  # the usual case, in which the commit's bytes may be exceeded by one request
+    cost, size, stop = request.cost(request.taken, request.taken), commit.size, request.taken
+    most = min(count, request.taken + max(1, MOST_PER_COMMIT - commit.count))
+    while stop < most and (stop == request.taken or (cost < share and size < MOST_BYTES_PER_COMMIT)):
+        size += request.sizes[stop]
+        cost += 1 + request.sizes[stop] / _BYTES_PER_COST
+        stop += 1
+    return stop
+
+
+def _size(message: NewMessage) -> int:
+    """Return the bytes that ``message`` takes in memory: Python keeps up to four for a character."""
+    return _BYTES_PER_MESSAGE + sys.getsizeof(message.content) + sys.getsizeof(message.metadata)

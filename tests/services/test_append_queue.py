@@ -1,0 +1,206 @@
+"""The queue of what waits to be appended, with a clock of the test's own."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import cast
+from uuid import uuid4
+
+import pytest
+
+from backend.dao_service.append_dao import NewMessage
+from backend.errors import Busy
+from backend.services import append_queue
+from backend.services.append_queue import AppendQueue, Commit
+from backend.services.recording import Recorded
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def queue(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AppendQueue:
+    """Before the first commit it takes the database for a fast one."""
+    monkeypatch.setattr(append_queue, "_UNMEASURED", 100_000)
+    return AppendQueue(clock)
+
+
+def said(count: int, content: str = "Hello.", metadata: str = "{}") -> list[NewMessage]:
+    return [
+        NewMessage(uuid4(), uuid4(), "user", content, "voice", metadata, None, None, None, None) for _ in range(count)
+    ]
+
+
+def settle(queue: AppendQueue, commit: Commit, outcome: Recorded | None = cast("Recorded", "recorded")) -> None:  # noqa: B008
+    queue.settle(commit, [outcome] * commit.count)
+
+
+def added(queue: AppendQueue, subject: str, times: int, messages: list[NewMessage]) -> int:
+    """Return how many of so many requests were taken."""
+    taken = 0
+    with contextlib.suppress(Busy):
+        for number in range(times):
+            queue.add(subject, messages)
+            taken = number + 1
+    return taken
+
+
+def shares(commit: Commit) -> dict[str | None, int]:
+    counts: dict[str | None, int] = {}
+    for each in commit.slices:
+        counts[each.request.subject] = counts.get(each.request.subject, 0) + each.stop - each.start
+    return counts
+
+
+async def test_one_subject_alone_fills_a_commit(queue: AppendQueue) -> None:
+    queue.add("greedy", said(500))
+    queue.add("greedy", said(500))
+    queue.add("greedy", said(500))
+    assert shares(queue.take()) == {"greedy": 1_000}
+
+
+async def test_beside_another_a_subject_gets_its_share_and_no_more(queue: AppendQueue) -> None:
+    big = queue.add("greedy", said(500))
+    for _ in range(100):
+        queue.add("crowd", said(1))
+    single = queue.add("quiet", said(1))
+    commit = queue.take()
+    taken = shares(commit)
+    assert taken["quiet"] == 1
+    assert taken["greedy"] < 100
+    assert taken["crowd"] < 20
+    settle(queue, commit)
+    assert single.done()
+    assert not big.done()
+
+
+async def test_a_request_that_is_cut_is_answered_with_its_last_message_and_in_its_order(queue: AppendQueue) -> None:
+    messages = said(300)
+    answer = queue.add("greedy", messages)
+    queue.add("quiet", said(1))
+    committed: list[NewMessage] = []
+    while not answer.done():
+        commit = queue.take()
+        own = [message for message in commit.messages if message in messages]
+        committed += own
+        queue.settle(commit, cast("Sequence[Recorded]", commit.messages))
+    assert committed == messages
+    assert answer.result() == cast("list[Recorded]", messages)
+
+
+async def test_whoever_begins_a_commit_was_not_the_first_of_the_last_one(queue: AppendQueue) -> None:
+    """More subjects wait than a commit holds: each gets its turn before the first gets another."""
+    for number in range(2_500):
+        queue.add(f"subject {number}", said(1))
+    for number in range(100):
+        queue.add(f"subject {number}", said(1))
+    seen: list[str | None] = []
+    for _ in range(3):
+        commit = queue.take()
+        seen += [each.request.subject for each in commit.slices]
+        settle(queue, commit)
+    assert len(set(seen)) == 2_500
+
+
+async def test_a_subject_that_was_quiet_for_two_seconds_leaves_whole_commits_to_the_other(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    queue.add("quiet", said(1))
+    settle(queue, queue.take())
+    taken = []
+    for _ in range(4):
+        queue.add("greedy", said(500))
+        commit = queue.take()
+        taken.append(commit.count)
+        queue.fail(commit, Busy("The database is away"))
+        clock.now += 1
+    assert taken[0] < 100
+    assert taken[-1] == 500
+
+
+async def test_a_commit_is_bounded_in_bytes(queue: AppendQueue) -> None:
+    for _ in range(3):
+        queue.add("one", said(40, "x" * 60_000))
+    commit = queue.take()
+    assert commit.count == 80  # the second request is not cut, the third waits
+    settle(queue, commit)
+    assert queue.take().count == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "metadata"), [("\N{GRINNING FACE}" * 25_000, "{}"), ("x", '{"a": "' + "x" * 99_000 + '"}')]
+)
+async def test_bytes_are_counted_as_they_lie_in_memory(queue: AppendQueue, content: str, metadata: str) -> None:
+    """An emoji makes Python keep four bytes for each character, and metadata weighs as much as content."""
+    for _ in range(160):
+        queue.add("greedy", said(1, content, metadata))
+    assert added(queue, "greedy", 10, said(1, content, metadata)) < 10
+    queue.add("another", said(1, content, metadata))
+
+
+async def test_bytes_count_until_the_answer_and_not_only_until_the_commit(
+    queue: AppendQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append_queue, "MOST_BYTES", 2_000)
+    queue.add("one", said(1))
+    commit = queue.take()
+    with pytest.raises(Busy):
+        queue.add("two", said(1))
+    settle(queue, commit)
+    queue.add("two", said(1))
+
+
+async def test_a_request_is_never_too_large_by_itself(queue: AppendQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append_queue, "MOST_BYTES_PER_SUBJECT", 1_000)
+    queue.add("one", said(50))
+    with pytest.raises(Busy):
+        queue.add("one", said(1))
+    settle(queue, queue.take())
+    queue.add("one", said(50))
+
+
+async def test_what_could_not_be_committed_in_time_is_refused_at_once(queue: AppendQueue, clock: Clock) -> None:
+    for _ in range(20):  # a database that commits a thousand a second
+        queue.add("greedy", said(500))
+        commit = queue.take()
+        clock.now += 0.5
+        settle(queue, commit)
+    assert 1 <= added(queue, "greedy", 10, said(500)) <= 4
+    queue.add("quiet", said(1))  # its turn comes at once
+    while (commit := queue.take()).slices:
+        settle(queue, commit)
+    queue.add("greedy", said(500))
+
+
+async def test_while_a_commit_hangs_requests_are_refused_at_once(queue: AppendQueue, clock: Clock) -> None:
+    queue.add("one", said(1))
+    commit = queue.take()
+    clock.now += 1
+    queue.add("one", said(1))
+    clock.now += 1
+    with pytest.raises(Busy):
+        queue.add("one", said(1))
+    settle(queue, commit)
+    queue.add("one", said(1))
+
+
+async def test_of_a_request_that_failed_nothing_more_is_committed(queue: AppendQueue) -> None:
+    answer = queue.add("greedy", said(500))
+    quiet = queue.add("quiet", said(1))
+    first = queue.take()
+    settle(queue, first)
+    assert quiet.done()
+    queue.fail(queue.take(), Busy("The database is away"))
+    outcomes = answer.result()
+    assert outcomes.count(cast("Recorded", "recorded")) == first.count - 1
+    assert all(isinstance(outcome, Busy) for outcome in outcomes[first.count - 1 :])
+    assert not queue.take().slices
+    assert len(queue) == 0
