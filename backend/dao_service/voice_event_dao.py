@@ -1,4 +1,4 @@
-"""Storing events that are no messages, and looking at a session's turns with both in their order.
+"""Storing the events of a voice session that are no messages.
 
 A place in a session is the sender's number, or, for what was not counted, the place in the record that had been
 reached; the latter stand behind the former.
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.dao_service.models import VoiceEvent
 from backend.vocabulary import Enrichment
 
-_UNCOUNTED: Final = 2**31
+UNCOUNTED: Final = 2**31
 
 _ADD: Final = text("""
     INSERT INTO voice_events (voice_session_id, id, type, detail, client_sequence, after_sequence, received_at)
@@ -36,21 +36,6 @@ _ADD: Final = text("""
     bindparam("afters", type_=ARRAY(BigInteger)),
     bindparam("times", type_=ARRAY(DateTime(timezone=True))),
 )
-_TURNS: Final = text(f"""
-    WITH moments AS (
-        SELECT coalesce(client_sequence, {_UNCOUNTED} + sequence) AS place, 0 AS late, sequence AS number,
-            role AS kind, id, metadata AS detail,
-            role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN ('backchannel', 'filler') AS opening
-        FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation
-        UNION ALL
-        SELECT coalesce(client_sequence, {_UNCOUNTED} + after_sequence), 1, number, type, id, detail, false
-        FROM voice_events WHERE voice_session_id = :session AND type = ANY(:types)
-    )
-    SELECT kind, id, detail FROM moments
-    WHERE place >= coalesce((SELECT max(place) FROM moments WHERE opening AND place < :first), 0)
-        AND place <= coalesce((SELECT min(place) FROM moments WHERE opening AND place > :last), 2 ^ 62)
-    ORDER BY place, late, number
-""").bindparams(bindparam("types", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
 _ENRICH: Final = text(f"""
     UPDATE messages SET metadata = enriched.metadata
     FROM (
@@ -92,7 +77,7 @@ class Incident(NamedTuple):
 
 def place_of(client_sequence: int | None, sequence: int) -> int:
     """Return where in its session something stands that the sender numbered, or that is in the record there."""
-    return _UNCOUNTED + sequence if client_sequence is None else client_sequence
+    return UNCOUNTED + sequence if client_sequence is None else client_sequence
 
 
 class VoiceEventDAO:
@@ -116,16 +101,6 @@ class VoiceEventDAO:
             )
         )
         return {row.id: (row.type, row.detail) for row in rows}
-
-    async def turns(
-        self, conversation_id: UUID, first: int, last: int, types: Sequence[str]
-    ) -> Sequence[tuple[str, UUID, Mapping[str, Any]]]:
-        """Return the whole turns around the places from ``first`` to ``last``, in order.
-
-        Each moment is a message's role, or the type of an event of one of ``types``; its id; its metadata or detail.
-        """
-        values = {"session": self._id, "conversation": conversation_id, "first": first, "last": last, "types": types}
-        return [(row.kind, row.id, row.detail or {}) for row in await self._session.execute(_TURNS, values)]
 
     async def enrich(self, added: Mapping[UUID, Mapping[str, Any]], provider: str) -> None:
         """Make what the session adds to the metadata of each message just this, and leave all else as it is.

@@ -35,7 +35,16 @@ _COUNT: Final = text(f"""
     ) AS missing
     FROM counted
 """)  # noqa: S608 -- made of constants
-_HIGHEST: Final = text(f"{_ARRIVED} SELECT coalesce(max(number), 0) FROM arrived")  # noqa: S608
+_HIGHEST: Final = text("""
+    SELECT greatest(
+        0,
+        (
+            SELECT max(client_sequence) FROM messages
+            WHERE voice_session_id = :session AND conversation_id = :conversation
+        ),
+        (SELECT max(client_sequence) FROM voice_events WHERE voice_session_id = :session)
+    )
+""")
 _IDLE: Final = text("""
     SELECT id, conversation_id FROM voice_sessions AS session
     WHERE (CAST(:session AS text) IS NULL OR id = :session) AND ended_at IS NULL

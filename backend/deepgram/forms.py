@@ -14,6 +14,8 @@ Seconds = Annotated[float, Field(ge=-1e6, le=1e6)]
 PartT = TypeVar("PartT")
 # The first that is wrong is enough: a body of the largest size holds a million, and naming each took eight seconds.
 Several = Annotated[list[PartT], Field(fail_fast=True)]
+# Each becomes a message, or a name that is kept. Deepgram asks for one to three at a time.
+Functions = Annotated[list[PartT], Field(fail_fast=True, max_length=64)]
 Note = Annotated[str, Field(max_length=8_192)]
 
 
@@ -56,7 +58,7 @@ class Call(Part):
 class FunctionCallRequest(Form):
     """The assistant wants functions called."""
 
-    functions: Several[Call]
+    functions: Functions[Call]
 
 
 class FunctionCallResponse(Form):
@@ -77,7 +79,7 @@ class CancelledCall(Part):
 class FunctionCallCancelled(Form):
     """The assistant wants functions called no more."""
 
-    functions: Several[CancelledCall]
+    functions: Functions[CancelledCall]
 
 
 class InjectUserMessage(Form):
@@ -107,7 +109,7 @@ class PastCall(Part):
 class PastCalls(Form):
     """The functions that Deepgram remembers."""
 
-    function_calls: Several[PastCall]
+    function_calls: Functions[PastCall]
 
 
 class Welcome(Form):

@@ -58,20 +58,25 @@ class _Speech:
     over: bool = False  # what is said next belongs to another
 
 
-def enrichments(moments: Sequence[Moment]) -> dict[UUID, JsonObject]:
+def enrichments(
+    moments: Sequence[Moment], *, first_is_cut: bool = False, last_is_cut: bool = False
+) -> dict[UUID, JsonObject]:
     """Return for each of the assistant's messages what is to be added to its metadata, perhaps nothing.
 
-    ``moments`` are whole turns, in the sender's order.
+    ``moments`` are whole turns, in the sender's order. Where the first or the last of them is cut, nothing is returned
+    for its first or last speech, of which not everything is known.
     """
-    found: dict[UUID, JsonObject] = {}
-    turn = _Turn()
+    turns = [_Turn()]
     for moment in moments:
         if _begins_turn(moment):
-            found |= turn.close()
-            turn = _Turn()
+            turns.append(_Turn())
         else:
-            turn.add(moment)
-    return found | turn.close()
+            turns[-1].add(moment)
+    if first_is_cut:
+        turns[0].leave_out(0)
+    if last_is_cut:
+        turns[-1].leave_out(-1)
+    return {text: added for turn in turns for text, added in turn.close().items()}
 
 
 def _begins_turn(moment: Moment) -> bool:
@@ -105,6 +110,11 @@ class _Turn:
             last = self._speeches[-1]
             last.latencies = self._next.latencies | last.latencies
         return {text: _added(speech, place) for speech in self._speeches for place, text in enumerate(speech.texts)}
+
+    def leave_out(self, place: int) -> None:
+        """Tell nothing of the speech at ``place``."""
+        if self._speeches:
+            self._speeches[place].texts.clear()
 
     def _say(self, text: UUID) -> None:
         if not self._speeches or self._speeches[-1].over:

@@ -18,7 +18,8 @@ from backend.dao_service.database import Database
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_of
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
-from backend.deepgram import Draft, Event, Moment, Telling, enrichments
+from backend.dao_service.voice_turn_dao import turns
+from backend.deepgram import Draft, Event, Moment, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.ids import new_id
 from backend.principal import Principal
@@ -143,8 +144,13 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
         )
         if good:
             places = [arrival.place for arrival, _ in good]
-            turns = await events.turns(found.conversation_id, min(places), max(places), [*Telling])
-            await events.enrich(enrichments([Moment(*moment) for moment in turns]), found.provider)
+            around = await turns(session, found, min(places), max(places))
+            added = enrichments(
+                [Moment(*moment) for moment in around.moments],
+                first_is_cut=around.first_is_cut,
+                last_is_cut=around.last_is_cut,
+            )
+            await events.enrich(added, found.provider)
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:

@@ -86,3 +86,12 @@ def test_one_who_hums_along_takes_no_turn() -> None:
 
 def test_two_interruptions_in_a_turn_mark_two_messages() -> None:
     assert found(USER, A1, BARGE_IN, A2, BARGE_IN, A3) == {A1: {"interrupted": True}, A2: {"interrupted": True}, A3: {}}
+
+
+def test_of_a_turn_that_is_cut_nothing_is_told_of_the_speech_at_its_end() -> None:
+    moments = [Moment("assistant", text, {}) for text in (A1, A2, A3)]
+    for place in (1, 3):
+        moments.insert(place, Moment("function", NOBODY, {}))
+    assert enrichments(moments).keys() == {A1, A2, A3}
+    assert enrichments(moments, first_is_cut=True).keys() == {A2, A3}
+    assert enrichments(moments, last_is_cut=True).keys() == {A1, A2}

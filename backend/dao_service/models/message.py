@@ -37,9 +37,11 @@ class Message(UUIDMixin, TimestampMixin, Base):
         Index("idx_messages_conversation", "conversation_id", "created_at"),
         Index("idx_messages_spoken", "conversation_id", "timestamp", "sequence"),
         Index(
-            "idx_messages_voice_session",
+            "idx_messages_session",
+            "conversation_id",
             "voice_session_id",
             "client_sequence",
+            "sequence",
             postgresql_where=text("voice_session_id IS NOT NULL"),
         ),
         Index("idx_messages_feed", "feed_position", unique=True),

@@ -46,6 +46,19 @@ class VoiceEvent(Base):
     """
 
     __tablename__ = "voice_events"
+    __table_args__ = (
+        Index("idx_voice_events_count", "voice_session_id", "client_sequence"),
+        Index(
+            "idx_voice_events_turns",
+            "voice_session_id",
+            "client_sequence",
+            "after_sequence",
+            "number",
+            postgresql_where=text(
+                "type IN ('Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport')"
+            ),
+        ),
+    )
 
     voice_session_id: Mapped[str] = mapped_column(ForeignKey("voice_sessions.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)

@@ -1,0 +1,116 @@
+"""Looking at a voice session's turns: its messages and those of its events that say something of them, in one order.
+
+A caller chooses how long a session is and how its events are numbered, so what is read is bounded: by four ways (what
+has a number of the sender's count, and what has none, of messages and of events), each by an index, the moments nearest
+to the places in question.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.models import VoiceSession
+from backend.dao_service.voice_event_dao import UNCOUNTED
+
+_BEFORE: Final = 500  # moments of each kind that are looked at before the place in question
+_AFTER: Final = 2_000  # and from there on; a batch of events has 500
+_MESSAGES: Final = """
+    SELECT {place} AS place, 0 AS late, sequence AS number, role AS kind, id, metadata AS detail,
+        role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN ('backchannel', 'filler') AS opening
+    FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation AND {which}
+"""
+_EVENTS: Final = """
+    SELECT {place}, 1, number, type, id, detail, false
+    FROM voice_events WHERE voice_session_id = :session AND {which} AND type IN (
+        'Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport'
+    )
+"""
+_WAYS: Final = (
+    (_MESSAGES, "client_sequence", "client_sequence, sequence", "client_sequence {side} CAST(:first AS bigint)"),
+    (
+        _MESSAGES,
+        f"{UNCOUNTED} + sequence",
+        "sequence",
+        f"client_sequence IS NULL AND sequence {{side}} CAST(:first AS bigint) - {UNCOUNTED}",
+    ),
+    (
+        _EVENTS,
+        "client_sequence",
+        "client_sequence, after_sequence, number",
+        "client_sequence {side} CAST(:first AS bigint)",
+    ),
+    (
+        _EVENTS,
+        f"{UNCOUNTED} + after_sequence",
+        "after_sequence, number",
+        f"client_sequence IS NULL AND after_sequence {{side}} CAST(:first AS bigint) - {UNCOUNTED}",
+    ),
+)
+
+
+def _moments(side: str, direction: str, most: int) -> str:
+    """Return a query of the ``most`` moments nearest to the place ``:first``, by each of the four ways to them."""
+    ways = (
+        f"""(
+            SELECT {way} AS way, near.* FROM (
+                {table.format(place=place, which=which.format(side=side))}
+                ORDER BY {order.replace(",", f" {direction},")} {direction} LIMIT {most}
+            ) AS near
+        )"""  # noqa: S608 -- made of constants
+        for way, (table, place, order, which) in enumerate(_WAYS)
+    )
+    return " UNION ALL ".join(ways)
+
+
+# Each way to the moments is bounded, and beyond the end of one that has more, a moment may be missing among the others.
+# So nothing is told of what is not strictly inside of all ends.
+_TURNS: Final = text(f"""
+    WITH before AS MATERIALIZED ({_moments("<", "DESC", _BEFORE)}),
+    after AS MATERIALIZED ({_moments(">=", "ASC", _AFTER)}),
+    ends AS (
+        SELECT
+            (SELECT max(place) FROM (
+                SELECT min(place) AS place FROM before GROUP BY way HAVING count(*) = {_BEFORE}
+            ) AS cut) AS lowest,
+            (SELECT min(place) FROM (
+                SELECT max(place) AS place FROM after GROUP BY way HAVING count(*) = {_AFTER}
+            ) AS cut) AS highest
+    ),
+    moments AS (
+        SELECT place, late, number, kind, id, detail, opening
+        FROM (TABLE before UNION ALL TABLE after) AS near, ends
+        WHERE (lowest IS NULL OR place > lowest) AND (highest IS NULL OR place < highest)
+    ),
+    turns AS (
+        SELECT (SELECT max(place) FROM moments WHERE opening AND place < CAST(:first AS bigint)) AS first,
+            (SELECT min(place) FROM moments WHERE opening AND place > CAST(:last AS bigint)) AS last
+    )
+    SELECT kind, id, detail, first IS NULL AND lowest IS NOT NULL, last IS NULL AND highest IS NOT NULL
+    FROM moments, ends, turns
+    WHERE (first IS NULL OR place >= first) AND (last IS NULL OR place <= last)
+    ORDER BY place, late, number
+""")  # noqa: S608 -- made of constants
+
+
+class Turns(NamedTuple):
+    """Moments of a session, and whether the first and the last turn among them are cut.
+
+    A moment is a message's role, or an event's type; its id; its metadata or detail.
+    """
+
+    moments: Sequence[tuple[str, UUID, Mapping[str, Any]]]
+    first_is_cut: bool
+    last_is_cut: bool
+
+
+async def turns(session: AsyncSession, voice_session: VoiceSession, first: int, last: int) -> Turns:
+    """Return the turns around the places from ``first`` to ``last``, both included, in order.
+
+    They are whole unless one has more than 500 moments before ``first``, or there are more than 2,000 from there.
+    """
+    values = {"first": first, "last": last, "session": voice_session.id, "conversation": voice_session.conversation_id}
+    rows = (await session.execute(_TURNS, values)).all()
+    return Turns([(row[0], row[1], row[2] or {}) for row in rows], *(rows[0][3:] if rows else (False, False)))

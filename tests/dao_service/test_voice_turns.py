@@ -1,0 +1,116 @@
+"""What is read of a session's turns is bounded, however long its turns are and however it counts."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from backend.dao_service import append_dao, voice_turn_dao
+from backend.dao_service.database import Database
+from backend.dao_service.models import VoiceSession
+from backend.dao_service.voice_turn_dao import Turns, turns
+from tests.conftest import open_conversation
+
+SESSION = "vs_0123456789abcdef"
+
+
+@pytest.fixture
+async def session(connection: asyncpg.Connection) -> VoiceSession:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ($1, $2, 'deepgram')", SESSION, conversation
+    )
+    return VoiceSession(id=SESSION, conversation_id=conversation)
+
+
+async def speak(connection: asyncpg.Connection, session: VoiceSession, roles: str, *, counted: bool = True) -> None:
+    """Put messages on record, by the first letters of their roles."""
+    await connection.execute(
+        """
+        INSERT INTO messages (conversation_id, role, content, voice_session_id, client_sequence)
+        SELECT $1, CASE role WHEN 'u' THEN 'user' ELSE 'assistant' END, 'x', $2, CASE WHEN $4 THEN place END
+        FROM unnest($3::text[]) WITH ORDINALITY AS said (role, place)
+        """,
+        session.conversation_id,
+        session.id,
+        [*roles],
+        counted,
+    )
+
+
+async def look(database: Database, session: VoiceSession, first: int, last: int) -> Turns:
+    async with database.reading() as reading:
+        return await turns(reading, session, first, last)
+
+
+def kinds(found: Turns) -> str:
+    return "".join(kind[0] for kind, _, _ in found.moments)
+
+
+async def test_the_turns_around_are_whole_where_they_are_short(
+    database: Database, connection: asyncpg.Connection, session: VoiceSession
+) -> None:
+    await speak(connection, session, "uaauaaauaa")
+    found = await look(database, session, 6, 6)
+    assert kinds(found) == "uaaau"
+    assert not found.first_is_cut
+    assert not found.last_is_cut
+
+
+@pytest.mark.parametrize(("counted", "base"), [(True, 0), (False, 2**31)])
+async def test_of_a_session_whose_user_never_speaks_only_what_is_near_is_read(
+    database: Database, connection: asyncpg.Connection, session: VoiceSession, counted: bool, base: int
+) -> None:
+    await speak(connection, session, "a" * 4_000, counted=counted)
+    found = await look(database, session, base + 3_000, base + 3_000)
+    assert len(found.moments) == 499 + 1_001
+    assert found.first_is_cut
+    assert not found.last_is_cut
+    found = await look(database, session, base + 1, base + 4_000)
+    assert len(found.moments) == 1_999
+    assert not found.first_is_cut
+    assert found.last_is_cut
+
+
+async def test_a_cut_hides_no_turn_that_is_whole_behind_it(
+    database: Database, connection: asyncpg.Connection, session: VoiceSession
+) -> None:
+    await speak(connection, session, "a" * 900 + "uaaa")
+    found = await look(database, session, 903, 904)
+    assert kinds(found) == "uaaa"
+    assert not found.first_is_cut
+
+
+def the_turns(conversation: UUID) -> str:
+    statement = voice_turn_dao._TURNS.text.replace(":session", f"'{SESSION}'")
+    statement = statement.replace(":conversation", f"'{conversation}'")
+    return statement.replace("CAST(:first AS bigint)", "2").replace("CAST(:last AS bigint)", "2")
+
+
+def the_time_between_neighbours(conversation: UUID) -> str:
+    stamped = f"SELECT '{SESSION}' AS voice_session_id, '{conversation}'::uuid AS conversation_id, 2 AS client_sequence"
+    return f"SELECT ({append_dao._BETWEEN}) FROM ({stamped}) AS stamped"
+
+
+@pytest.mark.parametrize("statement", [the_turns, the_time_between_neighbours])
+async def test_strangers_that_name_the_session_cost_nothing(
+    connection: asyncpg.Connection, session: VoiceSession, statement: Callable[[UUID], str]
+) -> None:
+    """Every statement that looks for a session's messages begins with its conversation."""
+    decoy = VoiceSession(id=SESSION, conversation_id=await open_conversation(connection))
+    await speak(connection, decoy, "a" * 20_000)
+    await speak(connection, session, "uaa")
+    await connection.execute("ANALYZE messages")
+    plan = json.loads(await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement(session.conversation_id)}"))
+    assert max(visited(plan[0]["Plan"])) < 100
+
+
+def visited(node: dict[str, Any]) -> Iterator[float]:
+    """Yield how many rows each node of a plan has looked at."""
+    removed = sum(value for key, value in node.items() if key.startswith("Rows Removed"))
+    yield (node["Actual Rows"] + removed) * node["Actual Loops"]
+    for child in node.get("Plans", []):
+        yield from visited(child)
