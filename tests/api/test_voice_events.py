@@ -411,3 +411,15 @@ async def test_while_somebody_holds_the_session_nobody_knows_what_was_stored(
         answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", json={"events": numbered([ASKED])})
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
     assert statuses(await phone.send(*numbered([ASKED]))) == [200]
+
+
+@pytest.mark.parametrize("name", ["FunctionCallRequest", "FunctionCallCancelled"])
+async def test_an_event_has_at_most_sixty_four_functions(phone: Phone, name: str) -> None:
+    """Four events of 95,000 cancelled functions each were one commit, for which a stranger waited 43 seconds."""
+    [function] = EXAMPLES[name]["functions"]
+    many, most = ({"type": name, "functions": [function] * count} for count in (65, 64))
+    refused, taken, said_since = await phone.send(*numbered([many, most, ASKED]))
+    assert refused["status"] == 422
+    assert [fault["pointer"] for fault in refused["problem"]["errors"]] == ["/events/0/event/functions"]
+    assert len(taken["messages"]) == 64
+    assert said_since["status"] == 201
