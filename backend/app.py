@@ -27,6 +27,7 @@ from backend.api import (
     voice_messages,
     voice_sessions,
 )
+from backend.api.admission import Admission
 from backend.api.gate import Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         rate_limits=rate_limits,
         local_only=settings.auth_issuers is None,
     )
+    app.add_middleware(Admission)
     app.add_middleware(RequestMiddleware)
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)

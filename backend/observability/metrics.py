@@ -64,6 +64,10 @@ RECORDER_SENT: Final = RECORDER_MESSAGES.labels("sent")
 RECORDER_REFUSED: Final = RECORDER_MESSAGES.labels("refused")
 RECORDER_LOST: Final = RECORDER_MESSAGES.labels("lost")
 
+ADMISSION_REFUSED: Final = Counter(
+    "verbatim_admission_refused_total", "Requests that were refused when they arrived, because too many waited."
+)
+
 POOL_IN_USE: Final = Gauge(
     "verbatim_pool_connections_in_use",
     "Connections of the pool that are reading or writing.",

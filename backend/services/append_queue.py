@@ -29,6 +29,7 @@ from backend.dao_service.append_dao import NewMessage
 from backend.errors import Busy, DatabaseUnavailable, RecordError
 from backend.observability import metrics
 from backend.services.recording import Outcome
+from backend.services.senders import Senders
 
 MOST_PER_COMMIT: Final = 1_000  # messages
 MOST_BYTES_PER_COMMIT: Final = 4 * 2**20
@@ -46,7 +47,6 @@ _BYTES_PER_MESSAGE: Final = 1_000
 _COST_PER_REQUEST: Final = 6.0
 _BYTES_PER_COST: Final = 8_192
 SHARE: Final = 100.0  # cost; about four milliseconds of both processors
-_LATELY: Final = 1.0  # seconds for which a subject that has sent counts as sending
 _UNMEASURED: Final = 10_000.0  # cost a second, before the first commit
 
 
@@ -149,7 +149,7 @@ class AppendQueue:
         self._bytes_of: dict[str | None, int] = {}
         self._requests: set[Request] = set()  # not answered
         self._locked: dict[UUID, _Locked] = {}
-        self._senders = _Senders()
+        self._senders = Senders()
 
     def __len__(self) -> int:
         """Return how many requests are not answered."""
@@ -378,30 +378,6 @@ class _Pace:
     def underway(self, now: float) -> float:
         """Return since how many seconds a commit is under way, or 0."""
         return 0.0 if self._begun is None else now - self._begun
-
-
-class _Senders:
-    """Whether more than one subject has sent within the last one to two seconds, in two sets that take turns."""
-
-    def __init__(self) -> None:
-        self._these: set[str | None] = set()
-        self._before: set[str | None] = set()
-        self._since = 0.0
-
-    def note(self, subject: str | None, now: float) -> None:
-        self._turn(now)
-        self._these.add(subject)
-
-    def several(self, now: float) -> bool:
-        self._turn(now)
-        return len(self._these) > 1 or len(self._these | self._before) > 1
-
-    def _turn(self, now: float) -> None:
-        if now - self._since < _LATELY:
-            return
-        self._before = self._these if now - self._since < 2 * _LATELY else set()
-        self._these = set()
-        self._since = now
 
 
 def _stop(request: Request, share: float, commit: Commit) -> int:

@@ -1,0 +1,228 @@
+"""Admission: how many requests run at once, of each caller and in all, and which are refused when they arrive.
+
+An event loop serves whatever is ready, so a caller with a thousand connections would be served a thousand times for
+each time of another. Here a request runs only if its caller, told apart by token and by address, has fewer than
+``SHARE`` requests running. Further ones wait, in turns among the callers. While only one caller sends anything, it may
+use all ``MOST_RUNNING`` places.
+
+A request that would wait longer than ``LONGEST_WAIT`` at the measured pace is refused at once, and its connection is
+closed: a client that does not wait before it sends again pays at least for a new connection.
+
+A request counts as running until its answer begins, but no longer than ``LONGEST_TURN``: what takes longer waits for
+something (a body that arrives slowly, the next message, another service) and does not occupy the event loop.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.api import problems
+from backend.api.rate_limits import network
+from backend.errors import Busy
+from backend.observability import metrics
+from backend.services.senders import Senders
+
+MOST_RUNNING: Final = 256
+SHARE: Final = 16  # as many posts as share a commit; more of one caller only make the others wait
+LONGEST_TURN: Final = 0.25  # seconds
+LONGEST_WAIT: Final = 1.0  # seconds; with the commit behind it, the answer is to come within two
+_MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e in the measured pace
+_UNMEASURED: Final = 2_000.0  # requests a second, before there was a pace to measure
+_LOOKED_AT: Final = 64  # callers that are looked at for one that may run, each time a request ends
+_UNDISTURBED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what monitoring asks for
+
+Clock = Callable[[], float]
+
+
+class Caller(NamedTuple):
+    """Who sends a request, as far as is known before its token is checked."""
+
+    token: bytes
+    address: str
+
+
+class Turn:
+    """A request that is running, or waits until ``ready`` is done."""
+
+    __slots__ = ("caller", "ready", "since")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.since = 0.0
+        self.ready: asyncio.Future[None] | None = None
+
+
+class Turns:
+    """Requests that run and requests that wait; ``clock`` is in seconds and never goes back."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._running: dict[Turn, None] = {}  # in the order in which they began
+        self._count: Counter[bytes | str] = Counter()  # running, by token and by address
+        self._waiting: dict[bytes, deque[Turn]] = {}  # by token
+        self._order: deque[bytes] = deque()  # tokens of those that wait, the next one first
+        self._number = 0  # of those that wait
+        self._senders = Senders()
+        self._timer: asyncio.TimerHandle | None = None
+        # The pace while requests wait: how many ended in how many seconds, weighed by age.
+        self._ended = _UNMEASURED * _MEMORY
+        self._seconds = _MEMORY
+        self._measured = 0.0
+
+    def arrive(self, caller: Caller) -> Turn:
+        """Return the turn of a request, which may have to wait until it is ``ready``; raises Busy if for too long."""
+        now = self._clock()
+        self._senders.note(caller.token, now)
+        turn = Turn(caller)
+        if not self._number and self._may_run(caller, self._share(now)):
+            self._run(turn, now)
+            return turn
+        self._expire(now)
+        if self._may_run(caller, self._share(now)) and caller.token not in self._waiting:
+            self._run(turn, now)
+            return turn
+        if self._wait(caller.token) > LONGEST_WAIT:
+            metrics.ADMISSION_REFUSED.inc()
+            raise Busy("Too many requests are being served")
+        self._queue(turn)
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """Note that a request does not run any more; safe to call twice, and for one that never ran."""
+        if turn in self._running:
+            self._stop(turn)
+            if self._number:
+                self._measure()
+                self._admit()
+
+    def _share(self, now: float) -> int:
+        return SHARE if self._senders.several(now) else MOST_RUNNING
+
+    def _may_run(self, caller: Caller, share: int) -> bool:
+        count = self._count
+        return len(self._running) < MOST_RUNNING and count[caller.token] < share and count[caller.address] < share
+
+    def _run(self, turn: Turn, now: float) -> None:
+        turn.since = now
+        self._running[turn] = None
+        self._count[turn.caller.token] += 1
+        self._count[turn.caller.address] += 1
+
+    def _stop(self, turn: Turn) -> None:
+        del self._running[turn]
+        for key in turn.caller:
+            self._count[key] -= 1
+            if not self._count[key]:
+                del self._count[key]
+
+    def _expire(self, now: float) -> None:
+        while self._running and now - (oldest := next(iter(self._running))).since >= LONGEST_TURN:
+            self._stop(oldest)
+
+    def _queue(self, turn: Turn) -> None:
+        turn.ready = asyncio.get_running_loop().create_future()
+        token = turn.caller.token
+        if not self._number:
+            self._measured = self._clock()
+        if token not in self._waiting:
+            self._waiting[token] = deque()
+            self._order.append(token)
+        self._waiting[token].append(turn)
+        self._number += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LONGEST_TURN, self._look)
+
+    def _look(self) -> None:
+        """Let requests run although none has ended."""
+        self._timer = None
+        self._expire(self._clock())
+        self._admit()
+        if self._number:
+            self._timer = asyncio.get_running_loop().call_later(LONGEST_TURN, self._look)
+
+    def _admit(self) -> None:
+        """Let those run that may, in turns among the tokens."""
+        now = self._clock()
+        share = self._share(now)
+        looked_at = 0
+        while self._order and len(self._running) < MOST_RUNNING and looked_at < _LOOKED_AT:
+            token = self._order.popleft()
+            waiting = self._waiting[token]
+            turn = waiting[0]
+            looked_at += 1
+            if turn.ready is not None and turn.ready.done():  # cancelled
+                self._pop(token)
+            elif self._may_run(turn.caller, share):
+                self._pop(token)
+                self._run(turn, now)
+                if turn.ready is not None:
+                    turn.ready.set_result(None)
+                looked_at = 0
+            if waiting:
+                self._order.append(token)
+
+    def _pop(self, token: bytes) -> None:
+        self._waiting[token].popleft()
+        self._number -= 1
+        if not self._waiting[token]:
+            del self._waiting[token]
+
+    def _wait(self, token: bytes) -> float:
+        """Return how many seconds another request with ``token`` would wait."""
+        if self._number < MOST_RUNNING:
+            return 0.0
+        own = len(self._waiting.get(token, ())) + 1
+        return min(self._number, own * (len(self._waiting) + 1)) * self._seconds / self._ended
+
+    def _measure(self) -> None:
+        now = self._clock()
+        passed = now - self._measured
+        self._measured = now
+        left = math.exp(-passed / _MEMORY)
+        self._ended = self._ended * left + 1
+        self._seconds = self._seconds * left + passed
+
+
+class Admission:
+    """Lets requests of ``app`` run, wait, or be refused."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._turns = Turns()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] in _UNDISTURBED:
+            await self._app(scope, receive, send)
+            return
+        turns = self._turns
+        try:
+            turn = turns.arrive(_caller(scope))
+        except Busy as error:
+            refusal = problems.refusal(error)
+            refusal.headers["connection"] = "close"
+            await refusal(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            turns.leave(turn)
+            await send(message)
+
+        try:
+            if turn.ready is not None:
+                await turn.ready
+            await self._app(scope, receive, sending)
+        finally:
+            turns.leave(turn)
+
+
+def _caller(scope: Scope) -> Caller:
+    client = scope.get("client")
+    address = network(client[0]) if client else ""
+    token = next((value for name, value in scope["headers"] if name == b"authorization"), address.encode())
+    return Caller(token, address)

@@ -1,0 +1,134 @@
+"""Which requests run, which wait, and which are refused, with a clock of the test's own."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from backend.api.admission import LONGEST_TURN, MOST_RUNNING, SHARE, Admission, Caller, Turn, Turns
+from backend.errors import Busy
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def turns(clock: Clock) -> Turns:
+    return Turns(clock)
+
+
+def caller(name: str, address: str | None = None) -> Caller:
+    return Caller(name.encode(), address or f"address of {name}")
+
+
+def runs(turn: Turn) -> bool:
+    return turn.ready is None or turn.ready.done()
+
+
+async def test_a_caller_alone_may_use_every_place(turns: Turns) -> None:
+    arrived = [turns.arrive(caller("pipeline")) for _ in range(MOST_RUNNING + 1)]
+    assert [runs(turn) for turn in arrived] == [True] * MOST_RUNNING + [False]
+    turns.leave(arrived[0])
+    assert runs(arrived[-1])
+
+
+@pytest.mark.parametrize("greedy", [("one token", None), (None, "one address")])
+async def test_beside_another_a_caller_has_its_share_and_never_waits_for_the_greedy_one(
+    turns: Turns, greedy: tuple[str | None, str | None]
+) -> None:
+    turns.leave(turns.arrive(caller("quiet")))
+    token, address = greedy
+    crowd = [
+        turns.arrive(caller(token or f"subject {number}", address or f"address {number}")) for number in range(1_000)
+    ]
+    assert sum(map(runs, crowd)) == SHARE
+    assert runs(turns.arrive(caller("quiet")))
+    turns.leave(crowd[0])
+    assert sum(map(runs, crowd)) == SHARE + 1
+
+
+async def test_callers_that_wait_take_turns(turns: Turns) -> None:
+    running = [turns.arrive(caller(f"subject {number}")) for number in range(MOST_RUNNING)]
+    first = [turns.arrive(caller("first")) for _ in range(3)]
+    second = turns.arrive(caller("second"))
+    turns.leave(running[0])
+    turns.leave(running[1])
+    assert [runs(turn) for turn in (*first, second)] == [True, False, False, True]
+
+
+async def test_what_would_wait_too_long_is_refused_and_what_waits_is_not(turns: Turns, clock: Clock) -> None:
+    running = [turns.arrive(caller(f"subject {number}")) for number in range(MOST_RUNNING)]
+    waiting = [turns.arrive(caller(f"later {number}")) for number in range(200)]
+    for turn in running[:100]:  # a thousand a second
+        clock.now += 0.001
+        turns.leave(turn)
+    refused = 0
+    for number in range(3_000):
+        try:
+            waiting.append(turns.arrive(caller(f"crowd {number}")))
+        except Busy:
+            refused += 1
+    assert 1_000 <= refused <= 2_000
+    for turn in [*running, *waiting]:
+        turns.leave(turn)
+    assert all(map(runs, waiting))
+
+
+async def test_a_request_that_waits_for_something_gives_its_place_to_another(turns: Turns, clock: Clock) -> None:
+    """Hundreds of bodies that never end keep no place."""
+    for number in range(MOST_RUNNING):
+        turns.arrive(caller(f"slow {number}"))
+    turn = turns.arrive(caller("quiet"))
+    assert not runs(turn)
+    clock.now += LONGEST_TURN
+    assert runs(turns.arrive(caller("another")))
+    turns._look()
+    assert runs(turn)
+
+
+async def test_one_that_gave_up_waiting_takes_no_place(turns: Turns) -> None:
+    running = [turns.arrive(caller(f"subject {number}")) for number in range(MOST_RUNNING)]
+    gone, here = turns.arrive(caller("gone")), turns.arrive(caller("here"))
+    assert gone.ready is not None
+    gone.ready.cancel()
+    turns.leave(gone)
+    turns.leave(running[0])
+    assert runs(here)
+
+
+async def test_a_place_is_free_again_when_the_answer_begins_and_when_the_application_fails() -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/fails":
+            raise RuntimeError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
+        await over.wait()
+        await Response()(scope, receive, send)
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    admission = Admission(app)
+    scope = {"type": "http", "path": "/streams", "headers": [], "client": ("127.0.0.1", 1)}
+    task = asyncio.create_task(admission(scope, nothing, nothing))
+    await begun.wait()
+    assert not admission._turns._running
+    over.set()
+    await task
+    with pytest.raises(RuntimeError):
+        await admission(scope | {"path": "/fails"}, nothing, nothing)
+    assert not admission._turns._running
+    assert not admission._turns._count
