@@ -4,6 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 EXAMPLES ?= 2000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What is downloaded must have a hash in a lock. Without build isolation that holds for the tools of a build, too.
+LOCKED := $(PIP) install --require-hashes --no-build-isolation
+UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
 
 .PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
 	lock openapi wheel clean
@@ -56,34 +60,32 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 openapi: .venv/dev  ## write openapi.json anew
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
 
-lock: .venv/dev  ## resolve the pins anew
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--custom-compile-command "make lock" pyproject.toml --extra pipecat --extra livekit -c requirements.lock \
+lock: .venv/dev  ## resolve the pins anew; they agree with each other, since they share an environment
+	@$(UV_LOCK) pyproject.toml -o requirements.lock
+	@$(UV_LOCK) --group build -c requirements.lock -o requirements-build.lock
+	@$(UV_LOCK) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+	@$(UV_LOCK) pyproject.toml --extra pipecat --extra livekit -c requirements.lock -c requirements-build.lock \
 		-o requirements-voice.lock
 
 wheel: .venv/dev
-	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-.venv/run: requirements.lock pyproject.toml
+.venv/run: requirements.lock requirements-build.lock pyproject.toml
 	@echo "Installing into .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(PIP) install --require-hashes -r requirements.lock
-	@$(PIP) install --no-deps --editable .
+	@$(LOCKED) --requirement requirements.lock --requirement requirements-build.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/run
 	@echo "Installing the tools for development …"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(LOCKED) --requirement requirements-dev.lock
 	@touch $@
 
 .venv/voice: requirements-voice.lock .venv/dev
 	@echo "Installing Pipecat and LiveKit Agents …"
-	@$(PIP) install --require-hashes -r requirements-voice.lock
+	@$(LOCKED) --requirement requirements-voice.lock
 	@touch $@
