@@ -138,7 +138,7 @@ class RateLimits:
 
     async def count_address(self, address: str) -> Quota:
         """Count a request from ``address``."""
-        return await self._count("address", self._address, _network(address))
+        return await self._count("address", self._address, network(address))
 
     async def count_subject(self, subject: str) -> Quota:
         """Count a request of ``subject``."""
@@ -163,7 +163,7 @@ def rate_limit_headers(quotas: Sequence[Quota]) -> list[tuple[bytes, bytes]]:
     return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """Return what one caller has of addresses: of IPv6, 2^64 (RFC 6177)."""
     address = address.partition("%")[0][:LONGEST_ADDRESS]
     if ":" not in address:
