@@ -358,27 +358,30 @@ def test_workers_end_with_their_supervisor(database_url: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no kernel ends them")
 def test_a_worker_that_runs_no_other_thread_ends_with_its_supervisor(database_url: str, tmp_path: Path) -> None:
     """A function in C, such as a regular expression, may hold the interpreter's lock for minutes."""
-    (tmp_path / "begun").touch()
+    (tmp_path / "held").touch()
     (tmp_path / "sitecustomize.py").write_text(
         f"""
 import ctypes, os, sys, threading, time
 def hold():
     while not os.path.exists({str(tmp_path / "hold")!r}):
         time.sleep(0.01)
-    with open({str(tmp_path / "begun")!r}, 'a') as begun:
-        begun.write('x')
+    with open({str(tmp_path / "held")!r}, 'a') as held:
+        held.write('x')
     ctypes.PyDLL(None).sleep(600)
 if '--multiprocessing-fork' in sys.orig_argv:
     threading.Thread(target=hold, daemon=True).start()
 """
     )
-    with serving(database_url, "--workers", "2", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"):
-        [supervisor] = [child for child in Process().children() if "serve" in child.cmdline()]
-        workers = [child for child in supervisor.children() if "--multiprocessing-fork" in child.cmdline()]
+    command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--workers", "2"]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = os.environ | {"DATABASE_URL": database_url, "PYTHONPATH": path}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout
+        for _ in range(2):
+            next(line for line in supervisor.stdout if '"event":"started"' in line)
+        workers = [each for each in Process(supervisor.pid).children() if "--multiprocessing-fork" in each.cmdline()]
         (tmp_path / "hold").touch()
-        deadline = time.monotonic() + PATIENCE
-        while (tmp_path / "begun").read_text() != "xx":
-            assert time.monotonic() < deadline
+        while (tmp_path / "held").read_text() != "xx":
             time.sleep(0.01)
         supervisor.kill()
         _, alive = wait_procs(workers, timeout=5)
