@@ -17,6 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
 from backend.api import (
+    bodies,
     conversations,
     deliveries,
     health,
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router)
     health.install(app)
     problems.install(app)
+    app.state.bodies = bodies.new_budget()
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 

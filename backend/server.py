@@ -1,5 +1,6 @@
 """How the service listens, what it says, and how its workers run."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,13 +10,14 @@ import threading
 import time
 from ipaddress import ip_address
 from types import FrameType
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from backend.errors import SetupError
+from backend.http_limits import LimitedHTTP, Limits, allow_connections
 
 # A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
 # there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
@@ -87,11 +89,15 @@ def greeting(listener: socket.socket, *, local_only: bool) -> str:
     return (_LOCAL_GREETING if local_only else _GREETING).format(address=address)
 
 
-def run(listener: socket.socket, workers: int, *, shutdown_timeout: int) -> None:
-    """Serve until a signal ends it, as the environment describes; ``shutdown_timeout`` is in seconds."""
+def run(listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeout: int) -> None:
+    """Serve until a signal ends it, as the environment describes.
+
+    ``limits`` are those of each worker, ``shutdown_timeout`` is in seconds. Raises the limit of open files.
+    """
     config = uvicorn.Config(
         "backend.app:from_environment",
         factory=True,
+        http=cast("type[asyncio.Protocol]", LimitedHTTP(allow_connections(limits))),
         ws="none",
         workers=workers,
         log_config=None,

@@ -116,6 +116,17 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
     workers: Annotated[int, Field(ge=1, le=64, description="Processes that serve.")] = 1
+    connections: Annotated[
+        int, Field(ge=16, le=65536, description="HTTP connections of one worker; each needs an open file.")
+    ] = 4096
+    connections_per_address: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=65536,
+            description="How many of them one address may have, else a quarter; trusted proxies may have all.",
+        ),
+    ] = None
     pool_size: Annotated[
         int,
         Field(

@@ -355,6 +355,41 @@ def test_workers_end_with_their_supervisor(database_url: str) -> None:
         socket.create_server(("127.0.0.1", port)).close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no kernel ends them")
+def test_a_worker_that_runs_no_other_thread_ends_with_its_supervisor(database_url: str, tmp_path: Path) -> None:
+    """A function in C, such as a regular expression, may hold the interpreter's lock for minutes."""
+    (tmp_path / "held").touch()
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import ctypes, os, sys, threading, time
+def hold():
+    while not os.path.exists({str(tmp_path / "hold")!r}):
+        time.sleep(0.01)
+    with open({str(tmp_path / "held")!r}, 'a') as held:
+        held.write('x')
+    ctypes.PyDLL(None).sleep(600)
+if '--multiprocessing-fork' in sys.orig_argv:
+    threading.Thread(target=hold, daemon=True).start()
+"""
+    )
+    command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--workers", "2"]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = os.environ | {"DATABASE_URL": database_url, "PYTHONPATH": path}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout
+        for _ in range(2):
+            next(line for line in supervisor.stdout if '"event":"started"' in line)
+        workers = [each for each in Process(supervisor.pid).children() if "--multiprocessing-fork" in each.cmdline()]
+        (tmp_path / "hold").touch()
+        while (tmp_path / "held").read_text() != "xx":
+            time.sleep(0.01)
+        supervisor.kill()
+        _, alive = wait_procs(workers, timeout=5)
+        for worker in alive:
+            worker.kill()
+        assert not alive
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "backend", "serve", "--port", "0"]

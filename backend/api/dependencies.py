@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from backend.api.bodies import HeldBody
 from backend.dao_service.database import Database
 from backend.deepgram import Grants
 from backend.schemas.parsing import parse
@@ -46,7 +47,8 @@ def outbox_of(request: Request) -> Outbox | None:
 async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
     """Return the body of a request that says it is JSON; raises HTTPException 415 otherwise, 413 beyond ``most`` bytes.
 
-    A browser may send other types to any address without asking first. This one it asks for.
+    Raises Busy if the bodies of other requests leave no room. A browser may send other types to any address without
+    asking first. This one it asks for.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
@@ -54,10 +56,12 @@ async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
     ):
         raise HTTPException(415)
     body = bytearray()
+    held = HeldBody(request)
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
+        if len(body) + len(chunk) > most:
             raise HTTPException(413)
+        held.add(len(chunk))
+        body += chunk
     return bytes(body)
 
 

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
+from backend.api.bodies import release_body
 from backend.api.dependencies import API
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
@@ -69,6 +70,7 @@ class RequestMiddleware:
                 raise  # half an answer must not look like a whole one
             await problems.internal_error()(scope, receive, sending)
         finally:
+            release_body(scope)
             _account(scope, status, time.perf_counter() - started)
 
 

@@ -244,6 +244,19 @@ HTTP_PROBLEMS: Final = {
             "Send Content-Type: application/json.",
         ),
         Problem(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
+        Problem(
+            HTTPStatus.REQUEST_TIMEOUT,
+            "request-timeout",
+            "The request came too slowly",
+            "The head of a request must come within 10 s, its body within 300 s and with 1 KiB a second. Whether the "
+            "request was carried out is unknown: connect again and send it again with the same ids.",
+        ),
+        Problem(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "The head of the request is too large",
+            f"The request line and all headers hold at most 32 KiB and 100 headers. {_DO_NOT_RETRY}",
+        ),
     )
 }
 ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), UNREADY)}

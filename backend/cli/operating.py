@@ -12,6 +12,8 @@ from backend.cli.access import database_url, make_ready, reach, with_database
 from backend.cli.terminal import FAILED, Wait, complaints, console
 from backend.dao_service import adoption, migrator
 from backend.errors import SettingsError, SetupError
+from backend.http_limits import Limits
+from backend.observability import logs
 from backend.services import health
 from backend.settings import Settings
 
@@ -38,7 +40,8 @@ def serve(
         make_ready(url, wait, ours=settings.database_url is None)
         os.environ.setdefault("DATABASE_URL", url)
         console.print(server.greeting(listener, local_only=local_only), soft_wrap=True)
-        server.run(listener, workers or settings.workers, shutdown_timeout=settings.shutdown_timeout)
+        logs.configure(settings.log_level)
+        server.run(listener, workers or settings.workers, _limits(settings), shutdown_timeout=settings.shutdown_timeout)
 
 
 def migrate(
@@ -96,6 +99,15 @@ def check(wait: Wait = 0) -> None:
     if faults:
         raise typer.Exit(FAILED)
     console.print("✓ Settings, schema and durability are in order.", style="green")
+
+
+def _limits(settings: Settings) -> Limits:
+    share = settings.connections_per_address or settings.connections // 4
+    return Limits(
+        connections=settings.connections,
+        connections_per_address=min(share, settings.connections),
+        trusted_proxies=settings.trusted_proxies,
+    )
 
 
 def _tell(survey: adoption.Survey) -> None:

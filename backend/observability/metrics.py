@@ -81,3 +81,15 @@ HTTP_SECONDS: Final = Histogram(
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+HTTP_CONNECTIONS: Final = Gauge(
+    "verbatim_http_connections", "Open HTTP connections, looked at once a second.", multiprocess_mode="livesum"
+)
+HTTP_SHED: Final = Counter(
+    "verbatim_http_shed_total",
+    "Connections and requests that the HTTP server gave up to protect the others: bad_request, head (too large), heads "
+    "(too many large ones), slow_head, slow_body, unread_body (still sent after its answer), slow_reader, unsent (too "
+    "many bytes that peers do not take), connections (too many), evicted (a resting one, for a new one), bodies (too "
+    "many bytes of them at once).",
+    ["reason"],
+)

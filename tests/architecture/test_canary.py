@@ -32,7 +32,7 @@ JSON = {"content-type": "application/json"}
 OWNER = callers.person("minh")
 NOBODY_ANSWERS = "http://127.0.0.1:9"
 # What no request to the application can provoke: the HTTP server refuses those itself.
-NOT_PROVOKED = {"bad-request"}
+NOT_PROVOKED = {"bad-request", "head-too-large", "request-timeout"}
 
 pytestmark = pytest.mark.usefixtures("everything_is_logged")
 

@@ -1,0 +1,63 @@
+"""Bytes of request bodies in memory: bounded over all requests of this process, and for each caller."""
+
+from typing import Final, cast
+
+from fastapi import Request
+from starlette.types import Scope
+
+from backend.api.rate_limits import network
+from backend.budget import Budget
+from backend.errors import Busy
+from backend.observability import metrics
+
+MOST: Final = 64 * 2**20  # bytes, of a worker that shall need less than 400 MiB
+SHARE: Final = 16 * 2**20  # bytes, eight of the largest batches
+_NAME: Final = "held_body"  # in the state of a request
+
+_SHED: Final = metrics.HTTP_SHED.labels("bodies")
+
+
+def new_budget() -> Budget:
+    """Return the budget of one process."""
+    return Budget(MOST, SHARE)
+
+
+class HeldBody:
+    """The bytes of one body, counted from their arrival until the request has ended (`release_body`).
+
+    A handler parses the body, so the bytes and what was made of them live about as long as the request. The caller is
+    the subject of the token or, without one, the address.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._budget = cast("Budget", request.app.state.bodies)
+        self._caller = _caller(request)
+        self._size = 0
+        setattr(request.state, _NAME, self)
+
+    def add(self, size: int) -> None:
+        """Count ``size`` bytes that have arrived; raises Busy if there is no room for them."""
+        if not self._budget.take(self._caller, size):
+            _SHED.inc()
+            raise Busy("Too many request bodies are being received")
+        self._size += size
+
+    def release(self) -> None:
+        """Count them no more."""
+        if self._size:
+            self._budget.give_back(self._caller, self._size)
+            self._size = 0
+
+
+def release_body(scope: Scope) -> None:
+    """Give back what the body of a request took, if one was read; the request has ended."""
+    body = scope.get("state", {}).get(_NAME)
+    if body is not None:
+        body.release()
+
+
+def _caller(request: Request) -> tuple[str, str]:
+    principal = getattr(request.state, "principal", None)
+    if principal is not None and principal.subject is not None:
+        return ("subject", principal.subject)
+    return ("address", network(request.client.host) if request.client else "")

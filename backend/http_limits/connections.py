@@ -1,0 +1,207 @@
+"""All HTTP connections of one worker: how many there may be, and a look at each of them once a tick.
+
+A connection *rests* while it has no complete request and owes no answer. When there is no room for a new one, the
+connection that has rested longest is closed for it, of the same address if that has too many. If none rests, the new
+connection is a spare one, which is served only what monitoring asks for (`protocol.HEALTH`).
+"""
+
+import asyncio
+import fcntl
+import sys
+import termios
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from backend.api.rate_limits import network
+from backend.budget import Budget
+from backend.http_limits.limits import Limits
+from backend.http_limits.refusals import Reason
+from backend.observability import metrics
+
+
+class Connection(Protocol):
+    """What is asked of a connection here."""
+
+    transport: asyncio.Transport
+    address: "Address"
+
+    def look(self) -> None:
+        """Close the connection if one of its deadlines has passed."""
+
+    def evict(self) -> None:
+        """Close the connection, which rests."""
+
+    @property
+    def expendable(self) -> bool:
+        """Whether nothing is under way: no complete request has come yet, or it was refused."""
+
+
+@dataclass(eq=False, slots=True)
+class Address:
+    """Where connections come from; ``name`` is None if many clients share it, so that it has no share of anything."""
+
+    key: str
+    name: str | None
+    open: int = 0
+    resting: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+
+
+@dataclass(slots=True)
+class _Unsent:
+    """Bytes of an answer that a peer has not taken, and when it last took `Limits.write_bytes` of them."""
+
+    size: int
+    left: int
+    since: float
+
+
+class Connections:
+    """The connections of one worker. ``now`` counts seconds in ticks; it is compared with nothing but itself."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits: Final = limits
+        self.now = 0.0
+        self.heads: Final = Budget(limits.heads, limits.heads_per_address)
+        self.unsent: Final = Budget(limits.unsent, limits.unsent_per_address)
+        self._timer: asyncio.TimerHandle | None = None
+        self._addresses: dict[str, Address] = {}
+        self._ordinary: dict[Connection, None] = {}
+        self._spare: dict[Connection, None] = {}  # in the order in which they came
+        self._resting: OrderedDict[Connection, None] = OrderedDict()
+        self._stalled: dict[Connection, _Unsent] = {}
+
+    def arrive(self, connection: Connection, host: str) -> bool:
+        """List a new connection, and return whether it is an ordinary one rather than a spare one."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
+        address = connection.address = self._address(host)
+        if self._has_room(address):
+            self._addresses[address.key] = address
+            self._ordinary[connection] = None
+            address.open += 1
+            self.rest(connection)
+            return True
+        self._spare[connection] = None
+        if len(self._spare) > self.limits.spare_connections:
+            self._drop(next(each for each in self._spare if each.expendable), Reason.CONNECTIONS)
+        return False
+
+    def leave(self, connection: Connection) -> None:
+        """Take a connection off the list, if it is on it."""
+        address = connection.address
+        self.work(connection)
+        self.flow(connection)
+        self._spare.pop(connection, None)
+        if connection in self._ordinary:
+            del self._ordinary[connection]
+            address.open -= 1
+        if not address.open:
+            self._addresses.pop(address.key, None)
+
+    def rest(self, connection: Connection) -> None:
+        """Note that an ordinary connection has no request and owes no answer."""
+        if connection in self._ordinary:
+            self._resting[connection] = connection.address.resting[connection] = None
+
+    def work(self, connection: Connection) -> None:
+        """Note that a connection has a request."""
+        self._resting.pop(connection, None)
+        connection.address.resting.pop(connection, None)
+
+    def stall(self, connection: Connection) -> None:
+        """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections."""
+        size = connection.transport.get_write_buffer_size()
+        address = connection.address
+        self._stalled[connection] = _Unsent(0, _left(connection.transport), self.now)
+        while not self.unsent.take(address.name, size):
+            share = self.unsent.fits_share(address.name, size)
+            victim = self._most_unsent(connection, size, None if share else address)
+            self._drop(victim, Reason.UNSENT)
+            if victim is connection:
+                return
+        self._stalled[connection].size = size
+
+    def flow(self, connection: Connection) -> None:
+        """Note that the peer has taken everything, or is gone."""
+        if unsent := self._stalled.pop(connection, None):
+            self.unsent.give_back(connection.address.name, unsent.size)
+
+    def _has_room(self, address: Address) -> bool:
+        if address.name is not None and address.open >= self.limits.connections_per_address:
+            return self._make_room(address.resting)
+        return len(self._ordinary) < self.limits.connections or self._make_room(self._resting)
+
+    def _make_room(self, resting: Iterable[Connection]) -> bool:
+        victim = next(iter(resting), None)
+        if victim is None:
+            return False
+        self.leave(victim)
+        victim.evict()
+        metrics.HTTP_SHED.labels(Reason.EVICTED).inc()
+        return True
+
+    def _most_unsent(self, newest: Connection, size: int, address: Address | None) -> Connection:
+        """Return the connection with the most unsent bytes, of these the one that has taken nothing for longest."""
+
+        def burden(each: Connection) -> tuple[int, float]:
+            unsent = self._stalled[each]
+            return (size if each is newest else unsent.size, -unsent.since)
+
+        return max((each for each in self._stalled if address is None or each.address is address), key=burden)
+
+    def _drop(self, connection: Connection, reason: Reason) -> None:
+        self.leave(connection)
+        connection.transport.abort()
+        metrics.HTTP_SHED.labels(reason).inc()
+
+    def _look_at_all(self) -> None:
+        self.now += self.limits.tick
+        for connection in [*self._stalled]:
+            self._look_at_reader(connection)
+        for connection in [*self._ordinary, *self._spare]:
+            connection.look()
+        metrics.HTTP_CONNECTIONS.set(len(self._ordinary) + len(self._spare))
+        self._timer = None
+        if self._ordinary or self._spare:
+            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
+
+    def _look_at_reader(self, connection: Connection) -> None:
+        unsent = self._stalled[connection]
+        size = connection.transport.get_write_buffer_size()
+        if size < unsent.size:
+            self.unsent.give_back(connection.address.name, unsent.size - size)
+            unsent.size = size
+        left = _left(connection.transport)
+        if left <= unsent.left - self.limits.write_bytes:
+            unsent.left, unsent.since = left, self.now
+        elif self.now - unsent.since >= self.limits.write_seconds:
+            self._drop(connection, Reason.SLOW_READER)
+
+    def _address(self, host: str) -> Address:
+        key = network(host)
+        address = self._addresses.get(key)
+        if address is None:
+            address = self._addresses[key] = Address(key, None if self._is_proxy(host) else key)
+        return address
+
+    def _is_proxy(self, host: str) -> bool:
+        if not self.limits.trusted_proxies:
+            return False
+        address = ip_address(host)
+        return any(address in proxies for proxies in self.limits.trusted_proxies)
+
+
+def _left(transport: asyncio.Transport) -> int:
+    """Return how many bytes the peer has not acknowledged, as far as the operating system tells.
+
+    Linux takes more from us only when a third of what it may hold (up to 4 MiB) was acknowledged, which over a slow
+    link takes minutes: what waits here alone does not show that a peer reads.
+    """
+    left = transport.get_write_buffer_size()
+    if sys.platform == "linux" and (socket := transport.get_extra_info("socket")):
+        held = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        left += int.from_bytes(held, sys.byteorder)
+    return left

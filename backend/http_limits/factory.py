@@ -1,0 +1,51 @@
+"""What Uvicorn makes its protocols with, and how they read."""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from backend.http_limits.connections import Connections
+from backend.http_limits.limits import Limits
+from backend.http_limits.protocol import LimitedProtocol
+
+
+class LimitedHTTP:
+    """The `http` of Uvicorn's configuration: makes the protocol of each connection of one worker.
+
+    It is pickled on its way to a worker process, so it has nothing that belongs to one.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.connections: Final = Connections(limits)
+        self._buffer: Final = bytearray(limits.read_bytes)
+
+    def __call__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], **_options: object
+    ) -> asyncio.BaseProtocol:
+        """Return the protocol of a new connection."""
+        return _Reader(LimitedProtocol(self.connections, config, server_state, app_state), memoryview(self._buffer))
+
+
+class _Reader(asyncio.BufferedProtocol):
+    """Hands over what a connection receives, at most the size of ``buffer`` at once.
+
+    An event loop chooses how much it reads for an `asyncio.Protocol` (uvloop: 250 KiB), and all of it stays in memory
+    for as long as the application does not ask for it. ``buffer`` is shared by the connections of one event loop.
+    """
+
+    def __init__(self, protocol: LimitedProtocol, buffer: memoryview) -> None:
+        self._buffer = buffer
+        self._protocol = protocol
+        self.eof_received = protocol.eof_received  # type: ignore[method-assign]
+        self.connection_made = protocol.connection_made  # type: ignore[method-assign,assignment]
+        self.connection_lost = protocol.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 -- asyncio's signature
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._protocol.data_received(bytes(self._buffer[:nbytes]))

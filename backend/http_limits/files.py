@@ -1,0 +1,37 @@
+"""Open files: a connection needs one each, and so do the database and the log."""
+
+import resource
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from backend.http_limits.limits import Limits
+
+OTHER_FILES: Final = 256  # of a worker besides its connections: the pool (at most 100), modules, logs, metrics
+
+log = structlog.get_logger(__name__)
+
+
+def allow_connections(limits: Limits) -> Limits:
+    """Raise this process's limit of open files as far as ``limits`` needs; return them lowered to what it allows.
+
+    Without a file for it the next connection of the pool, or of a health check, would fail.
+    """
+    wanted = limits.connections + limits.spare_connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _enough(soft, wanted):
+        return limits
+    allowed = wanted if _enough(hard, wanted) else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == wanted:
+        return limits
+    connections = max(1, allowed - limits.spare_connections - OTHER_FILES)
+    log.warning("fewer connections than configured", nofile=allowed, wanted=wanted, connections=connections)
+    return replace(
+        limits, connections=connections, connections_per_address=min(limits.connections_per_address, connections)
+    )
+
+
+def _enough(limit: int, wanted: int) -> bool:
+    return limit == resource.RLIM_INFINITY or limit >= wanted

@@ -1,0 +1,181 @@
+"""Bodies of requests that never end, and how much of them all together is kept."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+
+from backend.api import bodies
+from backend.app import create_app
+from backend.budget import Budget
+from backend.observability import metrics
+from tests import callers
+from tests.conftest import settings_for, utterance
+
+BATCH = "/api/v1/voice/messages/batch"
+MOST, SHARE = 10_000, 4_000
+
+Chunk = tuple[bytes, bool]
+
+
+class Client:
+    """A request whose body comes as a test says, to the application itself: what is counted is the same every time."""
+
+    def __init__(self, app: FastAPI, state: dict[str, Any], address: str, path: str, **headers: str) -> None:
+        self.chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.headers: dict[bytes, bytes] = {}
+        lines = {"content-type": "application/json", "host": "127.0.0.1"} | headers
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "headers": [(name.encode(), value.encode()) for name, value in lines.items()],
+            "client": (address, 1),
+            "server": ("127.0.0.1", 80),
+            "state": dict(state),
+        }
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+
+    def send(self, data: bytes, *, more: bool = True) -> None:
+        self.chunks.put_nowait((data, more))
+
+    def hang_up(self) -> None:
+        self.chunks.put_nowait(None)
+
+    async def _receive(self) -> dict[str, Any]:
+        chunk = await self.chunks.get()
+        if chunk is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": chunk[0], "more_body": chunk[1]}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.headers = dict(message["headers"])
+            self.status.set_result(message["status"])
+
+
+Open = Callable[..., Client]
+
+
+@asynccontextmanager
+async def _opened(app: FastAPI) -> AsyncIterator[Open]:
+    async with app.router.lifespan_context(app) as state:
+        opened: list[Client] = []
+
+        def open_client(address: str = "127.0.0.1", path: str = BATCH, **headers: str) -> Client:
+            opened.append(Client(app, dict(state or {}), address, path, **headers))
+            return opened[-1]
+
+        yield open_client
+        for client in opened:
+            client.task.cancel()
+        await asyncio.gather(*(client.task for client in opened), return_exceptions=True)
+
+
+@pytest.fixture
+def app(database_url: str, tmp_path: Path) -> FastAPI:
+    app = create_app(settings_for(database_url, auth_issuers=callers.issuers(tmp_path)))
+    app.state.bodies = Budget(MOST, SHARE)
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[Open]:
+    async with _opened(app) as opened:
+        yield opened
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_caller_with_too_many_bytes_under_way_is_refused_at_once_and_no_other(
+    app: FastAPI, client: Open
+) -> None:
+    minh, linh = callers.person("minh"), callers.person("linh")
+    one, two, other = client(**minh), client("127.0.0.2", **minh), client(**linh)
+    for each in (one, two, other):
+        each.send(b"[" * 1_900)
+    await _until(lambda: app.state.bodies.used == 3 * 1_900)
+    two.send(b"[" * 300)
+    assert await two.status == 503
+    assert int(two.headers[b"retry-after"]) == 1
+    await _until(lambda: app.state.bodies.used == 2 * 1_900)
+    one.send(b"[" * 2_000)
+    other.send(b"[" * 2_000)
+    await _until(lambda: app.state.bodies.used == 2 * 3_900)
+
+
+async def test_all_together_are_bounded(app: FastAPI, client: Open) -> None:
+    shed = metrics.HTTP_SHED.labels("bodies")._value
+    before = shed.get()
+    crowd = [client(**callers.person(f"caller {number}")) for number in range(8)]
+    for each in crowd:
+        each.send(b"[" * 3_000)
+    await _until(lambda: sum(each.status.done() for each in crowd) == 5)
+    assert app.state.bodies.used == 9_000
+    assert shed.get() == before + 5
+
+
+async def test_bytes_count_until_the_request_has_ended(
+    app: FastAPI, client: Open, conversation: UUID, connection: asyncpg.Connection
+) -> None:
+    """Also while its message waits to be stored, because what was parsed is kept as long."""
+    body = json.dumps({"messages": [utterance(conversation)]}).encode()
+    lock = connection.transaction()
+    await lock.start()
+    await connection.execute("LOCK TABLE conversations")
+    sender = client(**callers.person("minh"))
+    sender.send(body[:-1])
+    sender.send(body[-1:], more=False)
+    while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        await asyncio.sleep(0.01)
+    assert app.state.bodies.used == len(body)
+    await lock.rollback()
+    assert await sender.status == 200
+    await sender.task
+    assert app.state.bodies.used == 0
+
+
+async def test_whatever_ends_them_nothing_stays_counted(app: FastAPI, client: Open) -> None:
+    """Clients that hang up, are cancelled, refused, cut off, or send what is no JSON."""
+    chance = random.Random(13)
+    whoever = [callers.person(f"caller {number}") for number in range(4)]
+    crowd = [client(**chance.choice(whoever)) for _ in range(200)]
+    ends: list[Callable[[Client], object]] = [
+        lambda each: each.hang_up(),
+        lambda each: each.task.cancel(),
+        lambda each: each.send(b"}", more=False),
+        lambda each: each.send(b"[" * 3 * 2**20),
+    ]
+    for each in chance.choices(crowd, k=2_000):
+        each.send(b"[" * chance.randint(0, 200))
+        if chance.random() < 0.3:
+            await asyncio.sleep(0)
+        assert 0 <= app.state.bodies.used <= MOST
+    assert app.state.bodies.used
+    for each in crowd:
+        chance.choice(ends)(each)
+    await asyncio.gather(*(each.task for each in crowd), return_exceptions=True)
+    assert app.state.bodies.used == 0
+    assert app.state.bodies._callers == {}
+
+
+def test_a_caller_may_send_two_of_the_largest_bodies_at_once() -> None:
+    budget = bodies.new_budget()
+    assert budget.take("caller", 2 * 4 * 2**20)

@@ -1,0 +1,83 @@
+"""Bodies that come slowly, never end, or come after their answer."""
+
+from tests.http_limits.peers import TICK, served, shed
+
+POST = b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+CHUNKED = b"POST %s HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def test_a_body_that_does_not_come_is_refused_and_the_application_hears_that_it_is_over() -> None:
+    with served(body_seconds=5 * TICK) as server, server.connect() as peer, shed("slow_body", 1):
+        answer = peer.send(POST % (b"/body", 1000) + b"a").answer()
+        assert (answer.status, answer.problem["type"]) == (408, "/problems/request-timeout")
+        assert peer.is_closed()
+        server.until(lambda: server.application.failed == ["/body"])
+
+
+def test_a_body_must_keep_up_a_rate() -> None:
+    limits = {"body_grace": 5 * TICK, "body_rate": 1000 / TICK}
+    with served(**limits) as server, server.connect() as slow, server.connect() as fast, shed("slow_body", 1):
+        slow.send(POST % (b"/body", 100_000) + bytes(1000))
+        fast.send(POST % (b"/body", 100_000) + bytes(50_000))
+        server.let_pass(20 * TICK)
+        assert slow.answer().status == 408
+        assert fast.send(bytes(50_000)).answer().body == b"/body 100000"
+
+
+def test_a_client_is_not_blamed_for_what_the_application_does_not_read() -> None:
+    with served(body_seconds=5 * TICK) as server, server.connect() as peer:
+        peer.send(POST % (b"/wait", 2_000_000)).fill(bytes(65536))
+        server.let_pass(20 * TICK)
+        server.release()
+        assert server.application.failed == []
+
+
+def test_what_is_not_read_of_a_body_stays_with_its_client() -> None:
+    with served() as server, server.connect() as peer:
+        peer.send(POST % (b"/wait", 2**30)).fill(bytes(65536))
+        [connection] = server.connections._ordinary
+        assert 0 < len(connection.cycle.body) <= 16 * 1024  # type: ignore[attr-defined]
+
+
+def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever() -> None:
+    with served(unread_seconds=5 * TICK) as server, server.connect() as peer, shed("unread_body", 1):
+        assert peer.send(POST % (b"/early", 2**40)).answer().status == 200
+        assert peer.send_without_end(bytes(65536), 2**40) < 2**40
+
+
+def test_a_body_that_ends_soon_after_its_answer_costs_no_connection() -> None:
+    with served() as server, server.connect() as peer:
+        assert peer.send(POST % (b"/early", 300_000) + bytes(1000)).answer().status == 200
+        assert peer.send(bytes(299_000)).get("/next").answer().body == b"/next 0"
+
+
+def test_trailers_without_end_are_cut_off() -> None:
+    with served() as server, server.connect() as peer, shed("head", 1):
+        peer.send(CHUNKED % b"/body" + b"1\r\na\r\n0\r\nb: ")
+        peer.send_without_end(b"b" * 1024, 48 * 1024)
+        assert peer.answer().status == 431
+
+
+def test_a_chunk_size_without_end_is_cut_off() -> None:
+    with served() as server, server.connect() as peer, shed("head", 1):
+        peer.send(CHUNKED % b"/body" + b"1;")
+        peer.send_without_end(b"b" * 1024, 48 * 1024)
+        assert peer.answer().status == 431
+
+
+def test_a_chunked_body_may_hold_empty_lines_and_many_trailers_that_are_left_out() -> None:
+    with served() as server, server.connect() as peer:
+        chunk = b"5000\r\n%s\r\n" % (b"\r\n" * 0x2800)
+        peer.send(CHUNKED % b"/body" + chunk * 3 + b"0\r\n%s\r\n" % (b"a: b\r\n" * 1000))
+        assert peer.answer().body == b"/body %d" % (3 * 0x5000)
+        [connection] = server.connections._ordinary
+        assert len(connection.headers) == 2  # type: ignore[attr-defined]
+
+
+def test_a_client_may_wait_until_its_body_is_asked_for() -> None:
+    with served() as server, server.connect() as peer:
+        peer.send(POST.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n") % (b"/body", 5))
+        with peer.socket.makefile("rb") as stream:
+            assert stream.readline() == b"HTTP/1.1 100 Continue\r\n"
+            assert stream.readline() == b"\r\n"
+        assert peer.send(b"Hello").answer().body == b"/body 5"
