@@ -15,8 +15,10 @@ import anyio._backends._asyncio  # noqa: F401 -- or the first request would look
 import httpcore._backends.anyio  # noqa: F401 -- and for this
 import httpx
 import orjson
+from pydantic import SecretStr
 
 from backend.errors import ConversationErased, Invalid, RecordError, SetupError, Unavailable
+from backend.outgoing import http_client
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse
@@ -91,15 +93,26 @@ class AppenderSink:
 class HttpSink:
     """The service at ``url``, with ``token`` if it wants one. ``client`` stands in for a client of the sink's own.
 
-    Raises SetupError when ``url`` is no address.
+    The sink's own client uses no proxy but ``proxy``, and that not for this machine: `HTTP_PROXY` and its like are not
+    read. Raises SetupError when ``url`` is no address.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        client: httpx.AsyncClient | None = None,
+        proxy: SecretStr | None = None,
+    ) -> None:
         self._url = _address(url)
         self._headers = _JSON | ({"authorization": f"Bearer {token}"} if token else {})
         self._is_ours = client is None
-        self._client = client or httpx.AsyncClient(
-            timeout=httpx.Timeout(10, connect=3), limits=httpx.Limits(keepalive_expiry=_KEEPALIVE)
+        self._client = client or http_client(
+            self._url,
+            proxy=proxy,
+            timeout=httpx.Timeout(10, connect=3),
+            limits=httpx.Limits(keepalive_expiry=_KEEPALIVE),
         )
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
