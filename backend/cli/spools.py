@@ -16,9 +16,12 @@ from backend.recorder.salvage import is_spool as looks_like_spool
 
 
 def is_spool(file: Path) -> bool:
-    """Tell whether ``file`` is a recorder's spool; one that cannot be read is none."""
+    """Tell whether ``file`` is a recorder's spool; one that cannot be read is none, nor is a pipe.
+
+    What is read from a pipe here would be missing where its dialogues are read.
+    """
     try:
-        return looks_like_spool(file)
+        return file.is_file() and looks_like_spool(file)
     except OSError:
         return False
 

@@ -1,8 +1,8 @@
 """Replaying recorded event streams into a running service, as often as it takes.
 
 A file holds one dialogue a line: `{"dialogue_id": …, "events": [Deepgram's events]}`, compressed or not. Every id is
-derived from the dialogue and the place in it, before anything is sent; so a repetition, of a request or of the whole
-replay, changes nothing, and whatever was left unanswered is simply sent again.
+derived, before the message is sent, as `identity` says; so a repetition, of a request or of the whole replay, changes
+nothing, and whatever was left unanswered is simply sent again.
 
 The order of the source is kept by three facts. All of a batch that is stored shares one commit. The next batch leaves
 only when every message of the one before has its final answer. And a batch that arrives late, after its sender gave it

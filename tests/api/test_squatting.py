@@ -10,9 +10,13 @@ import httpx
 import pytest
 
 from backend.app import create_app
+from backend.principal import PERSONAL
+from backend.replay import Tally, replay
+from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
+from tests.test_replay import talk, write
 
 OWNER, STRANGER = callers.person("minh"), callers.person("lan")
 SESSION = "vs_0123456789abcdef"
@@ -23,6 +27,7 @@ CALLS = {
 }
 # The constants that ids derived from before, written out: changing them would record events of old sessions twice.
 EVENTS_BEFORE = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
+DIALOGUES = UUID("f4d0a3ea-3a5e-4d0f-9d3c-7a3c3c1a6f52")
 CONVERSATIONS_OF = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
 
 
@@ -118,3 +123,51 @@ async def test_a_session_whose_conversation_was_erased_stays_gone_whichever_rele
         conversation = UUID((await begin(client))["conversation_id"])
     assert (await client.delete(f"{CONVERSATIONS}/{conversation}", headers=OWNER)).status_code == 204
     assert (await begin(client, 410))["type"] == "/problems/conversation-erased"
+
+
+DIALOGUE = uuid5(DIALOGUES, "a call")
+
+
+async def play(client: httpx.AsyncClient, folder: Path, *said: str, headers: dict[str, str] = OWNER) -> Tally:
+    """Replay the dialogue as the owner."""
+    write(folder / "dialogues", {"a call": talk(*said)})
+    token = headers["authorization"].removeprefix("Bearer ")
+    where = {"url": "http://127.0.0.1", "transport": client._transport}
+    return await replay(folder / "dialogues", token=token, concurrency=1, patience=10, **where)  # type: ignore[arg-type]
+
+
+async def test_a_stranger_cannot_take_the_conversation_of_a_dialogue_that_is_replayed_later(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await open_as(client, STRANGER, DIALOGUE)
+    first = await play(client, tmp_path, "One.", "Two.")
+    assert (first.opened, first.new, first.complete) == (1, 2, True)
+    again = await play(client, tmp_path, "One.", "Two.")
+    assert (again.reopened, again.new, again.repeated, again.complete) == (1, 0, 2, True)
+
+
+async def test_a_stranger_cannot_take_the_ids_of_messages_that_are_replayed_later(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    theirs = await open_as(client, STRANGER)
+    for place in ("0.0", "1.0"):
+        taken = utterance(theirs) | {"id": str(uuid5(DIALOGUE, place))}
+        assert (await client.post("/api/v1/voice/messages", json=taken, headers=STRANGER)).status_code == 201
+    first = await play(client, tmp_path, "One.", "Two.")
+    assert (first.opened, first.new, first.complete) == (1, 2, True)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_replay_that_a_release_before_began_is_completed_and_nothing_is_recorded_twice(
+    client: httpx.AsyncClient, tmp_path: Path, *, readable: bool
+) -> None:
+    conversation = await open_as(client, OWNER, DIALOGUE)
+    begun = {"conversation_id": str(conversation), "role": "user", "content": "One."}
+    begun |= {"id": str(uuid5(conversation, "0.0")), "metadata": {"provider": "deepgram"}}  # type: ignore[dict-item]
+    assert (await client.post("/api/v1/voice/messages", json=begun, headers=OWNER)).status_code == 201
+    headers = OWNER if readable else callers.person("minh", PERSONAL - {Scope.CONVERSATIONS_READ})
+    tally = await play(client, tmp_path, "One.", "Two.", headers=headers)
+    if readable:
+        assert (tally.new, tally.repeated, tally.complete) == (1, 1, True)
+    else:
+        assert (tally.new, tally.refused) == (0, {"/problems/scope-missing": 3})
