@@ -80,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
     limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits, direct=settings.past_the_pooler)
-    authenticator = Authenticator(settings.auth_issuers, database)
+    authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
     background: list[Abandonment | Dispatcher | Notifier] = [
@@ -182,7 +182,9 @@ def _rate_limits(settings: Settings) -> RateLimits:
 
 def _grants(settings: Settings) -> Grants | None:
     key = settings.deepgram_api_key
-    return Grants(key, settings.deepgram_url, settings.deepgram_agent_url) if key else None
+    if key is None:
+        return None
+    return Grants(key, settings.deepgram_url, settings.deepgram_agent_url, proxy=settings.proxy)
 
 
 def _calm_the_collector() -> None:

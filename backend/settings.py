@@ -24,6 +24,7 @@ from pydantic_settings import SettingsError as UnreadableSetting
 from backend.auth import Issuer, private_url
 from backend.delivery.endpoint import Endpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
+from backend.outgoing import proxy_url
 
 PREFIX: Final = "VERBATIM_"
 
@@ -85,6 +86,7 @@ RedisURL = Annotated[RedisDsn, AfterValidator(_redis)]
 PrivateURL = Annotated[str, AfterValidator(private_url)]
 WebSocketURL = Annotated[str, AfterValidator(_websocket)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+ProxyURL = Annotated[SecretStr, AfterValidator(proxy_url)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(webhook_secret)]
 
 
@@ -169,6 +171,13 @@ class Settings(BaseSettings):
     deliver: Annotated[
         bool, Field(description="Whether the service delivers; if not, `verbatim deliver` does alone.")
     ] = True
+    proxy: Annotated[
+        ProxyURL | None,
+        Field(
+            description="The HTTP proxy for requests to issuers and to Deepgram, and of `verbatim replay`; "
+            "none is used for this machine, for deliveries or for Redis."
+        ),
+    ] = None
     session_timeout: Annotated[
         int, Field(ge=1, le=7 * 86_400, description="Seconds of silence after which a voice session has ended.")
     ] = 3600

@@ -50,7 +50,9 @@ async def _tell(database: str) -> None:
         await stack.enter_async_context(_running(record, service, "backend", "serve"))
         listening = "uvicorn", "examples.orchestrator:app", "--log-level", "warning"
         await stack.enter_async_context(_running(hook, orchestrator, *listening))
-        api = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{record}/api/v1/", timeout=_PATIENCE))
+        api = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"{record}/api/v1/", timeout=_PATIENCE, trust_env=False)
+        )
         await _epilogue(api, await call(api, _PAUSE))
 
 
@@ -70,7 +72,7 @@ async def _running(address: str, settings: dict[str, str], *command: str) -> Asy
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | settings
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, env=environment, stdout=quiet)
     try:
-        async with httpx.AsyncClient() as client, asyncio.timeout(_PATIENCE):
+        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(_PATIENCE):
             while True:
                 try:
                     await client.get(f"{address}/openapi.json")

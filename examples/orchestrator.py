@@ -117,7 +117,7 @@ async def _lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     url = f"{os.environ.get('VERBATIM_URL', 'http://127.0.0.1:8000')}/api/v1/"
     async with (
-        httpx.AsyncClient(base_url=url, headers=headers) as record,
+        httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as record,
         asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=4) as database,
     ):
         await database.execute(_REMEMBER)

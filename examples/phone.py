@@ -46,7 +46,7 @@ async def call(api: httpx.AsyncClient, pause: float) -> str:
 async def main() -> None:
     """Call once."""
     url = f"{os.environ.get('VERBATIM_URL', 'http://127.0.0.1:8000')}/api/v1/"
-    async with httpx.AsyncClient(base_url=url, timeout=30) as api:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as api:
         await call(api, 0.5)
 
 

@@ -350,6 +350,29 @@ async def test_patience_ends_with_a_sentence_and_the_counts(play: Play, path: Pa
     assert (await play()).new == 9 - tally.new
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_message_that_has_its_batch_refused_is_found_in_a_few_requests(
+    play: Play, path: Path, service: httpx.AsyncClient, status: int
+) -> None:
+    sentences = [f"Sentence {number}." for number in range(500)]
+    write(path, {"spoilt": talk(*sentences)})
+    batches = 0
+
+    class Spoilt(Stand):
+        async def meddle(self, request: httpx.Request) -> httpx.Response:
+            nonlocal batches
+            batches += request.url.path.endswith("/batch")
+            if b'"Sentence 321."' in request.content:
+                return httpx.Response(status, json={"type": "/problems/strange", "status": status})
+            return await self.service.handle_async_request(request)
+
+    tally = await play(through=Spoilt)
+    assert (tally.new, tally.refused, tally.misplaced) == (499, {"/problems/strange": 1}, 0)
+    assert batches < 20
+    [recorded] = await transcripts(service)
+    assert [content for _, content in recorded] == sentences[:321] + sentences[322:]
+
+
 @pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(404), httpx.Response(301)])
 async def test_somebody_elses_service_is_told_from_ours(play: Play, path: Path, answer: httpx.Response) -> None:
     write(path, {"lost": talk("Hello?")})

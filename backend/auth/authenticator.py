@@ -7,12 +7,14 @@ from typing import Final
 
 import httpx
 from cachetools import TLRUCache
+from pydantic import SecretStr
 
 from backend.auth.issuer import Issuer
 from backend.auth.keys import keys_of
 from backend.auth.token import UNPROVEN, TokenChecker, Verified, claims_of
 from backend.dao_service.database import Database
 from backend.errors import IssuerUnavailable, TokenInvalid, TokenMissing
+from backend.outgoing import http_client
 from backend.principal import LOCAL, Principal
 from backend.services import service_tokens
 
@@ -25,11 +27,15 @@ SERVICE_MEMORY: Final = 10.0  # seconds after which a service token that is revo
 class Authenticator:
     """Tells who a request comes from. A token that was good is remembered for a while, a bad one never."""
 
-    def __init__(self, issuers: Sequence[Issuer] | None, database: Database) -> None:
-        """Without ``issuers`` (None) whoever shows no token is taken for whoever sits at this machine."""
+    def __init__(self, issuers: Sequence[Issuer] | None, database: Database, *, proxy: SecretStr | None = None) -> None:
+        """Without ``issuers`` (None) whoever shows no token is taken for whoever sits at this machine.
+
+        Published keys are fetched through ``proxy``, if there is one, except from this machine.
+        """
         self._open = issuers is None
-        self._client: httpx.AsyncClient | None = None
-        self._checkers = [TokenChecker(issuer, keys_of(issuer, self._network)) for issuer in issuers or ()]
+        self._proxy = proxy
+        self._clients: list[httpx.AsyncClient] = []
+        self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client_for)) for issuer in issuers or ()]
         self._database = database
         self._known: TLRUCache[bytes, Verified] = TLRUCache(
             MOST_REMEMBERED, lambda _header, known, _now: known.until, time.time
@@ -37,8 +43,8 @@ class Authenticator:
 
     async def close(self) -> None:
         """Let go of the connections to the issuers."""
-        if self._client is not None:
-            await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def authenticate(self, header: bytes | None) -> Principal:
         """Return who sends ``header``, the value of Authorization; raises what `verify` raises."""
@@ -58,11 +64,12 @@ class Authenticator:
             known = self._known[header] = await self._check(_token(header))
         return known
 
-    def _network(self) -> httpx.AsyncClient:
+    def _client_for(self, url: str) -> httpx.AsyncClient:
         # Only for an issuer that publishes its keys: it takes longer to make than all the rest of the service.
-        if self._client is None:
-            self._client = httpx.AsyncClient(headers={"user-agent": "verbatim"}, follow_redirects=False)
-        return self._client
+        self._clients.append(
+            http_client(url, proxy=self._proxy, headers={"user-agent": "verbatim"}, follow_redirects=False)
+        )
+        return self._clients[-1]
 
     async def _check(self, token: str) -> Verified:
         now = time.time()

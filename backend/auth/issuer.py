@@ -1,6 +1,5 @@
 """An issuer of tokens as the operator describes it: a fault is found at start, not with the first token."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from backend.outgoing import is_this_machine
 from backend.principal import SERVICE_PREFIX
 
 SECRET_BYTES: Final = 32  # as long as the hash (RFC 7518, section 3.2)
@@ -49,17 +49,10 @@ def private_url(url: str) -> str:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL()
-    private = parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.host))
+    private = parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(parts.host))
     if not (private and parts.host and (parts.port is None or parts.port in _PORTS)):
         raise ValueError("must be an https:// address; http:// only on this machine")
     return url
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _personal(prefix: str) -> str:

@@ -38,10 +38,10 @@ class Keys(Protocol):
         """Return the key that a token names as its `kid`; raises TokenInvalid or IssuerUnavailable."""
 
 
-def keys_of(issuer: Issuer, network: Callable[[], httpx.AsyncClient]) -> Keys:
-    """Return the keys of ``issuer``; ``network`` is asked for where they have to be fetched."""
+def keys_of(issuer: Issuer, client_for: Callable[[str], httpx.AsyncClient]) -> Keys:
+    """Return the keys of ``issuer``; ``client_for`` makes the client for an address where keys are published."""
     if issuer.jwks_url is not None:
-        return PublishedKeys(issuer.jwks_url, issuer.algorithms, network())
+        return PublishedKeys(issuer.jwks_url, issuer.algorithms, client_for(issuer.jwks_url))
     return FixedKey(issuer.secret.get_secret_value() if issuer.secret else issuer.public_key())
 
 

@@ -15,6 +15,7 @@ from backend.cli.terminal import FAILED, complaints, console
 from backend.dao_service.database import Database
 from backend.errors import ConversationNotFound, RecordError, SettingsError, SetupError
 from backend.principal import LOCAL
+from backend.recorder import HttpSink
 from backend.services import conversations
 from backend.settings import Settings
 
@@ -32,12 +33,14 @@ def replay(
 
     VERBATIM_TOKEN holds the token to show.
     """
-    secret = Settings.from_environment().token
-    token = secret.get_secret_value() if secret else None
+    settings = Settings.from_environment()
+    token = settings.token.get_secret_value() if settings.token else None
     if spools.is_spool(file):
-        spools.replay(file, url, token=token, patience=patience)
+        spools.replay(file, HttpSink(url, token, proxy=settings.proxy), patience=patience)
         return
-    tally = asyncio.run(recordings.replay(file, url, token=token, concurrency=concurrency, patience=patience))
+    tally = asyncio.run(
+        recordings.replay(file, url, token=token, concurrency=concurrency, patience=patience, proxy=settings.proxy)
+    )
     console.print(str(tally), soft_wrap=True)
     if tally.trouble:
         raise SetupError(tally.trouble)

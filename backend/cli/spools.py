@@ -9,23 +9,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.cli.terminal import FAILED, console
 from backend.errors import SetupError
-from backend.recorder import HttpSink
+from backend.recorder import Sink
 from backend.recorder.replay import Replayed
 from backend.recorder.replay import replay as send
 from backend.recorder.salvage import is_spool as looks_like_spool
 
 
 def is_spool(file: Path) -> bool:
-    """Tell whether ``file`` is a recorder's spool; one that cannot be read is none."""
+    """Tell whether ``file`` is a recorder's spool; one that cannot be read is none, nor is a pipe.
+
+    What is read from a pipe here would be missing where its dialogues are read.
+    """
     try:
-        return looks_like_spool(file)
+        return file.is_file() and looks_like_spool(file)
     except OSError:
         return False
 
 
-def replay(file: Path, url: str, *, token: str | None, patience: float) -> None:
-    """Send what the spool holds to the service at ``url``, and say what became of it."""
-    replayed = asyncio.run(_send(file, url, token, patience))
+def replay(file: Path, sink: Sink, *, patience: float) -> None:
+    """Send what the spool holds through ``sink``, and say what became of it."""
+    replayed = asyncio.run(_send(file, sink, patience))
     console.print(_summary(replayed), soft_wrap=True)
     if replayed.left:
         raise SetupError(
@@ -36,7 +39,7 @@ def replay(file: Path, url: str, *, token: str | None, patience: float) -> None:
         raise typer.Exit(FAILED)
 
 
-async def _send(file: Path, url: str, token: str | None, patience: float) -> Replayed:
+async def _send(file: Path, sink: Sink, patience: float) -> Replayed:
     terminal = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"), TimeElapsedColumn())
     with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
@@ -52,7 +55,7 @@ async def _send(file: Path, url: str, token: str | None, patience: float) -> Rep
                 counts=f"{answered:,} of {total:,} messages",
             )
 
-        return await send(file, HttpSink(url, token), patience=patience, watch=watch)
+        return await send(file, sink, patience=patience, watch=watch)
 
 
 def _summary(replayed: Replayed) -> str:

@@ -12,6 +12,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from backend.errors import ProviderRefused, ProviderUnavailable
+from backend.outgoing import http_client
 from backend.schemas.voice_session import ProviderToken
 
 TTL: Final = 60.0  # seconds; Deepgram grants 1 to 3,600
@@ -30,13 +31,15 @@ class _Grant(BaseModel):
 
 
 class Grants:
-    """Asks Deepgram, at ``base`` address, for tokens in ``key``'s name; phones take them to ``agent_url``."""
+    """Asks Deepgram, at ``base`` address, for tokens in ``key``'s name; phones take them to ``agent_url``.
 
-    def __init__(self, key: SecretStr, base: str, agent_url: str) -> None:
+    The requests go through ``proxy``, if there is one, unless ``base`` is on this machine.
+    """
+
+    def __init__(self, key: SecretStr, base: str, agent_url: str, *, proxy: SecretStr | None = None) -> None:
         self._agent_url = agent_url
-        self._client = httpx.AsyncClient(
-            base_url=base, headers={"authorization": f"Token {key.get_secret_value()}"}, timeout=TIMEOUT
-        )
+        headers = {"authorization": f"Token {key.get_secret_value()}"}
+        self._client = http_client(base, proxy=proxy, base_url=base, headers=headers, timeout=TIMEOUT)
 
     async def grant(self) -> ProviderToken:
         """Return a new token; raises ProviderRefused, or ProviderUnavailable when the same may succeed later."""

@@ -4,7 +4,7 @@ The adapters for Pipecat and LiveKit are modules of their own, which are importe
 """
 
 from backend.recorder.recorder import Limits, Recorder
-from backend.recorder.sinks import Answer, AppenderSink, HttpSink, Sink, Unsent
+from backend.recorder.sinks import Answer, AppenderSink, BatchRefused, HttpSink, Sink, Unsent
 from backend.recorder.stats import Stats
 
-__all__ = ["Answer", "AppenderSink", "HttpSink", "Limits", "Recorder", "Sink", "Stats", "Unsent"]
+__all__ = ["Answer", "AppenderSink", "BatchRefused", "HttpSink", "Limits", "Recorder", "Sink", "Stats", "Unsent"]

@@ -33,7 +33,7 @@ class Claim:
     def take(cls, spool: Path, owner: str) -> Self | None:
         """Return the claim to the rows of ``owner``, or None while somebody lives who holds it. Raises OSError."""
         path = spool.with_name(f"{spool.name}-{owner}")
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever swept up meanwhile may have taken the file away from under the lock.

@@ -1,6 +1,9 @@
 """One message between the moment it was said and the moment it is on record."""
 
 from dataclasses import dataclass
+from typing import Final
+
+LONGEST_BODY: Final = 2**19  # bytes of one message as it travels; every good one is shorter
 
 
 @dataclass(slots=True, eq=False)

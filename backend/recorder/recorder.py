@@ -26,14 +26,13 @@ import structlog
 from backend.ids import new_id
 from backend.observability import metrics
 from backend.recorder import signals, stats
-from backend.recorder.entry import Entry
+from backend.recorder.entry import LONGEST_BODY, Entry
 from backend.recorder.sinks import Sink
 from backend.recorder.spool import Spool
 from backend.recorder.stats import Stats
 from backend.recorder.writer import Writer
 from backend.vocabulary import InputModality, Role
 
-MOST_BYTES: Final = 2**19  # of one message as it travels; every good one is smaller
 GRACE: Final = 1.0  # seconds for the disk, when closing
 
 _VOICE: Final = str(InputModality.VOICE.value)  # of a plain string orjson asks nothing
@@ -246,4 +245,4 @@ def _fault(role: object, content: object, timestamp: object, size: int) -> str |
         return "the content is no text"
     if isinstance(timestamp, datetime) and timestamp.tzinfo is None:
         return "the timestamp has no zone"
-    return "it is too long" if size > MOST_BYTES else None
+    return "it is too long" if size > LONGEST_BODY else None

@@ -15,8 +15,10 @@ import anyio._backends._asyncio  # noqa: F401 -- or the first request would look
 import httpcore._backends.anyio  # noqa: F401 -- and for this
 import httpx
 import orjson
+from pydantic import SecretStr
 
 from backend.errors import ConversationErased, Invalid, RecordError, SetupError, Unavailable
+from backend.outgoing import http_client
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse
@@ -29,6 +31,12 @@ _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}
 _PROBLEM: Final = re.compile(r"/problems/[a-z-]+")
 _STRANGER: Final = "what answers is not Verbatim"
+# What a request may be answered because of one message in it.
+_SPOILT: Final = {
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+    httpx.codes.UNPROCESSABLE_ENTITY,
+}
 _KEEPALIVE: Final = 4.0  # seconds, which is less than the service keeps an idle connection
 
 
@@ -38,6 +46,13 @@ class Unsent(Exception):
     def __init__(self, why: str, retry_after: float | None = None) -> None:
         super().__init__(why)
         self.retry_after = retry_after
+
+
+class BatchRefused(Unsent):
+    """The request was refused for what is in it; which message that is, half of them at a time will tell.
+
+    Raised for a single message, it refuses that for good; the sentence is the reason.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ class Sink(Protocol):
     """What a recorder sends to."""
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Put messages (JSON, as `POST /voice/messages` takes it) on record; raises Unsent."""
+        """Put messages (JSON, as `POST /voice/messages` takes it) on record; raises Unsent or BatchRefused."""
 
     async def aclose(self) -> None:
         """Let go of what was opened. No recorder sends any more."""
@@ -91,24 +106,40 @@ class AppenderSink:
 class HttpSink:
     """The service at ``url``, with ``token`` if it wants one. ``client`` stands in for a client of the sink's own.
 
-    Raises SetupError when ``url`` is no address.
+    The sink's own client uses no proxy but ``proxy``, and that not for this machine: `HTTP_PROXY` and its like are not
+    read. Raises SetupError when ``url`` is no address.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        client: httpx.AsyncClient | None = None,
+        proxy: SecretStr | None = None,
+    ) -> None:
         self._url = _address(url)
         self._headers = _JSON | ({"authorization": f"Bearer {token}"} if token else {})
         self._is_ours = client is None
-        self._client = client or httpx.AsyncClient(
-            timeout=httpx.Timeout(10, connect=3), limits=httpx.Limits(keepalive_expiry=_KEEPALIVE)
+        self._client = client or http_client(
+            self._url,
+            proxy=proxy,
+            timeout=httpx.Timeout(10, connect=3),
+            limits=httpx.Limits(keepalive_expiry=_KEEPALIVE),
         )
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Post ``messages`` in one request."""
+        """Post ``messages`` in one request; raises as `Sink.send`."""
         body = b'{"messages":[%b]}' % b",".join(messages)
         try:
             response = await self._client.post(self._url, content=body, headers=self._headers)
         except httpx.HTTPError as error:
             raise Unsent(f"no answer from the service ({type(error).__name__})") from None
+        if response.status_code in _SPOILT:
+            problem = _problem(response.content)
+            # A proxy's 413 says nothing of a single message: the service may take it, once it gets there.
+            if problem or len(messages) > 1:
+                raise BatchRefused(f"{response.status_code} {problem or response.reason_phrase}")
         if response.status_code != httpx.codes.OK:
             raise Unsent(f"the service answers {response.status_code}", _retry_after(response))
         results = _results(response.content)
@@ -152,6 +183,18 @@ def _judge(result: Any) -> Answer:
         case {"status": int(status), "problem": {"type": str(kind)}} if _PROBLEM.search(kind):
             return Answer(final=True, reason=f"{status} {kind}")
     raise Unsent(_STRANGER)
+
+
+def _problem(body: bytes) -> str | None:
+    """Return the type of the problem that the service's answer describes, if it is the service's."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    match document:
+        case {"type": str(kind)} if _PROBLEM.search(kind):
+            return kind
+    return None
 
 
 def _results(body: bytes) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Final
 
 _HEADER: Final = 32
 _FRAME: Final = 24
+_PAGES: Final = {2**power for power in range(9, 17)}  # bytes, as SQLite has them; another size is damage
 
 
 def is_half_written(spool: Path) -> bool:
@@ -19,6 +20,8 @@ def is_half_written(spool: Path) -> bool:
             header = log.read(_HEADER)
             page = int.from_bytes(header[8:12], "big")
             half = False
+            if page not in _PAGES:
+                return False
             while len(frame := log.read(_FRAME)) >= _FRAME - 8 and frame[8:16] == header[16:24]:
                 whole = len(log.read(page)) == page
                 half = not (whole and any(frame[4:8]))

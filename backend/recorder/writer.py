@@ -4,6 +4,9 @@ Messages wait in memory, oldest first, and all that wait travel together. A batc
 again, the same bytes with the same ids, after waits that rise and are never quite the same; the next one leaves when
 every message of it has its final answer. So the record holds, at every moment, a beginning of what was said.
 
+A batch that is refused as a whole, because of one message in it, is sent in halves, the first half first, until a
+message that is refused alone is found. That one is set aside with the reason, and the next batches grow again.
+
 Memory is bounded. When it is full, what is said from then on goes to the spool alone (`behind`), and is read back,
 in order, when memory is empty. A recorder that finds a spool with messages of the last run begins that way: there is
 one path for what is left, whether a crash or an outage left it.
@@ -20,7 +23,7 @@ import structlog
 
 from backend.observability import metrics
 from backend.recorder.entry import Entry
-from backend.recorder.sinks import Answer, Sink, Unsent
+from backend.recorder.sinks import Answer, BatchRefused, Sink, Unsent
 from backend.recorder.spool import Spool
 
 BATCH: Final = 50  # messages; to read a hundred holds the event loop for four milliseconds on a slow machine
@@ -44,6 +47,7 @@ class Writer:
         self._patience = patience
         self._waiting: deque[Entry] = deque()
         self._in_hand: list[Entry] = []
+        self._portion = BATCH  # how many of those in hand travel together
         self._held = 0  # bytes in memory
         self._behind = False  # some of what comes next is in the spool alone
         self._behind_since: float | None = None
@@ -151,19 +155,28 @@ class Writer:
         self.trouble = None
 
     async def _ask(self) -> None:
-        async with asyncio.timeout(self._patience):
-            answers = await self._sink.send([entry.body for entry in self._in_hand])
-        if len(answers) != len(self._in_hand):
+        batch = self._in_hand[: self._portion]
+        try:
+            async with asyncio.timeout(self._patience):
+                answers = await self._sink.send([entry.body for entry in batch])
+        except BatchRefused as refusal:
+            if len(batch) > 1:
+                self._portion = len(batch) // 2
+                return
+            answers = [Answer(final=True, reason=str(refusal))]
+        if len(answers) != len(batch):
             raise Unsent("the sink does not answer for each message")
-        self._settle(self._in_hand, answers)
-        if self._in_hand:
+        self._settle(batch, answers)
+        if not all(answer.final for answer in answers):
             raise Unsent("some messages have to be sent again")
+        self._portion = min(2 * self._portion, BATCH)
 
     def _settle(self, batch: Sequence[Entry], answers: Sequence[Answer]) -> None:
+        """Note the answers to ``batch``, the first of those in hand."""
         judged = list(zip(batch, answers, strict=True))
         final = [(entry, answer) for entry, answer in judged if answer.final]
         kept = [(entry, answer.reason) for entry, answer in final if answer.reason and not answer.forgotten]
-        self._in_hand = [entry for entry, answer in judged if not answer.final]
+        self._in_hand = [entry for entry, answer in judged if not answer.final] + self._in_hand[len(batch) :]
         self._spool.refuse(kept)
         self._spool.settle([entry for entry, answer in final if not answer.reason or answer.forgotten])
         self._held -= sum(len(entry.body) for entry, _ in final)

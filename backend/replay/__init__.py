@@ -1,8 +1,8 @@
 """Replaying recorded event streams into a running service, as often as it takes.
 
 A file holds one dialogue a line: `{"dialogue_id": …, "events": [Deepgram's events]}`, compressed or not. Every id is
-derived from the dialogue and the place in it, before anything is sent; so a repetition, of a request or of the whole
-replay, changes nothing, and whatever was left unanswered is simply sent again.
+derived, before the message is sent, as `identity` says; so a repetition, of a request or of the whole replay, changes
+nothing, and whatever was left unanswered is simply sent again.
 
 The order of the source is kept by three facts. All of a batch that is stored shares one commit. The next batch leaves
 only when every message of the one before has its final answer. And a batch that arrives late, after its sender gave it
@@ -16,8 +16,10 @@ import asyncio
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 
 from backend.errors import SetupError
+from backend.outgoing import http_client
 from backend.replay.sender import Sender
 from backend.replay.source import Source
 from backend.replay.tally import Tally
@@ -33,13 +35,14 @@ async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how h
     token: str | None = None,
     concurrency: int,
     patience: float,
+    proxy: SecretStr | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Tally:
     """Put the dialogues in ``path`` on record at the service at ``url``, ``concurrency`` of them at a time.
 
     Goes on through whatever passes, and ends early when ``patience`` seconds have gone by without an answer.
-    ``token`` is shown to the service; ``transport`` stands in for the network. Raises SetupError when there is nothing
-    to read or nowhere to send it.
+    ``token`` is shown to the service, which is reached through ``proxy`` unless it is on this machine; ``transport``
+    stands in for the network. Raises SetupError when there is nothing to read or nowhere to send it.
     """
     address = _address(url)
     tally = Tally()
@@ -47,8 +50,14 @@ async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how h
     headers = {"authorization": f"Bearer {token}"} if token else {}
     timeout = httpx.Timeout(30, connect=5)
     with Source(path, tally) as source, Watch(source, tally) as watch:
-        async with httpx.AsyncClient(
-            base_url=address, headers=headers, limits=limits, timeout=timeout, transport=transport
+        async with http_client(
+            address,
+            proxy=proxy,
+            base_url=address,
+            headers=headers,
+            limits=limits,
+            timeout=timeout,
+            transport=transport,
         ) as client:
             sender = Sender(client, tally, watch, patience)
             dialogues = source.dialogues(watch.say)

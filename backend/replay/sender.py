@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 import orjson
 import stamina
 
 from backend.errors import SetupError
+from backend.replay.identity import message_id
 from backend.replay.source import Dialogue, Message
 from backend.replay.tally import Tally
 from backend.replay.watch import Watch
@@ -23,6 +25,13 @@ MOST_BYTES: Final = 2**20  # half of what the service takes at once
 LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
+_TAKEN: Final = "/problems/conversation-id-reused"
+# What a whole batch may be answered because of one message in it.
+_SPOILT: Final = {
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+    httpx.codes.UNPROCESSABLE_ENTITY,
+}
 _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}
 _TOO_LARGE: Final = "/problems/body-too-large"
@@ -53,7 +62,7 @@ class Sender:
         for dialogue in dialogues:
             if await _PERSISTENT(self._again, self._open, dialogue):
                 for batch in self._batches(dialogue.messages):
-                    await _PERSISTENT(self._again, self._record, batch)
+                    await self._record_all(batch)
                 self._tally.misplaced += _misplaced(dialogue.messages)
             self._watch.advance()
 
@@ -71,21 +80,58 @@ class Sender:
         return True
 
     async def _open(self, dialogue: Dialogue) -> bool:
-        """Open the conversation, and tell whether anything can be said in it."""
-        wanted = {"id": dialogue.conversation_id, "context_type": ContextType.VOICE}
-        status, answer = await self._post(_CONVERSATIONS, orjson.dumps(wanted))
+        """Open the conversation, give the messages their ids, and tell whether anything can be said in it."""
+        conversation, otherwise = dialogue.conversation_ids
+        status, answer = await self._create(conversation)
+        if answer.get("type") == _TAKEN and await self._belongs_to_another(conversation):
+            conversation = otherwise
+            status, answer = await self._create(conversation)
+        opened = answer.get("created_at")
+        if status < httpx.codes.BAD_REQUEST and answer.get("message_count"):
+            path = f"{_CONVERSATIONS}/{conversation}/messages?order=recorded&limit=1"
+            first, found = await self._ask("GET", path)
+            if first >= httpx.codes.BAD_REQUEST:
+                status, answer = first, found
+            elif _ids(found) & {str(message_id(conversation, None, each.spot)) for each in dialogue.messages}:
+                opened = None
         self._heard = time.monotonic()
         if status >= httpx.codes.BAD_REQUEST:
             self._tally.refused[_name(answer)] += 1 + len(dialogue.messages)
             return False
         self._tally.opened += status == httpx.codes.CREATED
         self._tally.reopened += status == httpx.codes.OK
+        dialogue.address(conversation, opened)
         return True
 
-    async def _record(self, batch: Sequence[Message]) -> None:
-        """Send what has no final answer yet; raises _Unanswered when some of it still has none."""
+    async def _create(self, conversation: UUID) -> tuple[int, dict[str, Any]]:
+        wanted = {"id": conversation, "context_type": ContextType.VOICE}
+        return await self._ask("POST", _CONVERSATIONS, orjson.dumps(wanted))
+
+    async def _belongs_to_another(self, conversation: UUID) -> bool:
+        """Tell whether an id that is taken is another owner's, and not that of a conversation of another type."""
+        status, answer = await self._ask("GET", f"{_CONVERSATIONS}/{conversation}")
+        # Only a service may see another owner's; were it the service's own, this type would not have been refused.
+        return status == httpx.codes.NOT_FOUND or answer.get("context_type") == ContextType.VOICE
+
+    async def _record_all(self, batch: Sequence[Message]) -> None:
+        """Send a batch, in halves where one of its messages has the whole of it refused."""
+        if not await _PERSISTENT(self._again, self._record, batch):
+            middle = len(batch) // 2
+            await self._record_all(batch[:middle])
+            await self._record_all(batch[middle:])
+
+    async def _record(self, batch: Sequence[Message]) -> bool:
+        """Send what has no final answer yet, and tell whether it has one now, or else must be sent in parts.
+
+        Raises _Unanswered when some of it may be sent again as it is.
+        """
         waiting = [message for message in batch if not message.answered]
-        status, answer = await self._post(_BATCH, b'{"messages":[%b]}' % b",".join(each.body for each in waiting))
+        if not waiting:
+            return True
+        body = b'{"messages":[%b]}' % b",".join(each.body for each in waiting)
+        status, answer = await self._ask("POST", _BATCH, body)
+        if status in _SPOILT and len(waiting) > 1:
+            return False
         if status >= httpx.codes.BAD_REQUEST:
             results: object = [{"problem": answer}] * len(waiting)
         else:
@@ -96,6 +142,7 @@ class Sender:
             self._settle(message, result)
         if not all(message.answered for message in waiting):
             raise _Unanswered(httpx.codes.SERVICE_UNAVAILABLE)
+        return True
 
     def _settle(self, message: Message, result: object) -> None:
         match result:
@@ -112,9 +159,9 @@ class Sender:
         message.answered = True
         self._heard = time.monotonic()
 
-    async def _post(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
         """Return a final answer, yes or no."""
-        response = await self._client.post(path, content=body, headers=_JSON)
+        response = await self._client.request(method, path, content=body, headers=_JSON if body else None)
         status = response.status_code
         if status == httpx.codes.UNAUTHORIZED:
             raise SetupError(
@@ -162,6 +209,13 @@ def _name(problem: dict[str, Any]) -> str:
             case {"pointer": str(pointer)} if (found := _FIELD.match(pointer)) and found[1]:
                 fields.add(found[1])
     return f"{problem['type']} at {', '.join(sorted(fields))}" if fields else str(problem["type"])
+
+
+def _ids(page: dict[str, Any]) -> set[str]:
+    match page:
+        case {"data": [{"id": str(identity)}, *_]}:
+            return {identity}
+    return set()
 
 
 def _misplaced(messages: Sequence[Message]) -> int:

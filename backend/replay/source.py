@@ -1,6 +1,11 @@
-"""Reading dialogues from a file, a line at a time, whatever its size."""
+"""Reading dialogues from a file, a line at a time, whatever its size.
+
+The file may come from anybody, and a compressed one may unpack to a thousand times its size. So no more than a line is
+held at a time, and lines, the functions of an event and the messages of a dialogue are bounded.
+"""
 
 import gzip
+import hashlib
 import io
 import os
 import stat
@@ -11,37 +16,59 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 from pydantic import JsonValue
 
 from backend import deepgram
 from backend.errors import SetupError
+from backend.replay.identity import conversation_id, message_id
 from backend.replay.tally import Tally
 
-# Every id is derived from this one. With another, everything would be recorded a second time.
-DIALOGUES: Final = UUID("f4d0a3ea-3a5e-4d0f-9d3c-7a3c3c1a6f52")
-LONGEST_LINE: Final = 64 * 2**20
+LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
+LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are passed over
+MOST_FUNCTIONS: Final = 1_000  # of one event; each becomes a message
+MOST_MESSAGES: Final = 100_000  # of one dialogue, which are held in memory until they are sent
+MOST_COMPLAINTS: Final = 100
 
 _GZIP: Final = b"\x1f\x8b"
 
 
 @dataclass(slots=True)
 class Message:
-    """A message as it is sent; whether it has its final answer; and its place, once it is on record."""
+    """A message of a dialogue.
 
-    body: bytes
+    ``spot`` is where it stands there, ``draft`` its fields (a JSON object) without ids, and ``body`` what is sent.
+    ``answered`` tells whether that has its final answer, and ``place`` where it is on record.
+    """
+
+    spot: str
+    draft: bytes
+    body: bytes = b""
     answered: bool = False
     place: tuple[datetime, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """One line of the file."""
+    """One line of the file: its ``name``, the SHA-256 of the whole line, and what was said."""
 
-    conversation_id: UUID
+    name: str
+    digest: str
     messages: list[Message]
+
+    @property
+    def conversation_ids(self) -> tuple[UUID, UUID]:
+        """The conversation's id, and the one that it has if that is taken."""
+        return conversation_id(self.name), conversation_id(self.name, self.digest)
+
+    def address(self, conversation: UUID, opened: str | None) -> None:
+        """Give each message its id in ``conversation``, as `message_id` derives it."""
+        for message in self.messages:
+            ids = b'{"id":"%s","conversation_id":"%s",'
+            identity = message_id(conversation, opened, message.spot)
+            message.body = ids % (str(identity).encode(), str(conversation).encode()) + message.draft[1:]
 
 
 class Source:
@@ -73,13 +100,19 @@ class Source:
         return self._file.tell() if self.size else 0
 
     def dialogues(self, complain: Callable[[str], None]) -> Iterator[Dialogue]:
-        """Yield the dialogues, and complain of each line that is none, by its number and without its words."""
+        """Yield the dialogues, and complain of the lines that are none, by number and without their words.
+
+        After `MOST_COMPLAINTS` they are only counted.
+        """
         for number, line in self._lines():
             try:
                 dialogue = _dialogue(line)
             except _Malformed as error:
                 self._tally.malformed += 1
-                complain(f"Line {number} {error}.")
+                if self._tally.malformed <= MOST_COMPLAINTS:
+                    complain(f"Line {number} {error}.")
+                if self._tally.malformed == MOST_COMPLAINTS:
+                    complain("Further lines that are no dialogue are only counted.")
             else:
                 yield dialogue
 
@@ -89,13 +122,24 @@ class Source:
         try:
             while line := self._text.readline(LONGEST_LINE + 1):
                 number += 1
-                rest = line
-                while len(rest) > LONGEST_LINE and not rest.endswith(b"\n"):
-                    rest = self._text.readline(LONGEST_LINE + 1)
+                if len(line) > LONGEST_LINE and not line.endswith(b"\n") and not self._passes_over_the_rest():
+                    most = LONGEST_LINE + LONGEST_REST
+                    self._tally.trouble = (
+                        f"Line {number} has no end within {most:,} bytes; nothing from there was sent."
+                    )
+                    return
                 if not line.isspace():
                     yield number, line
         except (OSError, EOFError, zlib.error):
             self._tally.trouble = f"{self._path} is damaged or cut off after line {number}; the rest was not sent."
+
+    def _passes_over_the_rest(self) -> bool:
+        """Read to the end of the line or of the file, and tell whether that is near enough."""
+        for _ in range(LONGEST_REST // LONGEST_LINE):
+            rest = self._text.readline(LONGEST_LINE)
+            if len(rest) < LONGEST_LINE or rest.endswith(b"\n"):
+                return True
+        return False
 
 
 class _Malformed(Exception):
@@ -117,21 +161,28 @@ def _dialogue(line: bytes) -> Dialogue:
         raise _Malformed("is not JSON in UTF-8") from None
     match document:
         case {"dialogue_id": str(name), "events": list(events)} if name:
-            return _read(uuid5(DIALOGUES, name), events)
+            return Dialogue(name, hashlib.sha256(line).hexdigest(), _messages(events))
     raise _Malformed("is not a dialogue: an object with a dialogue_id and an array of events")
 
 
-def _read(conversation_id: UUID, events: list[JsonValue]) -> Dialogue:
+def _messages(events: list[JsonValue]) -> list[Message]:
     messages: list[Message] = []
     session: str | None = None
     for place, event in enumerate(events):
+        if len(_functions(event)) > MOST_FUNCTIONS or len(messages) > MOST_MESSAGES:
+            raise _Malformed(f"holds more than {MOST_FUNCTIONS:,} functions in an event or {MOST_MESSAGES:,} messages")
         session = deepgram.session_of(event) or session
         for part, draft in enumerate(deepgram.drafts(event, session)):
-            # By the event's place and not the message's: a type that is understood one day moves no other's id.
-            identity = uuid5(conversation_id, f"{place}.{part}")
-            fields = {"id": identity, "conversation_id": conversation_id, **draft}
             try:
-                messages.append(Message(orjson.dumps(fields)))
+                # By the event's place and not the message's: a type that is understood one day moves no other's id.
+                messages.append(Message(f"{place}.{part}", orjson.dumps(draft)))
             except orjson.JSONEncodeError:
                 raise _Malformed("is nested too deeply") from None
-    return Dialogue(conversation_id, messages)
+    return messages
+
+
+def _functions(event: JsonValue) -> list[JsonValue]:
+    match event:
+        case {"functions": list(functions)}:
+            return functions
+    return []

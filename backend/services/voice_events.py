@@ -6,6 +6,14 @@ step may be done again without harm, so after a fault between them the phone's n
 
 The second looks at its turns under the session's lock, in a statement that begins once the lock is there: whoever comes
 last sees everything, and so the outcome is the same in whatever order the events came.
+
+An event that the phone has numbered gets its id from the session and the number, so a phone that sends it again changes
+nothing. The id must not be known before the event is stored: message ids are unique over all conversations, so a
+client that knew it could store a message of its own under it, and the phone's event would be refused. Therefore the id
+derives from the session's salt, a random UUID that no API shows; an id that is on record does not tell it, because
+SHA-1 cannot be inverted over 122 random bits. A session without a salt (migration 0021 says which) derives from a
+public constant. What a session derives from never changes, so what was stored before an upgrade keeps its id, and
+processes of this release and of the release before agree on the sessions that both serve.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +36,7 @@ from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import InputModality, Role, Scope
 
-# From a session's id and the phone's count, the id of an event: a blind retry changes nothing.
+# What the ids of events derive from in a session without a salt.
 _EVENTS: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
 
 
@@ -91,7 +99,9 @@ async def record(
 
 def _arrival(event: Event, session: VoiceSession) -> _Arrival:
     identity = event.id or (
-        new_id() if event.client_sequence is None else uuid5(_EVENTS, f"{session.id}:{event.client_sequence}")
+        new_id()
+        if event.client_sequence is None
+        else uuid5(session.salt or _EVENTS, f"{session.id}:{event.client_sequence}")
     )
     return _Arrival(
         event,

@@ -2,6 +2,13 @@
 
 A session ends once. What its phone says of the end stands, and again the same changes nothing; only an end that the
 service presumed, because it had not heard of the phone for long, gives way to what the phone says itself.
+
+A session that is begun without a conversation opens one. A retry finds the session by its id, whichever release began
+it, and so opens no second conversation; of two attempts at once the second is answered Busy. The conversation's id
+derives from the session's id and the subject, so that the erasure of the conversation is found when the session is
+begun again: that is ConversationErased. Releases before derived it from the session's id alone, and such an erasure is
+found, too. If a conversation of another subject has the derived id, the session opens a conversation with a random id;
+the only loss is that after an erasure of that one the same session id begins a new session.
 """
 
 from collections.abc import Awaitable
@@ -10,13 +17,15 @@ from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
 from backend.dao_service.conversation_dao import ConversationDAO
-from backend.dao_service.database import Database
+from backend.dao_service.database import Database, Session
 from backend.dao_service.models import VoiceSession as Row
 from backend.dao_service.voice_event_dao import VoiceEventDAO
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.deepgram import PROVIDER, Grants
 from backend.errors import (
     Busy,
+    ConversationErased,
+    ConversationIdReused,
     ProviderNotConfigured,
     ProviderRefused,
     ProviderUnavailable,
@@ -32,8 +41,9 @@ from backend.vocabulary import ContextType, Scope
 
 ABANDONED: Final = "abandoned"
 _PREFIX: Final = "vs_"
-# From a session's id, the id of the conversation that it opens: a retry opens no second one.
+# What the id of the conversation that a session opens derives from.
 _CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
+_COLUMNS: Final = frozenset(Row.__table__.columns.keys())
 _INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 _MOST_INCIDENTS: Final = 100
 _MOST_AT_ONCE: Final = 100
@@ -56,14 +66,12 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
     """
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     session_id = wanted.id or _PREFIX + new_id().hex
-    conversation_id = wanted.conversation_id or uuid5(_CONVERSATIONS, session_id)
     async with database.writing() as session:
         sessions = VoiceSessionDAO(session)
         found = await sessions.get(session_id, owner) if wanted.id else None
         added = None
         if found is None:
-            if wanted.conversation_id is None:
-                await conversations.open_in(session, principal, conversation_id, ContextType.VOICE)
+            conversation_id = wanted.conversation_id or await _open_conversation(session, principal, session_id)
             if not await ConversationDAO(session).begin_session(conversation_id, owner, session_id):
                 raise await conversations.missing(session, conversation_id, owner)
             added = await sessions.add(session_id, conversation_id, PROVIDER)
@@ -74,6 +82,24 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
             raise VoiceSessionIdReused
         number = 1 if added else await sessions.highest_number(found) + 1
     return Begun(found.id, found.conversation_id, found.started_at, number, replayed=added is None)
+
+
+async def _open_conversation(session: Session, principal: Principal, session_id: str) -> UUID:
+    """Open the conversation of a session that names none, and return its id; raises ConversationErased."""
+    before, derived = uuid5(_CONVERSATIONS, session_id), _conversation_of(session_id, principal.subject)
+    if isinstance(erased := await conversations.missing(session, before, principal.subject), ConversationErased):
+        raise erased
+    try:
+        async with session.begin_nested():
+            await conversations.open_in(session, principal, derived, ContextType.VOICE)
+    except ConversationIdReused:
+        derived = new_id()
+        await conversations.open_in(session, principal, derived, ContextType.VOICE)
+    return derived
+
+
+def _conversation_of(session_id: str, subject: str | None) -> UUID:
+    return uuid5(_CONVERSATIONS, session_id if subject is None else f"{session_id}:{subject}")
 
 
 async def token(database: Database, principal: Principal, session_id: str, grants: Grants | None) -> ProviderToken:
@@ -106,7 +132,7 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
         found = await _get(sessions, session_id, owner)
         return VoiceSessionState.model_validate(
             {
-                **{name: getattr(found, name) for name in Row.__table__.columns.keys()},  # noqa: SIM118
+                **{name: getattr(found, name) for name in VoiceSessionState.model_fields if name in _COLUMNS},
                 "message_count": await sessions.message_count(found),
                 "event_counts": await events.counts(),
                 "unverified_count": await sessions.unverified(found),

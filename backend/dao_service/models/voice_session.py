@@ -16,7 +16,8 @@ class VoiceSession(Base):
     """One row of ``voice_sessions``.
 
     ``last_client_sequence`` is how far the phone says that it counted, ``seen_at`` when it was last heard of, and
-    ``duplicates`` how many events came again.
+    ``duplicates`` how many events came again. ``salt`` is a random secret that the ids of the session's events are
+    derived from; a trigger gives it. It is NULL for a session that began before there were salts.
     """
 
     __tablename__ = "voice_sessions"
@@ -36,6 +37,7 @@ class VoiceSession(Base):
     provider_session_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     duplicates: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
+    salt: Mapped[UUID | None] = mapped_column(SQL_UUID)
 
 
 class VoiceEvent(Base):
