@@ -38,7 +38,7 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every process is ended
     names = [options.scenario] if options.scenario else list(SCENARIOS)
-    results = _measure(names, Dose(options.scale, options.quiet, options.seconds))
+    results = _measure(names, Dose(options.scale, quiet=options.quiet, seconds=options.seconds))
     if options.json:
         options.json.write_text(json.dumps([_figures(result) for result in results], indent=2))
     if not options.scenario:

@@ -31,13 +31,13 @@ def posters(attacker: Attacker, count: int) -> Iterable[Attempt]:
 
 
 def followers(attacker: Attacker) -> Iterable[Attempt]:
-    """Four streams on each followed conversation, to which a tenth as many subjects post ten times a second each."""
+    """Four streams on each followed conversation, to which one in fifty of their owners posts ten times a second."""
     followed = attacker.target.followed[: attacker.some(len(attacker.target.followed))]
     streams = [caller for caller in followed for _ in range(_FOLLOWERS_EACH)]
-    for caller, source in zip(streams, sources(20), strict=False):
-        yield partial(_follow, attacker, caller, source)
     for caller in followed[: max(1, len(followed) // 50)]:
         yield partial(attacker.post_singly, caller, "127.0.7.2", 0.1)
+    for caller, source in zip(streams, sources(20), strict=False):
+        yield partial(_follow, attacker, caller, source)
 
 
 async def _follow(attacker: Attacker, caller: Caller, source: str) -> None:
@@ -199,7 +199,5 @@ def greedy_address(attacker: Attacker) -> Iterable[Attempt]:
 
 
 def _head(caller: Caller, path: str, framing: str) -> bytes:
-    return (
-        f"POST {API}/{path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {caller.token}\r\n{framing}\r\n\r\n"
-    ).encode()
+    whole = post(f"{API}/{path}", b"", token=caller.token)
+    return whole.replace(b"content-length: 0", framing.encode())

@@ -60,7 +60,7 @@ class Report:
     @property
     def quiet(self) -> list[Sample]:
         """What was due before the attack."""
-        return [each for each in self.posts if each.due < self.times.attack]
+        return [each for each in self.posts if self.times.begin <= each.due < self.times.attack]
 
     @property
     def beside(self) -> list[Sample]:
@@ -85,7 +85,10 @@ def percentile(seconds: Sequence[float], share: float) -> float:
 
 
 def probe(target: Target, times: Times) -> Report:
-    """Post and ask from ``times.begin`` until the service has recovered from the attack, or PATIENCE is over."""
+    """Post and ask from now on until the service has recovered from the attack, or PATIENCE is over.
+
+    What was due before ``times.begin`` warms the service up and is not counted.
+    """
     return uvloop.run(_Probe(target, times).run())
 
 
@@ -97,7 +100,6 @@ class _Probe:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Report:
-        await asyncio.sleep(self._times.begin - time.monotonic())
         tickers = [
             asyncio.create_task(self._tick(_POST_EVERY, self._post)),
             asyncio.create_task(self._tick(_LIVEZ_EVERY, self._ask)),

@@ -29,9 +29,9 @@ Attempt = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Caller:
-    """A subject: its token, and a conversation that it owns."""
+    """A subject: its token, where the service wants one, and a conversation that it owns."""
 
-    token: str
+    token: str | None
     conversation: str
 
 
