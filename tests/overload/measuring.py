@@ -106,8 +106,8 @@ def processes() -> Iterator[Processes]:
     """Start both, and return once they have imported what they need."""
     spawn = partial(ProcessPoolExecutor, 1, multiprocessing.get_context("spawn"), raise_open_files)
     with spawn() as attacker, spawn() as innocent:
-        for pool in (attacker, innocent):
-            pool.submit(os.getpid).result()
+        for started in [pool.submit(os.getpid) for pool in (attacker, innocent)]:
+            started.result()
         yield Processes(attacker, innocent)
 
 

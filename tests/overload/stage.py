@@ -122,7 +122,8 @@ class Worker:
 
     def _kill(self) -> None:
         with suppress(psutil.NoSuchProcess):
-            for each in (*psutil.Process(self._process.pid).children(recursive=True), self._process):
+            worker = psutil.Process(self._process.pid)
+            for each in (*worker.children(recursive=True), worker):
                 each.kill()
 
 

@@ -10,7 +10,7 @@ from tests.overload.page import page
 from tests.overload.scenarios import SCENARIOS
 from tests.overload.stage import stage
 
-_DOSE: Final = Dose(scale=0.005, warm_up=0.2, quiet=0.2, seconds=0.4)
+_DOSE: Final = Dose(scale=0.005, warm_up=0.1, quiet=0.2, seconds=0.3)
 _WELL_FORMED: Final = {"200", "201", "400", "401", "404", "408", "413", "422", "429", "431", "503"}
 
 

@@ -18,7 +18,7 @@ from tests.benchmarks.load import post
 
 API: Final = "/api/v1"
 _PAUSE: Final = 1.0  # seconds before a connection that the service ended is opened again
-_RAMP: Final = 1.0  # seconds over which connections are opened, so that the kernel's accept queue does not overflow
+_RAMP: Final = 1 / 8  # of the attack's time, in which it opens its connections; at once they overflow the accept queue
 _SAID: Final = "Could you move the dentist to Thursday at nine and tell Minh about it?"
 _ESTABLISHED: Final = 1  # tcp_info.tcpi_state, see tcp(7)
 _CREATED: Final = 201
@@ -99,8 +99,9 @@ class Attacker:
     async def run(self, attempts: Iterable[Attempt]) -> Tally:
         """Make all attempts side by side, each again whenever it ends, until the time is over."""
         every = list(attempts)
+        ramp = _RAMP * (self._until - time.monotonic())
         tasks = [
-            asyncio.create_task(self._insist(attempt, _RAMP * place / len(every)))
+            asyncio.create_task(self._insist(attempt, ramp * place / len(every)))
             for place, attempt in enumerate(every)
         ]
         tasks.append(asyncio.create_task(self._watch_loop()))
