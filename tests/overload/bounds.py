@@ -20,7 +20,7 @@ def broken(result: Result) -> list[str]:
     if result.recovery is None:
         found.append("the service did not recover")
     elif result.recovery > RECOVERY:
-        found.append(f"the service needed {result.recovery:.1f} s to recover; at most {RECOVERY:.0f} s are allowed")
+        found.append(f"the service needed {result.recovery:.2f} s to recover; at most {RECOVERY:.0f} s are allowed")
     if result.lost > LOST:
         found.append(f"{result.lost} acknowledged messages are not stored")
     if result.not_dense:

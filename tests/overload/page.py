@@ -25,6 +25,7 @@ Made on {date}, {machine}; the service, PostgreSQL and the attacker share it.
   connection that the service ends is opened again after 1 s. No attacker waits for `Retry-After`.
 - **what the service did**: answers by status; *ended* counts connections that the service refused or closed without an
   answer; *open* counts connections that were still open, or waiting for an answer, when the attack stopped.
+- No time in the tables is the attacker's: a process that is kept busy by its own load measures itself.
 - **memory**: the largest resident size of the worker, read every 50 ms. A worker is killed at {most_memory:,.0f} MiB.
 - **innocent p99**: another subject at another address posts one message every 50 ms, each on a new connection; the 99th
   percentile in milliseconds alone, in the 5 s before the attack, and beside the attack. A post that was not recorded

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -20,7 +21,9 @@ API: Final = "/api/v1"
 _PAUSE: Final = 1.0  # seconds before a connection that the service ended is opened again
 _RAMP: Final = 1 / 8  # of the attack's time, in which it opens its connections; at once they overflow the accept queue
 _SAID: Final = "Could you move the dentist to Thursday at nine and tell Minh about it?"
-_ESTABLISHED: Final = 1  # tcp_info.tcpi_state, see tcp(7)
+_SOCKETS: Final = Path("/proc/net/tcp")  # proc(5)
+_ESTABLISHED: Final = "01"
+_LOOK_EVERY: Final = 0.5  # seconds
 _CREATED: Final = 201
 
 AnyT = TypeVar("AnyT")
@@ -91,6 +94,8 @@ class Attacker:
         self.tally = Tally()
         self._until = until
         self._scale = scale
+        self._looked = 0.0
+        self._found: set[str] = set()
 
     def some(self, full: int) -> int:
         """Return ``full`` at this attack's scale, at least 1."""
@@ -101,8 +106,7 @@ class Attacker:
         every = list(attempts)
         ramp = _RAMP * (self._until - time.monotonic())
         tasks = [
-            asyncio.create_task(self._insist(attempt, ramp * place / len(every)))
-            for place, attempt in enumerate(every)
+            asyncio.create_task(self._insist(attempt, ramp * place / len(every))) for place, attempt in enumerate(every)
         ]
         tasks.append(asyncio.create_task(self._watch_loop()))
         _, open_ = await asyncio.wait(tasks, timeout=max(0, self._until - time.monotonic()))
@@ -218,14 +222,30 @@ class Attacker:
             self.tally.answers[str(status)] += 1
 
     async def leave_unread(self, source: str, request: bytes) -> None:
-        """Send ``request`` and read none of the answer, until the connection is no longer established."""
+        """Send ``request`` and read none of the answer, until the service has given the connection up.
+
+        What the service does with its end is not seen from here: its FIN would come after the unread bytes.
+        """
         async with self.connect(source, receive_buffer=4096) as (_, writer):
             raw: socket.socket = writer.get_extra_info("socket")
             writer.write(request)
             self.tally.sent += len(request)
-            while raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED:
-                await asyncio.sleep(0.2)
+            address, port = raw.getsockname()
+            here = f"{socket.inet_aton(address)[::-1].hex()}:{port:04x}".upper()
+            await asyncio.sleep(_LOOK_EVERY)
+            while here in self._peers():
+                await asyncio.sleep(_LOOK_EVERY)
             raise ConnectionResetError
+
+    def _peers(self) -> set[str]:
+        """Return the far ends of the service's established connections, at most _LOOK_EVERY seconds old."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK_EVERY:
+            sockets = [line.split()[1:4] for line in _SOCKETS.read_text().splitlines()[1:]]
+            port = f":{self.target.port:04X}"
+            self._found = {far for near, far, state in sockets if near.endswith(port) and state == _ESTABLISHED}
+            self._looked = now
+        return self._found
 
 
 @asynccontextmanager
