@@ -13,6 +13,7 @@ MIB: Final = 2**20
 BATCH_BYTES: Final = 2 * MIB  # the largest body that the service reads
 _GREEDY_SOURCE: Final = "127.0.8.1"
 _BATCH: Final = 500
+_LARGE: Final = "a" * 32_000 + "😀"
 _FOLLOWERS_EACH: Final = 4
 
 Attack = Callable[[Attacker], Iterable[Attempt]]
@@ -94,6 +95,12 @@ def unread_transcripts(attacker: Attacker) -> Iterable[Attempt]:
 
 def unread_streams(attacker: Attacker) -> Iterable[Attempt]:
     return _unread(attacker, "live", 150)
+
+
+def unread_streams_of_posts(attacker: Attacker) -> Iterable[Attempt]:
+    """Beside the streams one connection posts large texts with one emoji each to what they follow."""
+    yield partial(attacker.post_singly, attacker.target.reader, _GREEDY_SOURCE, 0.05, _LARGE)
+    yield from unread_streams(attacker)
 
 
 def _unread(attacker: Attacker, what: str, count: int) -> Iterable[Attempt]:

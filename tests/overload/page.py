@@ -22,7 +22,8 @@ Made on {date}, {machine}; the service, PostgreSQL and the attacker share it.
 ## How to read the table
 
 - **what was sent**: by the attacker, for 8 s, or for 15 s where the service has to give up waiting for bytes. A
-  connection that the service ends is opened again after 1 s. No attacker waits for `Retry-After`.
+  connection that the service closes is opened again: at once after an answer, else after 1 s. No attacker waits for
+  `Retry-After`.
 - **what the service did**: answers by status; *ended* counts connections that the service refused or closed without an
   answer; *open* counts connections that were still open, or waiting for an answer, when the attack stopped.
 - No time in the tables is the attacker's: a process that is kept busy by its own load measures itself.

@@ -53,8 +53,8 @@ _EVERY: Final = (
     Scenario("unread transcripts", "40 transcripts of 16 MB are asked for and not read", attacks.unread_transcripts),
     Scenario(
         "unread streams",
-        "150 live streams of texts of 32 kB with one emoji each are asked for and not read",
-        attacks.unread_streams,
+        "150 live streams of texts of 32 kB with one emoji each are not read, while more such texts are posted",
+        attacks.unread_streams_of_posts,
     ),
     Scenario("pipelining", "65 MiB of requests without a token on one connection, without waiting", attacks.pipelining),
     Scenario("header flood", "300 MiB of header lines on 10 connections", attacks.header_flood),

@@ -64,7 +64,10 @@ class Stage:
     def serve(self) -> Iterator["Worker"]:
         """Run the service for one attack, and end it, with SIGKILL if it does not hear SIGTERM."""
         log = self.folder / f"{self.port}.log"
-        with service(log, self.port, Database(self.url), ["tests.benchmarks.guarded", "serve"]) as started:
+        with (
+            _few_open_files(),
+            service(log, self.port, Database(self.url), ["tests.benchmarks.guarded", "serve"]) as started,
+        ):
             started.await_answer()
             with Worker(started) as worker:
                 yield worker
@@ -130,8 +133,6 @@ class Worker:
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
     """Bring the database up in ``folder``, with the subjects' conversations, and take it down."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most), most))
     with EmbeddedPostgres(folder / "postgres", durable=True) as postgres:
         migrator.upgrade(postgres.url)
         [port] = free_ports(1)
@@ -141,6 +142,17 @@ def stage(folder: Path) -> Iterator[Stage]:
         asyncio.run(_fill(postgres.url, [*posters, *followed, *others]))
         subjects = [[caller for _, caller in group] for group in (posters, followed, others)]
         yield Stage(folder, postgres.url, port, Target(port, subjects[0], subjects[1], *subjects[2]))
+
+
+@contextmanager
+def _few_open_files() -> Iterator[None]:
+    """Let what is started in the block have the usual soft limit, whatever this process has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _caller(subject: str, number: int) -> tuple[str, Caller]:

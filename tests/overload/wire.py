@@ -156,13 +156,13 @@ class Attacker:
         finally:
             writer.transport.abort()
 
-    async def post_singly(self, caller: Caller, source: str, pause: float = 0.0) -> None:
+    async def post_singly(self, caller: Caller, source: str, pause: float = 0.0, said: str = _SAID) -> None:
         """Post one message after the other on one connection, each ``pause`` seconds after the last answer."""
         async with self.connect(source) as (reader, writer):
             closing = False
             while not closing:
                 identity, begun = str(uuid4()), time.monotonic()
-                writer.write(post(f"{API}/voice/messages", message(caller, identity), token=caller.token))
+                writer.write(post(f"{API}/voice/messages", message(caller, identity, said), token=caller.token))
                 status, _, closing = await read_answer(reader)
                 self._note_post(status, identity, time.monotonic() - begun)
                 if pause:
