@@ -10,7 +10,7 @@ UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 	--custom-compile-command "make lock"
 
 .PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
-	lock openapi wheel clean
+	overload lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -56,6 +56,9 @@ bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for
 
 chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1, and count what was lost
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) --clients $(or $(CLIENTS),16)
+
+overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
+	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 openapi: .venv/dev  ## write openapi.json anew
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json

@@ -24,14 +24,16 @@ def post(path: str, body: bytes, *, token: str | None = None) -> bytes:
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     )
-    if token is not None:
-        head += f"authorization: Bearer {token}\r\n"
-    return head.encode() + b"\r\n" + body
+    return (head + _authorization(token) + "\r\n").encode() + body
 
 
-def get(path: str) -> bytes:
+def get(path: str, *, token: str | None = None) -> bytes:
     """Return the bytes of one HTTP/1.1 request."""
-    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{_authorization(token)}\r\n".encode()
+
+
+def _authorization(token: str | None) -> str:
+    return "" if token is None else f"authorization: Bearer {token}\r\n"
 
 
 @dataclass

@@ -77,7 +77,9 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class _Service:
+class Service:
+    """A service that runs as a process of its own."""
+
     address: str
     process: subprocess.Popen[bytes]
     log: Path
@@ -113,8 +115,8 @@ def stage(folder: Path) -> Iterator[Stage]:
             (ours, ["tests.benchmarks.guarded", "serve"]),
         )
         services = [
-            stack.enter_context(_service(folder / f"{port}.log", port, database, arguments))
-            for port, (database, arguments) in zip(_free_ports(len(commands)), commands, strict=True)
+            stack.enter_context(service(folder / f"{port}.log", port, database, arguments))
+            for port, (database, arguments) in zip(free_ports(len(commands)), commands, strict=True)
         ]
         at_literal, at_ours, at_without, at_guarded = [service.await_answer() for service in services]
         yield Stage(at_literal, at_ours, at_without, at_guarded, literal, ours, bare)
@@ -149,13 +151,13 @@ async def _fetch(url: str, sql: str) -> int:
 
 
 @contextmanager
-def _service(log: Path, port: int, database: Database, arguments: list[str]) -> Iterator[_Service]:
+def service(log: Path, port: int, database: Database, arguments: list[str]) -> Iterator[Service]:
     """Run one service, its log in a file as in real life."""
     command = [sys.executable, "-m", *arguments, "--port", str(port)]
     environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY), **_UNLIMITED}
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:
-            yield _Service(f"http://127.0.0.1:{port}", process, log)
+            yield Service(f"http://127.0.0.1:{port}", process, log)
         finally:
             process.terminate()
             try:
@@ -164,7 +166,7 @@ def _service(log: Path, port: int, database: Database, arguments: list[str]) -> 
                 process.kill()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     # Held until all are drawn: drawn singly, two may be the same, and then one service answers for both.
     with ExitStack() as held:
         listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]

@@ -180,7 +180,8 @@ class _Witness:
 
     def _sent(self, line: Line) -> None:
         self._requests[line["request"]] = line
-        self._open[line["request"]] = line["kind"]
+        if line["kind"] != "greedy":  # which a hostile client sends once, whatever comes of it
+            self._open[line["request"]] = line["kind"]
         if line["kind"] != "changed":
             for message in line["messages"]:
                 self._said.setdefault(_key(message), message)

@@ -61,7 +61,7 @@ def conduct(dose: Dose, folder: Path) -> Outcome:
     """Do all of it in ``folder``."""
     with stage(folder) as prepared:
         run = asyncio.run(_conduct(dose, folder, prepared))
-        clients = [read(folder / f"client-{number}.jsonl") for number in range(dose.clients)]
+        clients = [read(path) for kind in ("client", "hostile") for path in folder.glob(f"{kind}-*.jsonl")]
         readers = {kind: read(folder / f"{kind}.jsonl") for kind in READERS}
         verdict = checker.check(clients, readers, run.rows, run.counters)
         checker.check_logs(verdict, folder.rglob("*.log"), MARK)
@@ -102,7 +102,7 @@ async def _scene(stack: AsyncExitStack, dose: Dose, folder: Path, prepared: Stag
     addresses = [f"http://127.0.0.1:{proxy.port}/api/v1" for proxy in doors]
     plan = Plan.make(dose.seed, dose.clients, dose.rate, addresses)
     plan.save(folder / "plan.json")
-    return Scene(plan, prepared, services, [], doors, database, Clock(clock))
+    return Scene(plan, prepared, services, [], doors, database, Clock(clock), folder, ports)
 
 
 async def _heal(scene: Scene) -> None:

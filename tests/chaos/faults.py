@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ import asyncpg
 
 from backend.dao_service import migrator
 from tests.chaos.clocked import Clock
-from tests.chaos.fleet import Member
+from tests.chaos.fleet import REPOSITORY, Member
 from tests.chaos.plan import Plan
 from tests.chaos.proxy import Mode, Proxy
 from tests.chaos.stage import Stage
@@ -34,6 +36,8 @@ class Scene:
     doors: list[Proxy]  # before each service
     database: list[Proxy]  # behind each service
     clock: Clock
+    folder: Path  # of the plan and the journals
+    ports: list[int]  # of the services, without a proxy
     stops: list[float] = field(default_factory=list)  # seconds that services took to stop
 
 
@@ -226,6 +230,22 @@ async def spoil_the_way_to_the_database(scene: Scene, dice: Random) -> str:
 @_fault("database")
 async def spoil_both_ways_to_the_database(scene: Scene, dice: Random) -> str:
     return ", ".join(await asyncio.gather(*(_spoil(proxy, dice) for proxy in scene.database)))
+
+
+@_fault("hostile")
+async def hostile_client(scene: Scene, dice: Random) -> str:
+    """A process of its own attacks one service, past the proxies, which could not bear it."""
+    port, seed, seconds = dice.choice(scene.ports), dice.getrandbits(32), dice.uniform(2, 6)
+    arguments = (scene.folder / "plan.json", port, seed, seconds, scene.folder / f"hostile-{seed}.jsonl")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.chaos.hostile", *map(str, arguments), cwd=REPOSITORY, stdout=PIPE
+    )
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return said.decode().strip() or f"it failed with status {process.returncode}"
 
 
 async def _spoil(proxy: Proxy, dice: Random) -> str:

@@ -70,6 +70,11 @@ def test_a_run_as_it_should_be_is_clean(run: Run) -> None:
     assert verdict.acknowledged == {"m1", "m2", "m3"}
 
 
+def test_what_a_hostile_client_sends_once_need_not_be_answered(run: Run) -> None:
+    run.lines += _request(9, [9], "greedy")[:1]
+    assert run.check().clean
+
+
 def _lose(run: Run) -> None:
     del run.rows[2]
     run.counters[CONVERSATION] = 2
@@ -138,6 +143,10 @@ def _lose_what_was_heard(run: Run) -> None:
     run.lines.append({"what": "send", "request": 9, "kind": "new", "messages": [heard]})
     results = [{"status": 201, "message": message}]
     run.lines.append({"what": "answer", "request": 9, "http": 200, "results": results})
+
+
+def _lose_what_a_hostile_client_heard(run: Run) -> None:
+    run.lines += _request(9, [9], "greedy")
 
 
 def _leave_a_hole(run: Run) -> None:
@@ -227,6 +236,7 @@ def _refuse_a_reader_oddly(run: Run) -> None:
         (_miss_in_a_receipt, Cell.RECEIPT),
         (_refuse_to_end, Cell.REFUSED),
         (_lose_what_was_heard, Cell.ABSENT),
+        (_lose_what_a_hostile_client_heard, Cell.ABSENT),
         (_leave_a_hole, Cell.HOLES),
         (_count_wrongly, Cell.HOLES),
         (_exchange, Cell.DISORDER),
