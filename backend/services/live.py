@@ -28,8 +28,9 @@ from backend.dao_service.database import Database
 from backend.dao_service.faults import describe
 from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
 from backend.dao_service.portions import Bounds
+from backend.dao_service.turns import Turns
 from backend.errors import ConversationNotFound, Unavailable
-from backend.principal import Principal
+from backend.principal import SERVICE, Principal, caller
 from backend.vocabulary import Scope
 
 POLL: Final = 2.0  # seconds after which it is looked for what nobody rang for
@@ -71,12 +72,12 @@ class Live:
         self._readers: dict[UUID, _Reader] = {}
         self._memory = _Memory()
         self._watching: asyncio.Task[None] | None = None
-        self._turns = asyncio.Semaphore(_READERS)
+        self._turns = Turns(_READERS, share=_READERS)
 
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
         """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
         owner = principal.owner(Scope.CONVERSATIONS_READ)
-        async with self._turns, self._database.reading() as session:
+        async with self._turns.turn(caller.get()), self._database.reading() as session:
             if await ConversationDAO(session).last_sequence(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
 
@@ -105,7 +106,7 @@ class Live:
     async def _read(self, conversation_id: UUID, after: int) -> Sequence[MessageRow]:
         wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # then later
-            async with self._turns, self._database.looking() as connection:
+            async with self._turns.turn(caller.get()), self._database.looking() as connection:
                 return (await MessageDAO(connection).recorded(wanted, after)).rows
         return []
 
@@ -127,6 +128,7 @@ class Live:
                 self._watching = None
 
     async def _watch(self) -> None:
+        caller.set(SERVICE)  # and not the follower's with whom it began
         while True:
             await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all processes at once
             with _trouble_logged("how conversations stand is not known"):
