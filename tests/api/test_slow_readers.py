@@ -21,6 +21,13 @@ _FILL = """
     INSERT INTO messages (conversation_id, role, content, sequence)
     SELECT $1, 'assistant', repeat('x', $2) || '😀', n FROM generate_series(1, $3::int) AS n
 """
+# Short messages with long ones between them, and metadata that PostgreSQL compresses.
+_MIXED = """
+    INSERT INTO messages (conversation_id, role, content, sequence, timestamp, metadata)
+    SELECT $1, 'user', repeat('y', CASE WHEN n % 3 = 0 THEN 60000 ELSE n END), n, now() + n * interval '1 second',
+        CASE WHEN n % 5 = 0 THEN jsonb_build_object('note', repeat('z', 15000)) ELSE '{}' END
+    FROM generate_series(1, 250) AS n
+"""
 
 
 @asynccontextmanager
@@ -78,3 +85,49 @@ async def test_ordinary_readers_of_large_pages_are_all_answered(
         async with httpx.AsyncClient(base_url=address, timeout=30) as client:
             answers = await asyncio.gather(*(client.get(path) for _ in range(10)))
     assert [answer.status_code for answer in answers] == [200] * 10
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "conversations/{}/messages?limit=100&",
+        "conversations/{}/messages?limit=100&order=recorded&",
+        "conversations/{}/messages?limit=100&direction=backward&",
+        "messages/feed?limit=100&",
+    ],
+)
+async def test_pages_end_where_they_get_too_long_and_meet(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, path: str
+) -> None:
+    await connection.execute(_MIXED, conversation)
+    bodies, sequences, cursor = [], [], ""
+    while True:
+        answer = await service.get(f"/api/v1/{path.format(conversation)}{cursor}")
+        page = answer.json()
+        bodies.append(len(answer.content))
+        sequences += [message["sequence"] for message in page["data"]]
+        assert page["data"]
+        if not page["has_more"]:
+            break
+        cursor = f"cursor={page['next_cursor']}"
+    assert sorted(sequences) == sequences or sorted(sequences, reverse=True) == sequences
+    assert len(set(sequences)) == len(sequences) == 250
+    assert max(bodies) < 1.2 * MIB
+    assert len(bodies) > 4
+
+
+async def test_a_list_of_conversations_ends_where_its_intents_get_too_long(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO conversations (context_type, intent_payload) "
+        "SELECT 'voice', jsonb_build_object('note', repeat('x', 60000)) FROM generate_series(1, 40)"
+    )
+    first = (await service.get("/api/v1/conversations?limit=500")).json()
+    rest, has_more = [], first["has_more"]
+    page = first
+    while page["has_more"]:
+        page = (await service.get(f"/api/v1/conversations?limit=500&cursor={page['next_cursor']}")).json()
+        rest += page["data"]
+    assert (len(first["data"]), has_more) == (17, True)
+    assert len({each["id"] for each in first["data"] + rest}) == 40

@@ -19,9 +19,9 @@ from backend.dao_service.embedded import EmbeddedPostgres
 from backend.dao_service.notifier import Notifier
 from backend.errors import Busy, DatabaseUnavailable
 from backend.principal import LOCAL
+from backend.services import health
 from backend.services.appender import Appender
 from backend.services.recording import Recorded
-from backend.services import health
 from backend.settings import Settings
 from tests.conftest import open_conversation, running, utterance
 from tests.pooler import PgBouncer
