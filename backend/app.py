@@ -44,6 +44,7 @@ from backend.errors import SetupError
 from backend.observability import logs
 from backend.services.abandonment import Abandonment
 from backend.services.appender import Appender
+from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
 from backend.settings import Settings
@@ -89,7 +90,8 @@ def create_app(settings: Settings) -> FastAPI:
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
-    parts = _Parts(database, authenticator, rate_limits, _grants(settings), outbox, background)
+    checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
+    parts = _Parts(database, checked, authenticator, rate_limits, _grants(settings), outbox, background)
     app = FastAPI(
         title="Verbatim",
         version=__version__,
@@ -125,6 +127,7 @@ class _Parts:
     """What is put together before the service starts, and put away after it."""
 
     database: Database
+    checked: Database  # the same, for health checks alone
     authenticator: Authenticator
     rate_limits: RateLimits
     grants: Grants | None
@@ -136,6 +139,7 @@ def _lifespan(parts: _Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(parts.database)
+        checks, counts = Health(parts.checked, appender, migrator.head()), health.counts()
         appender.start()
         for worker in parts.background:
             worker.start()
@@ -149,7 +153,8 @@ def _lifespan(parts: _Parts) -> Any:
                     "live": Live(parts.database),
                     "grants": parts.grants,
                     "outbox": parts.outbox,
-                    "revision": migrator.head(),
+                    "health": checks,
+                    "metrics": counts,
                 }
         finally:
             # Each has its patience, and nobody waits for them one after the other.
@@ -157,6 +162,8 @@ def _lifespan(parts: _Parts) -> Any:
             await parts.authenticator.close()
             if parts.grants:
                 await parts.grants.close()
+            await checks.close()
+            await counts.close()
             await parts.database.close()
             await parts.rate_limits.close()
             log.info("stopped")

@@ -1,5 +1,6 @@
 """Who asks, and how far they reach."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,11 @@ SERVICE_PREFIX: Final = "service:"
 _BOUNDLESS: Final = frozenset(
     {Scope.INTENTS_WRITE, Scope.DELIVERIES_MANAGE, Scope.CONVERSATIONS_ERASE, Scope.CONVERSATIONS_READ_ANY}
 )
+
+# For whom the current task works: a subject, or an address before the subject is known. What there is little of is
+# shared among them. The service's own work is a caller, too.
+SERVICE: Final = "service"
+caller: Final[ContextVar[str]] = ContextVar("caller", default=SERVICE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     pool_size: Annotated[
         int,
         Field(
-            ge=1, le=100, description="Database connections for reading, per worker; one more appends, one notifies."
+            ge=1,
+            le=100,
+            description="Database connections for reading, per worker; one more appends, one notifies, one checks.",
         ),
     ] = 5
     statement_timeout: Annotated[

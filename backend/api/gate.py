@@ -12,6 +12,7 @@ from backend.api.dependencies import API
 from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
 from backend.auth import Authenticator
 from backend.errors import NotFromHere, RecordError, TokenInvalid, TooManyRequests
+from backend.principal import caller
 
 _NAMES_OF_THIS_MACHINE: Final = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _ADDRESSES_OF_THIS_MACHINE: Final = re.compile(r"127\.[\d.]+|::1|::ffff:127\.[\d.]+|localhost")
@@ -61,11 +62,13 @@ class Gate:
         if self._local_only and not _is_local(scope):
             raise NotFromHere
         if client := scope.get("client"):
+            caller.set(f"address {client[0]}")
             _note(quotas, await self._rate_limits.count_address(client[0]))
         if scope["path"].startswith(API):
             header = _authorization(scope)
             principal = await self._authenticator.authenticate(header)
             if principal.subject is not None:
+                caller.set(f"subject {principal.subject}")
                 _note(quotas, await self._rate_limits.count_subject(principal.subject))
             scope["state"] |= {"principal": principal, "verify": partial(self._authenticator.verify, header)}
 

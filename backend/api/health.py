@@ -1,6 +1,8 @@
 """What machines and people ask of the service itself."""
 
+import asyncio
 import os
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, cast
@@ -15,10 +17,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.exceptions import HTTPException
 
-from backend.api.dependencies import Db, appender_of
 from backend.api.pages import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
-from backend.services import durability, health
+from backend.services.health import FRESH, Health
+from backend.services.shared import Shared
 
 _ASSETS: Final = "/docs/assets"
 
@@ -32,26 +34,36 @@ async def livez() -> Response:
 
 
 @router.get("/readyz")
-async def readyz(request: Request, database: Db) -> Response:
+async def readyz(request: Request) -> Response:
     """Say whether messages can be taken, and if not, why; with `?verbose` also what an acknowledged one survives."""
-    found = await health.readiness(database, appender_of(request), cast("str", request.state.revision))
+    found, in_force = await cast("Health", request.state.health).readiness()
     if not found.ready:
         return answer(problem_body(UNREADY, UNREADY.remedy, checks=found), {"retry-after": "2"})
     body: dict[str, object] = {"status": "ok", "checks": found}
     if "verbose" in request.query_params:
-        body["durability"] = await durability.in_force(database)
+        body["durability"] = in_force
     return Response(orjson.dumps(body), media_type="application/json")
 
 
 @router.get("/metrics")
-async def metrics() -> Response:
+async def metrics(request: Request) -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
+    counted = await cast("Shared[bytes]", request.state.metrics).get(FRESH)
+    return Response(counted, media_type=CONTENT_TYPE_LATEST)
+
+
+def counts() -> Shared[bytes]:
+    """Return what `/metrics` says, written in a thread: it takes tens of milliseconds, and anybody may ask."""
+    return Shared(partial(asyncio.to_thread, _exposition))
+
+
+def _exposition() -> bytes:
     registry = REGISTRY
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         _forget_the_dead(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return generate_latest(registry)
 
 
 def _forget_the_dead(folder: Path) -> None:

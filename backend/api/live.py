@@ -8,12 +8,11 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.sse import format_sse_event
 
 from backend.api.auth import FeedReader, Reader
 from backend.api.dependencies import API, Db
 from backend.api.openapi import refusals
-from backend.api.streams import Permit, Stream, event, events
+from backend.api.streams import Permit, Stream, event, events, message
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.message import Message
@@ -101,7 +100,7 @@ def _sequence(last_event_id: str) -> int:
 
 def _written(news: News) -> Iterator[bytes]:
     for row in news.messages:
-        yield format_sse_event(event="message", id=str(row.sequence), data_str=row.document)
+        yield message(str(row.sequence), row.document)
     if news.ended:
         ended_at = news.ended.ended_at
         yield event("end", {"reason": "ended" if ended_at else "erased", "ended_at": ended_at})
@@ -109,10 +108,10 @@ def _written(news: News) -> Iterator[bytes]:
 
 def _fed(page: FeedPage) -> Iterator[bytes]:
     for row in page.rows:
-        yield format_sse_event(event="message", id=feed.place_of(row).cursor(), data_str=row.document)
+        yield message(feed.place_of(row).cursor(), row.document)
 
 
 def _page(page: FeedPage) -> Response:
-    messages = orjson.Fragment(f"[{','.join(row.document for row in page.rows)}]")
+    messages = orjson.Fragment(b"[" + b",".join(row.document for row in page.rows) + b"]")
     answer = {"data": messages, "next_cursor": page.place.cursor(), "has_more": page.has_more}
     return Response(orjson.dumps(answer), media_type="application/json")

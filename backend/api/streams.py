@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 from fastapi import Request
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
@@ -55,26 +56,39 @@ class Permit:
         return None
 
 
-class Stream(EventSourceResponse):
+class Streamed(StreamingResponse):
+    """An answer in pieces, of which one is held at a time. The generator they come from is closed when it ends."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], **options: Any) -> None:
+        super().__init__(pieces, **options)
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces, and close their generator, whichever way it ends."""
+        async with aclosing(self._pieces):
+            await super().stream_response(send)
+
+
+class Stream(Streamed):
     """An answer of server-sent events. Who takes nothing of it for ``PATIENCE`` is let go, and may resume."""
+
+    media_type = "text/event-stream"
 
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         super().__init__(events, headers={"x-accel-buffering": "no"})
-        self._events = events
 
     async def stream_response(self, send: Send) -> None:
-        """Send it all, and let go of what it comes from, whichever way it ends."""
+        """Send the events for as long as the client takes them."""
 
         async def patiently(message: Message) -> None:
             async with asyncio.timeout(PATIENCE):
                 await send(message)
 
-        async with aclosing(self._events):
-            try:
-                with metrics.FOLLOWERS.track_inprogress():
-                    await super().stream_response(patiently)
-            except TimeoutError:
-                raise ClientDisconnect from None
+        try:
+            with metrics.FOLLOWERS.track_inprogress():
+                await super().stream_response(patiently)
+        except TimeoutError:
+            raise ClientDisconnect from None
 
 
 async def events(
@@ -100,6 +114,11 @@ async def events(
             elif time.monotonic() - sent >= KEEPALIVE:
                 yield KEEPALIVE_COMMENT
                 sent = time.monotonic()
+
+
+def message(identity: str, document: bytes) -> bytes:
+    """Return the event of a message. A JSON document of PostgreSQL's has no line breaks, so it is one line."""
+    return b"event: message\ndata: %b\nid: %b\n\n" % (document, identity.encode())
 
 
 def event(kind: str, data: object) -> bytes:

@@ -12,6 +12,7 @@ from backend.api.auth import Reader, caller_of, needs
 from backend.api.conditional import entity_tag, known
 from backend.api.dependencies import API, Db
 from backend.api.openapi import TAGGED, UNCHANGED, refusals
+from backend.api.streams import Streamed
 from backend.dao_service.message_dao import Version
 from backend.schemas.message import Message
 from backend.schemas.page import MessageQuery, Page
@@ -49,7 +50,7 @@ async def list_messages(
         if unchanged := known(request, _tag(request, current)):
             return unchanged
     page = await transcripts.page(database, caller, conversation_id, query)
-    messages = orjson.Fragment(f"[{','.join(page.data)}]")
+    messages = orjson.Fragment(b"[" + b",".join(page.data) + b"]")
     answer = {"data": messages, "next_cursor": page.next_cursor, "has_more": page.has_more}
     headers = {"etag": _tag(request, page.version)}
     return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
@@ -76,10 +77,9 @@ async def get_transcript(
     tag = _tag(request, await transcripts.version(database, caller, conversation_id))
     if unchanged := known(request, tag):
         return unchanged
-    parts = transcripts.transcript(database, caller, conversation_id)
-    first = await anext(parts)  # what can be refused is refused before the answer begins
-    body = write(transcript_format, conversation_id, first, parts)
-    return StreamingResponse(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
+    parts = await transcripts.transcript(database, caller, conversation_id)
+    body = write(transcript_format, conversation_id, parts)
+    return Streamed(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
 
 
 def _tag(request: Request, version: Version) -> str:

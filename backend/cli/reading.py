@@ -57,8 +57,8 @@ def export(
 
 
 async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
-    parts = transcripts.transcript(database, LOCAL, conversation_id)
-    async for piece in write(form, conversation_id, await anext(parts), parts):
+    parts = await transcripts.transcript(database, LOCAL, conversation_id)
+    async for piece in write(form, conversation_id, parts):
         _out(piece)
 
 
@@ -71,7 +71,7 @@ async def _follow(database: Database, conversation_id: UUID, after: int, form: L
             async for news in everything:
                 if isinstance(news, News):
                     for row in news.messages:
-                        _out(text(row.document) if form is LiveFormat.TEXT else f"{row.document}\n".encode())
+                        _out(text(row.document) if form is LiveFormat.TEXT else row.document + b"\n")
                     if news.ended:
                         ended_at = news.ended.ended_at
                         complaints.print(f"Ended at {ended_at}." if ended_at else "Erased.")
@@ -85,11 +85,13 @@ async def _export(database: Database, query: ConversationQuery) -> None:
         page = await conversations.newest(database, LOCAL, query)
         for conversation in page.data:
             with suppress(ConversationNotFound):  # erased meanwhile
-                parts = transcripts.transcript(database, LOCAL, conversation.id)
-                first = await anext(parts)
-                _out(f'{{"conversation":{conversation.model_dump_json()},"messages":[{",".join(first)}'.encode())
+                parts = await transcripts.transcript(database, LOCAL, conversation.id)
+                _out(f'{{"conversation":{conversation.model_dump_json()},"messages":['.encode())
+                separator = b""
                 async for part in parts:
-                    _out("".join(f",{message}" for message in part).encode())
+                    if part:
+                        _out(separator + b",".join(part))
+                        separator = b","
                 _out(b"]}\n")
         query, more = query.model_copy(update={"cursor": page.next_cursor}), page.has_more
 

@@ -31,7 +31,7 @@ import asyncpg
 
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.database import Database
-from backend.dao_service.message_dao import DOCUMENT
+from backend.dao_service.portions import DOCUMENT
 from backend.dao_service.trust import orderly
 from backend.vocabulary import Enrichment
 
@@ -66,10 +66,10 @@ class Head(NamedTuple):
 
 
 class StoredMessage(NamedTuple):
-    """A message on record: its place, and the whole of it as JSON text, as every reader gets it."""
+    """A message on record: its place, and the whole of it as JSON, as every reader gets it."""
 
     sequence: int
-    document: str
+    document: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
 # Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have, or, counted
 # in a voice session, the place that the record chose. What such a session added to it since is no difference.
 _COMPARE: Final = f"""
-    SELECT n.place, m.sequence, row_to_json(document)::text AS document,
+    SELECT n.place, m.sequence, convert_to(row_to_json(document)::text, 'UTF8') AS document,
         m.conversation_id <> n.conversation_id AS conversation_id,
         m.role <> n.role AS role,
         m.content <> n.content AS content,
@@ -169,7 +169,9 @@ _INSERT: Final = f"""
         nextval('messages_feed_position_seq')
     FROM (SELECT ordered.*, clock_timestamp() AS recorded_at FROM (SELECT * FROM placed ORDER BY place) AS ordered)
         AS stamped
-    RETURNING id, sequence, (SELECT row_to_json(document) FROM ({DOCUMENT.format("messages")}) AS document)::text
+    RETURNING id, sequence, (
+        SELECT convert_to(row_to_json(document)::text, 'UTF8') FROM ({DOCUMENT.format("messages")}) AS document
+    )
 """  # noqa: S608 -- made of constants
 _INSERT_AT: Final = f"""
     WITH placed AS (

@@ -33,6 +33,7 @@ from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.errors import HostKeepsConversation, HostOwnsConversations
 
 _STRIDE: Final = 20_000
+_NEWEST: Final = Conversation.created_at.desc(), Conversation.id.desc()
 _LONGEST: Final = 2**31 - 1  # seconds, of an INT
 
 
@@ -96,14 +97,23 @@ class ConversationDAO:
             raise
 
     async def newest(
-        self, wanted: ConversationFilter, owner: str | None, *, before: tuple[datetime, UUID] | None, limit: int
-    ) -> Sequence[Conversation]:
-        """Return at most ``limit`` conversations, newest first, from just behind ``before``."""
+        self,
+        wanted: ConversationFilter,
+        owner: str | None,
+        *,
+        before: tuple[datetime, UUID] | None,
+        limit: int,
+        size: int,
+    ) -> tuple[Sequence[Conversation], bool]:
+        """Return conversations, newest first, from just behind ``before``, and whether there are more.
+
+        At most ``limit``, with at most ``size`` bytes of intents together unless that of the first alone is longer.
+        """
         statement = (
-            select(Conversation)
+            select(Conversation.id, Conversation.created_at, _intent_size().label("size"))
             .where(_owned_by(owner), _owned_by(wanted.user_id))
-            .order_by(Conversation.created_at.desc(), Conversation.id.desc())
-            .limit(limit)
+            .order_by(*_NEWEST)
+            .limit(limit + 1)
         )
         for column, value in (
             (Conversation.context_type, wanted.context_type),
@@ -122,7 +132,25 @@ class ConversationDAO:
             statement = statement.where(Conversation.created_at < wanted.until)
         if before is not None:
             statement = statement.where(tuple_(Conversation.created_at, Conversation.id) < tuple_(*before))
-        return (await self._session.scalars(statement)).all()
+        found = statement.subquery()
+        behind = found.c.created_at.desc(), found.c.id.desc()
+        summed = select(
+            found.c.id,
+            found.c.size,
+            func.sum(found.c.size).over(order_by=behind, rows=(None, 0)).label("bytes"),
+            func.count().over().label("count"),
+        ).subquery()
+        fits = summed.c.bytes <= func.greatest(size, summed.c.size)
+        rows = (
+            await self._session.execute(
+                select(Conversation, summed.c.count)
+                .join(summed, summed.c.id == Conversation.id)
+                .where(fits)
+                .order_by(*_NEWEST)
+                .limit(limit)
+            )
+        ).all()
+        return [row[0] for row in rows], bool(rows) and rows[0][1] > len(rows)
 
     async def link(
         self, conversation_id: UUID, owner: str | None, links: Mapping[str, UUID | None]
@@ -214,6 +242,15 @@ class ConversationDAO:
                 select(Conversation.id).where(_owned_by(owner)).order_by(Conversation.created_at, Conversation.id)
             )
         ).all()
+
+
+def _intent_size() -> ColumnElement[int]:
+    """Return how many bytes of an intent are to be read, known without reading it unless it is compressed."""
+    payload = Conversation.intent_payload
+    return case(
+        (func.pg_column_compression(payload).is_(None), func.coalesce(func.pg_column_size(payload), 0)),
+        else_=func.octet_length(cast(payload, Text)),
+    )
 
 
 def _one(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:

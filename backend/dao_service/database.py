@@ -24,10 +24,14 @@ from backend.dao_service.confirmation import confirmed
 from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
 from backend.dao_service.terms import Terms
 from backend.dao_service.trust import Trust, orderly
+from backend.dao_service.turns import Turns
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
+from backend.principal import caller
 
 _DRIVER: Final = "postgresql+asyncpg"
+_FOR_OTHERS: Final = 2  # connections of the pool that one caller leaves to the others, if the pool has more
+_MOST_WAITING: Final = 1_000  # of one caller's requests; more would not have their turn within `pool_wait`
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +118,7 @@ class Database:
             creator=self._adapted,
         )
         self._trust = Trust(self._engine.sync_engine)
-        self._turns = asyncio.Semaphore(self.limits.pool_size)
+        self._turns = Turns(self.limits.pool_size, share=max(self.limits.pool_size - _FOR_OTHERS, 1))
         # A connection of our own is told once how its transactions begin; one that is lent, each time.
         for_writing = {"isolation_level": "READ COMMITTED"} if direct else {}
         for_reading = for_writing | ({"postgresql_readonly": True} if direct else {})
@@ -232,10 +236,13 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a connection to be free, first come first served; the pool itself lets newcomers overtake."""
+        """Wait for a connection to be free, in fair turns with other callers; the pool itself knows no order."""
+        asks = caller.get()
+        if self._turns.waiting(asks) >= _MOST_WAITING:
+            raise Busy("Too many of your requests wait for the database")
         try:
             async with asyncio.timeout(self.limits.pool_wait):
-                await self._turns.acquire()
+                await self._turns.take(asks)
         except TimeoutError as error:
             raise Busy("All connections to the database are in use") from error
         try:
@@ -250,7 +257,7 @@ class Database:
                 raise DatabaseUnavailable from error
             raise
         finally:
-            self._turns.release()
+            self._turns.give_back(asks)
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Interval, bindparam, case, delete, exists, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from backend.dao_service.models import Delivery, StoppedOrchestrator
 from backend.vocabulary import DeliveryState
@@ -148,8 +149,10 @@ class DeliveryDAO:
     async def newest(
         self, state: DeliveryState | None, conversation_id: UUID | None, *, before: int | None, limit: int
     ) -> Sequence[Delivery]:
-        """Return at most ``limit`` deliveries, newest first, from just behind ``before``."""
-        statement = select(Delivery).order_by(Delivery.number.desc()).limit(limit)
+        """Return at most ``limit`` deliveries without their bodies, newest first, from just behind ``before``."""
+        statement = (
+            select(Delivery).options(defer(Delivery.body, raiseload=True)).order_by(Delivery.number.desc()).limit(limit)
+        )
         if state is not None:
             statement = statement.where(Delivery.state == state)
         if conversation_id is not None:

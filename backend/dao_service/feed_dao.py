@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from backend.dao_service.message_dao import DOCUMENT
+from backend.dao_service.portions import Bounds, fetch, statement
 
 _REACHED: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM messages_feed_position_seq"
 _ON_THE_WAY: Final = """
@@ -19,17 +19,13 @@ _ON_THE_WAY: Final = """
     WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1 AND classid::bigint >> 16 = 22086
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_MESSAGE: Final = f"""
-    SELECT row_to_json(document)::text, m.conversation_id, m.sequence, m.feed_position
-    FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
-"""  # noqa: S608 -- made of constants
-_BEFORE: Final = f"""
-    {_MESSAGE} WHERE m.feed_position IS NULL AND (m.conversation_id, m.sequence) > ($1, $2)
-    ORDER BY m.conversation_id, m.sequence LIMIT $3
-"""
-_AFTER: Final = f"""
-    {_MESSAGE} WHERE m.feed_position > $1 AND m.feed_position <= $2 ORDER BY m.feed_position LIMIT $3
-"""
+_PLACE: Final = "m.conversation_id, m.sequence, m.feed_position"
+_BEFORE: Final = statement(
+    _PLACE,
+    "WHERE m.feed_position IS NULL AND (m.conversation_id, m.sequence) > ($3, $4) "
+    "ORDER BY m.conversation_id, m.sequence",
+)
+_AFTER: Final = statement(_PLACE, "WHERE m.feed_position > $3 AND m.feed_position <= $4 ORDER BY m.feed_position")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +37,19 @@ class End:
 
 
 class FeedRow(NamedTuple):
-    """A message as JSON text, and its place; ``position`` is None for those from before there was a feed."""
+    """A message as JSON, and its place; ``position`` is None for those from before there was a feed."""
 
-    document: str
+    document: bytes
     conversation_id: UUID
     sequence: int
     position: int | None
+
+
+class FeedRows(NamedTuple):
+    """The rows that fit into the bounds asked for, and whether there are more."""
+
+    rows: Sequence[FeedRow]
+    more: bool
 
 
 class FeedDAO:
@@ -61,10 +64,14 @@ class FeedDAO:
         lowest = await self._connection.fetchval(_ON_THE_WAY)
         return End(reached, more=False) if lowest is None else End(min(reached, lowest), more=lowest < reached)
 
-    async def before(self, conversation_id: UUID, sequence: int, limit: int) -> Sequence[FeedRow]:
+    async def before(self, conversation_id: UUID, sequence: int, bounds: Bounds) -> FeedRows:
         """Return messages from before there was a feed, conversation by conversation, past this one."""
-        return [FeedRow(*row) for row in await self._connection.fetch(_BEFORE, conversation_id, sequence, limit)]
+        return await self._rows(_BEFORE, bounds, conversation_id, sequence)
 
-    async def after(self, position: int, end: int, limit: int) -> Sequence[FeedRow]:
+    async def after(self, position: int, end: int, bounds: Bounds) -> FeedRows:
         """Return the messages past ``position``, up to ``end``."""
-        return [FeedRow(*row) for row in await self._connection.fetch(_AFTER, position, end, limit)]
+        return await self._rows(_AFTER, bounds, position, end)
+
+    async def _rows(self, query: str, bounds: Bounds, *values: object) -> FeedRows:
+        found = await fetch(self._connection, query, bounds, *values)
+        return FeedRows([FeedRow(*row) for row in found.rows], found.more)

@@ -1,8 +1,7 @@
-"""Reading messages, and the one form in which they leave the record.
+"""Reading the messages of a conversation.
 
-PostgreSQL itself writes a message as JSON, once and for all ways out: what a sender is answered, what a page shows and
-what a transcript holds are the same bytes, and nobody takes values apart only to put them together again. Pages are
-asked of the driver directly; through SQLAlchemy a page of 100 took three times the work.
+Pages are asked of the driver directly; through SQLAlchemy a page of 100 took three times the work. `portions` says how
+long messages are read.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,26 +12,18 @@ from uuid import UUID
 
 import asyncpg
 
-# Formatted with the name of the table. Times are RFC 3339 in UTC; the connection writes dates as ISO.
-DOCUMENT: Final = """
-    SELECT {0}.id, {0}.conversation_id, {0}.sequence, {0}.role, {0}.content, {0}.input_modality,
-        coalesce({0}.metadata, '{{}}') AS metadata,
-        replace(({0}.timestamp AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z' AS timestamp,
-        replace(({0}.created_at AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z' AS created_at,
-        {0}.voice_session_id, {0}.client_sequence
-"""
+from backend.dao_service.portions import Bounds, fetch, statement
+
 # What is written beside messages afterwards comes with events of a voice session, which is heard of then.
-_HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = $1)"
+_HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = {})"
 _VERSION: Final = f"""
-    SELECT last_sequence, {_HEARD_AT} FROM conversations
+    SELECT last_sequence, {_HEARD_AT.format("$1")} FROM conversations
     WHERE id = $1 AND ($2::text IS NULL OR user_id::text = $2)
 """  # noqa: S608 -- made of constants
-_PAGE: Final = f"""
-    SELECT row_to_json(document)::text, m.sequence, m.timestamp,
-        (SELECT last_sequence FROM conversations WHERE id = $1), {_HEARD_AT}
-    FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format("m")}) AS document
-    WHERE <where> ORDER BY <order> LIMIT $2
-"""  # noqa: S608 -- made of constants
+_LAST: Final = "(SELECT last_sequence FROM conversations WHERE id = $3)"
+_PAGE: Final = statement(
+    f"m.sequence, m.timestamp, {_LAST}, {_HEARD_AT.format('$3')}", "WHERE <where> ORDER BY <order>"
+)
 # The host's column may hold times that no client can read.
 _HEADS: Final = """
     SELECT id, last_sequence, CASE WHEN ended_at IS NOT NULL THEN replace(
@@ -40,7 +31,7 @@ _HEADS: Final = """
     ) || 'Z' END
     FROM conversations WHERE id = ANY($1::uuid[])
 """
-_OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $1) ="
+_OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $3) ="
 
 
 class Head(NamedTuple):
@@ -58,9 +49,9 @@ class Version(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """A stored message as JSON text, its place in either order, and the conversation's version when it was read."""
+    """A stored message as JSON, its place in either order, and the conversation's version when it was read."""
 
-    document: str
+    document: bytes
     sequence: int
     timestamp: datetime
     last_sequence: int
@@ -71,16 +62,23 @@ class MessageRow(NamedTuple):
         return Version(self.last_sequence, self.heard_at)
 
 
+class MessageRows(NamedTuple):
+    """The rows that fit into the bounds asked for, and whether there are more."""
+
+    rows: Sequence[MessageRow]
+    more: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages of a conversation: at most ``limit``, of one role or all, sequences and times within bounds.
+    """Which messages of a conversation: as many as fit, of one role or all, sequences and times within limits.
 
     There are none if the conversation is not ``owner``'s; None means whosever it is.
     """
 
     conversation_id: UUID
     owner: str | None
-    limit: int
+    bounds: Bounds
     backward: bool = False
     role: str | None = None
     after_sequence: int | None = None
@@ -105,19 +103,17 @@ class MessageDAO:
         rows = await self._connection.fetch(_HEADS, conversation_ids)
         return {identity: Head(*rest) for identity, *rest in rows}
 
-    async def recorded(self, wanted: Selection, after: int | None = None) -> Sequence[MessageRow]:
+    async def recorded(self, wanted: Selection, after: int | None = None) -> MessageRows:
         """Messages in the order of recording, from just beyond the sequence ``after``."""
         return await self._page(wanted, ("m.sequence",), None if after is None else (after,))
 
-    async def spoken(self, wanted: Selection, after: tuple[datetime, int] | None = None) -> Sequence[MessageRow]:
+    async def spoken(self, wanted: Selection, after: tuple[datetime, int] | None = None) -> MessageRows:
         """Messages in the order of speaking, from just beyond the time and sequence ``after``."""
         return await self._page(wanted, ("m.timestamp", "m.sequence"), after)
 
-    async def _page(
-        self, wanted: Selection, key: tuple[str, ...], after: tuple[Any, ...] | None
-    ) -> Sequence[MessageRow]:
-        values: list[Any] = [wanted.conversation_id, wanted.limit]
-        where = "m.conversation_id = $1"
+    async def _page(self, wanted: Selection, key: tuple[str, ...], after: tuple[Any, ...] | None) -> MessageRows:
+        values: list[Any] = [wanted.conversation_id]
+        where = "m.conversation_id = $3"
         for condition, value in (
             ("m.role =", wanted.role),
             ("m.sequence >", wanted.after_sequence),
@@ -128,12 +124,13 @@ class MessageDAO:
         ):
             if value is not None:
                 values.append(value)
-                where += f" AND {condition} ${len(values)}"
+                where += f" AND {condition} ${len(values) + 2}"
         if after is not None:
             # One comparison of rows, which an index answers; spelled with OR it would be read from the beginning.
-            places = ", ".join(f"${number}" for number in range(len(values) + 1, len(values) + len(after) + 1))
+            places = ", ".join(f"${number}" for number in range(len(values) + 3, len(values) + len(after) + 3))
             where += f" AND ({', '.join(key)}) {'<' if wanted.backward else '>'} ({places})"
             values += after
         order = ", ".join(f"{column} {'DESC' if wanted.backward else 'ASC'}" for column in key)
-        rows = await self._connection.fetch(_PAGE.replace("<where>", where).replace("<order>", order), *values)
-        return [MessageRow(*row) for row in rows]
+        query = _PAGE.replace("<where>", where).replace("<order>", order)
+        found = await fetch(self._connection, query, wanted.bounds, *values)
+        return MessageRows([MessageRow(*row) for row in found.rows], found.more)

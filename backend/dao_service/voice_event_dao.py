@@ -111,15 +111,16 @@ class VoiceEventDAO:
             values = {"ids": [*added], "added": [*added.values()], "provider": provider}
             await self._session.execute(_ENRICH, values)
 
-    async def counts(self) -> dict[str, int]:
-        """Return how many events there are, by type."""
+    async def counts(self, most: int) -> dict[str, int]:
+        """Return how many events there are of each of the ``most`` types with most of them, by type."""
         rows = await self._session.execute(
             select(VoiceEvent.type, func.count())
             .where(VoiceEvent.voice_session_id == self._id)
             .group_by(VoiceEvent.type)
-            .order_by(VoiceEvent.type)
+            .order_by(func.count().desc(), VoiceEvent.type)
+            .limit(most)
         )
-        return {row[0]: row[1] for row in rows}
+        return dict(sorted((row[0], row[1]) for row in rows))
 
     async def incidents(self, types: Sequence[str], limit: int) -> Sequence[Incident]:
         """Return the first events of the ``types``, in order."""

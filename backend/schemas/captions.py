@@ -23,7 +23,7 @@ class Captions:
         self._begun: datetime | None = None
         self._last: dict[str, Any] | None = None
 
-    def write(self, document: str) -> bytes:
+    def write(self, document: bytes) -> bytes:
         """Return the caption before this message's."""
         message = orjson.loads(document)
         written = self._caption(datetime.fromisoformat(message["timestamp"]))

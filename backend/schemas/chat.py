@@ -25,7 +25,7 @@ class Chat:
     def __init__(self) -> None:
         self._calls = Calls()
 
-    def write(self, document: str) -> bytes:
+    def write(self, document: bytes) -> bytes:
         """Return what a model is told of a message, as JSON; nothing if it is to be told of it later, or not at all."""
         message = orjson.loads(document)
         if message["role"] != Role.FUNCTION:

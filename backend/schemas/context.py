@@ -40,7 +40,7 @@ class Context:
     def __init__(self) -> None:
         self._calls = Calls()
 
-    def write(self, document: str) -> bytes:
+    def write(self, document: bytes) -> bytes:
         """Return what Deepgram is to remember of a message, as JSON; nothing if it is no past of its kind."""
         message = orjson.loads(document)
         if message["role"] in _SPOKEN:

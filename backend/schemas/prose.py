@@ -23,14 +23,14 @@ def visible(line: str) -> str:
     return _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", line)
 
 
-def text(document: str) -> bytes:
+def text(document: bytes) -> bytes:
     """Return a message as lines of text."""
     message = orjson.loads(document)
     said = "\n    ".join(map(visible, message["content"].splitlines()))
     return f"[{_time(message)}] {message['role']}: {said}\n".encode()
 
 
-def markdown(document: str) -> bytes:
+def markdown(document: bytes) -> bytes:
     """Return a message as a quotation."""
     message = orjson.loads(document)
     said = "  \n> ".join(map(_plain, message["content"].splitlines()))

@@ -1,6 +1,7 @@
 """A whole conversation, written for a program (JSON, a model, a player) or for a person (text, Markdown)."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -45,35 +46,38 @@ MEDIA_TYPES: Final = {
     TranscriptFormat.DEEPGRAM: "application/json",
 }
 
-Part = Sequence[str]
+Part = Sequence[bytes]  # messages, each as JSON
 
 
 async def write(
-    form: TranscriptFormat, conversation_id: UUID, first: Part, rest: AsyncIterator[Part]
-) -> AsyncIterator[bytes]:
-    """Yield the transcript in pieces, a piece for each part of the conversation; messages come as JSON texts."""
+    form: TranscriptFormat, conversation_id: UUID, parts: AsyncGenerator[Part, None]
+) -> AsyncGenerator[bytes, None]:
+    """Yield the transcript in pieces, one for each part of the conversation, and close ``parts`` at the end.
+
+    Nothing but the piece is held while its reader takes its time.
+    """
     style = _STYLES[form]
     writer = style.writer()
-    yield style.head.format(conversation_id).encode()
     begun = False
-    async for part in _chained(first, rest):
-        written = [piece for piece in map(writer.write, part) if piece]
-        if written:
-            yield (style.between if begun else b"") + style.between.join(written)
-            begun = True
+    async with aclosing(parts):
+        yield style.head.format(conversation_id).encode()
+        async for part in parts:
+            written = [message for message in map(writer.write, part) if message]
+            del part
+            if written:
+                if begun:
+                    written.insert(0, b"")
+                piece = style.between.join(written)
+                del written
+                yield piece
+                begun = True
     yield writer.rest() + (style.tail if begun else style.tail_of_nothing or style.tail)
-
-
-async def _chained(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
-    yield first
-    async for part in rest:
-        yield part
 
 
 class _Writer(Protocol):
     """Writes one message after the other, or leaves it out, and at last what it has kept back."""
 
-    def write(self, document: str) -> bytes: ...
+    def write(self, document: bytes) -> bytes: ...
 
     def rest(self) -> bytes: ...
 
@@ -81,7 +85,7 @@ class _Writer(Protocol):
 class _Each:
     """Writes each message by itself."""
 
-    def __init__(self, write_one: Callable[[str], bytes]) -> None:
+    def __init__(self, write_one: Callable[[bytes], bytes]) -> None:
         self.write = write_one
 
     def rest(self) -> bytes:
@@ -99,12 +103,12 @@ class _Style:
     tail_of_nothing: bytes = b""
 
 
-def _jsonl(document: str) -> bytes:
-    return document.encode() + b"\n"
+def _jsonl(document: bytes) -> bytes:
+    return document + b"\n"
 
 
 _STYLES: Final = {
-    TranscriptFormat.JSON: _Style(partial(_Each, str.encode), '{{"conversation_id":"{}","messages":[', b",", b"]}"),
+    TranscriptFormat.JSON: _Style(partial(_Each, bytes), '{{"conversation_id":"{}","messages":[', b",", b"]}"),
     TranscriptFormat.JSONL: _Style(partial(_Each, _jsonl)),
     TranscriptFormat.TEXT: _Style(partial(_Each, text)),
     TranscriptFormat.MARKDOWN: _Style(partial(_Each, markdown), "# Conversation {}\n"),

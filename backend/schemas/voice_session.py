@@ -84,9 +84,9 @@ class VoiceSessionState(BaseModel):
     duration_seconds: int | None
     last_client_sequence: int | None = Field(description="How far the phone says that it counted.")
     provider: str
-    provider_session_ids: list[str] = Field(description="Deepgram's names for the connections, as they came.")
+    provider_session_ids: list[str] = Field(description="Deepgram's names for the first 1,000 connections.")
     message_count: int
-    event_counts: dict[str, int] = Field(description="Events that are no messages, by type.")
+    event_counts: dict[str, int] = Field(description="Events that are no messages, of the hundred most frequent types.")
     unverified_count: int = Field(description="What Deepgram remembers and the conversation does not hold.")
     incidents: list[Incident] = Field(description="The first hundred.")
 
@@ -161,6 +161,7 @@ class Receipt(BaseModel):
                     "missing": [[17, 18], [42, 42]],
                     "duplicates": 3,
                     "last_sequence": 21,
+                    "more_missing": 0,
                 }
             ]
         }
@@ -169,6 +170,9 @@ class Receipt(BaseModel):
     complete: bool = Field(description="The session has ended, by its phone's word, and nothing is missing.")
     received: int
     expected: int = Field(description="How far the phone counted, as it said, or as its events show.")
-    missing: list[Range] = Field(description="Ranges of numbers that are not here, first and last.")
+    missing: list[Range] = Field(
+        description="Ranges of numbers that are not here, first and last; the first 1,000 of them."
+    )
     duplicates: int = Field(description="Events that came again.")
     last_sequence: int = Field(description="The place of the conversation's last message.")
+    more_missing: int = Field(description="How many ranges are missing besides those that `missing` names.")

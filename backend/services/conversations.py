@@ -1,6 +1,7 @@
 """Opening, listing, linking and erasing conversations."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter
@@ -21,6 +22,8 @@ from backend.principal import Principal
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
 from backend.schemas.page import ConversationPlace, ConversationQuery, Page
 from backend.vocabulary import ContextType, Scope
+
+_PAGE_BYTES: Final = 2**20  # of intents in a page, which become ten times as much while it is written
 
 
 async def create(database: Database, principal: Principal, wanted: ConversationCreate) -> tuple[Conversation, bool]:
@@ -83,11 +86,13 @@ async def newest(database: Database, principal: Principal, query: ConversationQu
     place = ConversationPlace.parse(query.cursor) if query.cursor else None
     wanted = ConversationFilter(**query.model_dump(exclude={"limit", "cursor"}))
     async with database.reading() as session:
-        rows = await ConversationDAO(session).newest(wanted, owner, before=place, limit=query.limit + 1)
-        shown = [Conversation.model_validate(row) for row in rows[: query.limit]]
+        rows, more = await ConversationDAO(session).newest(
+            wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES
+        )
+        shown = [Conversation.model_validate(row) for row in rows]
     if shown:
         place = ConversationPlace(shown[-1].created_at, shown[-1].id)
-    return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
+    return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=more)
 
 
 async def link(

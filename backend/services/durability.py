@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from backend.dao_service.database import Database
-from backend.dao_service.schema_dao import Durability, SchemaDAO
+from backend.dao_service.schema_dao import Durability
 
 _COUNTED: Final = re.compile(r"\s*(?:any\s+|first\s+)?(\d+)\s*\(", re.IGNORECASE)
 
@@ -34,10 +33,8 @@ class InForce:
     survives: Survives
 
 
-async def in_force(database: Database) -> InForce:
-    """Look at what is in force; raises Unavailable."""
-    async with database.reading() as session:
-        found = await SchemaDAO(session).durability()
+def in_force(found: Durability) -> InForce:
+    """Return the same without names."""
     return InForce(
         found.fsync, found.full_page_writes, found.synchronous_commit, wanted(found), found.synchronous, survives(found)
     )

@@ -8,13 +8,15 @@ from typing import Final
 
 from backend.dao_service.database import Database
 from backend.dao_service.feed_dao import FeedDAO, FeedRow
+from backend.dao_service.portions import Bounds
 from backend.errors import Unavailable
 from backend.principal import Principal
 from backend.schemas.page import FeedPlace, FeedQuery, FeedStart
 from backend.services.live import Stopping
 from backend.vocabulary import Scope
 
-_STRIDE: Final = 100  # messages read at a time, for whoever follows
+_PAGE_BYTES: Final = 2**20  # of a page, which its reader may take slowly
+_STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time for a follower, and held while its client takes it
 _POLL: Final = 1.0  # seconds after which it is looked for what nobody rang for
 _SOON: Final = 0.02  # seconds after which somebody who was on the way may have committed
 
@@ -55,7 +57,7 @@ async def page(database: Database, principal: Principal, query: FeedQuery) -> Fe
     with database.bell.waiting() as bell:
         while True:
             bell.clear()
-            found = await _read(database, begun, query.limit)
+            found = await _read(database, begun, Bounds(query.limit, _PAGE_BYTES))
             left = deadline - asyncio.get_running_loop().time()
             if found.rows or left <= 0 or database.bell.closed:
                 return found
@@ -80,19 +82,21 @@ async def follow(database: Database, begun: FeedPlace) -> AsyncGenerator[FeedPag
         yield Stopping()
 
 
-async def _read(database: Database, begun: FeedPlace, limit: int) -> FeedPage:
+async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPage:
     async with database.looking() as connection:
         feed = FeedDAO(connection)
         end = await feed.end()
-        rows = []
+        rows: Sequence[FeedRow] = []
+        has_more = False
         if begun.position is None:
-            rows = [*await feed.before(begun.conversation_id, begun.sequence, limit + 1)]
-        if len(rows) <= limit:
-            rows += await feed.after(begun.position or 0, end.position, limit + 1 - len(rows))
-    shown = rows[:limit]
-    if shown:
-        begun = place_of(shown[-1])
-    return FeedPage(shown, begun, has_more=len(rows) > limit, more=end.more)
+            rows, has_more = await feed.before(begun.conversation_id, begun.sequence, bounds)
+        if not has_more:
+            rest = Bounds(bounds.rows - len(rows), max(bounds.size - sum(len(row.document) for row in rows), 0))
+            later, has_more = await feed.after(begun.position or 0, end.position, rest)
+            rows = [*rows, *later]
+    if rows:
+        begun = place_of(rows[-1])
+    return FeedPage(rows, begun, has_more=has_more, more=end.more)
 
 
 def _pause(found: FeedPage) -> float:

@@ -27,16 +27,19 @@ from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.faults import describe
 from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
+from backend.dao_service.portions import Bounds
+from backend.dao_service.turns import Turns
 from backend.errors import ConversationNotFound, Unavailable
-from backend.principal import Principal
+from backend.principal import SERVICE, Principal, caller
 from backend.vocabulary import Scope
 
 POLL: Final = 2.0  # seconds after which it is looked for what nobody rang for
 TICK: Final = 3.0  # seconds after which a follower hears that nothing came
 _AGAIN: Final = 1.0  # seconds after which it is looked again where the last look failed
-_STRIDE: Final = 100  # messages read at a time
-_KEPT: Final = 1_000  # messages
-_KEPT_SIZE: Final = 2**20  # characters
+_STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time, and what a follower holds while its client takes it
+_KEPT: Final = 1_000  # messages kept of one conversation
+_KEPT_SIZE: Final = 2**20  # bytes of these
+_ALL_KEPT: Final = 2**26  # bytes kept of all conversations together
 _READERS: Final = 2  # followers that read for themselves at the same time; the pool is there for others, too
 
 log = structlog.get_logger(__name__)
@@ -67,13 +70,14 @@ class Live:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._readers: dict[UUID, _Reader] = {}
+        self._memory = _Memory()
         self._watching: asyncio.Task[None] | None = None
-        self._turns = asyncio.Semaphore(_READERS)
+        self._turns = Turns(_READERS, share=_READERS)
 
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
         """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
         owner = principal.owner(Scope.CONVERSATIONS_READ)
-        async with self._turns, self._database.reading() as session:
+        async with self._turns.turn(caller.get()), self._database.reading() as session:
             if await ConversationDAO(session).last_sequence(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
 
@@ -99,18 +103,18 @@ class Live:
                     yield None
             yield Stopping()
 
-    async def _read(self, conversation_id: UUID, after: int) -> list[MessageRow]:
-        wanted = Selection(conversation_id, None, limit=_STRIDE)
+    async def _read(self, conversation_id: UUID, after: int) -> Sequence[MessageRow]:
+        wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # then later
-            async with self._turns, self._database.looking() as connection:
-                return [*await MessageDAO(connection).recorded(wanted, after)]
+            async with self._turns.turn(caller.get()), self._database.looking() as connection:
+                return (await MessageDAO(connection).recorded(wanted, after)).rows
         return []
 
     @contextmanager
     def _reader(self, conversation_id: UUID) -> Iterator["_Reader"]:
         reader = self._readers.get(conversation_id)
         if reader is None:
-            reader = self._readers[conversation_id] = _Reader(self._database, conversation_id)
+            reader = self._readers[conversation_id] = _Reader(self._database, conversation_id, self._memory)
             self._watching = self._watching or asyncio.create_task(self._watch(), name="live watch")
         reader.followers += 1
         try:
@@ -124,6 +128,7 @@ class Live:
                 self._watching = None
 
     async def _watch(self) -> None:
+        caller.set(SERVICE)  # and not the follower's with whom it began
         while True:
             await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all processes at once
             with _trouble_logged("how conversations stand is not known"):
@@ -134,28 +139,55 @@ class Live:
                         reader.bell.set()
 
 
+class _Memory:
+    """How many bytes each reader keeps. Where all together keep too many, the least recently used forget theirs."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[_Reader, int] = {}  # the least recently used first
+        self._size = 0
+
+    def note(self, reader: "_Reader", size: int) -> None:
+        """Note that ``reader`` keeps ``size`` bytes now."""
+        self._size += size - self._sizes.pop(reader, 0)
+        if size:
+            self._sizes[reader] = size
+        while self._size > _ALL_KEPT:
+            next(iter(self._sizes)).forget()
+
+
 class _Reader:
     """Looks at one conversation for all who follow it."""
 
-    def __init__(self, database: Database, conversation_id: UUID) -> None:
+    def __init__(self, database: Database, conversation_id: UUID, memory: _Memory) -> None:
         self.followers = 0
         self.changed = asyncio.Event()
         self.bell = asyncio.Event()
         self.head: Head | None = None
         self._database = database
         self._conversation_id = conversation_id
+        self._memory = memory
         self._kept: list[MessageRow] = []
+        self._size = 0  # bytes of these
         self._since = self._reached = -1  # it has not looked yet
         self._task = asyncio.create_task(self._run(), name="live reader")
 
     def stop(self) -> None:
         self._task.cancel()
+        self.forget()
 
-    def past(self, after: int) -> list[MessageRow] | None:
-        """Return what is known past ``after``, without a gap; None if that is not known."""
+    def forget(self) -> None:
+        """Keep nothing: followers that are behind read from the record."""
+        self._kept.clear()
+        self._size = 0
+        self._since = self._reached
+        self._memory.note(self, 0)
+
+    def past(self, after: int) -> Sequence[MessageRow] | None:
+        """Return what is known past ``after``, without a gap, as much as fits; None if that is not known."""
         if self._since < 0 or after < self._since:
             return None
-        return self._kept[bisect_right(self._kept, after, key=lambda row: row.sequence) :][:_STRIDE]
+        first = bisect_right(self._kept, after, key=lambda row: row.sequence)
+        return _STRIDE.fitting(self._kept[first : first + _STRIDE.rows], lambda row: len(row.document))
 
     def ended(self, after: int) -> Ended | None:
         """Return how the conversation ended, if it has and there is nothing past ``after``."""
@@ -180,28 +212,35 @@ class _Reader:
 
     async def _look(self) -> bool:
         """Look for what is new, and tell whether there is more."""
-        wanted = Selection(self._conversation_id, None, limit=_STRIDE)
+        wanted = Selection(self._conversation_id, None, _STRIDE)
+        rows: Sequence[MessageRow] = []
+        more = False
         async with self._database.looking() as connection:
             messages = MessageDAO(connection)
             head = (await messages.heads([self._conversation_id])).get(self._conversation_id)
             reached = self._reached if self._reached >= 0 else head.last_sequence if head else 0
-            rows = await messages.recorded(wanted, reached) if head else []
+            if head:
+                rows, more = await messages.recorded(wanted, reached)
         if (rows, head, reached) != ([], self.head, self._reached):
             self._keep(rows, reached)
             self.head = head
             self._announce()
-        return len(rows) == _STRIDE
+        return more
 
     def _keep(self, rows: Sequence[MessageRow], reached: int) -> None:
         if self._since < 0:
             self._since = reached
         self._kept += rows
         self._reached = rows[-1].sequence if rows else reached
-        size = sum(len(row.document) for row in self._kept)
-        while self._kept and (len(self._kept) > _KEPT or size > _KEPT_SIZE):
-            dropped = self._kept.pop(0)
-            self._since = dropped.sequence
-            size -= len(dropped.document)
+        self._size += sum(len(row.document) for row in rows)
+        dropped = 0
+        while len(self._kept) - dropped > _KEPT or self._size > _KEPT_SIZE:
+            self._size -= len(self._kept[dropped].document)
+            dropped += 1
+        if dropped:
+            self._since = self._kept[dropped - 1].sequence
+            del self._kept[:dropped]
+        self._memory.note(self, self._size)
 
     def _announce(self) -> None:
         self.changed.set()

@@ -19,11 +19,11 @@ from backend.schemas.message import MessageCreate
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A message that is on record, as JSON text. ``replayed`` tells that it was before."""
+    """A message that is on record, as JSON. ``replayed`` tells that it was before."""
 
     message: NewMessage
     sequence: int
-    document: str
+    document: bytes
     replayed: bool
 
 

@@ -1,24 +1,28 @@
 """Reading what was said: a page at a time, or the whole."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from backend.dao_service.database import Database
-from backend.dao_service.message_dao import MessageDAO, MessageRow, Selection, Version
+from backend.dao_service.message_dao import MessageDAO, MessageRows, Selection, Version
+from backend.dao_service.portions import Bounds
 from backend.errors import ConversationNotFound
 from backend.principal import Principal
 from backend.schemas.page import Direction, MessagePlace, MessageQuery, Order
 from backend.vocabulary import Scope
 
-_STRIDE = 500
+_PAGE_BYTES: Final = 2**20  # what one reader may make the service hold, and enough for 500 ordinary messages
+# Read at a time for a transcript. While its reader takes it, it is held twice: as it is, and on its way out.
+_STRIDE: Final = Bounds(rows=200, size=2**17)
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """A ``Page`` of messages on its way out; each is JSON text."""
+    """A ``Page`` of messages on its way out; each is JSON."""
 
-    data: list[str]
+    data: list[bytes]
     next_cursor: str | None
     has_more: bool
     version: Version
@@ -31,7 +35,7 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
     wanted = Selection(
         conversation_id,
         owner,
-        limit=query.limit + 1,
+        Bounds(query.limit, _PAGE_BYTES),
         backward=query.direction is Direction.BACKWARD,
         role=query.role,
         after_sequence=query.after_sequence,
@@ -40,20 +44,19 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
     )
     async with database.looking() as connection:
         messages = MessageDAO(connection)
-        rows = await _read(messages, wanted, query.order, after)
+        rows, more = await _read(messages, wanted, query.order, after)
         if rows:
             current = rows[0].version
         else:
             # Whoever has this version must have everything of it, so what came meanwhile is looked for behind it.
             current = await _version(messages, conversation_id, owner)
-            rows = await _read(messages, wanted, query.order, after)
-    shown = rows[: query.limit]
-    if shown:
-        after = MessagePlace(query.order, query.direction, shown[-1].timestamp, shown[-1].sequence)
+            rows, more = await _read(messages, wanted, query.order, after)
+    if rows:
+        after = MessagePlace(query.order, query.direction, rows[-1].timestamp, rows[-1].sequence)
     return MessagePage(
-        data=[row.document for row in shown],
+        data=[row.document for row in rows],
         next_cursor=after.cursor() if after else None,
-        has_more=len(rows) > query.limit,
+        has_more=more,
         version=current,
     )
 
@@ -65,25 +68,47 @@ async def version(database: Database, principal: Principal, conversation_id: UUI
         return await _version(MessageDAO(connection), conversation_id, owner)
 
 
-async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> AsyncIterator[list[str]]:
-    """Yield the whole conversation as it stands now, in spoken order, as JSON texts, some hundred at a time.
+async def transcript(
+    database: Database, principal: Principal, conversation_id: UUID
+) -> AsyncGenerator[list[bytes], None]:
+    """Return the whole conversation as it stands now, in spoken order, as JSON, some hundred messages at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
-    is left out of all. Raises ConversationNotFound before the first part, or after the last if it was erased meanwhile.
+    is left out of all. The first is read here. Raises ConversationNotFound; the generator does, too, after the last
+    part, if the conversation was erased meanwhile: it must not look like a shorter one.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     last = (await version(database, principal, conversation_id)).last_sequence
-    wanted = Selection(conversation_id, owner, limit=_STRIDE, up_to_sequence=last)
+    walk = _Walk(database, Selection(conversation_id, owner, _STRIDE, up_to_sequence=last))
+    return _parts(walk, [await walk.stride()])
+
+
+async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list[bytes], None]:
+    # No variable here keeps a part while its reader takes its time.
+    yield first.pop()
+    while walk.more:
+        yield await walk.stride()
+    if walk.after:
+        async with walk.database.looking() as connection:
+            await _version(MessageDAO(connection), walk.wanted.conversation_id, walk.wanted.owner)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far a conversation was read in spoken order, and whether there is more."""
+
+    database: Database
+    wanted: Selection
     after: MessagePlace | None = None
-    while True:
-        async with database.looking() as connection:
-            rows = await _read(MessageDAO(connection), wanted, Order.SPOKEN, after)
-        yield [row.document for row in rows]
-        if len(rows) < _STRIDE:
-            break
-        after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
-    if after:
-        await version(database, principal, conversation_id)  # erased meanwhile, it must not look like a shorter one
+    more: bool = True
+
+    async def stride(self) -> list[bytes]:
+        """Read on."""
+        async with self.database.looking() as connection:
+            rows, self.more = await _read(MessageDAO(connection), self.wanted, Order.SPOKEN, self.after)
+        if rows:
+            self.after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
+        return [row.document for row in rows]
 
 
 async def _version(messages: MessageDAO, conversation_id: UUID, owner: str | None) -> Version:
@@ -93,9 +118,7 @@ async def _version(messages: MessageDAO, conversation_id: UUID, owner: str | Non
     return found
 
 
-async def _read(
-    messages: MessageDAO, wanted: Selection, order: Order, after: MessagePlace | None
-) -> Sequence[MessageRow]:
+async def _read(messages: MessageDAO, wanted: Selection, order: Order, after: MessagePlace | None) -> MessageRows:
     if order is Order.RECORDED:
         return await messages.recorded(wanted, after and after.sequence)
     return await messages.spoken(wanted, after and (after.timestamp, after.sequence))

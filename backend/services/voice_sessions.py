@@ -46,7 +46,9 @@ _CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
 _COLUMNS: Final = frozenset(Row.__table__.columns.keys())
 _INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 _MOST_INCIDENTS: Final = 100
+_MOST_TYPES: Final = 100  # of events that are counted; Deepgram has some forty, and a phone can make any up
 _MOST_AT_ONCE: Final = 100
+_MOST_RANGES: Final = 1_000  # that a receipt names; a sender fills the first ones and asks again
 
 
 class Begun(NamedTuple):
@@ -134,7 +136,7 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
             {
                 **{name: getattr(found, name) for name in VoiceSessionState.model_fields if name in _COLUMNS},
                 "message_count": await sessions.message_count(found),
-                "event_counts": await events.counts(),
+                "event_counts": await events.counts(_MOST_TYPES),
                 "unverified_count": await sessions.unverified(found),
                 "incidents": [each._asdict() for each in await events.incidents(_INCIDENTS, _MOST_INCIDENTS)],
             }
@@ -210,7 +212,7 @@ def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
 
 
 async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) -> Receipt:
-    arrived = await sessions.arrived(found)
+    arrived = await sessions.arrived(found, _MOST_RANGES)
     ended = found.ended_at is not None and found.end_reason != ABANDONED
     return Receipt(
         complete=ended and not arrived.missing,
@@ -219,6 +221,7 @@ async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) ->
         missing=arrived.missing,
         duplicates=found.duplicates,
         last_sequence=last_sequence,
+        more_missing=arrived.ranges - len(arrived.missing),
     )
 
 

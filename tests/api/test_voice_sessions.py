@@ -118,6 +118,7 @@ async def test_the_receipt_names_exactly_what_did_not_arrive(service: httpx.Asyn
         "missing": [[2, 3], [6, 8]],
         "duplicates": 0,
         "last_sequence": 4,
+        "more_missing": 0,
     }
     ended = await phone.end(last_client_sequence=10)
     assert ended == found | {"expected": 10, "missing": [[2, 3], [6, 8], [10, 10]]}
@@ -129,13 +130,42 @@ async def test_the_receipt_names_exactly_what_did_not_arrive(service: httpx.Asyn
         "missing": [],
         "duplicates": 1,
         "last_sequence": 10,
+        "more_missing": 0,
     }
+
+
+async def test_a_receipt_names_a_thousand_ranges_and_says_how_many_more_there_are(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    phone = await begin(service)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, voice_session_id, client_sequence) "
+        "SELECT $1, 'user', 'x', $2, number FROM generate_series(2, 3000, 2) AS number",
+        phone.conversation_id,
+        phone.session_id,
+    )
+    found = await phone.end(last_client_sequence=4000)
+    assert found["missing"] == [[number, number] for number in range(1, 2000, 2)]
+    assert (found["more_missing"], found["complete"]) == (501, False)
+
+
+async def test_what_a_phone_can_make_of_a_sessions_state_is_bounded(service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    for batch in range(3):
+        places = range(batch * 500, batch * 500 + 500)
+        await phone.send(*numbered([{"type": f"Strange{place}"} for place in places], first=batch * 1000 + 1))
+        await phone.send(
+            *numbered([{"type": "Welcome", "request_id": f"r{place}"} for place in places], first=batch * 1000 + 501)
+        )
+    state = await phone.state()
+    assert (len(state["provider_session_ids"]), len(state["event_counts"])) == (1000, 100)
+    assert state["event_counts"]["Welcome"] == 1500
 
 
 async def test_nothing_is_complete_before_the_phone_says_that_it_is_done(service: httpx.AsyncClient) -> None:
     phone = await begin(service)
     nothing = {"complete": False, "received": 0, "expected": 0, "missing": [], "duplicates": 0, "last_sequence": 0}
-    assert await phone.receipt() == nothing
+    assert await phone.receipt() == nothing | {"more_missing": 0}
     await phone.send(*TALK)
     assert (await phone.receipt())["complete"] is False
     assert (await phone.end(last_client_sequence=4))["complete"] is True

@@ -41,7 +41,7 @@ class Forgetful(Appender):
             "timestamp": message.timestamp or now,
             "created_at": now,
         }
-        return Recorded(message, 1, orjson.dumps(document, option=orjson.OPT_UTC_Z).decode(), replayed=False)
+        return Recorded(message, 1, orjson.dumps(document, option=orjson.OPT_UTC_Z), replayed=False)
 
 
 if __name__ == "__main__":

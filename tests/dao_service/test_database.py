@@ -157,7 +157,7 @@ async def test_what_the_driver_cannot_put_into_words_leaves_no_transaction_to_th
 
 
 async def test_closing_waits_for_no_postgresql_that_has_fallen_silent(database_url: str) -> None:
-    database = Database(database_url, Limits(pool_size=3))
+    database = Database(database_url, Limits(pool_size=5))
     async with database.looking() as one, database.looking() as another, database.looking() as third:
         pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, another, third)]
     for pid in pids:

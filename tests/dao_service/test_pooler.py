@@ -19,6 +19,7 @@ from backend.dao_service.embedded import EmbeddedPostgres
 from backend.dao_service.notifier import Notifier
 from backend.errors import Busy, DatabaseUnavailable
 from backend.principal import LOCAL
+from backend.services import health
 from backend.services.appender import Appender
 from backend.services.recording import Recorded
 from backend.settings import Settings
@@ -275,7 +276,10 @@ def test_commands_migrate_past_the_pooler_and_check_both_ways(pgbouncer: PgBounc
     assert "drifted" not in checked
 
 
-async def test_the_service_outlives_its_pooler_and_the_database_behind_it(tmp_path: Path) -> None:
+async def test_the_service_outlives_its_pooler_and_the_database_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "FRESH", 0)
     server = EmbeddedPostgres(tmp_path / "data", durable=False)
     url = await asyncio.to_thread(server.start)
     await asyncio.to_thread(migrator.upgrade, url)

@@ -34,6 +34,7 @@ class Session:
             "expected": expected,
             "missing": missing,
             "duplicates": self.duplicates,
+            "more_missing": 0,
         }
 
 

@@ -36,8 +36,8 @@ class Record:
 
     async def show(self) -> None:
         """Print what is on record."""
-        parts = transcripts.transcript(self.database, LOCAL, self.conversation_id)
-        async for piece in write(TranscriptFormat.TEXT, self.conversation_id, await anext(parts), parts):
+        parts = await transcripts.transcript(self.database, LOCAL, self.conversation_id)
+        async for piece in write(TranscriptFormat.TEXT, self.conversation_id, parts):
             sys.stdout.write(piece.decode())
 
 
