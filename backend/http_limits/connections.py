@@ -9,7 +9,6 @@ import asyncio
 import fcntl
 import sys
 import termios
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -46,7 +45,7 @@ class Address:
     key: str
     name: str | None
     open: int = 0
-    resting: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+    resting: dict[Connection, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ class Connections:
         self._addresses: dict[str, Address] = {}
         self._ordinary: dict[Connection, None] = {}
         self._spare: dict[Connection, None] = {}  # in the order in which they came
-        self._resting: OrderedDict[Connection, None] = OrderedDict()
+        self._resting: dict[Connection, None] = {}  # in the order in which they began to
         self._stalled: dict[Connection, _Unsent] = {}
 
     def arrive(self, connection: Connection, host: str) -> bool:

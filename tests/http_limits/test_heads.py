@@ -9,8 +9,8 @@ ENDLESS = 64 * 2**20
 
 @pytest.mark.parametrize(
     "begin",
-    [b"GET /", b"GET / HTTP/1.1\r\na: ", b"GET / HTTP/1.1\r\na"],
-    ids=["a path", "a value", "a name"],
+    [b"GET /", b"GET / HTTP/1.1\r\na: ", b"GET / HTTP/1.1\r\na", b"POST / HTTP/1.1\r\ncontent-length: 9\r\na: "],
+    ids=["a path", "a value", "a name", "after a length"],
 )
 def test_an_endless_head_is_cut_off_with_a_problem(begin: bytes) -> None:
     with served() as server, shed("head", 1), server.connect() as peer:
