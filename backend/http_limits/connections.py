@@ -159,15 +159,16 @@ class Connections:
         metrics.HTTP_SHED.labels(reason).inc()
 
     def _look_at_all(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
         self.now += self.limits.tick
         for connection in [*self._stalled]:
             self._look_at_reader(connection)
         for connection in [*self._ordinary, *self._spare]:
             connection.look()
         metrics.HTTP_CONNECTIONS.set(len(self._ordinary) + len(self._spare))
-        self._timer = None
-        if self._ordinary or self._spare:
-            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
+        if not (self._ordinary or self._spare):
+            self._timer.cancel()
+            self._timer = None
 
     def _look_at_reader(self, connection: Connection) -> None:
         unsent = self._stalled[connection]
@@ -202,7 +203,7 @@ def _left(transport: asyncio.Transport) -> int:
     link takes minutes: what waits here alone does not show that a peer reads.
     """
     left = transport.get_write_buffer_size()
-    if sys.platform == "linux" and (socket := transport.get_extra_info("socket")):
-        held = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    if sys.platform == "linux" and (file := transport.get_extra_info("socket").fileno()) >= 0:
+        held = fcntl.ioctl(file, termios.TIOCOUTQ, b"\0\0\0\0")
         left += int.from_bytes(held, sys.byteorder)
     return left

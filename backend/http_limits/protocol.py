@@ -106,7 +106,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 return
             elif self._phase == _REFUSED:
                 return
-            if self._length is not None and self._phase != _HEAD:
+            if self._length and self._phase != _HEAD:
                 end = min(begin + self._length, size)
                 self._length -= end - begin
             else:
@@ -141,7 +141,8 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            self.cycle.keep_alive = False  # it is answered as if it had not asked for another protocol
+            if self._phase != _REFUSED:
+                self.cycle.keep_alive = False  # it is answered as if it had not asked for another protocol
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, Exception) and not isinstance(error.__context__, _CLIENTS_FAULTS):
                 raise  # a fault of ours in what the parser calls
@@ -302,8 +303,9 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._connections.work(self)
         self.transport.write(refusals.http_answer(refusal, self.server_state.default_headers))
-        self.transport.write_eof()
-        self.flow.read_on()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.read_on()
 
     def _enter(self, phase: int) -> None:
         self._phase = phase

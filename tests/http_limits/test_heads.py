@@ -103,7 +103,13 @@ def test_requests_may_come_in_pieces_of_any_size(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [b"\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", b"GET x:y HTTP/1.1\r\n\r\n"]
+    "wrong",
+    [
+        b"\x00\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"GET x:y HTTP/1.1\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+    ],
 )
 def test_what_is_not_http_is_refused_with_a_problem(wrong: bytes) -> None:
     with served() as server, server.connect() as peer, shed("bad_request", 1):
@@ -115,3 +121,19 @@ def test_a_request_for_another_protocol_is_answered_as_any_other_and_the_last() 
     with served() as server, server.connect() as peer:
         answer = peer.send(b"GET /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").answer()
         assert (answer.body, answer.headers["connection"]) == (b"/a 0", "close")
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "GET"])
+def test_another_protocol_is_refused_where_there_is_no_room(method: str) -> None:
+    with served(connections=1, connections_per_address=1) as server, server.connect() as one, server.connect() as two:
+        one.get("/wait")
+        server.until(lambda: server.application.begun)
+        two.send(f"{method} /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".encode())
+        assert two.answer().status == 503
+
+
+def test_a_request_for_another_protocol_may_have_a_body() -> None:
+    head = b"POST /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 5\r\n\r\n"
+    with served() as server, server.connect() as peer:
+        assert peer.send(head + b"Hello").answer().status == 200
+        assert peer.is_closed()
