@@ -35,11 +35,11 @@ class Limits:
     """Header fields of one request, because each takes some 200 bytes of memory however short it is (Apache: 100)."""
     head_seconds: float = 10.0
     """Seconds for a whole head, from connecting or from its first byte."""
-    small_head: int = 2 * KiB
+    small_head: int = 4 * KiB
     """Bytes of a head that are not counted in `heads`: nearly all requests."""
     heads: int = 8 * MiB
     """Bytes of larger heads, of all requests that are under way; the application copies a path thrice."""
-    heads_per_address: int = 2 * MiB
+    heads_per_address: int = 4 * MiB
 
     body_seconds: float = 300.0
     """Seconds for a body: 2 MiB over EDGE (7 KiB/s upwards)."""

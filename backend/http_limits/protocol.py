@@ -141,8 +141,10 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            if self._phase != _REFUSED:
+            if self._phase in {_BODY, _ANSWER}:
                 self.cycle.keep_alive = False  # it is answered as if it had not asked for another protocol
+            elif self._phase != _REFUSED:
+                self.transport.close()
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, Exception) and not isinstance(error.__context__, _CLIENTS_FAULTS):
                 raise  # a fault of ours in what the parser calls
@@ -226,6 +228,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _become_free(self) -> None:
         self._enter(_REST)
+        # A connection that rests keeps nothing of its last request.
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
+        self.url = b""
         if self._ahead:
             self.loop.call_soon(self._go_on)
             return

@@ -57,6 +57,16 @@ def test_large_heads_of_all_requests_together_are_bounded() -> None:
         assert server.connections.heads.used == 0
 
 
+def test_a_connection_that_rests_keeps_nothing_of_its_last_request() -> None:
+    post = b"POST /early HTTP/1.1\r\na: %s\r\ncontent-length: 10000\r\n\r\n%s" % (b"a" * 10_000, bytes(10_000))
+    with served() as server, server.connect() as peer:
+        assert peer.send(post).answer().status == 200
+        server.until(lambda: server.connections._resting)
+        [connection] = server.connections._resting
+        assert connection.cycle is connection.scope is connection.headers is None  # type: ignore[attr-defined]
+        assert peer.get().answer().status == 200
+
+
 def test_large_heads_of_clients_that_vanish_are_forgotten() -> None:
     with served() as server:
         with server.connect() as half, server.connect() as whole:
@@ -132,8 +142,9 @@ def test_another_protocol_is_refused_where_there_is_no_room(method: str) -> None
         assert two.answer().status == 503
 
 
-def test_a_request_for_another_protocol_may_have_a_body() -> None:
-    head = b"POST /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 5\r\n\r\n"
+@pytest.mark.parametrize("path", ["/a", "/early"])
+def test_a_request_for_another_protocol_may_have_a_body(path: str) -> None:
+    head = b"POST %s HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 5\r\n\r\n" % path.encode()
     with served() as server, server.connect() as peer:
         assert peer.send(head + b"Hello").answer().status == 200
         assert peer.is_closed()
