@@ -17,17 +17,27 @@ class Budget:
         self._callers: Counter[Hashable] = Counter()
         self.used = 0
 
-    def fits_share(self, caller: Hashable, size: int) -> bool:
-        """Tell whether ``size`` more bytes fit into the share of ``caller``."""
-        return caller is None or self._callers[caller] + size <= self._share
+    @property
+    def exceeded(self) -> bool:
+        """Whether more bytes are counted than may be held in all."""
+        return self.used > self._most
+
+    def share_exceeded(self, caller: Hashable) -> bool:
+        """Tell whether more bytes are counted for ``caller`` than its share."""
+        return caller is not None and self._callers[caller] > self._share
 
     def take(self, caller: Hashable, size: int) -> bool:
         """Count ``size`` more bytes for ``caller`` and return True, or count nothing and return False."""
-        if self.used + size > self._most or not self.fits_share(caller, size):
+        self.count(caller, size)
+        if self.exceeded or self.share_exceeded(caller):
+            self.give_back(caller, size)
             return False
+        return True
+
+    def count(self, caller: Hashable, size: int) -> None:
+        """Count ``size`` more bytes for ``caller``, whether there is room or not."""
         self.used += size
         self._callers[caller] += size
-        return True
 
     def give_back(self, caller: Hashable, size: int) -> None:
         """Count ``size`` bytes less for ``caller``."""

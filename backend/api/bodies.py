@@ -10,7 +10,7 @@ from backend.budget import Budget
 from backend.errors import Busy
 from backend.observability import metrics
 
-MOST: Final = 64 * 2**20  # bytes, of a worker that shall need less than 400 MiB
+MOST: Final = 48 * 2**20  # bytes, of a worker that shall need less than 400 MiB
 SHARE: Final = 16 * 2**20  # bytes, eight of the largest batches
 _NAME: Final = "held_body"  # in the state of a request
 

@@ -9,7 +9,6 @@ import asyncio
 import fcntl
 import sys
 import termios
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -46,7 +45,7 @@ class Address:
     key: str
     name: str | None
     open: int = 0
-    resting: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
+    resting: dict[Connection, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ class Connections:
         self._addresses: dict[str, Address] = {}
         self._ordinary: dict[Connection, None] = {}
         self._spare: dict[Connection, None] = {}  # in the order in which they came
-        self._resting: OrderedDict[Connection, None] = OrderedDict()
+        self._resting: dict[Connection, None] = {}  # in the order in which they began to
         self._stalled: dict[Connection, _Unsent] = {}
 
     def arrive(self, connection: Connection, host: str) -> bool:
@@ -112,17 +111,15 @@ class Connections:
         connection.address.resting.pop(connection, None)
 
     def stall(self, connection: Connection) -> None:
-        """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections."""
+        """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections.
+
+        A single answer may exceed the limits while there is no other to abort for it: it is in memory anyway.
+        """
         size = connection.transport.get_write_buffer_size()
-        address = connection.address
-        self._stalled[connection] = _Unsent(0, _left(connection.transport), self.now)
-        while not self.unsent.take(address.name, size):
-            share = self.unsent.fits_share(address.name, size)
-            victim = self._most_unsent(connection, size, None if share else address)
-            self._drop(victim, Reason.UNSENT)
-            if victim is connection:
-                return
-        self._stalled[connection].size = size
+        self._stalled[connection] = _Unsent(size, _left(connection.transport), self.now)
+        self.unsent.count(connection.address.name, size)
+        while rivals := self._rivals(connection.address):
+            self._drop(max(rivals, key=self._burden), Reason.UNSENT)
 
     def flow(self, connection: Connection) -> None:
         """Note that the peer has taken everything, or is gone."""
@@ -143,14 +140,18 @@ class Connections:
         metrics.HTTP_SHED.labels(Reason.EVICTED).inc()
         return True
 
-    def _most_unsent(self, newest: Connection, size: int, address: Address | None) -> Connection:
-        """Return the connection with the most unsent bytes, of these the one that has taken nothing for longest."""
+    def _rivals(self, address: Address) -> list[Connection]:
+        """Return the connections of which one must go, because they leave too much unsent together."""
+        if self.unsent.share_exceeded(address.name):
+            rivals = [each for each in self._stalled if each.address is address]
+            if len(rivals) > 1:
+                return rivals
+        return [*self._stalled] if self.unsent.exceeded and len(self._stalled) > 1 else []
 
-        def burden(each: Connection) -> tuple[int, float]:
-            unsent = self._stalled[each]
-            return (size if each is newest else unsent.size, -unsent.since)
-
-        return max((each for each in self._stalled if address is None or each.address is address), key=burden)
+    def _burden(self, connection: Connection) -> float:
+        """Return byte-seconds: how much a connection has left unsent for how long."""
+        unsent = self._stalled[connection]
+        return unsent.size * (self.now - unsent.since + self.limits.tick)
 
     def _drop(self, connection: Connection, reason: Reason) -> None:
         self.leave(connection)
@@ -158,15 +159,16 @@ class Connections:
         metrics.HTTP_SHED.labels(reason).inc()
 
     def _look_at_all(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
         self.now += self.limits.tick
         for connection in [*self._stalled]:
             self._look_at_reader(connection)
         for connection in [*self._ordinary, *self._spare]:
             connection.look()
         metrics.HTTP_CONNECTIONS.set(len(self._ordinary) + len(self._spare))
-        self._timer = None
-        if self._ordinary or self._spare:
-            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
+        if not (self._ordinary or self._spare):
+            self._timer.cancel()
+            self._timer = None
 
     def _look_at_reader(self, connection: Connection) -> None:
         unsent = self._stalled[connection]
@@ -201,7 +203,7 @@ def _left(transport: asyncio.Transport) -> int:
     link takes minutes: what waits here alone does not show that a peer reads.
     """
     left = transport.get_write_buffer_size()
-    if sys.platform == "linux" and (socket := transport.get_extra_info("socket")):
-        held = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    if sys.platform == "linux" and (file := transport.get_extra_info("socket").fileno()) >= 0:
+        held = fcntl.ioctl(file, termios.TIOCOUTQ, b"\0\0\0\0")
         left += int.from_bytes(held, sys.byteorder)
     return left

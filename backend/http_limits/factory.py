@@ -37,7 +37,7 @@ class _Reader(asyncio.BufferedProtocol):
 
     def __init__(self, protocol: LimitedProtocol, buffer: memoryview) -> None:
         self._buffer = buffer
-        self._protocol = protocol
+        self._data_received = protocol.data_received
         self.eof_received = protocol.eof_received  # type: ignore[method-assign]
         self.connection_made = protocol.connection_made  # type: ignore[method-assign,assignment]
         self.connection_lost = protocol.connection_lost  # type: ignore[method-assign]
@@ -48,4 +48,4 @@ class _Reader(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._protocol.data_received(bytes(self._buffer[:nbytes]))
+        self._data_received(bytes(self._buffer[:nbytes]))

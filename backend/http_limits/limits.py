@@ -37,7 +37,7 @@ class Limits:
     """Seconds for a whole head, from connecting or from its first byte."""
     small_head: int = 4 * KiB
     """Bytes of a head that are not counted in `heads`: nearly all requests."""
-    heads: int = 16 * MiB
+    heads: int = 8 * MiB
     """Bytes of larger heads, of all requests that are under way; the application copies a path thrice."""
     heads_per_address: int = 4 * MiB
 
@@ -58,6 +58,6 @@ class Limits:
     """Seconds in which a peer must take `write_bytes` of an answer, or all that is left of it."""
     write_bytes: int = 16 * KiB
     """0.5 KiB/s: a phone over EDGE takes twenty times as much."""
-    unsent: int = 64 * MiB
+    unsent: int = 40 * MiB
     """Bytes of answers that peers have not taken yet, outside the kernel."""
-    unsent_per_address: int = 16 * MiB
+    unsent_per_address: int = 20 * MiB

@@ -56,7 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._tail = b""  # the last bytes of a piece, which may be the first ones of an empty line
         self._length: int | None = None  # bytes that are missing of a body whose length is known
         self._received = 0  # bytes of the head or the body at hand
-        self._bare = 0  # bytes since the last one of a body: of a head, of a chunk's size or of trailers
+        self._lines = 0  # bytes since the last one of a body: of a head, of a chunk's size or of trailers
         self._waited = 0.0  # seconds in which a body could have come
         self._large_head = 0  # bytes counted in the budget for heads
         self.flow: _Flow
@@ -98,25 +98,26 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> None:
         begin, size = 0, len(data)
-        while begin < size and self._phase != _REFUSED:
-            if self._phase == _ANSWER:
-                self._wait_with(data[begin:])
-                return
+        while begin < size:
             if self._phase == _REST:
                 self._enter(_HEAD)
-            end = self._end_of_piece(data, begin)
+            elif self._phase == _ANSWER:
+                self._wait_with(data[begin:])
+                return
+            elif self._phase == _REFUSED:
+                return
+            if self._length and self._phase != _HEAD:
+                end = min(begin + self._length, size)
+                self._length -= end - begin
+            else:
+                end = self._end_of_lines(data, begin)
             self._parse(data[begin:end])
             begin = end
         if self._phase == _BODY and self.cycle.body:
             self.flow.pause_reading()  # until the application asks for it
 
-    def _end_of_piece(self, data: bytes, begin: int) -> int:
-        """Return where the parser has to stop, because the head or the body at hand may end there."""
-        if self._phase != _HEAD and self._length is not None:
-            end = min(begin + self._length, len(data))
-            self._length -= end - begin
-            return end
-        # A head or, in chunks, a body: both end with an empty line.
+    def _end_of_lines(self, data: bytes, begin: int) -> int:
+        """Return where the next empty line ends: of a head, and perhaps of a body in chunks."""
         if self._tail:
             seam = (self._tail + data[begin : begin + 3]).find(_EMPTY_LINE)
             if seam >= 0:
@@ -132,14 +133,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _parse(self, piece: bytes) -> None:
         self._received += len(piece)
-        self._bare += len(piece)
-        if self._bare > self._limits.head_bytes and (self._phase == _HEAD or self._length is None):
-            self._refuse(refusals.HEAD_TOO_LARGE)
-            return
+        if self._length is None or self._phase == _HEAD:
+            self._lines += len(piece)
+            if self._lines > self._limits.head_bytes:
+                self._refuse(refusals.HEAD_TOO_LARGE)
+                return
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            self.cycle.keep_alive = False  # it is answered as if it had not asked for another protocol
+            if self._phase in {_BODY, _ANSWER}:
+                self.cycle.keep_alive = False  # it is answered as if it had not asked for another protocol
+            elif self._phase != _REFUSED:
+                self.transport.close()
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, Exception) and not isinstance(error.__context__, _CLIENTS_FAULTS):
                 raise  # a fault of ours in what the parser calls
@@ -182,11 +187,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._phase != _HEAD:
             raise httptools.HttpParserError("a request within another")
-        self._look_at_head()
-        if self._spare and self._phase == _HEAD and self.url.partition(b"?")[0] not in HEALTH:
-            self._refuse(refusals.NO_CONNECTION_FREE)
-        if self._phase == _REFUSED:
-            return
+        if self._received > self._limits.small_head or len(self.headers) > self._limits.head_fields or self._spare:
+            self._look_at_head()
+            if self._spare and self._phase == _HEAD and self.url.partition(b"?")[0] not in HEALTH:
+                self._refuse(refusals.NO_CONNECTION_FREE)
+            if self._phase == _REFUSED:
+                return
         super().on_headers_complete()
         self._enter(_BODY)
         self._connections.work(self)
@@ -194,7 +200,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        self._bare = 0
+        self._lines = 0
         if self._phase == _BODY:
             self.cycle.body += body
             self.cycle.message_event.set()
@@ -202,7 +208,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._length = None
         if self._phase == _BODY:
-            self._enter(_ANSWER)
+            self._phase = _ANSWER
             self.cycle.more_body = False
             self.cycle.message_event.set()
         elif self._phase == _UNREAD:
@@ -210,7 +216,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self._forget_head()
+        if self._large_head:
+            self._forget_head()
         if self.transport.is_closing():
             return
         if self._phase == _BODY:
@@ -221,10 +228,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _become_free(self) -> None:
         self._enter(_REST)
+        # A connection that rests keeps nothing of its last request.
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
+        self.url = b""
         if self._ahead:
             self.loop.call_soon(self._go_on)
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if not self.flow.write_paused:
             self._connections.rest(self)
 
@@ -297,13 +308,14 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._connections.work(self)
         self.transport.write(refusals.http_answer(refusal, self.server_state.default_headers))
-        self.transport.write_eof()
-        self.flow.read_on()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.read_on()
 
     def _enter(self, phase: int) -> None:
         self._phase = phase
         self._since = self._connections.now
-        self._received = self._bare = 0
+        self._received = self._lines = 0
         self._waited = 0.0
 
 

@@ -66,8 +66,15 @@ class Served:
     def connections(self) -> Connections:
         return self.http.connections
 
-    def connect(self, address: str = "127.0.0.1") -> "Peer":
-        return Peer(socket.create_connection(("127.0.0.1", self.port), PATIENCE, (address, 0)))
+    def connect(self, address: str = "127.0.0.1", *, receive: int | None = None) -> "Peer":
+        """Return a client at ``address``, whose socket keeps about ``receive`` bytes that it has not asked for."""
+        connected = socket.socket()
+        connected.settimeout(PATIENCE)
+        if receive is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        connected.bind((address, 0))
+        connected.connect(("127.0.0.1", self.port))
+        return Peer(connected)
 
     def release(self) -> None:
         self.loop.call_soon_threadsafe(self.application.released.set)

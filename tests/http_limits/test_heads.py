@@ -9,8 +9,8 @@ ENDLESS = 64 * 2**20
 
 @pytest.mark.parametrize(
     "begin",
-    [b"GET /", b"GET / HTTP/1.1\r\na: ", b"GET / HTTP/1.1\r\na"],
-    ids=["a path", "a value", "a name"],
+    [b"GET /", b"GET / HTTP/1.1\r\na: ", b"GET / HTTP/1.1\r\na", b"POST / HTTP/1.1\r\ncontent-length: 9\r\na: "],
+    ids=["a path", "a value", "a name", "after a length"],
 )
 def test_an_endless_head_is_cut_off_with_a_problem(begin: bytes) -> None:
     with served() as server, shed("head", 1), server.connect() as peer:
@@ -55,6 +55,16 @@ def test_large_heads_of_all_requests_together_are_bounded() -> None:
             server.release()
             assert [one.answer().status, two.answer().status] == [200, 200]
         assert server.connections.heads.used == 0
+
+
+def test_a_connection_that_rests_keeps_nothing_of_its_last_request() -> None:
+    post = b"POST /early HTTP/1.1\r\na: %s\r\ncontent-length: 10000\r\n\r\n%s" % (b"a" * 10_000, bytes(10_000))
+    with served() as server, server.connect() as peer:
+        assert peer.send(post).answer().status == 200
+        server.until(lambda: server.connections._resting)
+        [connection] = server.connections._resting
+        assert connection.cycle is connection.scope is connection.headers is None  # type: ignore[attr-defined]
+        assert peer.get().answer().status == 200
 
 
 def test_large_heads_of_clients_that_vanish_are_forgotten() -> None:
@@ -103,7 +113,13 @@ def test_requests_may_come_in_pieces_of_any_size(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [b"\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", b"GET x:y HTTP/1.1\r\n\r\n"]
+    "wrong",
+    [
+        b"\x00\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"GET x:y HTTP/1.1\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+    ],
 )
 def test_what_is_not_http_is_refused_with_a_problem(wrong: bytes) -> None:
     with served() as server, server.connect() as peer, shed("bad_request", 1):
@@ -115,3 +131,20 @@ def test_a_request_for_another_protocol_is_answered_as_any_other_and_the_last() 
     with served() as server, server.connect() as peer:
         answer = peer.send(b"GET /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").answer()
         assert (answer.body, answer.headers["connection"]) == (b"/a 0", "close")
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "GET"])
+def test_another_protocol_is_refused_where_there_is_no_room(method: str) -> None:
+    with served(connections=1, connections_per_address=1) as server, server.connect() as one, server.connect() as two:
+        one.get("/wait")
+        server.until(lambda: server.application.begun)
+        two.send(f"{method} /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".encode())
+        assert two.answer().status == 503
+
+
+@pytest.mark.parametrize("path", ["/a", "/early"])
+def test_a_request_for_another_protocol_may_have_a_body(path: str) -> None:
+    head = b"POST %s HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 5\r\n\r\n" % path.encode()
+    with served() as server, server.connect() as peer:
+        assert peer.send(head + b"Hello").answer().status == 200
+        assert peer.is_closed()
