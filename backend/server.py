@@ -98,6 +98,7 @@ def run(listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeo
         "backend.app:from_environment",
         factory=True,
         http=cast("type[asyncio.Protocol]", LimitedHTTP(allow_connections(limits))),
+        loop="backend.http_limits.loop:Loop",
         ws="none",
         workers=workers,
         log_config=None,
