@@ -27,11 +27,7 @@ LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
 _CONVERSATIONS: Final = "/api/v1/conversations"
 _TAKEN: Final = "/problems/conversation-id-reused"
 # What a whole batch may be answered because of one message in it.
-_SPOILT: Final = {
-    httpx.codes.BAD_REQUEST,
-    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
-    httpx.codes.UNPROCESSABLE_ENTITY,
-}
+_SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
 _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}
 _TOO_LARGE: Final = "/problems/body-too-large"
