@@ -64,7 +64,7 @@ class Dialogue:
         """The conversation's id, and the one that it has if that is taken."""
         return conversation_id(self.name), conversation_id(self.name, self.digest)
 
-    def address(self, conversation: UUID, opened: str | None) -> None:
+    def address(self, conversation: UUID, opened: datetime | None) -> None:
         """Give each message its id in ``conversation``, as `message_id` derives it."""
         for message in self.messages:
             ids = b'{"id":"%s","conversation_id":"%s",'
