@@ -13,7 +13,9 @@ from pydantic import SecretStr
 from backend.auth import Authenticator
 from backend.dao_service.database import Database
 from backend.deepgram import Grants
+from backend.delivery import Endpoint, Orchestrator
 from backend.errors import IssuerUnavailable, SettingsError, TokenInvalid
+from backend.ids import new_id
 from backend.recorder import HttpSink, Unsent
 from backend.replay import replay
 from backend.settings import Settings
@@ -21,6 +23,7 @@ from tests.auth.conftest import NOWHERE, P256, RSA, StandIn, ask, issuer, jwk, t
 from tests.certificates import self_signed
 from tests.conftest import serving
 from tests.deepgram_stand_in import stand_in
+from tests.orchestrator_stand_in import SECRET, orchestrator
 from tests.proxy_stand_in import ENVIRONMENT, Proxy, listening, proxy
 
 KEY = SecretStr("the-key")
@@ -137,6 +140,13 @@ async def test_a_recorder_sends_past_the_proxies_that_the_environment_names(host
     assert [answer.final for answer in await elsewhere.send([b"{}"])] == [True]
     await elsewhere.aclose()
     assert [head.split()[1] for head in hostile.heads] == ["http://record.example/api/v1/voice/messages/batch"]
+
+
+async def test_deliveries_use_no_proxy(hostile: Proxy) -> None:
+    async with orchestrator() as listener:
+        endpoint = Endpoint(listener.url, (SecretStr(SECRET),), 10, private=True)
+        assert (await Orchestrator(endpoint).tell(new_id(), "{}")).taken
+    assert hostile.heads == []
 
 
 async def test_a_replay_sends_past_the_proxies_that_the_environment_names(

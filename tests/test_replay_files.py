@@ -4,13 +4,14 @@ import gzip
 import json
 import os
 import sys
+import threading
 import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
 
-from backend.cli import main
+from backend.cli import main, spools
 from backend.replay.source import LONGEST_LINE, LONGEST_REST, MOST_COMPLAINTS, Dialogue, Source
 from backend.replay.tally import Tally
 
@@ -82,6 +83,13 @@ def test_a_line_that_stands_for_more_messages_than_a_call_is_malformed(path: Pat
     assert all("holds more than 1,000 functions in an event or 100,000 messages" in each for each in complaints)
 
 
+def test_short_messages_take_memory_by_their_length(path: Path) -> None:
+    path.write_text(json.dumps({"dialogue_id": "many", "events": [{"type": "ConversationText"}] * 90_000}))
+    [dialogue], _, _, memory = read(path)
+    assert len(dialogue.messages) == 90_000
+    assert memory < 90_000 * 1_000
+
+
 def test_complaints_end_and_the_count_goes_on(path: Path) -> None:
     path.write_text("no dialogue\n" * 5_000 + GOOD)
     dialogues, tally, complaints, _ = read(path)
@@ -89,6 +97,16 @@ def test_complaints_end_and_the_count_goes_on(path: Path) -> None:
     assert tally.malformed == 5_000
     assert len(complaints) == MOST_COMPLAINTS + 1
     assert complaints[-1] == "Further lines that are no dialogue are only counted."
+
+
+def test_a_pipe_is_read_from_its_first_byte(path: Path) -> None:
+    os.mkfifo(path)
+    writing = threading.Thread(target=path.write_text, args=(GOOD,), daemon=True)
+    writing.start()
+    assert spools.is_spool(path) is False
+    dialogues, tally, _, _ = read(path)
+    assert [dialogue.name for dialogue in dialogues] == ["good"]
+    assert tally.complete
 
 
 WHOLE = gzip.compress(GOOD.encode() + b"\n")

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, cast, func, select, text, true, update
+from sqlalchemy import UUID as SQL_UUID
+from sqlalchemy import Text, bindparam, case, cast, exists, func, literal, select, text, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from backend.dao_service.models import Conversation, VoiceSession
 
@@ -95,6 +97,8 @@ _HEAR: Final = text(f"""
         ))[1:{_MOST_CONNECTIONS}]
     WHERE id = :session
 """).bindparams(bindparam("connections", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
+# For so long after a session was begun by a process of a release without salts there may be such processes.
+_OVERLAP: Final = timedelta(days=1)
 _LONGEST: Final = 2**31 - 1  # seconds, of an INT
 
 
@@ -122,11 +126,19 @@ class VoiceSessionDAO:
             .where(true() if owner is None else cast(Conversation.user_id, Text) == owner)
         )
 
-    async def add(self, session_id: str, conversation_id: UUID, provider: str) -> VoiceSession | None:
-        """Begin a session and return it, or None if the id is taken."""
+    async def add(
+        self, session_id: str, conversation_id: UUID, provider: str, *, unsalted: UUID
+    ) -> VoiceSession | None:
+        """Begin a session and return it, or None if the id is taken.
+
+        Its salt is random, or ``unsalted`` while processes of a release without salts may be running.
+        """
+        another = aliased(VoiceSession)
+        old = exists().where(another.salt.is_(None), another.started_at > func.now() - _OVERLAP)
+        salt = case((old, literal(unsalted, SQL_UUID)), else_=func.gen_random_uuid())
         return await self._session.scalar(
             insert(VoiceSession)
-            .values(id=session_id, conversation_id=conversation_id, provider=provider)
+            .values(id=session_id, conversation_id=conversation_id, provider=provider, salt=salt)
             .on_conflict_do_nothing(index_elements=[VoiceSession.id])
             .returning(VoiceSession)
         )

@@ -129,7 +129,7 @@ class Recorder:
         at = time.time()
         try:
             identity = id or new_id()
-            body = orjson.dumps(
+            written = orjson.dumps(
                 {
                     "id": identity,
                     "conversation_id": self._conversation,
@@ -142,6 +142,7 @@ class Recorder:
                     "client_sequence": self._said,
                 }
             )
+            body = bytes(memoryview(written))  # a copy, because orjson keeps 4 KiB for what it gives, however short
             if fault := _fault(role, content, timestamp, len(body)):
                 self._refuse(fault)
                 self._keep(Entry(body, at, reason=fault))

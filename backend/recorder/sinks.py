@@ -32,11 +32,7 @@ _JSON: Final = {"content-type": "application/json"}
 _PROBLEM: Final = re.compile(r"/problems/[a-z-]+")
 _STRANGER: Final = "what answers is not Verbatim"
 # What a request may be answered because of one message in it.
-_SPOILT: Final = {
-    httpx.codes.BAD_REQUEST,
-    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
-    httpx.codes.UNPROCESSABLE_ENTITY,
-}
+_SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
 _KEEPALIVE: Final = 4.0  # seconds, which is less than the service keeps an idle connection
 
 

@@ -9,18 +9,20 @@ that id, the dialogue gets one that derives from its line in the file as well. (
 dialogue is recorded once more, in another conversation.)
 
 A message's id derives from its conversation, from when that was opened, and from the message's place in the dialogue.
-The service tells the time of opening, in microseconds, only to callers who may read or open the conversation, and tells
-it the same way in every run.
+The service tells the time of opening, in microseconds, only to callers who may read or open the conversation.
 
 Releases before derived a message's id without that time. A conversation whose first message has such an id was begun by
 one of them, and its messages keep those ids; so a run that was begun before an upgrade is completed after it.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
 # Every id is derived from this one. With another, everything would be recorded a second time.
 DIALOGUES: Final = UUID("f4d0a3ea-3a5e-4d0f-9d3c-7a3c3c1a6f52")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def conversation_id(name: str, digest: str | None = None) -> UUID:
@@ -29,6 +31,8 @@ def conversation_id(name: str, digest: str | None = None) -> UUID:
     return first if digest is None else uuid5(first, digest)
 
 
-def message_id(conversation: UUID, opened: str | None, spot: str) -> UUID:
+def message_id(conversation: UUID, opened: datetime | None, spot: str) -> UUID:
     """Return the id of the message at ``spot``; ``opened`` is None in a conversation of a release before."""
-    return uuid5(conversation, spot if opened is None else f"{opened}:{spot}")
+    if opened is None:
+        return uuid5(conversation, spot)
+    return uuid5(conversation, f"{(opened - _EPOCH) // _MICROSECOND}:{spot}")

@@ -27,11 +27,7 @@ LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
 _CONVERSATIONS: Final = "/api/v1/conversations"
 _TAKEN: Final = "/problems/conversation-id-reused"
 # What a whole batch may be answered because of one message in it.
-_SPOILT: Final = {
-    httpx.codes.BAD_REQUEST,
-    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
-    httpx.codes.UNPROCESSABLE_ENTITY,
-}
+_SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
 _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}
 _TOO_LARGE: Final = "/problems/body-too-large"
@@ -86,7 +82,7 @@ class Sender:
         if answer.get("type") == _TAKEN and await self._belongs_to_another(conversation):
             conversation = otherwise
             status, answer = await self._create(conversation)
-        opened = answer.get("created_at")
+        opened = self._time(answer.get("created_at")) if status < httpx.codes.BAD_REQUEST else None
         if status < httpx.codes.BAD_REQUEST and answer.get("message_count"):
             path = f"{_CONVERSATIONS}/{conversation}/messages?order=recorded&limit=1"
             first, found = await self._ask("GET", path)
@@ -149,7 +145,7 @@ class Sender:
             case {"status": 503}:
                 return
             case {"status": 200 | 201 as status, "message": {"timestamp": str(said), "sequence": int(sequence)}}:
-                message.place = datetime.fromisoformat(said), sequence
+                message.place = self._time(said), sequence
                 self._tally.new += status == httpx.codes.CREATED
                 self._tally.repeated += status == httpx.codes.OK
             case {"problem": {"type": str()} as problem}:
@@ -193,6 +189,16 @@ class Sender:
             size += len(message.body)
         if batch:
             yield batch
+
+    def _time(self, told: object) -> datetime:
+        """Return a time that the service tells; raises SetupError if it is none."""
+        try:
+            moment = datetime.fromisoformat(told) if isinstance(told, str) else None
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise self._stranger()
+        return moment
 
     def _where(self) -> str:
         return self._client.base_url.netloc.decode()

@@ -39,12 +39,13 @@ _GZIP: Final = b"\x1f\x8b"
 class Message:
     """A message of a dialogue.
 
-    ``spot`` is where it stands there, ``draft`` its fields (a JSON object) without ids, and ``body`` what is sent.
+    ``spot`` is where it stands there, ``fields`` a JSON object without its first brace and without ids, and ``body``
+    what is sent.
     ``answered`` tells whether that has its final answer, and ``place`` where it is on record.
     """
 
     spot: str
-    draft: bytes
+    fields: bytes
     body: bytes = b""
     answered: bool = False
     place: tuple[datetime, int] | None = None
@@ -63,12 +64,12 @@ class Dialogue:
         """The conversation's id, and the one that it has if that is taken."""
         return conversation_id(self.name), conversation_id(self.name, self.digest)
 
-    def address(self, conversation: UUID, opened: str | None) -> None:
+    def address(self, conversation: UUID, opened: datetime | None) -> None:
         """Give each message its id in ``conversation``, as `message_id` derives it."""
         for message in self.messages:
             ids = b'{"id":"%s","conversation_id":"%s",'
             identity = message_id(conversation, opened, message.spot)
-            message.body = ids % (str(identity).encode(), str(conversation).encode()) + message.draft[1:]
+            message.body = ids % (str(identity).encode(), str(conversation).encode()) + message.fields
 
 
 class Source:
@@ -175,7 +176,8 @@ def _messages(events: list[JsonValue]) -> list[Message]:
         for part, draft in enumerate(deepgram.drafts(event, session)):
             try:
                 # By the event's place and not the message's: a type that is understood one day moves no other's id.
-                messages.append(Message(f"{place}.{part}", orjson.dumps(draft)))
+                # A copy of what orjson gives, which keeps 4 KiB for it however short it is.
+                messages.append(Message(f"{place}.{part}", orjson.dumps(draft)[1:]))
             except orjson.JSONEncodeError:
                 raise _Malformed("is nested too deeply") from None
     return messages

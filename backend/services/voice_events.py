@@ -8,12 +8,17 @@ The second looks at its turns under the session's lock, in a statement that begi
 last sees everything, and so the outcome is the same in whatever order the events came.
 
 An event that the phone has numbered gets its id from the session and the number, so a phone that sends it again changes
-nothing. The id must not be known before the event is stored: message ids are unique over all conversations, so a
-client that knew it could store a message of its own under it, and the phone's event would be refused. Therefore the id
-derives from the session's salt, a random UUID that no API shows; an id that is on record does not tell it, because
-SHA-1 cannot be inverted over 122 random bits. A session without a salt (migration 0021 says which) derives from a
-public constant. What a session derives from never changes, so what was stored before an upgrade keeps its id, and
-processes of this release and of the release before agree on the sessions that both serve.
+nothing. The id must not be known before the event is stored: message ids are unique over all conversations, so a client
+that knew it could store a message of its own under it, and the phone's event would be refused. Therefore the id derives
+from the session's salt, a random UUID that no API shows. An id that is on record does not tell the salt, because SHA-1
+cannot be inverted over 122 random bits.
+
+What a session derives from must never change, and every process must know it: otherwise an event that one process
+stored, and whose answer was lost, would be stored again by another. Releases without salts derive from a public
+constant (`UNSALTED`), and while a deploy replaces them their processes serve sessions that processes of this release
+began. They leave the salt NULL in the sessions that they begin. So as long as a session of the last day has no salt, a
+new one gets the public constant as its salt, which all processes agree on; random salts follow. A session that has no
+salt derives from the constant for as long as it lasts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,8 +41,8 @@ from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import InputModality, Role, Scope
 
-# What the ids of events derive from in a session without a salt.
-_EVENTS: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
+# What the ids of events derived from before there were salts.
+UNSALTED: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ def _arrival(event: Event, session: VoiceSession) -> _Arrival:
     identity = event.id or (
         new_id()
         if event.client_sequence is None
-        else uuid5(session.salt or _EVENTS, f"{session.id}:{event.client_sequence}")
+        else uuid5(session.salt or UNSALTED, f"{session.id}:{event.client_sequence}")
     )
     return _Arrival(
         event,

@@ -37,6 +37,7 @@ from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
 from backend.services import conversations
+from backend.services.voice_events import UNSALTED
 from backend.vocabulary import ContextType, Scope
 
 ABANDONED: Final = "abandoned"
@@ -76,7 +77,7 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
             conversation_id = wanted.conversation_id or await _open_conversation(session, principal, session_id)
             if not await ConversationDAO(session).begin_session(conversation_id, owner, session_id):
                 raise await conversations.missing(session, conversation_id, owner)
-            added = await sessions.add(session_id, conversation_id, PROVIDER)
+            added = await sessions.add(session_id, conversation_id, PROVIDER, unsalted=UNSALTED)
             found = added or await sessions.get(session_id, owner)
             if found and found.conversation_id != conversation_id and wanted.conversation_id is None:
                 raise Busy("The voice session is being begun elsewhere")

@@ -91,6 +91,35 @@ async def test_a_session_from_before_there_were_salts_keeps_its_ids(
     assert result["messages"][0]["id"] == str(uuid5(EVENTS_BEFORE, f"{SESSION}:1"))
 
 
+async def test_salts_are_random_once_no_older_release_has_begun_a_session_for_a_day(
+    client: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_as(client, OWNER)
+    old = "INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ('vs_of_an_older_release', $1, 'deepgram')"
+    await connection.execute(old, conversation)
+
+    async def salt_of_a_new_session() -> UUID:
+        begun = (await client.post(SESSIONS, json={}, headers=OWNER)).json()["id"]
+        return UUID(str(await connection.fetchval("SELECT salt FROM voice_sessions WHERE id = $1", begun)))
+
+    assert await salt_of_a_new_session() == EVENTS_BEFORE
+    await connection.execute("UPDATE voice_sessions SET started_at = now() - interval '23 hours' WHERE salt IS NULL")
+    assert await salt_of_a_new_session() == EVENTS_BEFORE
+    await connection.execute("UPDATE voice_sessions SET started_at = now() - interval '25 hours' WHERE salt IS NULL")
+    first, second = await salt_of_a_new_session(), await salt_of_a_new_session()
+    assert EVENTS_BEFORE != first != second != EVENTS_BEFORE
+
+
+async def test_a_session_that_a_release_before_began_is_found_again_with_its_conversation(
+    client: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_as(client, OWNER, uuid5(CONVERSATIONS_OF, SESSION))
+    begun = "INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ($1, $2, 'deepgram')"
+    await connection.execute(begun, SESSION, conversation)
+    assert (await begin(client, 200))["conversation_id"] == str(conversation)
+    assert len((await client.get(CONVERSATIONS, headers=OWNER)).json()["data"]) == 1
+
+
 @pytest.mark.parametrize("known", [SESSION, f"{SESSION}:minh"], ids=["the session", "the session and the subject"])
 async def test_a_stranger_cannot_take_the_conversation_of_a_session_that_has_not_begun(
     client: httpx.AsyncClient, known: str

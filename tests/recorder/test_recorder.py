@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -294,3 +295,14 @@ async def test_nobody_else_can_read_the_spool(open_recorder: Open, spool: Path) 
     async with open_recorder():
         modes = {path.stat().st_mode & 0o777 for path in spool.parent.iterdir()}
     assert modes == {0o600}
+
+
+async def test_what_waits_takes_memory_by_its_length(open_recorder: Open, door: Door) -> None:
+    door.shut = True
+    async with open_recorder(limits={"closing": 0.0}) as recorder:
+        tracemalloc.start()
+        for number in range(5_000):
+            recorder.record("user", f"This is sentence {number}.")
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert held < 5_000 * 1_500

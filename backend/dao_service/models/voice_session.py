@@ -16,14 +16,15 @@ class VoiceSession(Base):
     """One row of ``voice_sessions``.
 
     ``last_client_sequence`` is how far the phone says that it counted, ``seen_at`` when it was last heard of, and
-    ``duplicates`` how many events came again. ``salt`` is a random secret that the ids of the session's events are
-    derived from; a trigger gives it. It is NULL for a session that began before there were salts.
+    ``duplicates`` how many events came again. ``salt`` is what the ids of the session's events derive from, NULL if a
+    process of a release without salts began it.
     """
 
     __tablename__ = "voice_sessions"
     __table_args__ = (
         Index("idx_voice_sessions_conversation", "conversation_id"),
         Index("idx_voice_sessions_open", "seen_at", postgresql_where=text("ended_at IS NULL")),
+        Index("idx_voice_sessions_unsalted", "started_at", postgresql_where=text("salt IS NULL")),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
