@@ -1,7 +1,6 @@
 """The one place where the parts meet."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, RateLimits, Redis
 from backend.auth import Authenticator
+from backend.collector import Collector
 from backend.dao_service import migrator
 from backend.dao_service.database import Database, Limits
 from backend.dao_service.notifier import Notifier
@@ -84,9 +84,10 @@ def create_app(settings: Settings) -> FastAPI:
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
-    background: list[Abandonment | Dispatcher | Notifier] = [
+    background: list[Abandonment | Collector | Dispatcher | Notifier] = [
         Notifier(database),
         Abandonment(database, timedelta(seconds=settings.session_timeout)),
+        Collector(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
@@ -132,7 +133,7 @@ class _Parts:
     rate_limits: RateLimits
     grants: Grants | None
     outbox: Outbox | None
-    background: Sequence[Abandonment | Dispatcher | Notifier]
+    background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -143,7 +144,6 @@ def _lifespan(parts: _Parts) -> Any:
         appender.start()
         for worker in parts.background:
             worker.start()
-        _calm_the_collector()
         log.info("started", version=__version__)
         try:
             with told_to_end(parts.database.bell.close):
@@ -192,11 +192,3 @@ def _grants(settings: Settings) -> Grants | None:
     if key is None:
         return None
     return Grants(key, settings.deepgram_url, settings.deepgram_agent_url, proxy=settings.proxy)
-
-
-def _calm_the_collector() -> None:
-    # What is there at start stays for good, and a request leaves no cycles behind: looking through everything again
-    # and again was most of the slowest answers (p99 of 62 ms became 14 ms).
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)

@@ -1,6 +1,7 @@
 """Server-sent events: an answer that goes on for as long as somebody listens, and may."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from backend.api.problems import PROBLEMS
 from backend.auth import Verified
@@ -35,22 +36,23 @@ class Permit:
     def __init__(self, request: Request, check: Callable[[Principal], Awaitable[None]]) -> None:
         self._verify = cast("Callable[[], Awaitable[Verified]]", request.state.verify)
         self._check = check
-        self._until = 0.0
+        self._again = 0.0  # by the monotonic clock, which nobody sets back
+        self._expires = 0.0  # by the clock that tokens go by
 
     async def ask(self) -> None:
         """Find out; raises RecordError if not."""
         verified = await self._verify()
         await self._check(verified.principal)
-        self._until = min(verified.until, time.time() + RECHECK)
+        self._again, self._expires = time.monotonic() + RECHECK, verified.until
 
     async def refusal(self) -> RecordError | None:
         """Return why not, if it is time to ask again and the answer is no."""
-        if time.time() < self._until:
+        if time.monotonic() < self._again and time.time() < self._expires:
             return None
         try:
             await self.ask()
         except Unavailable:
-            self._until = time.time() + _LATER
+            self._again, self._expires = time.monotonic() + _LATER, math.inf
         except RecordError as error:
             return error
         return None
@@ -62,6 +64,28 @@ class Streamed(StreamingResponse):
     def __init__(self, pieces: AsyncGenerator[bytes, None], **options: Any) -> None:
         super().__init__(pieces, **options)
         self._pieces = pieces
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces until the client hangs up.
+
+        Starlette cancels a task group for that, whose exceptions and frames refer to each other: what a client that
+        went away had in hand stayed in memory until the collector came to its oldest generation.
+        """
+        sending = asyncio.create_task(self.stream_response(send))
+        hearing = asyncio.create_task(self.listen_for_disconnect(receive))
+        try:
+            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, hearing):
+                task.cancel()
+            await asyncio.wait({sending, hearing})
+            error = None if sending.cancelled() else sending.exception()
+            del sending, hearing, task
+        if error:
+            try:
+                raise error
+            finally:
+                del error
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces, and close their generator, whichever way it ends."""

@@ -248,6 +248,11 @@ class Database:
         try:
             with metrics.POOL_IN_USE.track_inprogress():
                 yield
+        except asyncio.CancelledError as error:
+            # SQLAlchemy's frames refer to the exception, which refers to them by its traceback. Without it, what the
+            # cancelled caller had in hand is freed at once, and not when the garbage collector comes to it.
+            error.__traceback__ = None
+            raise asyncio.CancelledError(*error.args) from None
         except Exception as error:
             if is_locked(error):
                 raise Busy("Another program holds what this needs") from error

@@ -5,7 +5,10 @@ yet.
 """
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_MOST: Final = 256  # calls; an assistant has a handful under way
+_SIZE: Final = 2**18  # characters
 
 
 class Call(NamedTuple):
@@ -16,23 +19,35 @@ class Call(NamedTuple):
 
 
 class Calls:
-    """Takes the messages of the role function in spoken order, and pairs them."""
+    """Takes the messages of the role function in spoken order, and pairs them.
+
+    Of calls without a result the last ``_MOST`` are kept, with arguments of at most ``_SIZE`` characters together: a
+    conversation may hold any number of calls that never end, and each result is looked up among them.
+    """
 
     def __init__(self) -> None:
         self._open: deque[dict[str, Any]] = deque()
+        self._size = 0
 
     def take(self, message: dict[str, Any]) -> Call | None:
         """Return the call that ``message`` completes, if it does."""
         metadata = message["metadata"]
         if metadata.get("state") == "requested":
             if {"call_id", "name"} <= metadata.keys():
-                self._open.append(message)
+                self._keep(message)
             return None
         request = self._request_of(metadata)
         if request is None:
             return None
         self._open.remove(request)
+        self._size -= len(request["content"])
         return Call(request, message) if metadata.get("state") == "completed" else None
+
+    def _keep(self, request: dict[str, Any]) -> None:
+        self._open.append(request)
+        self._size += len(request["content"])
+        while len(self._open) > 1 and (len(self._open) > _MOST or self._size > _SIZE):
+            self._size -= len(self._open.popleft()["content"])
 
     def _request_of(self, metadata: dict[str, Any]) -> dict[str, Any] | None:
         """Return the request that this answers: by its id, or, where a server left that out, the oldest of its name."""

@@ -169,10 +169,13 @@ class _Reader:
         self._kept: list[MessageRow] = []
         self._size = 0  # bytes of these
         self._since = self._reached = -1  # it has not looked yet
+        self._stopped = False
         self._task = asyncio.create_task(self._run(), name="live reader")
 
     def stop(self) -> None:
-        self._task.cancel()
+        """Look no more. A look that is under way comes to its end, as a connection would be lost with it."""
+        self._stopped = True
+        self.bell.set()
         self.forget()
 
     def forget(self) -> None:
@@ -199,7 +202,7 @@ class _Reader:
 
     async def _run(self) -> None:
         with self._database.bell.waiting(self._conversation_id, self.bell):
-            while True:
+            while not self._stopped:
                 self.bell.clear()  # before looking: what is recorded meanwhile rings again
                 looked = more = False
                 with _trouble_logged("a conversation that is followed was not read"):
@@ -207,7 +210,7 @@ class _Reader:
                     looked = True
                 if not looked:
                     await asyncio.sleep(_AGAIN)
-                elif not more:
+                elif not more and not self._stopped:
                     await self.bell.wait()
 
     async def _look(self) -> bool:
@@ -221,7 +224,7 @@ class _Reader:
             reached = self._reached if self._reached >= 0 else head.last_sequence if head else 0
             if head:
                 rows, more = await messages.recorded(wanted, reached)
-        if (rows, head, reached) != ([], self.head, self._reached):
+        if not self._stopped and (rows, head, reached) != ([], self.head, self._reached):
             self._keep(rows, reached)
             self.head = head
             self._announce()

@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from backend.api import streams
 from backend.app import create_app
-from backend.auth import authenticator
+from backend.auth import Verified, authenticator
 from backend.dao_service.database import Database
+from backend.principal import LOCAL, Principal
 from backend.services import live
 from backend.vocabulary import Scope
 from tests import callers
@@ -296,6 +298,28 @@ async def test_a_token_that_expires_ends_what_it_opened(
     async with following(guarded, f"/conversations/{mine}/live", headers=minh) as follower:
         event = await follower.next()
     assert (event.kind, event.data) == ("resume", {"reason": "token-invalid"})
+
+
+async def test_a_clock_that_is_set_back_puts_no_check_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    wall, since_boot = time.time(), 1000.0
+    clock = SimpleNamespace(time=lambda: wall, monotonic=lambda: since_boot)
+
+    async def verify() -> Verified:
+        return Verified(LOCAL, wall + 3600)
+
+    async def check(caller: Principal) -> None:
+        asked.append(caller)
+
+    monkeypatch.setattr(streams, "time", clock)
+    permit = streams.Permit(Request({"type": "http", "state": {"verify": verify}}), check)
+    await permit.ask()
+    assert await permit.refusal() is None
+    assert len(asked) == 1
+    wall -= 86_400
+    since_boot += streams.RECHECK
+    assert await permit.refusal() is None
+    assert len(asked) == 2
 
 
 async def test_a_conversation_that_goes_to_somebody_else_is_heard_no_longer(

@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from backend.schemas.calls import Calls
 from tests.conftest import utterance
 
 AT = "2026-01-31T12:00:{:06.3f}Z"
@@ -114,3 +115,17 @@ async def test_markdown_shows_what_was_said_and_runs_nothing(service: httpx.Asyn
         for place, character in enumerate(line):
             if character in "`~#*_<>&[]()!|-+.=:\\":
                 assert line[place - 1] == "\\" or character == "\\", line
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [("{}", 256), ("x" * 2**17, 2)])
+def test_of_calls_that_never_end_only_the_last_are_waited_for(arguments: str, kept: int) -> None:
+    calls = Calls()
+
+    def take(state: str, number: int) -> object:
+        metadata = {"state": state, "call_id": f"{number}", "name": "clock"}
+        return calls.take({"content": arguments, "metadata": metadata})
+
+    for number in range(300):
+        take("requested", number)
+    answered = [number for number in range(300) if take("completed", number)]
+    assert answered == list(range(300 - kept, 300))
