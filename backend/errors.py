@@ -39,7 +39,10 @@ No sentence here ever holds what somebody said.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
+
+MOST_FAULTS: Final = 20  # that one refusal lists; a body of 2 MiB can have 190,000
 
 
 class RecordError(Exception):
@@ -108,11 +111,19 @@ class Fault:
 
 
 class Invalid(Refused):
-    """The input is not of the promised form."""
+    """The input is not of the promised form.
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    ``faults`` lists each different fault once, at most MOST_FAULTS of them; ``more`` counts the faults it leaves out.
+    """
+
+    def __init__(self, faults: Sequence[Fault], more: int = 0) -> None:
         super().__init__("The request is not of the form this operation takes; `errors` says where.")
-        self.faults = tuple(faults)
+        self.faults = tuple(dict.fromkeys(faults))[:MOST_FAULTS]
+        self.more = more + len(faults) - len(self.faults)
+
+    def below(self, place: str) -> "Invalid":
+        """Return the same refusal with ``place`` before each pointer."""
+        return Invalid([Fault(place + fault.pointer, fault.detail) for fault in self.faults], self.more)
 
 
 class ConversationNotFound(Refused):
