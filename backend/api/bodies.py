@@ -14,7 +14,7 @@ thread, where they are taken out before MOST_MARKS is applied.
 """
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -41,11 +41,11 @@ class _Thread:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="bodies")
-        self._waiting = Counter[str | None]()
+        self._waiting = defaultdict[str | None, float](float)
 
     async def run(self, read: Callable[[bytes], ParsedT], body: bytes, subject: str | None, cost: float) -> ParsedT:
         """Return ``read(body)``; raises what `parsed` raises."""
-        if self._waiting[subject] > MOST_WAITING_OF_ONE or self._waiting.total() > MOST_WAITING:
+        if self._waiting[subject] > MOST_WAITING_OF_ONE or sum(self._waiting.values()) > MOST_WAITING:
             raise Busy("Too many large bodies are waiting to be parsed")
         self._waiting[subject] += cost
         try:

@@ -182,9 +182,9 @@ async def test_what_waits_in_all_is_bounded_whoever_sends_it() -> None:
     assert 10 <= sum(isinstance(outcome, Busy) for outcome in outcomes) <= 20
 
 
-def spoiled(values: str, **more: object) -> str:
+def spoiled(values: str) -> str:
     """A message, as text, with ``values`` in its metadata."""
-    return json.dumps(utterance(uuid4(), metadata={"k": [0]}, **more)).replace("[0]", f"[{values}]")
+    return json.dumps(utterance(uuid4(), metadata={"k": [0]})).replace("[0]", f"[{values}]")
 
 
 COSTLY: dict[str, Callable[[], str]] = {
