@@ -3,9 +3,9 @@
 What a body costs is known before it is parsed. Nearly all of the processor time goes into the values of the JSON, so
 the marks that begin or separate values (``,``, ``[`` and ``{``) give an upper bound. Measured with the worst bodies
 that the tests know (objects of one field, floats of 40 digits, texts of lone surrogates): at most 5 µs a mark, and
-15 ms a MiB.
+16 ms a MiB.
 
-A body that may cost more than INLINE_SECONDS is parsed in the thread. Threads share the interpreter's lock, so a single
+A body that may cost more than INLINE_COST is parsed in the thread. Threads share the interpreter's lock, so a single
 call into C (`json.loads`, Pydantic's list of faults) still stops the event loop: with MOST_MARKS none of them takes
 more than 35 ms, and a whole body at most 250 ms. Everything else in the thread gives the lock back after 5 ms.
 
@@ -14,7 +14,7 @@ thread, where they are taken out before MOST_MARKS is applied.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -25,27 +25,28 @@ from starlette.exceptions import HTTPException
 
 from backend.errors import Busy
 
-INLINE_SECONDS: Final = 0.01  # half of the 20 ms for which a request may hold the event loop
 MOST_MARKS: Final = 50_000  # 500 messages with 100 values each; 64 KiB of metadata cannot hold so many
-MOST_WAITING: Final = 4.0  # seconds of estimated work; the estimate is two to four times the truth
-MOST_WAITING_OF_ONE: Final = MOST_WAITING / 4  # by one subject, so that a greedy one leaves room for the others
-_SECONDS_PER_MARK: Final = 5e-6
-_SECONDS_PER_BYTE: Final = 15e-9
+# Costs are estimates of processor time in microseconds; whole numbers, so that a sum returns to exactly 0.
+INLINE_COST: Final = 10_000  # half of the 20 ms for which a request may hold the event loop
+MOST_WAITING: Final = 4_000_000  # in all; the estimate is two to four times the truth
+MOST_WAITING_OF_ONE: Final = MOST_WAITING // 4  # by one subject, so that a greedy one leaves room for the others
+_COST_OF_MARK: Final = 5
+_BYTES_OF_MICROSECOND: Final = 64  # 16 ms a MiB
 _MARKS: Final = (b",", b"[", b"{")
 
 ParsedT = TypeVar("ParsedT")
 
 
 class _Thread:
-    """One thread that parses, and the estimated seconds of work that wait for it, by subject."""
+    """One thread that parses, and the cost of what waits for it, by subject."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="bodies")
-        self._waiting = defaultdict[str | None, float](float)
+        self._waiting = Counter[str | None]()
 
-    async def run(self, read: Callable[[bytes], ParsedT], body: bytes, subject: str | None, cost: float) -> ParsedT:
+    async def run(self, read: Callable[[bytes], ParsedT], body: bytes, subject: str | None, cost: int) -> ParsedT:
         """Return ``read(body)``; raises what `parsed` raises."""
-        if self._waiting[subject] > MOST_WAITING_OF_ONE or sum(self._waiting.values()) > MOST_WAITING:
+        if self._waiting[subject] > MOST_WAITING_OF_ONE or self._waiting.total() > MOST_WAITING:
             raise Busy("Too many large bodies are waiting to be parsed")
         self._waiting[subject] += cost
         try:
@@ -53,7 +54,7 @@ class _Thread:
             return await loop.run_in_executor(self._executor, copy_context().run, _limited, read, body)
         finally:
             self._waiting[subject] -= cost
-            if not self._waiting[subject] > 0:
+            if not self._waiting[subject]:
                 del self._waiting[subject]
 
 
@@ -65,8 +66,8 @@ async def parsed(request: Request, read: Callable[[bytes], ParsedT], body: bytes
 
     Raises what ``read`` raises, HTTPException 413 beyond MOST_MARKS, and Busy when too much work waits already.
     """
-    cost = min(_marks(body), MOST_MARKS) * _SECONDS_PER_MARK + len(body) * _SECONDS_PER_BYTE
-    if cost <= INLINE_SECONDS:
+    cost = min(_marks(body), MOST_MARKS) * _COST_OF_MARK + len(body) // _BYTES_OF_MICROSECOND
+    if cost <= INLINE_COST:
         return read(body)
     return await _THREAD.run(read, body, request.state.principal.subject, cost)
 
