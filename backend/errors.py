@@ -7,6 +7,7 @@
     │   ├── ScopeMissing         and which
     │   ├── RoleNotAllowed
     │   ├── NotFromHere          nobody but this machine is let in
+    │   ├── ForeignPage          in a browser on this machine
     │   ├── Invalid              where, and what is wanted there
     │   ├── ConversationNotFound
     │   ├── ConversationErased
@@ -97,8 +98,18 @@ class NotFromHere(Refused):
 
     def __init__(self) -> None:
         super().__init__(
-            "Nothing is configured to tell callers apart, so only this machine is served, as localhost; "
-            "the operator can configure VERBATIM_AUTH_ISSUERS."
+            "Nothing is configured to tell callers apart, so only this machine is served, as localhost and through no "
+            "proxy; the operator can configure VERBATIM_AUTH_ISSUERS, or VERBATIM_TRUSTED_PROXIES."
+        )
+
+
+class ForeignPage(Refused):
+    """Without authentication a page of another origin may change nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A browser sent this for a page of another origin; the operator can allow the origin with "
+            "VERBATIM_CORS_ORIGINS."
         )
 
 

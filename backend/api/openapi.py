@@ -33,7 +33,7 @@ _BODIES: Final = (
 _ANSWERS: Final = (Problem, Transcript, DeepgramSettings, OpenAIChat)
 _REFUSALS: Final = {
     401: "No token, or one that is not good; `WWW-Authenticate` says why.",
-    403: "The token is not for this; `WWW-Authenticate` names the scope.",
+    403: "The token is not for this, and `WWW-Authenticate` names the scope; or a page of another origin sent it.",
     404: "No such conversation, voice session or delivery, or somebody else's.",
     409: "The id is taken by something else, another intent stands, or the host has a rule against it.",
     410: "The conversation was erased.",

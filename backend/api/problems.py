@@ -88,8 +88,16 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         HTTPStatus.MISDIRECTED_REQUEST,
         "not-from-here",
         "Only this machine is served",
-        "Nothing is configured to tell callers apart. Come from this machine, to localhost, or let the operator "
-        f"configure VERBATIM_AUTH_ISSUERS. {_DO_NOT_RETRY}",
+        "Nothing is configured to tell callers apart. Come from this machine, to localhost and through no proxy, or "
+        "let the operator configure VERBATIM_AUTH_ISSUERS. A proxy that names its clients in X-Forwarded-For can be "
+        f"named in VERBATIM_TRUSTED_PROXIES. {_DO_NOT_RETRY}",
+    ),
+    errors.ForeignPage: Problem(
+        HTTPStatus.FORBIDDEN,
+        "foreign-page",
+        "Not from a page of another origin",
+        "Nothing is configured to tell callers apart, so a page of another origin may change nothing here. The "
+        f"operator can allow its origin with VERBATIM_CORS_ORIGINS. {_DO_NOT_RETRY}",
     ),
     Invalid: INVALID,
     errors.ConversationNotFound: Problem(
