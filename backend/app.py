@@ -94,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect names the host that the caller named
         lifespan=_lifespan(parts),
         telemetry={"logs": False},  # they would carry what was said
     )

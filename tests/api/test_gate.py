@@ -430,3 +430,17 @@ async def test_a_proxy_that_says_nonsense_breaks_nothing(guarded: Configured, sa
     async with at_the_door(guarded(trusted_proxies=("192.0.2.1/32",))) as knock:
         answer = await knock("/docs", ("x-forwarded-for", said), client=("192.0.2.1", 50000))
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"{CONVERSATIONS}/", f"{MESSAGES}/", "/livez/", "/docs/", "/docs/assets", "/docs/assets/", "/problems/busy/"],
+)
+async def test_nothing_is_answered_with_a_redirect_since_that_would_name_whatever_host_the_caller_named(
+    guarded: Configured, path: str
+) -> None:
+    async with at_the_door(guarded()) as knock:
+        for method in ("GET", "POST", "HEAD"):
+            answer = await knock(path, ("host", "evil.example"), *MINH.items(), method=method)
+            assert answer.status_code in {404, 405}
+            assert b"evil" not in answer.content + str(answer.headers).encode()
