@@ -33,7 +33,8 @@ async def readiness(database: Database, appender: Appender, revision: str) -> Re
         standby = isinstance(error, DatabaseUnavailable) and error.read_only
         return Readiness("read-only" if standby else "unavailable", "unknown", queue)
     schema = "ok" if state.revision == revision else "differs"
-    return Readiness("ok" if state.writable else "read-only", schema, queue)
+    found = "disk-full" if state.disk_full else "ok" if state.writable else "read-only"
+    return Readiness(found, schema, queue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +55,6 @@ async def look(database: Database, revision: str) -> Findings:
         faults.append(f"The schema is at {state.revision}, this version needs {revision}: run `verbatim migrate`.")
     if not state.writable:
         faults.append("The database is a standby and takes no writes.")
+    if state.disk_full:
+        faults.append("The disk of the database's server is full: nothing new can be stored until it has room again.")
     return Findings(faults, durability.promise(found))
