@@ -25,7 +25,7 @@ from starlette.exceptions import HTTPException
 
 from backend.errors import Busy
 
-MOST_MARKS: Final = 50_000  # 500 messages with 100 values each; 64 KiB of metadata cannot hold so many
+MOST_MARKS: Final = 50_000  # 500 messages with 100 values each; a payload of 64 KiB cannot hold so many
 # Costs are estimates of processor time in microseconds; whole numbers, so that a sum returns to exactly 0.
 INLINE_COST: Final = 10_000  # half of the 20 ms for which a request may hold the event loop
 MOST_WAITING: Final = 4_000_000  # in all; the estimate is two to four times the truth

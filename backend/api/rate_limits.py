@@ -49,7 +49,7 @@ class Memory:
         self._windows: dict[int, tuple[float, OrderedDict[str, int]]] = {}
 
     def now(self) -> float:
-        """Return the monotonic clock, which nobody sets."""
+        """Return the monotonic clock, which no operator can set back."""
         return time.monotonic()
 
     async def incr(self, key: str, expiry: int) -> int:

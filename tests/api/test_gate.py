@@ -245,7 +245,7 @@ async def test_pages_of_this_service_and_of_allowed_origins_and_other_programs_m
 
 
 async def test_with_a_token_a_page_is_as_good_as_any_other_program(guarded: Configured) -> None:
-    """No page has the token of somebody else, so it needs no other guard."""
+    """A page has no token of another caller, so a request with one needs no other guard."""
     async with at_the_door(guarded()) as knock:
         answer = await knock(f"{CONVERSATIONS}/{uuid4()}", *FOREIGN[2], *MINH.items(), method="DELETE")
         assert problem(answer) == (404, "conversation-not-found")

@@ -154,7 +154,7 @@ async def test_a_cheap_body_is_parsed_at_once() -> None:
     assert returned.value.value == 101_000
 
 
-async def test_a_subject_whose_costly_bodies_wait_is_refused_more_and_nobody_else_is() -> None:
+async def test_a_subject_whose_costly_bodies_wait_is_refused_more_of_them_and_other_subjects_are_not() -> None:
     body = b"," * MOST_MARKS  # a quarter of a second, as far as is known before
     released = Event()
     hold = partial(parsed, request_of("greedy"), lambda _: released.wait(10), body)
@@ -170,7 +170,7 @@ async def test_a_subject_whose_costly_bodies_wait_is_refused_more_and_nobody_els
     assert await hold()  # nothing waits any more
 
 
-async def test_what_waits_in_all_is_bounded_whoever_sends_it() -> None:
+async def test_what_waits_is_bounded_over_all_subjects() -> None:
     body = b"," * MOST_MARKS
     released = Event()
     waiting = [
@@ -220,7 +220,7 @@ async def test_events_are_parsed_beside_the_event_loop_too(service: httpx.AsyncC
 # How many values
 
 
-async def test_a_body_of_more_values_than_anybody_reads_is_refused_and_says_how_many_are_read(
+async def test_a_body_of_more_values_than_the_service_parses_is_refused_and_the_answer_names_the_limit(
     service: httpx.AsyncClient, conversation: UUID
 ) -> None:
     for path, body in ((MESSAGES, [0] * (MOST_MARKS + 1)), (BATCH, {"messages": [0] * (MOST_MARKS + 1)})):

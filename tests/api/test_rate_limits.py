@@ -119,7 +119,9 @@ async def test_whoever_comes_again_when_told_is_let_in(guarded: Configured, cloc
 
 
 @pytest.mark.parametrize("seconds", [-86_400, -60, 60, 86_400])
-async def test_setting_the_clock_gives_nobody_more_requests(guarded: Configured, clock: Clock, seconds: float) -> None:
+async def test_setting_the_clock_gives_no_caller_more_requests(
+    guarded: Configured, clock: Clock, seconds: float
+) -> None:
     async with running(guarded(rate_limit_subject="1/minute")) as client:
         assert (await client.get(CONVERSATIONS, headers=MINH)).status_code == 200
         clock.off = seconds
