@@ -28,7 +28,7 @@ from backend.api import (
     voice_sessions,
 )
 from backend.api.admission import Admission
-from backend.api.gate import Gate
+from backend.api.gate import PROXY, Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, RateLimits, Redis
@@ -99,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect names the host that the caller named
         lifespan=_lifespan(parts),
         telemetry={"logs": False},  # they would carry what was said
     )
@@ -107,13 +108,14 @@ def create_app(settings: Settings) -> FastAPI:
         authenticator=authenticator,
         rate_limits=rate_limits,
         local_only=settings.auth_issuers is None,
+        cors_origins=settings.cors_origins,
     )
     app.add_middleware(Admission)
     app.add_middleware(RequestMiddleware)
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in settings.trusted_proxies])
+        app.add_middleware(_TrustedProxies, trusted_hosts=[str(network) for network in settings.trusted_proxies])
     for routes in (voice_messages, voice_sessions, conversations, transcripts, live, intents, deliveries):
         app.include_router(routes.router)
     health.install(app)
@@ -176,7 +178,16 @@ class _CrossOrigin(CORSMiddleware):
 
     def __init__(self, app: ASGIApp, /, **options: Any) -> None:
         super().__init__(app, **options)
-        self.preflight_headers["x-content-type-options"] = "nosniff"
+        self.preflight_headers |= {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
+
+
+class _TrustedProxies(ProxyHeadersMiddleware):
+    """Replaces the client by the one that a trusted proxy names, and leaves the proxy itself in the state."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["state"][PROXY] = scope.get("client")
+        await super().__call__(scope, receive, send)
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

@@ -7,6 +7,7 @@
     │   ├── ScopeMissing         and which
     │   ├── RoleNotAllowed
     │   ├── NotFromHere          nobody but this machine is let in
+    │   ├── ForeignPage          in a browser on this machine
     │   ├── Invalid              where, and what is wanted there
     │   ├── ConversationNotFound
     │   ├── ConversationErased
@@ -39,7 +40,10 @@ No sentence here ever holds what somebody said.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
+
+MOST_FAULTS: Final = 20  # that one refusal lists; a body of 2 MiB can have 190,000
 
 
 class RecordError(Exception):
@@ -94,8 +98,18 @@ class NotFromHere(Refused):
 
     def __init__(self) -> None:
         super().__init__(
-            "Nothing is configured to tell callers apart, so only this machine is served, as localhost; "
-            "the operator can configure VERBATIM_AUTH_ISSUERS."
+            "Nothing is configured to tell callers apart, so only this machine is served, as localhost and through no "
+            "proxy; the operator can configure VERBATIM_AUTH_ISSUERS, or VERBATIM_TRUSTED_PROXIES."
+        )
+
+
+class ForeignPage(Refused):
+    """Without authentication a page of another origin may change nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A browser sent this for a page of another origin; the operator can allow the origin with "
+            "VERBATIM_CORS_ORIGINS."
         )
 
 
@@ -108,11 +122,19 @@ class Fault:
 
 
 class Invalid(Refused):
-    """The input is not of the promised form."""
+    """The input is not of the promised form.
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    ``faults`` lists each different fault once, at most MOST_FAULTS of them; ``more`` counts the faults it leaves out.
+    """
+
+    def __init__(self, faults: Sequence[Fault], more: int = 0) -> None:
         super().__init__("The request is not of the form this operation takes; `errors` says where.")
-        self.faults = tuple(faults)
+        self.faults = tuple(dict.fromkeys(faults))[:MOST_FAULTS]
+        self.more = more + len(faults) - len(self.faults)
+
+    def below(self, place: str) -> "Invalid":
+        """Return the same refusal with ``place`` before each pointer."""
+        return Invalid([Fault(place + fault.pointer, fault.detail) for fault in self.faults], self.more)
 
 
 class ConversationNotFound(Refused):

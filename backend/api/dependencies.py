@@ -1,5 +1,6 @@
 """What routes are given: the parts that `app` put together, and the body, checked."""
 
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar, cast
 
 from fastapi import Depends, Request
@@ -7,6 +8,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from backend.api.bodies import HeldBody
+from backend.api.parse_thread import parsed
 from backend.dao_service.database import Database
 from backend.deepgram import Grants
 from backend.schemas.parsing import parse
@@ -67,7 +69,7 @@ async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
 
 async def read(model: type[ModelT], request: Request) -> ModelT:
     """Return the body as ``model``; raises Invalid or, for another type than JSON, HTTPException."""
-    return parse(model, await json_body(request))
+    return await parsed(request, partial(parse, model), await json_body(request))
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The gate: who comes, and how often. What is not let in is answered before a byte of its body is read."""
 
 import re
+from collections.abc import Collection
 from functools import partial
 from typing import Final
 
@@ -11,11 +12,16 @@ from backend.api import problems
 from backend.api.dependencies import API
 from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
 from backend.auth import Authenticator
-from backend.errors import NotFromHere, RecordError, TokenInvalid, TooManyRequests
+from backend.errors import ForeignPage, NotFromHere, RecordError, TokenInvalid, TooManyRequests
 from backend.principal import caller
 
 _NAMES_OF_THIS_MACHINE: Final = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _ADDRESSES_OF_THIS_MACHINE: Final = re.compile(r"127\.[\d.]+|::1|::ffff:127\.[\d.]+|localhost")
+# What proxies add. Not all do, so a proxy that adds none must not be put before a service that asks for no tokens.
+_ADDED_BY_PROXIES: Final = {b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"}
+PROXY: Final = "proxy"  # where the state names the peer, if its forwarded addresses are looked at
+_OWN_SITES: Final = {b"same-origin", b"none"}  # `none`: a person, and no page, sent it
+_READING: Final = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing here
 # Whoever asks whether the process lives must hear it, however many ask.
 _UNCOUNTED: Final = "/livez"
 
@@ -26,16 +32,25 @@ class Gate:
     """Counts every request and finds out who sends it.
 
     With ``local_only`` none is let in but what came from this machine, to a loopback address, under a loopback name: a
-    page that somebody looks at on this machine may point a name of its own at it (DNS rebinding).
+    page that somebody looks at on this machine may point a name of its own at it (DNS rebinding). There, a request
+    needs no token to change something, so a browser must not send one for a page of an origin that is neither the
+    service's own nor one of ``cors_origins``.
     """
 
     def __init__(
-        self, app: ASGIApp, *, authenticator: Authenticator, rate_limits: RateLimits, local_only: bool
+        self,
+        app: ASGIApp,
+        *,
+        authenticator: Authenticator,
+        rate_limits: RateLimits,
+        local_only: bool,
+        cors_origins: Collection[str],
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._rate_limits = rate_limits
         self._local_only = local_only
+        self._origins = {origin.encode() for origin in cors_origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or answer it."""
@@ -59,8 +74,11 @@ class Gate:
             await self._app(scope, receive, sending)
 
     async def _admit(self, scope: Scope, quotas: list[Quota]) -> None:
-        if self._local_only and not _is_local(scope):
-            raise NotFromHere
+        if self._local_only:
+            if not _is_local(scope) or _is_proxied(scope):
+                raise NotFromHere
+            if scope["method"] not in _READING and self._is_of_foreign_page(scope):
+                raise ForeignPage
         if client := scope.get("client"):
             caller.set(f"address {client[0]}")
             _note(quotas, await self._rate_limits.count_address(client[0]))
@@ -71,6 +89,21 @@ class Gate:
                 caller.set(f"subject {principal.subject}")
                 _note(quotas, await self._rate_limits.count_subject(principal.subject))
             scope["state"] |= {"principal": principal, "verify": partial(self._authenticator.verify, header)}
+
+    def _is_of_foreign_page(self, scope: Scope) -> bool:
+        """Tell whether a browser sends this for a page of an origin that may not use the service.
+
+        Sec-Fetch-Site says how the page's origin and this service are related, and no page can write it. A browser that
+        is too old for it sends Origin alone, as every browser does with a method that changes something.
+        """
+        origins = set(_values(scope, b"origin"))
+        if origins and origins <= self._origins:
+            return False
+        sites = set(_values(scope, b"sec-fetch-site"))
+        if sites:
+            return not sites <= _OWN_SITES
+        own = {scheme + host for host in _values(scope, b"host") for scheme in (b"http://", b"https://")}
+        return not origins <= own
 
 
 def _note(quotas: list[Quota], quota: Quota) -> None:
@@ -88,6 +121,13 @@ def _is_local(scope: Scope) -> bool:
     return all(map(_ADDRESSES_OF_THIS_MACHINE.fullmatch, addresses)) and all(
         map(_NAMES_OF_THIS_MACHINE.fullmatch, _values(scope, b"host"))
     )
+
+
+def _is_proxied(scope: Scope) -> bool:
+    """Tell whether a proxy brought the request for a client that no trusted proxy has named."""
+    client = scope.get("client")
+    is_named = scope["state"].get(PROXY, client) is not client
+    return not is_named and any(name in _ADDED_BY_PROXIES for name, _ in scope["headers"])
 
 
 def _authorization(scope: Scope) -> bytes | None:

@@ -24,6 +24,8 @@ from backend.observability.logs import request_id
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 # Asked every few seconds by machines; worth a measurement, not a line.
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+# Another origin's page may not load an answer as an image or a script; what CORS allows is not concerned.
+_SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
 _NO_STORE: Final = (b"cache-control", b"no-store")  # what somebody said stays in no cache on its way
 _UNLOGGED: Final = {"/livez", "/readyz", "/metrics"}
 
@@ -50,7 +52,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += [(b"x-request-id", identity.encode()), _NOSNIFF]
+                message["headers"] += [(b"x-request-id", identity.encode()), _NOSNIFF, _SAME_ORIGIN]
                 if scope["path"].startswith(API):
                     message["headers"].append(_NO_STORE)
             await send(message)

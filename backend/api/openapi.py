@@ -33,11 +33,11 @@ _BODIES: Final = (
 _ANSWERS: Final = (Problem, Transcript, DeepgramSettings, OpenAIChat)
 _REFUSALS: Final = {
     401: "No token, or one that is not good; `WWW-Authenticate` says why.",
-    403: "The token is not for this; `WWW-Authenticate` names the scope.",
+    403: "The token is not for this, and `WWW-Authenticate` names the scope; or a page of another origin sent it.",
     404: "No such conversation, voice session or delivery, or somebody else's.",
     409: "The id is taken by something else, another intent stands, or the host has a rule against it.",
     410: "The conversation was erased.",
-    413: "The body is too large.",
+    413: "The body is too large, or holds too many values.",
     415: "The body is not declared as JSON.",
     422: "The request is not of the documented form; `errors` says where.",
     429: "Too many requests: send the same again after `Retry-After` seconds.",

@@ -13,7 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from backend import errors
-from backend.errors import Fault, Invalid, LinkNotFound, RecordError, Unavailable
+from backend.api.parse_thread import MOST_MARKS
+from backend.errors import MOST_FAULTS, Fault, Invalid, LinkNotFound, RecordError, Unavailable
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
 
@@ -42,7 +43,8 @@ INVALID: Final = Problem(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid",
     "The request is not of the documented form",
-    f"`errors` holds a JSON pointer and a sentence for each fault. {_DO_NOT_RETRY}",
+    f"`errors` holds a JSON pointer and a sentence for each fault, at most {MOST_FAULTS}; `more_errors` counts the "
+    f"others. {_DO_NOT_RETRY}",
 )
 INTERNAL: Final = Problem(
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -86,8 +88,16 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         HTTPStatus.MISDIRECTED_REQUEST,
         "not-from-here",
         "Only this machine is served",
-        "Nothing is configured to tell callers apart. Come from this machine, to localhost, or let the operator "
-        f"configure VERBATIM_AUTH_ISSUERS. {_DO_NOT_RETRY}",
+        "Nothing is configured to tell callers apart. Come from this machine, to localhost and through no proxy, or "
+        "let the operator configure VERBATIM_AUTH_ISSUERS. A proxy that names its clients in X-Forwarded-For can be "
+        f"named in VERBATIM_TRUSTED_PROXIES. {_DO_NOT_RETRY}",
+    ),
+    errors.ForeignPage: Problem(
+        HTTPStatus.FORBIDDEN,
+        "foreign-page",
+        "Not from a page of another origin",
+        "Nothing is configured to tell callers apart, so a page of another origin may change nothing here. The "
+        f"operator can allow its origin with VERBATIM_CORS_ORIGINS. {_DO_NOT_RETRY}",
     ),
     Invalid: INVALID,
     errors.ConversationNotFound: Problem(
@@ -235,7 +245,8 @@ HTTP_PROBLEMS: Final = {
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "body-too-large",
             "The body is too large",
-            f"A body holds at most 256 KiB, a batch 2 MiB; send less at a time. {_DO_NOT_RETRY}",
+            f"A body holds at most 256 KiB, a batch 2 MiB, and either {MOST_MARKS:,} JSON values; send less at a time. "
+            f"{_DO_NOT_RETRY}",
         ),
         Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -280,7 +291,8 @@ def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), 
 
 def refusal_body(error: RecordError) -> dict[str, Any]:
     """Return the problem document for ``error``, as it stands in a response or in one place of a batch."""
-    return problem_body(PROBLEMS[type(error)], str(error), _faults(error))
+    more = {"more_errors": error.more} if isinstance(error, Invalid) and error.more else {}
+    return problem_body(PROBLEMS[type(error)], str(error), _faults(error), **more)
 
 
 def refusal(error: RecordError) -> Response:

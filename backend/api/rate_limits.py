@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 class Storage(Protocol):
     """Where hits are counted."""
 
+    def now(self) -> float:
+        """Return the seconds by which windows begin and end, the same for all who count together."""
+
     async def incr(self, key: str, expiry: int) -> int:
         """Count one more for ``key``, which may be forgotten after ``expiry`` seconds, and return how many that are."""
 
@@ -45,9 +48,13 @@ class Memory:
     def __init__(self) -> None:
         self._windows: dict[int, tuple[float, OrderedDict[str, int]]] = {}
 
+    def now(self) -> float:
+        """Return the monotonic clock, which no operator can set back."""
+        return time.monotonic()
+
     async def incr(self, key: str, expiry: int) -> int:
         """Count one more for ``key``; windows of the same length end together."""
-        now = time.time()
+        now = self.now()
         ends, counts = self._windows.get(expiry, (0.0, OrderedDict[str, int]()))
         if ends <= now:
             ends, counts = (now // expiry + 1) * expiry, OrderedDict[str, int]()
@@ -84,6 +91,10 @@ class Redis:
         )
         self._memory = Memory()
         self._away_until = 0.0  # 0 while it answers
+
+    def now(self) -> float:
+        """Return the wall clock: no other is the same on several machines."""
+        return time.time()
 
     async def incr(self, key: str, expiry: int) -> int:
         """Count one more for ``key``."""
@@ -150,7 +161,7 @@ class RateLimits:
 
     async def _count(self, name: str, limit: RateLimitItem, who: str) -> Quota:
         window = limit.get_expiry()
-        now = time.time()
+        now = self._storage.now()
         number = int(now // window)
         used = await self._storage.incr(f"verbatim/{name}/{window}/{number}/{who}", window)
         return Quota(name, limit.amount, used, window, math.ceil((number + 1) * window - now))

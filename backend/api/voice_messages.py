@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response, status
 from backend.api.auth import caller_of, needs
 from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, takes
 from backend.api.openapi import REPLAYED, refusals
+from backend.api.parse_thread import parsed
 from backend.api.problems import refusal, refusal_body
 from backend.errors import Invalid
 from backend.schemas.items import parse_each
@@ -66,11 +67,15 @@ async def record_messages(request: Request) -> Response:
     """Put up to 500 messages on record in one commit. A bad one never blocks the rest; each gets its own answer."""
     caller = caller_of(request, Scope.MESSAGES_WRITE)
     body = await json_body(request, most=BATCH_BYTES)
-    items = parse_each(partial(parse_item, MessageCreate), body, "messages", most=MOST_PER_BATCH)
+    items = await parsed(request, _items, body)
     good = [item for item in items if not isinstance(item, Invalid)]
     outcomes = iter(await appender_of(request).append(caller, good) if good else [])
     results = [_result(item if isinstance(item, Invalid) else next(outcomes)) for item in items]
     return Response(orjson.dumps({"results": results}), media_type="application/json")
+
+
+def _items(body: bytes) -> list[MessageCreate | Invalid]:
+    return parse_each(partial(parse_item, MessageCreate), body, "messages", most=MOST_PER_BATCH)
 
 
 def _result(outcome: Outcome) -> dict[str, object]:

@@ -9,8 +9,9 @@ from backend import deepgram
 from backend.api.auth import Editor, Reader, Writer
 from backend.api.dependencies import API, BATCH_BYTES, Db, Tokens, appender_of, json_body, read, takes
 from backend.api.openapi import REPLAYED, refusals
+from backend.api.parse_thread import parsed
 from backend.api.problems import answer, refusal_body, refusal_headers
-from backend.errors import RecordError
+from backend.errors import Invalid, RecordError
 from backend.observability import metrics
 from backend.schemas.fields import Label
 from backend.schemas.items import parse_each
@@ -92,7 +93,7 @@ async def record_voice_events(session_id: SessionId, request: Request, caller: W
     changes nothing.
     """
     body = await json_body(request, most=BATCH_BYTES)
-    events = parse_each(deepgram.read, body, "events", most=MOST_PER_BATCH)
+    events = await parsed(request, _events, body)
     results = await voice_events.record(database, appender_of(request), caller, session_id, events)
     for event in events:
         if isinstance(event, deepgram.Event):
@@ -125,6 +126,10 @@ async def end_voice_session(
 async def get_receipt(session_id: SessionId, caller: Reader, database: Db) -> Receipt:
     """Learn what of a session is on record, and exactly which numbers of the phone's count are missing."""
     return await voice_sessions.receipt(database, caller, session_id)
+
+
+def _events(body: bytes) -> list[deepgram.Event | Invalid]:
+    return parse_each(deepgram.read, body, "events", most=MOST_PER_BATCH)
 
 
 def _session(begun: Begun, token: ProviderToken | None) -> VoiceSession:

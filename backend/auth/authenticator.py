@@ -37,8 +37,10 @@ class Authenticator:
         self._clients: list[httpx.AsyncClient] = []
         self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client_for)) for issuer in issuers or ()]
         self._database = database
+        # `until` is a time of the wall clock. What is left of it passes by the monotonic clock, so that no token is
+        # good for longer when the wall clock is set back.
         self._known: TLRUCache[bytes, Verified] = TLRUCache(
-            MOST_REMEMBERED, lambda _header, known, _now: known.until, time.time
+            MOST_REMEMBERED, lambda _header, known, now: now + known.until - time.time(), time.monotonic
         )
 
     async def close(self) -> None:
@@ -60,7 +62,7 @@ class Authenticator:
                 return Verified(LOCAL, math.inf)
             raise TokenMissing
         known = self._known.get(header)
-        if known is None:
+        if known is None or known.until <= time.time():
             known = self._known[header] = await self._check(_token(header))
         return known
 

@@ -52,6 +52,11 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(original, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether the disk of PostgreSQL's server has no room for what was to be written."""
+    return isinstance(cause(error), asyncpg.DiskFullError)
+
+
 def is_silence(error: BaseException) -> bool:
     """Tell whether PostgreSQL said nothing at all, not even that it refuses."""
     return isinstance(cause(error), TimeoutError)

@@ -3,8 +3,10 @@
 from typing import Final, NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.faults import is_disk_full
 
 # Whoever may not read all statistics is shown that there are standbys, and not in which state.
 _DURABILITY: Final = text("""
@@ -15,11 +17,21 @@ _DURABILITY: Final = text("""
 """)
 
 
+# 8,192 numbers do not fit into 64 kB of memory, so PostgreSQL writes them into a temporary file of 112 kB. On a full
+# disk it raises what it raises where a table must grow; no row and nothing in its log stays behind. The argument of the
+# second function depends on the first one, which must be called before it.
+ROOM: Final = text("""
+    SELECT count(*) FROM set_config('work_mem', '64kB', true) AS memory
+    CROSS JOIN LATERAL generate_series(1, 8192 + 0 * length(memory))
+""")
+
+
 class DatabaseState(NamedTuple):
     """``revision`` is the newest migration applied, None before the first."""
 
     revision: str | None
     writable: bool
+    disk_full: bool
 
 
 class Durability(NamedTuple):
@@ -50,7 +62,17 @@ class SchemaDAO:
                 revision = await self._session.scalar(text("SELECT version_num FROM verbatim_alembic_version"))
         except ProgrammingError:
             revision = None
-        return DatabaseState(revision, writable)
+        return DatabaseState(revision, writable, await self._is_disk_full())
+
+    async def _is_disk_full(self) -> bool:
+        try:
+            async with self._session.begin_nested():
+                await self._session.execute(ROOM)
+        except DBAPIError as error:
+            if is_disk_full(error):
+                return True
+            raise
+        return False
 
     async def durability(self) -> Durability:
         """Return what is in force for what we commit, which `synchronous_commit = off` is not."""

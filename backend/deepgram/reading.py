@@ -101,8 +101,8 @@ def _check(event: JsonObject) -> Form:
     try:
         return form_of(event).model_validate(event)
     except ValidationError as error:
-        found = map(fault_of, error.errors(include_url=False, include_input=False, include_context=False))
-        raise Invalid([Fault("/event" + fault.pointer, fault.detail) for fault in found]) from None
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        raise Invalid([fault_of(details) for details in found]).below("/event") from None
 
 
 def _storable(value: JsonValue) -> None:

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.errors import MOST_FAULTS
+
 
 class InputFault(BaseModel):
     """One thing that is wrong with the request."""
@@ -34,4 +36,9 @@ class Problem(BaseModel):
     detail: str
     instance: str
     request_id: str = Field(description="The trace id of `traceparent`, or made here; it is in the service's log, too.")
-    errors: list[InputFault] | None = Field(default=None, description="Only with status 422.")
+    errors: list[InputFault] | None = Field(
+        default=None, max_length=MOST_FAULTS, description="Only with status 422: each different fault once."
+    )
+    more_errors: int | None = Field(
+        default=None, description="How many faults `errors` leaves out; only if it leaves out any."
+    )

@@ -78,7 +78,8 @@ class Health:
             standby = isinstance(error, DatabaseUnavailable) and error.read_only
             return _Look("read-only" if standby else "unavailable", "unknown")
         schema = "ok" if state.revision == self._revision else "differs"
-        return _Look("ok" if state.writable else "read-only", schema, durability.in_force(found))
+        word = "disk-full" if state.disk_full else "ok" if state.writable else "read-only"
+        return _Look(word, schema, durability.in_force(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +100,6 @@ async def look(database: Database, revision: str) -> Findings:
         faults.append(f"The schema is at {state.revision}, this version needs {revision}: run `verbatim migrate`.")
     if not state.writable:
         faults.append("The database is a standby and takes no writes.")
+    if state.disk_full:
+        faults.append("The disk of the database's server is full: nothing new can be stored until it has room again.")
     return Findings(faults, durability.promise(found))

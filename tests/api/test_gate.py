@@ -165,6 +165,92 @@ async def test_what_a_proxy_brings_from_elsewhere_is_not_from_this_machine(ungua
             assert answer.status_code == status
 
 
+PROXIED = {
+    "x-forwarded-for": "127.0.0.1",
+    "x-forwarded-host": "localhost",
+    "x-real-ip": "127.0.0.1",
+    "forwarded": "for=127.0.0.1",
+    "via": "1.1 proxy",
+}
+
+
+@pytest.mark.parametrize("header", PROXIED.items(), ids=PROXIED)
+async def test_what_comes_through_a_proxy_that_is_not_trusted_is_not_from_this_machine(
+    unguarded: Configured, guarded: Configured, header: tuple[str, str]
+) -> None:
+    """A proxy on this machine connects from it, for a client that may be anywhere."""
+    async with at_the_door(unguarded()) as knock:
+        for path in (CONVERSATIONS, "/docs", "/readyz", "/metrics"):
+            assert problem(await knock(path, ("host", "localhost"), header)) == (421, "not-from-here")
+        assert (await knock("/livez", ("host", "localhost"), header)).status_code == 200
+    async with at_the_door(unguarded(trusted_proxies=("192.0.2.0/24",))) as knock:
+        assert problem(await knock(CONVERSATIONS, ("host", "localhost"), header)) == (421, "not-from-here")
+    async with at_the_door(guarded()) as knock:
+        assert (await knock(CONVERSATIONS, header, *MINH.items())).status_code == 200
+
+
+async def test_a_trusted_proxy_that_does_not_say_for_whom_it_asks_is_not_served(unguarded: Configured) -> None:
+    async with at_the_door(unguarded(trusted_proxies=("127.0.0.0/8",))) as knock:
+        local, via = ("host", "localhost"), ("via", "1.1 proxy")
+        assert problem(await knock(CONVERSATIONS, local, via)) == (421, "not-from-here")
+        assert problem(await knock(CONVERSATIONS, local, via, ("x-forwarded-for", ""))) == (421, "not-from-here")
+        assert (await knock(CONVERSATIONS, local, via, ("x-forwarded-for", "127.0.0.1"))).status_code == 200
+
+
+# Pages of other origins
+
+HERE = ("host", "localhost:8000")
+RETRY = f"/api/v1/deliveries/{uuid4()}/retry"
+END = f"/api/v1/voice/sessions/vs_{'a' * 32}/token"
+FOREIGN = [
+    [("sec-fetch-site", "cross-site")],
+    [("sec-fetch-site", "same-site")],
+    [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+    [("sec-fetch-site", "same-site"), ("origin", "http://localhost:3000")],
+    [("origin", "https://evil.example")],
+    [("origin", "http://localhost:3000")],
+    [("origin", "http://localhost:8000.evil.example")],
+    [("origin", "null")],
+    [("origin", "")],
+    [("origin", "http://localhost:8000"), ("origin", "https://evil.example")],
+]
+OURS = [
+    [],
+    [("origin", "http://localhost:8000")],
+    [("sec-fetch-site", "same-origin"), ("origin", "http://localhost:8000")],
+    [("sec-fetch-site", "same-origin")],
+    [("sec-fetch-site", "none")],
+    [("sec-fetch-site", "cross-site"), ("origin", APP)],
+    [("origin", APP)],
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+async def test_a_page_of_another_origin_changes_nothing_where_no_token_is_asked_for(
+    unguarded: Configured, headers: list[tuple[str, str]]
+) -> None:
+    """A browser sends a POST without a body from any page, and does not ask first whether it may."""
+    async with at_the_door(unguarded(cors_origins=(APP,))) as knock:
+        for method, path in (("POST", RETRY), ("POST", END), ("DELETE", f"{CONVERSATIONS}/{uuid4()}"), ("PUT", "/x")):
+            assert problem(await knock(path, HERE, *headers, method=method)) == (403, "foreign-page")
+        assert (await knock(CONVERSATIONS, HERE, *headers)).status_code == 200  # which no other page can read
+
+
+@pytest.mark.parametrize("headers", OURS, ids=str)
+async def test_pages_of_this_service_and_of_allowed_origins_and_other_programs_may_change_things(
+    unguarded: Configured, headers: list[tuple[str, str]]
+) -> None:
+    async with at_the_door(unguarded(cors_origins=(APP,))) as knock:
+        assert problem(await knock(RETRY, HERE, *headers, method="POST")) == (404, "delivery-not-found")
+
+
+async def test_with_a_token_a_page_is_as_good_as_any_other_program(guarded: Configured) -> None:
+    """A page has no token of another caller, so a request with one needs no other guard."""
+    async with at_the_door(guarded()) as knock:
+        answer = await knock(f"{CONVERSATIONS}/{uuid4()}", *FOREIGN[2], *MINH.items(), method="DELETE")
+        assert problem(answer) == (404, "conversation-not-found")
+
+
 @pytest.mark.parametrize("path", [MESSAGES, f"{MESSAGES}/batch", CONVERSATIONS])
 async def test_whoever_may_not_send_is_told_so_before_a_byte_of_the_body_is_read(
     guarded: Configured, path: str
@@ -254,6 +340,8 @@ async def test_no_answer_is_taken_for_another_type_and_none_of_the_api_is_kept_o
         answers.extend([await client.get(f"/{path}") for path in (*open_to_all, "nowhere")])
         answers.extend([await preflight(client, origin) for origin in (APP, "https://evil.example")])
         assert {answer.headers.get("x-content-type-options") for answer in answers} == {"nosniff"}
+        # Or a page of another origin could load them as images or scripts, and measure what it may not read.
+        assert {answer.headers.get("cross-origin-resource-policy") for answer in answers} == {"same-origin"}
 
 
 async def preflight(client: httpx.AsyncClient, origin: str, header: str = "authorization") -> httpx.Response:
@@ -342,3 +430,17 @@ async def test_a_proxy_that_says_nonsense_breaks_nothing(guarded: Configured, sa
     async with at_the_door(guarded(trusted_proxies=("192.0.2.1/32",))) as knock:
         answer = await knock("/docs", ("x-forwarded-for", said), client=("192.0.2.1", 50000))
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"{CONVERSATIONS}/", f"{MESSAGES}/", "/livez/", "/docs/", "/docs/assets", "/docs/assets/", "/problems/busy/"],
+)
+async def test_nothing_is_answered_with_a_redirect_since_that_would_name_whatever_host_the_caller_named(
+    guarded: Configured, path: str
+) -> None:
+    async with at_the_door(guarded()) as knock:
+        for method in ("GET", "POST", "HEAD"):
+            answer = await knock(path, ("host", "evil.example"), *MINH.items(), method=method)
+            assert answer.status_code in {404, 405}
+            assert b"evil" not in answer.content + str(answer.headers).encode()

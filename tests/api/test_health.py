@@ -8,14 +8,18 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
 
 from backend.api.middleware import RequestMiddleware
 from backend.api.problems import ALL
 from backend.app import create_app
 from backend.dao_service import migrator
+from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.schema_dao import ROOM, SchemaDAO
 from tests.conftest import running, settings_for
+from tests.disks import fill, small_disk
 
 
 async def test_a_service_that_can_take_messages_is_ready(service: httpx.AsyncClient) -> None:
@@ -66,6 +70,32 @@ async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_p
             assert (await service.post("/api/v1/voice/messages", json=said)).json()["sequence"] == 1
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def test_while_the_disk_of_the_database_is_full_the_service_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "400m") as is_small:
+        if not is_small:
+            pytest.skip("only root may mount a small disk")
+        with EmbeddedPostgres(tmp_path / "home", durable=False) as server:
+            await asyncio.to_thread(migrator.upgrade, server.url)
+            async with running(create_app(settings_for(server.url))) as service:
+                assert (await service.get("/readyz")).status_code == 200
+                ballast = tmp_path / "ballast"
+                await asyncio.to_thread(fill, ballast)
+                for _ in range(2):
+                    refused = await service.get("/readyz")
+                    assert (refused.status_code, refused.json()["checks"]["database"]) == (503, "disk-full")
+                assert (await service.get("/livez")).status_code == 200
+                ballast.unlink()
+                assert (await service.get("/readyz")).status_code == 200
+
+
+async def test_looking_for_room_on_the_disk_writes_a_temporary_file_and_nothing_else(database: Database) -> None:
+    async with database.reading() as session:
+        assert not (await SchemaDAO(session).state()).disk_full
+        assert await session.scalar(text("SELECT pg_current_xact_id_if_assigned()")) is None
+        plan = await session.scalar(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {ROOM}"))
+    assert 10 <= plan[0]["Plan"]["Temp Written Blocks"] <= 100  # of 8 kB
 
 
 async def test_every_answer_carries_an_id_that_a_trace_may_give(service: httpx.AsyncClient) -> None:

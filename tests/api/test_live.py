@@ -68,7 +68,7 @@ async def test_a_follower_goes_on_where_it_left_off(
         assert said([await follower.next()]) == [("3", "three")]
 
 
-@pytest.mark.parametrize("place", ["-1", "x", "²", str(2**63), ""])
+@pytest.mark.parametrize("place", ["-1", "x", "²", str(2**63), "", "1" * 5_000])
 async def test_a_place_that_is_none_is_refused(service: httpx.AsyncClient, conversation: UUID, place: str) -> None:
     answer = await service.get(
         f"/api/v1/conversations/{conversation}/live", headers=[(b"last-event-id", place.encode())]

@@ -28,13 +28,14 @@ Configured = Callable[..., FastAPI]
 
 
 class Clock:
-    """The time that counts, which goes on when it is told to."""
+    """The time that counts, which goes on when it is told to. ``off`` sets the wall clock alone."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
+        self.off = 0.0
 
     def time(self) -> float:
-        return self.now
+        return self.now + self.off
 
     def monotonic(self) -> float:
         return self.now
@@ -115,6 +116,19 @@ async def test_whoever_comes_again_when_told_is_let_in(guarded: Configured, cloc
             assert refused.status_code == 429
             assert 1 <= int(refused.headers["retry-after"]) <= 60
             clock.now += int(refused.headers["retry-after"])
+
+
+@pytest.mark.parametrize("seconds", [-86_400, -60, 60, 86_400])
+async def test_setting_the_clock_gives_no_caller_more_requests(
+    guarded: Configured, clock: Clock, seconds: float
+) -> None:
+    async with running(guarded(rate_limit_subject="1/minute")) as client:
+        assert (await client.get(CONVERSATIONS, headers=MINH)).status_code == 200
+        clock.off = seconds
+        refused = await client.get(CONVERSATIONS, headers=MINH)
+        assert refused.status_code == 429
+        clock.now += int(refused.headers["retry-after"])
+        assert (await client.get(CONVERSATIONS, headers=MINH)).status_code == 200
 
 
 async def test_nobody_pays_for_somebody_else(guarded: Configured, clock: Clock) -> None:

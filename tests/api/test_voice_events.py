@@ -122,7 +122,7 @@ def _may_be_anything(pointer: str, event: dict[str, Any]) -> bool:
     return pointer == "/agent" and isinstance(event.get("agent"), dict)
 
 
-@pytest.mark.parametrize("depth", [40, 300, 100_000])
+@pytest.mark.parametrize("depth", [40, 300])
 async def test_what_is_too_deep_is_refused_alone(phone: Phone, depth: int) -> None:
     deep = '{"type": "ConversationText", "role": "user", "content": "?", "extra": %s}' % ("[" * depth + "]" * depth)
     texts = [json.dumps(numbered([ASKED])[0]), f'{{"event": {deep}}}', json.dumps(numbered([ANSWERED], 2)[0])]

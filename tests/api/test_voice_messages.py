@@ -252,7 +252,7 @@ async def test_poison_is_refused_with_its_place_and_the_conversation_still_reads
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe", b'{"a":1}garbage', b"[" * 100_000], ids=["empty", "cut", "bytes", "more", "deep"]
+    "body", [b"", b"{", b"\xff\xfe", b'{"a":1}garbage', b"[" * 40_000], ids=["empty", "cut", "bytes", "more", "deep"]
 )
 async def test_what_is_no_json_is_refused(service: httpx.AsyncClient, body: bytes) -> None:
     for path in (MESSAGES, f"{MESSAGES}/batch"):

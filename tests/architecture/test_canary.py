@@ -202,6 +202,7 @@ async def _provocations(
         yield provocation
     said = {"json": spoken(conversation)}
     yield "open", "GET", CONVERSATIONS, {"headers": {"host": "canary.example"}}
+    yield "open", "POST", MESSAGES, said | {"headers": {"origin": "https://canary.example"}}
     for _ in range(2):
         yield "limited", "POST", MESSAGES, said
     yield "without database", "POST", MESSAGES, said

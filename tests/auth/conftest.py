@@ -38,13 +38,14 @@ NOWHERE: Final = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 class Clock:
-    """Stands in for the module `time`, and stands still unless it is moved."""
+    """Stands in for the module `time`, and stands still unless it is moved. ``off`` sets the wall clock alone."""
 
     def __init__(self) -> None:
         self.now = float(int(time.time()))
+        self.off = 0.0
 
     def time(self) -> float:
-        return self.now
+        return self.now + self.off
 
     def monotonic(self) -> float:
         return self.now
@@ -61,7 +62,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     class Now(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls.fromtimestamp(clock.now, tz)
+            return cls.fromtimestamp(clock.time(), tz)
 
     monkeypatch.setattr(authenticator, "time", clock)
     monkeypatch.setattr(keys, "time", clock)

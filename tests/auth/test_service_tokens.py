@@ -203,6 +203,17 @@ async def test_a_token_that_is_revoked_is_refused_by_those_who_remember_it_ten_s
     assert await why_not(who, shown) == "it was revoked"
 
 
+async def test_a_clock_that_is_set_back_makes_a_revoked_token_good_for_no_second_longer(
+    clock: Clock, who: Authenticator, database: Database
+) -> None:
+    shown, known = await create(database, "orchestrator", WRITE, DAY)
+    await ask(who, shown)
+    await revoke(database, known.id)
+    clock.off = -3_600
+    clock.forward(SERVICE_MEMORY)
+    assert await why_not(who, shown) == "it was revoked"
+
+
 async def test_remembering_a_token_makes_it_good_no_longer_than_it_is(
     clock: Clock, who: Authenticator, database: Database, connection: asyncpg.Connection
 ) -> None:

@@ -452,6 +452,15 @@ async def test_a_token_is_good_for_as_long_as_it_says_and_no_longer(
     assert await refusal(who, shown) == "it has expired"
 
 
+async def test_a_clock_that_is_set_forward_ends_what_is_remembered_of_a_token(
+    clock: Clock, authenticating: Authenticating
+) -> None:
+    who, shown = authenticating(issuer()), token(exp=int(clock.now) + 100)
+    await ask(who, shown)
+    clock.off = 131
+    assert await refusal(who, shown) == "it has expired"
+
+
 async def test_a_token_is_looked_at_again_after_its_memory(
     clock: Clock, authenticating: Authenticating, stand_in: StandIn
 ) -> None:

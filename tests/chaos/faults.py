@@ -20,8 +20,9 @@ from tests.chaos.fleet import REPOSITORY, Member
 from tests.chaos.plan import Plan
 from tests.chaos.proxy import Mode, Proxy
 from tests.chaos.stage import Stage
+from tests.disks import fill
 
-BEFORE: Final = "0017"  # what came after it are indexes, and tables that no message needs
+BEFORE: Final = "0020"  # what came after it are indexes
 MOST_CONNECTIONS: Final = 200
 
 
@@ -173,7 +174,7 @@ async def fill_the_disk(scene: Scene, dice: Random) -> str:
     if not scene.stage.small_disk:
         return "skipped: only root may mount a small disk"
     ballast = scene.stage.folder / "ballast"
-    await asyncio.to_thread(_fill, ballast)
+    await asyncio.to_thread(fill, ballast)
     try:
         await asyncio.sleep(dice.uniform(2, 5))
     finally:
@@ -298,17 +299,6 @@ async def _end_services_backends(stranger: asyncpg.Connection) -> bool:
         """
     )
     return ended > 0
-
-
-def _fill(ballast: Path) -> None:
-    free = os.statvfs(ballast.parent)
-    with ballast.open("wb") as file:
-        for size in (free.f_bavail * free.f_frsize, 2**20, 2**12):
-            try:
-                while True:
-                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
-            except OSError:
-                continue
 
 
 def _signal(pid: int, number: signal.Signals) -> str:

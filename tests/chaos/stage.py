@@ -1,9 +1,6 @@
 """The one PostgreSQL that all of it is about: fully durable, on a disk that may be made full."""
 
 import asyncio
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +14,7 @@ from sqlalchemy import make_url
 from backend.dao_service import migrator
 from backend.dao_service.embedded import EmbeddedPostgres
 from tests.chaos.checker import Row
+from tests.disks import small_disk
 
 DISK: Final = "2g"
 _ROWS: Final = """
@@ -83,7 +81,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     """Bring it up, and take it down."""
     data = folder / "postgres"
     data.mkdir()
-    with _small_disk(data) as small, EmbeddedPostgres(data / "home", durable=True) as postgres:
+    with small_disk(data, DISK) as small, EmbeddedPostgres(data / "home", durable=True) as postgres:
         migrator.upgrade(postgres.url)
         prepared = Stage(data, postgres, small_disk=small)
         asyncio.run(_prepare(prepared))
@@ -97,24 +95,3 @@ async def _prepare(prepared: Stage) -> None:
         await connection.execute("SELECT pg_reload_conf()")
     finally:
         await connection.close()
-
-
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[bool]:
-    """Put a disk that is soon full under ``folder``, where that is allowed."""
-    mount = shutil.which("mount")
-    allowed = mount is not None and os.geteuid() == 0
-    if (
-        not allowed
-        or subprocess.run(
-            [str(mount), "-t", "tmpfs", "-o", f"size={DISK},mode=755", "tmpfs", folder],
-            check=False,
-            capture_output=True,
-        ).returncode
-    ):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        subprocess.run(["umount", folder], check=True)

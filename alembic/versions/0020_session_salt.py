@@ -5,8 +5,8 @@ NULL is a session that a process of an older release began; `backend/services/vo
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 

@@ -9,8 +9,8 @@ Events that are no messages get two: one by the sender's count, and one for the 
 
 from alembic import op
 
-revision = "0020"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
