@@ -16,7 +16,8 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +34,7 @@ LONGEST_TURN: Final = 0.25  # seconds
 LONGEST_WAIT: Final = 1.0  # seconds; with the commit behind it, the answer is to come within two
 _MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e in the measured pace
 _UNMEASURED: Final = 2_000.0  # requests a second, before there was a pace to measure
-_LOOKED_AT: Final = 64  # callers that are looked at for one that may run, each time a request ends
+_LOOKED_AT: Final = 64  # addresses, and tokens of each, that are looked at for a request that may run
 _UNDISTURBED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what monitoring asks for
 
 Clock = Callable[[], float]
@@ -64,8 +65,8 @@ class Turns:
         self._clock = clock
         self._running: dict[Turn, None] = {}  # in the order in which they began
         self._count: Counter[bytes | str] = Counter()  # running, by token and by address
-        self._waiting: dict[bytes, deque[Turn]] = {}  # by token
-        self._order: deque[bytes] = deque()  # tokens of those that wait, the next one first
+        # By address, then by token, the next one first; nothing in it is empty.
+        self._waiting: dict[str, dict[bytes, deque[Turn]]] = {}
         self._number = 0  # of those that wait
         self._senders = Senders()
         self._timer: asyncio.TimerHandle | None = None
@@ -79,14 +80,12 @@ class Turns:
         now = self._clock()
         self._senders.note(caller.token, now)
         turn = Turn(caller)
-        if not self._number and self._may_run(caller, self._share(now)):
+        if self._number:
+            self._expire(now)
+        if self._may_run(caller, self._share(now)) and not self._queue_of(caller):
             self._run(turn, now)
             return turn
-        self._expire(now)
-        if self._may_run(caller, self._share(now)) and caller.token not in self._waiting:
-            self._run(turn, now)
-            return turn
-        if self._wait(caller.token) > LONGEST_WAIT:
+        if self._wait(caller) > LONGEST_WAIT:
             metrics.ADMISSION_REFUSED.inc()
             raise Busy("Too many requests are being served")
         self._queue(turn)
@@ -99,6 +98,9 @@ class Turns:
             if self._number:
                 self._measure()
                 self._admit()
+        elif turn.ready is not None and turn in self._queue_of(turn.caller):  # its request was cancelled
+            self._waiting[turn.caller.address][turn.caller.token].remove(turn)
+            self._take_off(turn.caller)
 
     def _share(self, now: float) -> int:
         return SHARE if self._senders.several(now) else MOST_RUNNING
@@ -124,60 +126,64 @@ class Turns:
         while self._running and now - (oldest := next(iter(self._running))).since >= LONGEST_TURN:
             self._stop(oldest)
 
+    def _queue_of(self, caller: Caller) -> Sequence[Turn]:
+        return self._waiting.get(caller.address, {}).get(caller.token, ())
+
     def _queue(self, turn: Turn) -> None:
-        turn.ready = asyncio.get_running_loop().create_future()
-        token = turn.caller.token
+        loop = asyncio.get_running_loop()
+        turn.ready = loop.create_future()
         if not self._number:
             self._measured = self._clock()
-        if token not in self._waiting:
-            self._waiting[token] = deque()
-            self._order.append(token)
-        self._waiting[token].append(turn)
         self._number += 1
+        self._waiting.setdefault(turn.caller.address, {}).setdefault(turn.caller.token, deque()).append(turn)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LONGEST_TURN, self._look)
+            self._timer = loop.call_later(LONGEST_TURN, self._look)
 
     def _look(self) -> None:
         """Let requests run although none has ended."""
         self._timer = None
         self._expire(self._clock())
-        self._admit()
+        while self._admit():
+            pass
         if self._number:
             self._timer = asyncio.get_running_loop().call_later(LONGEST_TURN, self._look)
 
-    def _admit(self) -> None:
-        """Let those run that may, in turns among the tokens."""
+    def _admit(self) -> bool:
+        """Let one request run that may: addresses take turns, and among those of an address its tokens."""
         now = self._clock()
         share = self._share(now)
-        looked_at = 0
-        while self._order and len(self._running) < MOST_RUNNING and looked_at < _LOOKED_AT:
-            token = self._order.popleft()
-            waiting = self._waiting[token]
-            turn = waiting[0]
-            looked_at += 1
-            if turn.ready is not None and turn.ready.done():  # cancelled
-                self._pop(token)
-            elif self._may_run(turn.caller, share):
-                self._pop(token)
-                self._run(turn, now)
-                if turn.ready is not None:
-                    turn.ready.set_result(None)
-                looked_at = 0
-            if waiting:
-                self._order.append(token)
+        if len(self._running) >= MOST_RUNNING:
+            return False
+        for address in [*islice(self._waiting, _LOOKED_AT)]:
+            tokens = self._waiting[address] = self._waiting.pop(address)  # it is the last one from now on
+            if self._count[address] >= share:
+                continue
+            for token in [*islice(tokens, _LOOKED_AT)]:
+                queue = tokens[token] = tokens.pop(token)
+                if self._count[token] < share:
+                    turn = queue.popleft()
+                    self._take_off(turn.caller)
+                    self._run(turn, now)
+                    if turn.ready is not None and not turn.ready.done():
+                        turn.ready.set_result(None)
+                    return True
+        return False
 
-    def _pop(self, token: bytes) -> None:
-        self._waiting[token].popleft()
+    def _take_off(self, caller: Caller) -> None:
+        """Note that a queue of ``caller`` is shorter by one."""
         self._number -= 1
-        if not self._waiting[token]:
-            del self._waiting[token]
+        if not self._queue_of(caller):
+            del self._waiting[caller.address][caller.token]
+        if not self._waiting[caller.address]:
+            del self._waiting[caller.address]
 
-    def _wait(self, token: bytes) -> float:
-        """Return how many seconds another request with ``token`` would wait."""
+    def _wait(self, caller: Caller) -> float:
+        """Return how many seconds another request of ``caller`` would wait."""
         if self._number < MOST_RUNNING:
             return 0.0
-        own = len(self._waiting.get(token, ())) + 1
-        return min(self._number, own * (len(self._waiting) + 1)) * self._seconds / self._ended
+        tokens = self._waiting.get(caller.address, {})
+        ahead = (len(self._queue_of(caller)) + 1) * (len(tokens) + 1) * (len(self._waiting) + 1)
+        return min(self._number, ahead) * self._seconds / self._ended
 
     def _measure(self) -> None:
         now = self._clock()

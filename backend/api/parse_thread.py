@@ -27,7 +27,7 @@ from backend.errors import Busy
 
 MOST_MARKS: Final = 50_000  # 500 messages with 100 values each; a payload of 64 KiB cannot hold so many
 # Costs are estimates of processor time in microseconds; whole numbers, so that a sum returns to exactly 0.
-INLINE_COST: Final = 10_000  # half of the 20 ms for which a request may hold the event loop
+INLINE_COST: Final = 4_000  # one to two milliseconds in truth: as long as twenty posts, and less than a commit
 MOST_WAITING: Final = 4_000_000  # in all; the estimate is two to four times the truth
 MOST_WAITING_OF_ONE: Final = MOST_WAITING // 4  # by one subject, so that a greedy one leaves room for the others
 _COST_OF_MARK: Final = 5
