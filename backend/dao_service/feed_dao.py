@@ -4,7 +4,6 @@ How that can be is told in the migration that made it (0017). What it asks of a 
 each a statement of its own: how far has the sequence come, who is on the way, and only then what is there.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -48,7 +47,7 @@ class FeedRow(NamedTuple):
 class FeedRows(NamedTuple):
     """The rows that fit into the bounds asked for, and whether there are more."""
 
-    rows: Sequence[FeedRow]
+    rows: list[FeedRow]
     more: bool
 
 
@@ -73,5 +72,4 @@ class FeedDAO:
         return await self._rows(_AFTER, bounds, position, end)
 
     async def _rows(self, query: str, bounds: Bounds, *values: object) -> FeedRows:
-        found = await fetch(self._connection, query, bounds, *values)
-        return FeedRows([FeedRow(*row) for row in found.rows], found.more)
+        return FeedRows(*await fetch(self._connection, FeedRow, query, bounds, *values))

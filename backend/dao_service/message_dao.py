@@ -4,7 +4,7 @@ Pages are asked of the driver directly; through SQLAlchemy a page of 100 took th
 long messages are read.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -65,7 +65,7 @@ class MessageRow(NamedTuple):
 class MessageRows(NamedTuple):
     """The rows that fit into the bounds asked for, and whether there are more."""
 
-    rows: Sequence[MessageRow]
+    rows: list[MessageRow]
     more: bool
 
 
@@ -132,5 +132,4 @@ class MessageDAO:
             values += after
         order = ", ".join(f"{column} {'DESC' if wanted.backward else 'ASC'}" for column in key)
         query = _PAGE.replace("<where>", where).replace("<order>", order)
-        found = await fetch(self._connection, query, wanted.bounds, *values)
-        return MessageRows([MessageRow(*row) for row in found.rows], found.more)
+        return MessageRows(*await fetch(self._connection, MessageRow, query, wanted.bounds, *values))

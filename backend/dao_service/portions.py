@@ -5,18 +5,21 @@ what a transcript holds are the same bytes. They stay bytes up to the socket, be
 takes four bytes for each of its characters.
 
 A message may be very long, so a number of rows does not bound memory. A running sum in SQL would, but made a page of
-100 ordinary messages a third dearer. Instead a statement returns a row's document at once only if the row is no longer
-than an even share of the bytes. Of a longer row it returns the size alone, which PostgreSQL knows without reading the
-text, and a second statement fetches the long ones that fit.
+100 ordinary messages a third dearer. Instead a statement returns a row's document at once only if the row is not much
+longer than an even share of the bytes. In place of a longer one it returns a stub of 24 bytes, the row's id and its
+size, which PostgreSQL knows without reading the text, and a second statement fetches the long ones that fit.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from itertools import accumulate, starmap
+from typing import Final, Protocol, Self, TypeVar
+from uuid import UUID
 
 import asyncpg
 
-RowT = TypeVar("RowT")
+AnyT = TypeVar("AnyT")
 
 # Formatted with the name of the table. Times are RFC 3339 in UTC; the connection writes dates as ISO.
 DOCUMENT: Final = """
@@ -28,11 +31,19 @@ DOCUMENT: Final = """
 """
 _AS_BYTES: Final = "convert_to(row_to_json(document)::text, 'UTF8')"
 _FROM: Final = f"FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format('m')}) AS document"
-# Bytes of text and metadata, before JSON escapes them; a text of control characters becomes six times as long.
+# Before JSON escapes them; a text of control characters becomes six times as long.
 _SIZE: Final = """
     octet_length(m.content) + CASE WHEN pg_column_compression(m.metadata) IS NULL
         THEN coalesce(pg_column_size(m.metadata), 0) ELSE octet_length(m.metadata::text) END
 """
+# $2 is the size of the longest row whose document is sent at once. No document is as short as a stub.
+_DOCUMENT: Final = f"""
+    CASE WHEN octet_length(m.content) + pg_column_size(m.metadata) <= $2 THEN {_AS_BYTES}
+        ELSE uuid_send(m.id) || int8send({_SIZE}) END
+"""
+_STUB: Final = 24  # bytes
+_ID: Final = 16  # bytes of those
+_MUCH_LONGER: Final = 4  # times; so much more than fits may be read, and dropped at once
 _LONG: Final = f"SELECT m.id, {_AS_BYTES} {_FROM} WHERE m.id = ANY($1)"
 
 
@@ -43,39 +54,47 @@ class Bounds:
     rows: int
     size: int
 
-    def fitting(self, found: Sequence[RowT], size_of: Callable[[RowT], int]) -> Sequence[RowT]:
+    def fitting(self, found: list[AnyT], size_of: Callable[[AnyT], int]) -> list[AnyT]:
         """Return the first of ``found``: as many as fit, and at least one."""
-        size = 0
-        for place, row in enumerate(found[: self.rows]):
-            size += size_of(row)
-            if size > self.size and place:
-                return found[:place]
-        return found[: self.rows]
+        sizes = [*accumulate(map(size_of, found[: self.rows]))]
+        return found[: min(max(bisect_right(sizes, self.size), 1), self.rows)]
 
 
-class Portion(NamedTuple):
-    """The messages that fit, each as its JSON and the columns asked for, and whether more were found."""
+class _Row(Protocol):
+    @property
+    def document(self) -> bytes: ...
 
-    rows: Sequence[tuple[Any, ...]]
-    more: bool
+    def _replace(self, *, document: bytes) -> Self: ...
+
+
+RowT = TypeVar("RowT", bound=_Row)
 
 
 def statement(columns: str, clauses: str) -> str:
-    """Return a statement for `fetch`: ``columns`` of `m`, the messages; its parameters are numbered from $3."""
-    short = f"CASE WHEN {_SIZE} <= $2 THEN {_AS_BYTES} END"
-    return f"SELECT {short}, m.id, {_SIZE}, {columns} {_FROM} {clauses} LIMIT $1"
+    """Return a statement for `fetch`: the document and ``columns`` of `m`, the messages; parameters begin with $3."""
+    return f"SELECT {_DOCUMENT}, {columns} {_FROM} {clauses} LIMIT $1"
 
 
-async def fetch(connection: asyncpg.Connection, query: str, bounds: Bounds, *values: object) -> Portion:
-    """Return what ``query``, made by `statement`, finds first.
+async def fetch(
+    connection: asyncpg.Connection, make: Callable[..., RowT], query: str, bounds: Bounds, *values: object
+) -> tuple[list[RowT], bool]:
+    """Return what ``query``, made by `statement`, finds first, as ``make`` makes it, and whether there is more.
 
     A message that is erased between the two statements is left out.
     """
-    found = await connection.fetch(query, bounds.rows + 1, bounds.size // (bounds.rows + 1), *values)
-    fitting = bounds.fitting(found, lambda row: cast("int", row[2]))
-    long = [row[1] for row in fitting if row[0] is None]
-    if not long:
-        return Portion([(row[0], *row[3:]) for row in fitting], len(found) > len(fitting))
-    documents = {row[0]: row[1] for row in await connection.fetch(_LONG, long)}
-    rows = [(row[0] or documents.get(row[1]), *row[3:]) for row in fitting]
-    return Portion([row for row in rows if row[0]], len(found) > len(fitting))
+    share = _MUCH_LONGER * bounds.size // (bounds.rows + 1)
+    found = [*starmap(make, await connection.fetch(query, bounds.rows + 1, share, *values))]
+    rows = bounds.fitting(found, _size)
+    more = len(found) > len(rows)
+    del found
+    if stubs := [row.document for row in rows if len(row.document) == _STUB]:
+        long = await connection.fetch(_LONG, [UUID(bytes=stub[:_ID]) for stub in stubs])
+        documents = {row[0].bytes: row[1] for row in long}
+        whole = [row._replace(document=documents.get(row.document[:_ID], row.document)) for row in rows]
+        rows = [row for row in whole if len(row.document) != _STUB]
+    return rows, more
+
+
+def _size(row: _Row) -> int:
+    size = len(row.document)
+    return size if size != _STUB else int.from_bytes(row.document[_ID:])

@@ -44,7 +44,10 @@ class Direction(StrEnum):
 
 
 class Page(BaseModel, Generic[ItemT]):
-    """A part of a list. ``next_cursor`` stays usable at the end: whoever asks again with it gets what came since."""
+    """A part of a list. ``next_cursor`` stays usable at the end: whoever asks again with it gets what came since.
+
+    A page ends before ``limit`` where its rows are longer than a megabyte together; ``has_more`` tells.
+    """
 
     data: list[ItemT]
     next_cursor: str | None

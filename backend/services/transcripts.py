@@ -14,8 +14,7 @@ from backend.schemas.page import Direction, MessagePlace, MessageQuery, Order
 from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # what one reader may make the service hold, and enough for 500 ordinary messages
-# Read at a time for a transcript. While its reader takes it, it is held twice: as it is, and on its way out.
-_STRIDE: Final = Bounds(rows=200, size=2**17)
+_STRIDE: Final = Bounds(rows=500, size=2**18)  # read at a time for a transcript, and held while its reader takes it
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
 
+from backend.api import health
 from backend.api.middleware import RequestMiddleware
 from backend.api.problems import ALL
 from backend.app import create_app
@@ -192,8 +193,10 @@ async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient)
 
 
 async def test_the_metrics_count_what_was_appended_and_replayed(
-    service: httpx.AsyncClient, conversation: object
+    service: httpx.AsyncClient, conversation: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "FRESH", 0)
+
     async def count(name: str) -> float:
         lines = (await service.get("/metrics")).text.splitlines()
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)

@@ -142,10 +142,11 @@ async def test_a_fault_of_the_database_is_outlived(
         assert said([await follower.next()]) == [("2", "two")]
 
 
+@pytest.mark.parametrize(("bound", "most"), [("_KEPT", 7), ("_KEPT_SIZE", 2_000), ("_ALL_KEPT", 0)])
 async def test_followers_far_apart_hear_the_same_and_nothing_twice(
-    client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
-    monkeypatch.setattr(live, "_KEPT", 7)  # so that most read from the record
+    monkeypatch.setattr(live, bound, most)  # so that most read from the record
     contents = [f"{number}" for number in range(1, 331)]
     await say(client, conversation, *contents[:250])
     path = f"/conversations/{conversation}/live"

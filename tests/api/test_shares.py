@@ -14,8 +14,9 @@ from backend.api.dependencies import API
 from backend.app import create_app
 from backend.dao_service.schema_dao import DatabaseState, SchemaDAO
 from backend.services import health
+from backend.settings import Settings
 from tests import callers
-from tests.conftest import running, settings_for
+from tests.conftest import running
 
 _STUCK = """
     SELECT count(*) FROM pg_locks
@@ -25,7 +26,9 @@ _STUCK = """
 
 @pytest.fixture
 async def guarded(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with running(create_app(settings_for(database_url, auth_issuers=callers.issuers(tmp_path)))) as client:
+    # Past any pooler: one that has fewer connections than the service's pool cannot be shared by the service.
+    settings = Settings(database_url=database_url, auth_issuers=callers.issuers(tmp_path))
+    async with running(create_app(settings)) as client:
         yield client
 
 
