@@ -73,7 +73,10 @@ async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_p
         await asyncio.to_thread(server.stop)
 
 
-async def test_while_the_disk_of_the_database_is_full_the_service_is_not_ready_and_says_why(tmp_path: Path) -> None:
+async def test_while_the_disk_of_the_database_is_full_the_service_is_not_ready_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.services.health.FRESH", 0)
     with small_disk(tmp_path, "400m") as is_small:
         if not is_small:
             pytest.skip("only root may mount a small disk")
