@@ -8,7 +8,7 @@ class Budget:
     """Counts bytes held, up to ``most`` in all and up to ``share`` for each caller; both bounds are inclusive.
 
     ``caller`` is any name of who makes the process hold them; the caller None has no share of its own, only ``most``.
-    Whoever takes bytes gives the same number back; then `used` is 0 and no caller is remembered.
+    Once all bytes that were counted are given back, `used` is 0 and no caller is remembered.
     """
 
     def __init__(self, most: int, share: int) -> None:

@@ -97,8 +97,8 @@ class Connections:
         if connection in self._ordinary:
             del self._ordinary[connection]
             address.open -= 1
-        if not address.open:
-            self._addresses.pop(address.key, None)
+        if not address.open and self._addresses.get(address.key) is address:
+            del self._addresses[address.key]
 
     def rest(self, connection: Connection) -> None:
         """Note that an ordinary connection has no request and owes no answer."""
@@ -143,7 +143,7 @@ class Connections:
     def _rivals(self, address: Address) -> list[Connection]:
         """Return the connections of which one must go, because they leave too much unsent together."""
         if self.unsent.share_exceeded(address.name):
-            rivals = [each for each in self._stalled if each.address is address]
+            rivals = [each for each in self._stalled if each.address.name == address.name]
             if len(rivals) > 1:
                 return rivals
         return [*self._stalled] if self.unsent.exceeded and len(self._stalled) > 1 else []

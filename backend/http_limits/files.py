@@ -26,11 +26,12 @@ def allow_connections(limits: Limits) -> Limits:
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed == wanted:
         return limits
-    connections = max(1, allowed - limits.spare_connections - OTHER_FILES)
+    left = max(allowed - OTHER_FILES, 4)
+    spare = min(limits.spare_connections, left // 4)
+    connections = left - spare
     log.warning("fewer connections than configured", nofile=allowed, wanted=wanted, connections=connections)
-    return replace(
-        limits, connections=connections, connections_per_address=min(limits.connections_per_address, connections)
-    )
+    share = min(limits.connections_per_address, connections)
+    return replace(limits, connections=connections, connections_per_address=share, spare_connections=spare)
 
 
 def _enough(limit: int, wanted: int) -> bool:

@@ -155,8 +155,8 @@ async def test_bytes_count_until_the_request_has_ended(
 async def test_whatever_ends_them_nothing_stays_counted(app: FastAPI, client: Open) -> None:
     """Clients that hang up, are cancelled, refused, cut off, or send what is no JSON."""
     chance = random.Random(13)
-    whoever = [callers.person(f"caller {number}") for number in range(4)]
-    crowd = [client(**chance.choice(whoever)) for _ in range(200)]
+    people = [callers.person(f"caller {number}") for number in range(4)]
+    crowd = [client(**chance.choice(people)) for _ in range(200)]
     ends: list[Callable[[Client], object]] = [
         lambda each: each.hang_up(),
         lambda each: each.task.cancel(),

@@ -71,6 +71,24 @@ def test_a_trusted_proxy_may_have_them_all() -> None:
         _busy(stack, server, *["127.0.0.1"] * 4)
 
 
+def test_an_address_is_counted_right_whatever_it_had_before() -> None:
+    with served(connections=2, connections_per_address=1) as server, ExitStack() as stack:
+        busy = _busy(stack, server, "127.0.0.2", "127.0.0.3")
+        one, two = server.connect(), server.connect()
+        server.until(lambda: len(server.connections._spare) == 2)
+        one.socket.close()
+        server.until(lambda: len(server.connections._spare) == 1)
+        server.release()
+        assert [peer.answer().status for peer in busy] == [200, 200]
+        first = stack.enter_context(server.connect())
+        assert first.get().answer().status == 200
+        two.socket.close()
+        server.until(lambda: not server.connections._spare)
+        assert stack.enter_context(server.connect()).get().answer().status == 200
+        assert first.is_closed()
+        assert busy[1].get("/next").answer().status == 200
+
+
 def test_connections_that_are_gone_are_forgotten() -> None:
     with served(**LIMITS) as server:
         with ExitStack() as stack:
@@ -84,20 +102,18 @@ def test_connections_that_are_gone_are_forgotten() -> None:
 
 
 def test_files_are_allowed_as_needed_and_connections_lowered_where_they_are_not() -> None:
-    script = (
-        "import resource; from backend.http_limits import Limits, allow_connections\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, {hard}))\n"
-        "print(allow_connections(Limits(connections=2000, connections_per_address=500, spare_connections=50)).{name},"
-        " resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
-    )
-
-    def run(hard: int, name: str) -> list[str]:
-        command = [sys.executable, "-c", script.format(hard=hard, name=name)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
-        return done.stdout.splitlines()
-
-    assert run(10_000, "connections") == ["2000 2306"]
-    [line, lowered] = run(1_000, "connections")
+    script = """
+import resource
+from backend.http_limits import Limits, allow_connections
+limits = Limits(connections=2000, connections_per_address=500)
+for hard in (10_000, 1_024):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    allowed = allow_connections(limits)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    print(allowed.connections, allowed.connections_per_address, allowed.spare_connections, soft)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    [enough, line, lowered] = done.stdout.splitlines()
+    assert enough == "2000 500 1024 3280"
     assert "fewer connections than configured" in line
-    assert lowered == "694 1000"
-    assert run(700, "connections_per_address")[-1] == "394 700"
+    assert lowered == "576 500 192 1024"

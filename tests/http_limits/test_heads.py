@@ -135,11 +135,12 @@ def test_a_request_for_another_protocol_is_answered_as_any_other_and_the_last() 
 
 @pytest.mark.parametrize("method", ["CONNECT", "GET"])
 def test_another_protocol_is_refused_where_there_is_no_room(method: str) -> None:
-    with served(connections=1, connections_per_address=1) as server, server.connect() as one, server.connect() as two:
+    request = f"{method} /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".encode()
+    with served(connections=1, connections_per_address=1) as server, server.connect() as one:
         one.get("/wait")
         server.until(lambda: server.application.begun)
-        two.send(f"{method} /a HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".encode())
-        assert two.answer().status == 503
+        with server.connect() as two:
+            assert two.send(request).answer().status == 503
 
 
 @pytest.mark.parametrize("path", ["/a", "/early"])
