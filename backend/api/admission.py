@@ -28,7 +28,7 @@ from backend.errors import Busy
 from backend.observability import metrics
 from backend.services.senders import Senders
 
-MOST_RUNNING: Final = 256
+MOST_RUNNING: Final = 128
 SHARE: Final = 16  # as many posts as share a commit; more of one caller only make the others wait
 LONGEST_TURN: Final = 0.25  # seconds
 LONGEST_WAIT: Final = 1.0  # seconds; with the commit behind it, the answer is to come within two
@@ -96,7 +96,6 @@ class Turns:
         if turn in self._running:
             self._stop(turn)
             if self._number:
-                self._measure()
                 self._admit()
         elif turn.ready is not None and turn in self._queue_of(turn.caller):  # its request was cancelled
             self._waiting[turn.caller.address][turn.caller.token].remove(turn)
@@ -116,6 +115,8 @@ class Turns:
         self._count[turn.caller.address] += 1
 
     def _stop(self, turn: Turn) -> None:
+        if self._number:
+            self._measure()
         del self._running[turn]
         for key in turn.caller:
             self._count[key] -= 1

@@ -23,7 +23,6 @@ from uuid import UUID
 
 import structlog
 
-from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.faults import describe
 from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
@@ -77,8 +76,8 @@ class Live:
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
         """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
         owner = principal.owner(Scope.CONVERSATIONS_READ)
-        async with self._turns.turn(caller.get()), self._database.reading() as session:
-            if await ConversationDAO(session).last_sequence(conversation_id, owner) is None:
+        async with self._database.looking() as connection:  # one statement, for thousands may come back at once
+            if await MessageDAO(connection).version(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
 
     async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[News | Stopping | None, None]:

@@ -47,7 +47,8 @@ async def _follow(attacker: Attacker, caller: Caller, source: str) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         attacker.tally.answers[head[9:12].decode()] += 1
         while head[9:12] == b"200":
-            attacker.tally.heard += b"event: message" in await reader.readuntil(b"\n\n")
+            event = await reader.readuntil(b"\n\n")
+            attacker.tally.heard += b"event: message" in event
 
 
 def slow_headers(attacker: Attacker) -> Iterable[Attempt]:
