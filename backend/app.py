@@ -28,7 +28,7 @@ from backend.api import (
     voice_messages,
     voice_sessions,
 )
-from backend.api.admission import Admission
+from backend.api.admission import Admission, Turns
 from backend.api.gate import PROXY, Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
@@ -98,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
     checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
-    parts = _Parts(database, checked, authenticator, rate_limits, _grants(settings), outbox, background)
+    parts = _Parts(database, checked, authenticator, rate_limits, Turns(), _grants(settings), outbox, background)
     app = FastAPI(
         title="Verbatim",
         version=__version__,
@@ -116,7 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
         local_only=settings.auth_issuers is None,
         cors_origins=settings.cors_origins,
     )
-    app.add_middleware(Admission)
+    app.add_middleware(Admission, turns=parts.turns)
     app.add_middleware(RequestMiddleware)
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
@@ -139,6 +139,7 @@ class _Parts:
     checked: Database  # the same, for health checks alone
     authenticator: Authenticator
     rate_limits: RateLimits
+    turns: Turns
     grants: Grants | None
     outbox: Outbox | None
     background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
@@ -163,6 +164,7 @@ def _lifespan(parts: _Parts) -> Any:
                     "outbox": parts.outbox,
                     "health": checks,
                     "metrics": counts,
+                    "turns": parts.turns,
                 }
         finally:
             # Each has its patience, and nobody waits for them one after the other.

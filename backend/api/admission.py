@@ -5,8 +5,8 @@ each time of another. Here a request runs only if its caller, told apart by toke
 ``SHARE`` requests running. Further ones wait, in turns among the callers. While only one caller sends anything, it may
 use all ``MOST_RUNNING`` places.
 
-A request that would wait longer than ``LONGEST_WAIT`` at the measured pace is refused at once, and its connection is
-closed: a client that does not wait before it sends again pays at least for a new connection.
+A request that would wait longer than ``LONGEST_WAIT`` at the measured pace is refused at once: by the HTTP protocol
+(`http_limits`) as soon as its head is read, or here if it came through a proxy.
 
 A request counts as running until its answer begins, but no longer than ``LONGEST_TURN``: what takes longer waits for
 something (a body that arrives slowly, the next message, another service) and does not occupy the event loop.
@@ -85,11 +85,20 @@ class Turns:
         if self._may_run(caller, self._share(now)) and not self._queue_of(caller):
             self._run(turn, now)
             return turn
-        if self._wait(caller) > LONGEST_WAIT:
-            metrics.ADMISSION_REFUSED.inc()
+        if self.refuses(caller):
+            metrics.HTTP_SHED.labels("overloaded").inc()
             raise Busy("Too many requests are being served")
         self._queue(turn)
         return turn
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait that some requests are refused."""
+        return self._number >= MOST_RUNNING
+
+    def refuses(self, caller: Caller) -> bool:
+        """Tell whether another request of ``caller`` would have to wait too long."""
+        return self.crowded and self._wait(caller) > LONGEST_WAIT
 
     def leave(self, turn: Turn) -> None:
         """Note that a request does not run any more; safe to call twice, and for one that never ran."""
@@ -180,8 +189,6 @@ class Turns:
 
     def _wait(self, caller: Caller) -> float:
         """Return how many seconds another request of ``caller`` would wait."""
-        if self._number < MOST_RUNNING:
-            return 0.0
         tokens = self._waiting.get(caller.address, {})
         ahead = (len(self._queue_of(caller)) + 1) * (len(tokens) + 1) * (len(self._waiting) + 1)
         return min(self._number, ahead) * self._seconds / self._ended
@@ -198,9 +205,9 @@ class Turns:
 class Admission:
     """Lets requests of ``app`` run, wait, or be refused."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, turns: Turns) -> None:
         self._app = app
-        self._turns = Turns()
+        self._turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -211,9 +218,7 @@ class Admission:
         try:
             turn = turns.arrive(_caller(scope))
         except Busy as error:
-            refusal = problems.refusal(error)
-            refusal.headers["connection"] = "close"
-            await refusal(scope, receive, send)
+            await problems.refusal(error)(scope, receive, send)
             return
 
         async def sending(message: Message) -> None:
@@ -230,6 +235,10 @@ class Admission:
 
 def _caller(scope: Scope) -> Caller:
     client = scope.get("client")
-    address = network(client[0]) if client else ""
-    token = next((value for name, value in scope["headers"] if name == b"authorization"), address.encode())
-    return Caller(token, address)
+    token = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+    return new_caller(token, network(client[0]) if client else "")
+
+
+def new_caller(token: bytes | None, address: str) -> Caller:
+    """Return who sends a request with ``token``, the value of its Authorization header, from ``address``."""
+    return Caller(address.encode() if token is None else token, address)

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from backend.api.admission import Turns, new_caller
 from backend.http_limits import refusals
 from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
@@ -60,6 +61,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._lines = 0  # bytes since the last one of a body: of a head, of a chunk's size or of trailers
         self._waited = 0.0  # seconds in which a body could have come
         self._large_head = 0  # bytes counted in the budget for heads
+        self._turned_away = False  # its last request was, and the next one is not read yet
         self.flow: _Flow
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -207,11 +209,33 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(refusals.NO_CONNECTION_FREE)
             if self._phase == _REFUSED:
                 return
+        if self._finds_no_room():
+            self._turn_away()
+            return
         super().on_headers_complete()
         self._enter(_BODY)
         self._connections.work(self)
         if self._spare:
             self.cycle.keep_alive = False
+
+    def _finds_no_room(self) -> bool:
+        """Tell whether the application would refuse the request, which costs five times as much there."""
+        turns: Turns | None = self.app_state.get("turns")  # from when the application has started
+        if turns is None or not turns.crowded or self.address.name is None:
+            return False  # of a proxy's requests the application alone knows from whom they come
+        token = next((value for name, value in self.headers if name == b"authorization"), None)
+        return self.url.partition(b"?")[0] not in HEALTH and turns.refuses(new_caller(token, self.address.name))
+
+    def _turn_away(self) -> None:
+        """Answer 503, and read the next request no sooner than the client was asked to send it."""
+        if not self.parser.should_keep_alive():
+            self._refuse(refusals.OVERLOADED)
+            return
+        metrics.HTTP_SHED.labels(Reason.OVERLOADED).inc()
+        self._enter(_UNREAD)
+        self._turned_away = True
+        self._connections.work(self)
+        self.transport.write(refusals.http_answer(refusals.OVERLOADED, self.server_state.default_headers, last=False))
 
     def on_body(self, body: bytes) -> None:
         self._lines = 0
@@ -245,10 +269,14 @@ class LimitedProtocol(HttpToolsProtocol):
         # A connection that rests keeps nothing of its last request.
         self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
         self.url = b""
-        if self._ahead:
+        if self._turned_away:
+            self._turned_away = False
+            self.flow.stop_reading()
+            self.loop.call_later(self._limits.turned_away_seconds, self._go_on)
+        elif self._ahead:
             self.loop.call_soon(self._go_on)
             return
-        if self.flow.read_paused:
+        elif self.flow.read_paused:
             self.flow.resume_reading()
         if not self.flow.write_paused:
             self._connections.rest(self)

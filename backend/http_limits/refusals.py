@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNSENT = "unsent"
     CONNECTIONS = "connections"
     EVICTED = "evicted"
+    OVERLOADED = "overloaded"
 
 
 class Refusal(NamedTuple):
@@ -43,10 +44,11 @@ HEADS_FULL: Final = Refusal(Reason.HEADS, _BUSY, "Too many requests with large h
 HEAD_TOO_SLOW: Final = Refusal(Reason.SLOW_HEAD, HTTP_PROBLEMS[408], "The head of the request took too long.")
 BODY_TOO_SLOW: Final = Refusal(Reason.SLOW_BODY, HTTP_PROBLEMS[408], "The body of the request came too slowly.")
 NO_CONNECTION_FREE: Final = Refusal(Reason.CONNECTIONS, _BUSY, "Too many connections are in use; connect again.", 1)
+OVERLOADED: Final = Refusal(Reason.OVERLOADED, _BUSY, "Too many requests are being served; send the same again.", 1)
 
 
-def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the bytes of the whole answer, after which the connection is closed."""
+def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *, last: bool = True) -> bytes:
+    """Return the bytes of the whole answer; after the ``last`` one of a connection it is closed."""
     identity = os.urandom(16).hex()
     token = request_id.set(identity)
     try:
@@ -60,7 +62,7 @@ def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]]) ->
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", identity.encode()),
         (b"x-content-type-options", b"nosniff"),
-        (b"connection", b"close"),
+        (b"connection", b"close" if last else b"keep-alive"),
     ]
     if refusal.retry_after is not None:
         headers.append((b"retry-after", b"%d" % refusal.retry_after))

@@ -64,10 +64,6 @@ RECORDER_SENT: Final = RECORDER_MESSAGES.labels("sent")
 RECORDER_REFUSED: Final = RECORDER_MESSAGES.labels("refused")
 RECORDER_LOST: Final = RECORDER_MESSAGES.labels("lost")
 
-ADMISSION_REFUSED: Final = Counter(
-    "verbatim_admission_refused_total", "Requests that were refused when they arrived, because too many waited."
-)
-
 POOL_IN_USE: Final = Gauge(
     "verbatim_pool_connections_in_use",
     "Connections of the pool that are reading or writing.",
@@ -90,6 +86,6 @@ HTTP_SHED: Final = Counter(
     "Connections and requests that the HTTP server gave up to protect the others: bad_request, head (too large), heads "
     "(too many large ones), slow_head, slow_body, unread_body (still sent after its answer), slow_reader, unsent (too "
     "many bytes that peers do not take), connections (too many), evicted (a resting one, for a new one), bodies (too "
-    "many bytes of them at once).",
+    "many bytes of them at once), overloaded (too many requests wait).",
     ["reason"],
 )

@@ -121,7 +121,7 @@ async def test_a_place_is_free_again_when_the_answer_begins_and_when_the_applica
     async def nothing(*_: Any) -> Any:
         return {}
 
-    admission = Admission(app)
+    admission = Admission(app, Turns())
     scope = {"type": "http", "path": "/streams", "headers": [], "client": ("127.0.0.1", 1)}
     task = asyncio.create_task(admission(scope, nothing, nothing))
     await begun.wait()
