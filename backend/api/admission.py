@@ -1,9 +1,13 @@
 """Admission: how many requests run at once, of each caller and in all, and which are refused when they arrive.
 
 An event loop serves whatever is ready, so a caller with a thousand connections would be served a thousand times for
-each time of another. Here a request runs only if its caller, told apart by token and by address, has fewer than
-``SHARE`` requests running. Further ones wait, in turns among the callers. While only one caller sends anything, it may
-use all ``MOST_RUNNING`` places.
+each time of another, and whatever runs makes every iteration of the loop longer for all. So a request runs only if its
+caller, told apart by token and by address, has fewer than its share of requests running, and all callers together have
+fewer than twice that. Further ones wait: addresses take turns, and among those of one address its tokens. While only
+one caller sends anything, it may have ``MOST_RUNNING``.
+
+The share begins at ``SHARE``. While requests wait, it grows as long as the event loop is on time: then they wait for
+PostgreSQL or for another service, and more of them at once are served sooner. It shrinks when the loop is late.
 
 A request that would wait longer than ``LONGEST_WAIT`` at the measured pace is refused at once: by the HTTP protocol
 (`http_limits`) as soon as its head is read, or here if it came through a proxy.
@@ -28,12 +32,17 @@ from backend.errors import Busy
 from backend.observability import metrics
 from backend.services.senders import Senders
 
-MOST_RUNNING: Final = 128
-SHARE: Final = 16  # as many posts as share a commit; more of one caller only make the others wait
+MOST_RUNNING: Final = 512
+SHARE: Final = 16  # the smallest; so many posts take about five milliseconds of the event loop
+MOST_SHARE: Final = 128
+EARLY: Final = 0.001  # seconds that the event loop is late at most when the share grows
+LATE: Final = 0.003  # seconds that it is late at least when the share shrinks
+TICK: Final = 0.025  # seconds between two looks at that
 LONGEST_TURN: Final = 0.25  # seconds
-LONGEST_WAIT: Final = 1.0  # seconds; with the commit behind it, the answer is to come within two
+LONGEST_WAIT: Final = 0.7  # seconds; with the commit behind it, the answer is to come within two
 _MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e in the measured pace
 _UNMEASURED: Final = 2_000.0  # requests a second, before there was a pace to measure
+_CROWD: Final = 128  # requests that may wait, however slow the pace
 _LOOKED_AT: Final = 64  # addresses, and tokens of each, that are looked at for a request that may run
 _UNDISTURBED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what monitoring asks for
 
@@ -69,7 +78,9 @@ class Turns:
         self._waiting: dict[str, dict[bytes, deque[Turn]]] = {}
         self._number = 0  # of those that wait
         self._senders = Senders()
+        self._fair = float(SHARE)
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the timer should fire
         # The pace while requests wait: how many ended in how many seconds, weighed by age.
         self._ended = _UNMEASURED * _MEMORY
         self._seconds = _MEMORY
@@ -94,7 +105,7 @@ class Turns:
     @property
     def crowded(self) -> bool:
         """Whether so many wait that some requests are refused."""
-        return self._number >= MOST_RUNNING
+        return self._number >= _CROWD
 
     def refuses(self, caller: Caller) -> bool:
         """Tell whether another request of ``caller`` would have to wait too long."""
@@ -111,11 +122,14 @@ class Turns:
             self._take_off(turn.caller)
 
     def _share(self, now: float) -> int:
-        return SHARE if self._senders.several(now) else MOST_RUNNING
+        return int(self._fair) if self._senders.several(now) else MOST_RUNNING
+
+    def _is_full(self, share: int) -> bool:
+        return len(self._running) >= min(2 * share, MOST_RUNNING)
 
     def _may_run(self, caller: Caller, share: int) -> bool:
         count = self._count
-        return len(self._running) < MOST_RUNNING and count[caller.token] < share and count[caller.address] < share
+        return not self._is_full(share) and count[caller.token] < share and count[caller.address] < share
 
     def _run(self, turn: Turn, now: float) -> None:
         turn.since = now
@@ -147,22 +161,34 @@ class Turns:
         self._number += 1
         self._waiting.setdefault(turn.caller.address, {}).setdefault(turn.caller.token, deque()).append(turn)
         if self._timer is None:
-            self._timer = loop.call_later(LONGEST_TURN, self._look)
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._due = self._clock() + TICK
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._look)
 
     def _look(self) -> None:
-        """Let requests run although none has ended."""
-        self._timer = None
-        self._expire(self._clock())
+        """Adapt the share, and let requests run although none has ended."""
+        now = self._clock()
+        self._adapt(now - self._due)
+        self._expire(now)
         while self._admit():
             pass
+        self._timer = None
         if self._number:
-            self._timer = asyncio.get_running_loop().call_later(LONGEST_TURN, self._look)
+            self._set_timer()
+
+    def _adapt(self, late: float) -> None:
+        if late >= LATE:
+            self._fair = max(self._fair * 0.8, SHARE)
+        elif late <= EARLY:
+            self._fair = min(self._fair + 1, MOST_SHARE)
 
     def _admit(self) -> bool:
         """Let one request run that may: addresses take turns, and among those of an address its tokens."""
         now = self._clock()
         share = self._share(now)
-        if len(self._running) >= MOST_RUNNING:
+        if self._is_full(share):
             return False
         for address in [*islice(self._waiting, _LOOKED_AT)]:
             tokens = self._waiting[address] = self._waiting.pop(address)  # it is the last one from now on
