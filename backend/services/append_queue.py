@@ -206,7 +206,8 @@ class AppendQueue:
                 del self._lines[subject]
         if self._lines:
             self.arrived.set()
-        self._pace.begin(now)
+        if commit.slices:
+            self._pace.begin(now)
         return commit
 
     def settle(self, commit: Commit, outcomes: Sequence[Outcome | None]) -> None:
@@ -332,11 +333,12 @@ class AppendQueue:
 
     def _wait(self, subject: str | None) -> float:
         """Return how many seconds a request of ``subject`` would wait before its first message is taken."""
+        underway = self._pace.underway(self._clock())
         if self._cost <= MOST_PER_COMMIT:
-            return self._pace.underway(self._clock())  # the next commit takes it
+            return underway  # the next commit takes it
         line = self._lines.get(subject)
         ahead = (line.cost if line else 0.0) + SHARE
-        return min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second
+        return max(underway, min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second)
 
     def _change_cost(self, line: _Line, cost: float) -> None:
         line.cost += cost
@@ -376,7 +378,7 @@ class _Pace:
         self._begun = None
 
     def underway(self, now: float) -> float:
-        """Return since how many seconds a commit is under way, or 0."""
+        """Return for how many seconds a commit has been under way, or 0."""
         return 0.0 if self._begun is None else now - self._begun
 
 

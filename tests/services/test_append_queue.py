@@ -204,3 +204,23 @@ async def test_of_a_request_that_failed_nothing_more_is_committed(queue: AppendQ
     assert all(isinstance(outcome, Busy) for outcome in outcomes[first.count - 1 :])
     assert not queue.take().slices
     assert len(queue) == 0
+
+
+async def test_a_look_that_finds_nothing_to_commit_does_not_count_as_a_commit_that_hangs(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    """It is never settled, so every request after it would be refused as waiting too long."""
+    queue.add("one", said(1))
+    settle(queue, queue.take())
+    assert not queue.take().slices
+    clock.now += 10
+    queue.add("one", said(1))
+
+
+async def test_while_a_commit_hangs_requests_are_refused_however_much_waits(queue: AppendQueue, clock: Clock) -> None:
+    queue.add("one", said(1))
+    queue.take()
+    assert added(queue, "one", 4, said(500)) == 4
+    clock.now += 2
+    with pytest.raises(Busy):
+        queue.add("one", said(1))
