@@ -199,7 +199,7 @@ class AppendQueue:
         now = self._clock()
         commit = Commit()
         self._locked = {key: each for key, each in self._locked.items() if each.slices}
-        share = SHARE if self._senders.several(now) else math.inf
+        share = SHARE if len(self._lines) > 1 or self._senders.several(now) else math.inf
         shares: defaultdict[str | None, float] = defaultdict(lambda: share)
         self._take_due(commit, shares, now)
         for _ in range(len(self._turns)):

@@ -300,3 +300,16 @@ async def test_no_message_of_a_request_that_is_cut_overtakes_one_that_must_be_se
     assert [isinstance(outcome, Busy) for outcome in answer.result()] == [
         message.conversation_id == conversation for message in messages
     ]
+
+
+async def test_of_two_subjects_that_wait_each_has_its_share_although_none_sent_anything_lately(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    queue.add("greedy", said(500))
+    commit = queue.take()
+    queue.add("greedy", said(500))
+    queue.add("greedy", said(500))
+    queue.add("quiet", said(1))
+    clock.now += 3
+    settle(queue, commit)
+    assert shares(queue.take())["quiet"] == 1
