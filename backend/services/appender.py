@@ -24,7 +24,7 @@ import structlog
 from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.database import Database
 from backend.dao_service.faults import constraint, describe, is_locked, is_outage, is_transient
-from backend.errors import Busy, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
+from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
 from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
@@ -104,8 +104,9 @@ class Appender:
                 await self._serve(commit)
 
     async def _serve(self, commit: Commit) -> None:
+        messages = commit.messages
         try:
-            outcomes = await self._record(commit.messages)
+            outcomes = await self._tell_the_erased(messages, await self._record(messages))
         except Exception as error:  # noqa: BLE001 -- whatever it is, no caller may wait for ever
             self._queue.fail(commit, error)
             return
@@ -113,6 +114,20 @@ class Appender:
         decided = [outcome for outcome in outcomes if outcome is not None]
         _count(decided)
         self._bell.ring({each.message.conversation_id for each in decided if isinstance(each, Recorded)})
+
+    async def _tell_the_erased(
+        self, messages: list[NewMessage], outcomes: list[Outcome | None]
+    ) -> list[Outcome | None]:
+        """Return ``outcomes``, with ConversationErased where the conversation was the sender's and is erased.
+
+        The messages that could be stored are committed by now, so a fault here refuses only those that could not.
+        """
+        try:
+            return await tell_the_erased(self._connection, messages, outcomes)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the others are stored
+            log.warning("erasures not read", **describe(error))
+            busy = Busy("The database cannot tell now whether the conversation was erased")
+            return [busy if isinstance(outcome, ConversationNotFound) else outcome for outcome in outcomes]
 
     async def _record(self, messages: list[NewMessage]) -> list[Outcome | None]:
         """Record messages in one commit or, if one of them stands in the way of the others, in several.
@@ -185,7 +200,6 @@ class Appender:
             try:
                 async with asyncio.timeout(PATIENCE):
                     outcomes = await self._transact(messages, lock)
-                    outcomes = await tell_the_erased(self._connection, messages, outcomes)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 uncertain = uncertain or is_outage(error)  # its COMMIT may have happened
