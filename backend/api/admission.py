@@ -17,6 +17,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -41,7 +42,10 @@ Clock = Callable[[], float]
 
 
 class Caller(NamedTuple):
-    """Who sends a request, as far as is known before its token is checked."""
+    """Who sends a request, as far as is known before its token is checked.
+
+    ``token`` is a digest of the Authorization header, which can have 32 KiB and is kept for two seconds.
+    """
 
     token: bytes
     address: str
@@ -231,4 +235,4 @@ def _caller(scope: Scope) -> Caller:
     client = scope.get("client")
     address = network(client[0]) if client else ""
     token = next((value for name, value in scope["headers"] if name == b"authorization"), address.encode())
-    return Caller(token, address)
+    return Caller(blake2b(token, digest_size=16).digest(), address)

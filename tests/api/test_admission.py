@@ -1,13 +1,14 @@
 """Which requests run, which wait, and which are refused, with a clock of the test's own."""
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.admission import LONGEST_TURN, MOST_RUNNING, SHARE, Admission, Caller, Turn, Turns
+from backend.api.admission import LONGEST_TURN, MOST_RUNNING, SHARE, Admission, Caller, Turn, Turns, _caller
 from backend.errors import Busy
 
 
@@ -132,3 +133,13 @@ async def test_a_place_is_free_again_when_the_answer_begins_and_when_the_applica
         await admission(scope | {"path": "/fails"}, nothing, nothing)
     assert not admission._turns._running
     assert not admission._turns._count
+
+
+async def test_of_a_token_is_kept_what_tells_it_apart_and_not_its_30_kilobytes() -> None:
+    """Tokens are kept for two seconds, also those of requests that are refused: thousands a second."""
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": [(b"authorization", b"x" * 30_000)]}
+    one, same = _caller(scope), _caller(scope)
+    other = _caller(scope | {"headers": [(b"authorization", b"y" + b"x" * 29_999)]})
+    assert one == same
+    assert one != other
+    assert sum(map(sys.getsizeof, one)) < 200
