@@ -54,12 +54,13 @@ class Caller(NamedTuple):
 class Turn:
     """A request that is running, or waits until ``ready`` is done."""
 
-    __slots__ = ("caller", "ready", "since")
+    __slots__ = ("caller", "ready", "since", "waiting")
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
         self.since = 0.0
         self.ready: asyncio.Future[None] | None = None
+        self.waiting = False
 
 
 class Turns:
@@ -102,7 +103,8 @@ class Turns:
             if self._number:
                 self._measure()
                 self._admit()
-        elif turn.ready is not None and turn in self._queue_of(turn.caller):  # its request was cancelled
+        elif turn.waiting:  # its request was cancelled
+            turn.waiting = False
             self._waiting[turn.caller.address][turn.caller.token].remove(turn)
             self._take_off(turn.caller)
 
@@ -136,6 +138,7 @@ class Turns:
     def _queue(self, turn: Turn) -> None:
         loop = asyncio.get_running_loop()
         turn.ready = loop.create_future()
+        turn.waiting = True
         if not self._number:
             self._measured = self._clock()
         self._number += 1
@@ -166,6 +169,7 @@ class Turns:
                 queue = tokens[token] = tokens.pop(token)
                 if self._count[token] < share:
                     turn = queue.popleft()
+                    turn.waiting = False
                     self._take_off(turn.caller)
                     self._run(turn, now)
                     if turn.ready is not None and not turn.ready.done():

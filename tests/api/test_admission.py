@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -143,3 +144,23 @@ async def test_of_a_token_is_kept_what_tells_it_apart_and_not_its_30_kilobytes()
     assert one == same
     assert one != other
     assert sum(map(sys.getsizeof, one)) < 200
+
+
+def test_each_part_of_an_answer_costs_the_same_however_many_requests_of_its_caller_wait(clock: Clock) -> None:
+    """A request that has waited for its turn used to be looked for among those that wait, with each part."""
+
+    async def cost(waiting: int) -> float:
+        turns = Turns(clock)
+        running = [turns.arrive(caller("pipeline")) for _ in range(MOST_RUNNING)]
+        turn = turns.arrive(caller("pipeline"))
+        for _ in range(waiting):
+            turns.arrive(caller("pipeline"))
+        turns.leave(running[0])
+        assert runs(turn)
+        turns.leave(turn)
+        began = time.process_time()
+        for _ in range(1_000):
+            turns.leave(turn)
+        return time.process_time() - began
+
+    assert asyncio.run(cost(1_500)) < 10 * asyncio.run(cost(1))
