@@ -85,8 +85,7 @@ class Turns:
         now = self._clock()
         self._senders.note(caller.token, now)
         turn = Turn(caller)
-        if self._number:
-            self._expire(now)
+        self._admit_after_expiry(now)
         if self._may_run(caller, self._share(now)) and not self._queue_of(caller):
             self._run(turn, now)
             return turn
@@ -128,9 +127,11 @@ class Turns:
             if not self._count[key]:
                 del self._count[key]
 
-    def _expire(self, now: float) -> None:
+    def _admit_after_expiry(self, now: float) -> None:
+        """Let requests run in the places of those that have run for ``LONGEST_TURN``."""
         while self._running and now - (oldest := next(iter(self._running))).since >= LONGEST_TURN:
             self._stop(oldest)
+            self._admit()
 
     def _queue_of(self, caller: Caller) -> Sequence[Turn]:
         return self._waiting.get(caller.address, {}).get(caller.token, ())
@@ -149,7 +150,7 @@ class Turns:
     def _look(self) -> None:
         """Let requests run although none has ended."""
         self._timer = None
-        self._expire(self._clock())
+        self._admit_after_expiry(self._clock())
         while self._admit():
             pass
         if self._number:

@@ -99,6 +99,29 @@ async def test_a_request_that_waits_for_something_gives_its_place_to_another(tur
     assert runs(turn)
 
 
+async def test_no_request_that_arrives_takes_a_place_that_another_waits_for(turns: Turns, clock: Clock) -> None:
+    """All requests took long, and each new caller used to run in the first place that was free again."""
+    for number in range(MOST_RUNNING):
+        turns.arrive(caller(f"slow {number}"))
+    first = turns.arrive(caller("first"))
+    clock.now += LONGEST_TURN
+    for number in range(MOST_RUNNING):
+        turns.arrive(caller(f"later {number}"))
+    assert runs(first)
+
+
+@pytest.mark.parametrize("slow", ["slow {}", "quiet"])
+async def test_a_request_runs_at_once_when_those_that_run_have_had_their_time(
+    turns: Turns, clock: Clock, slow: str
+) -> None:
+    """It used to wait for the next look at them, up to a quarter of a second."""
+    turns.leave(turns.arrive(caller("another")))
+    for number in range(MOST_RUNNING if slow != "quiet" else SHARE):
+        turns.arrive(caller(slow.format(number)))
+    clock.now += LONGEST_TURN
+    assert runs(turns.arrive(caller("quiet")))
+
+
 async def test_one_that_gave_up_waiting_takes_no_place(turns: Turns) -> None:
     running = [turns.arrive(caller(f"subject {number}")) for number in range(MOST_RUNNING)]
     gone, here = turns.arrive(caller("gone")), turns.arrive(caller("here"))
