@@ -244,7 +244,7 @@ async def set_aside(queue: AppendQueue, clock: Clock, subject: str, messages: li
 async def test_the_messages_of_a_conversation_that_was_locked_do_not_exceed_a_commit_and_keep_their_order(
     queue: AppendQueue, clock: Clock
 ) -> None:
-    """All of them used to come in one commit, for which everybody waited."""
+    """All of them used to come in one commit, and other callers waited for it."""
     messages = told(3_000, uuid4())
     await set_aside(queue, clock, "greedy", messages)
     committed: list[NewMessage] = []
