@@ -11,9 +11,9 @@ time as well: a request that could not begin to be committed within ``LONGEST_WA
 when it arrives, because its sender would have given up by then.
 
 A message whose conversation is locked by another transaction is set aside. It is tried again after a few milliseconds,
-at rising intervals, while the others are committed. Later messages of the same conversation queue behind it, so that
-none overtakes it. Each commit takes messages that were set aside first, within the share of their subject. A
-conversation that is still locked after ``LOCK_PATIENCE`` has all messages refused that were set aside.
+at rising intervals, while the others are committed. Later messages of the same subject and conversation queue behind
+it, so that none overtakes it. Each commit takes messages that were set aside first, within the share of their subject.
+If the conversation is still locked after ``LOCK_PATIENCE``, all of them are refused.
 
 Once a message has been refused as busy, or it is unknown whether it was stored, its sender has to send it again. Later
 messages of the same request and conversation are then refused, too, in whichever commit they would have come.
@@ -132,9 +132,13 @@ class _Line:
     cost: float = 0.0
 
 
+# A subject and a conversation. Messages of another subject are kept apart, because a stranger may have sent them.
+_Key = tuple[str | None, UUID]
+
+
 @dataclass(slots=True, eq=False)
 class _Locked:
-    """The messages of a locked conversation, each a slice of its own, but for those that a commit tries."""
+    """The messages of one subject for a locked conversation, each a slice of its own, but for those in a commit."""
 
     since: float
     delay: float = FIRST_RETRY
@@ -155,7 +159,7 @@ class AppendQueue:
         self._bytes = 0
         self._bytes_of: dict[str | None, int] = {}
         self._requests: dict[Request, None] = {}  # not answered, in order of arrival
-        self._locked: dict[UUID, _Locked] = {}
+        self._locked: dict[_Key, _Locked] = {}
         self._senders = Senders()
 
     def __len__(self) -> int:
@@ -222,14 +226,14 @@ class AppendQueue:
     def settle(self, commit: Commit, outcomes: Sequence[Outcome | None]) -> None:
         """Decide the messages of ``commit``; None stands for one whose conversation is locked."""
         self._pace.end(self._clock(), commit.cost)
-        locked: defaultdict[UUID, list[Slice]] = defaultdict(list)
+        locked: defaultdict[_Key, list[Slice]] = defaultdict(list)
         begin = 0
         for each in commit.slices:
             end = begin + each.stop - each.start
             self._decide(each, outcomes[begin:end], locked)
             begin = end
-        for conversation, slices in locked.items():
-            self._set_aside(conversation, slices)
+        for key, slices in locked.items():
+            self._set_aside(key, slices)
 
     def fail(self, commit: Commit, error: Exception) -> None:
         """Answer the requests of ``commit`` with ``error``, and commit nothing more of them.
@@ -258,14 +262,15 @@ class AppendQueue:
         else:
             self._answer(request, error)
 
-    def _decide(self, part: Slice, outcomes: Sequence[Outcome | None], locked: defaultdict[UUID, list[Slice]]) -> None:
+    def _decide(self, part: Slice, outcomes: Sequence[Outcome | None], locked: defaultdict[_Key, list[Slice]]) -> None:
         """Note the outcomes of a slice, and add those of its messages to ``locked`` whose conversation is."""
         request, start, stop = part
         request.outcomes[start:stop] = outcomes
         decided = stop - start
         for place, outcome in enumerate(outcomes, start):
             if outcome is None:
-                locked[request.messages[place].conversation_id].append(Slice(request, place, place + 1))
+                key = request.subject, request.messages[place].conversation_id
+                locked[key].append(Slice(request, place, place + 1))
                 decided -= 1
             elif isinstance(outcome, Unavailable):
                 request.refused.setdefault(request.messages[place].conversation_id, outcome)
@@ -276,13 +281,13 @@ class AppendQueue:
         if request.undecided == 0 and request in self._requests:
             self._answer(request, [each for each in request.outcomes if each is not None])
 
-    def _set_aside(self, conversation: UUID, slices: Sequence[Slice]) -> None:
+    def _set_aside(self, key: _Key, slices: Sequence[Slice]) -> None:
         """Keep messages that were found locked for another commit, or refuse them with all that queue behind them."""
         now = self._clock()
-        locked = self._locked.setdefault(conversation, _Locked(now))
+        locked = self._locked.setdefault(key, _Locked(now))
         locked.slices.extendleft(reversed(slices))
         if now - locked.since >= LOCK_PATIENCE:
-            del self._locked[conversation]
+            del self._locked[key]
             for each in locked.slices:
                 self._refuse(each, Busy("The conversation is locked by another program"))
             return
@@ -298,13 +303,11 @@ class AppendQueue:
 
     def _take_due(self, commit: Commit, shares: defaultdict[str | None, float], now: float) -> None:
         """Move messages that were set aside into the commit, within the ``shares`` of their subjects."""
-        for locked in self._locked.values():
-            while locked.slices and locked.due <= now and not commit.full:
-                each = locked.slices[0]
-                if shares[each.request.subject] <= 0:
-                    break  # what follows in the conversation must not overtake it
-                shares[each.request.subject] -= each.request.cost(each.start, each.stop)
-                self._add_one(commit, locked.slices.popleft())
+        for (subject, _), locked in self._locked.items():
+            while locked.slices and locked.due <= now and shares[subject] > 0 and not commit.full:
+                each = locked.slices.popleft()
+                shares[subject] -= each.request.cost(each.start, each.stop)
+                self._add_one(commit, each)
 
     def _answer(self, request: Request, answer: list[Outcome] | Exception) -> None:
         del self._requests[request]
@@ -342,7 +345,7 @@ class AppendQueue:
         """Add a slice but for the messages that queue behind others of a locked conversation."""
         for place, message in enumerate(part.messages, part.start):
             one = Slice(part.request, place, place + 1)
-            locked = self._locked.get(message.conversation_id)
+            locked = self._locked.get((part.request.subject, message.conversation_id))
             if locked and locked.slices:
                 locked.slices.append(one)
             else:

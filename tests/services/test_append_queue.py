@@ -313,3 +313,18 @@ async def test_of_two_subjects_that_wait_each_has_its_share_although_none_sent_a
     clock.now += 3
     settle(queue, commit)
     assert shares(queue.take())["quiet"] == 1
+
+
+async def test_no_message_waits_behind_those_of_another_subject_for_its_locked_conversation(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    """The other may be a stranger, who is told as soon as it is tried that there is no such conversation."""
+    conversation = uuid4()
+    queue.add("owner", told(1, conversation))
+    settle(queue, queue.take(), None)
+    queue.add("stranger", told(500, conversation))
+    for _ in range(6):
+        settle(queue, queue.take())
+    queue.add("owner", told(1, conversation))
+    clock.now += FIRST_RETRY
+    assert shares(queue.take()) == {"owner": 2}
