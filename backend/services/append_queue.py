@@ -13,7 +13,7 @@ when it arrives, because its sender would have given up by then.
 A message whose conversation is locked by another transaction is set aside. It is tried again after a few milliseconds,
 at rising intervals, while the others are committed. Later messages of the same subject and conversation queue behind
 it, so that none overtakes it. Each commit takes messages that were set aside first, within the share of their subject.
-If the conversation is still locked after ``LOCK_PATIENCE``, all of them are refused.
+If none of them could be stored for ``LOCK_PATIENCE``, all of them are refused.
 
 Once a message has been refused as busy, or it is unknown whether it was stored, its sender has to send it again. Later
 messages of the same request and conversation are then refused, too, in whichever commit they would have come.
@@ -65,9 +65,8 @@ class Request:
     outcomes: list[Outcome | None] = field(init=False)
     undecided: int = field(init=False)
     taken: int = 0  # messages that are in a commit, set aside, or decided
-    refused: dict[UUID, Unavailable] = field(
-        default_factory=dict
-    )  # conversations of which a message must be sent again
+    # The conversations of which a message must be sent again, and why.
+    refused: dict[UUID, Unavailable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.undecided = len(self.messages)
@@ -138,9 +137,12 @@ _Key = tuple[str | None, UUID]
 
 @dataclass(slots=True, eq=False)
 class _Locked:
-    """The messages of one subject for a locked conversation, each a slice of its own, but for those in a commit."""
+    """The messages of one subject for a locked conversation, each a slice of its own, but for those in a commit.
 
-    since: float
+    ``since`` is when the conversation was first found locked after the last message of the subject was decided in it.
+    """
+
+    since: float = math.inf
     delay: float = FIRST_RETRY
     due: float = 0.0
     slices: deque[Slice] = field(default_factory=deque)
@@ -268,12 +270,14 @@ class AppendQueue:
         request.outcomes[start:stop] = outcomes
         decided = stop - start
         for place, outcome in enumerate(outcomes, start):
+            conversation = request.messages[place].conversation_id
             if outcome is None:
-                key = request.subject, request.messages[place].conversation_id
-                locked[key].append(Slice(request, place, place + 1))
+                locked[request.subject, conversation].append(Slice(request, place, place + 1))
                 decided -= 1
             elif isinstance(outcome, Unavailable):
-                request.refused.setdefault(request.messages[place].conversation_id, outcome)
+                request.refused.setdefault(conversation, outcome)
+            elif unlocked := self._locked.get((request.subject, conversation)):
+                unlocked.since, unlocked.delay = math.inf, FIRST_RETRY
         self._count_decided(request, decided)
 
     def _count_decided(self, request: Request, count: int) -> None:
@@ -284,7 +288,8 @@ class AppendQueue:
     def _set_aside(self, key: _Key, slices: Sequence[Slice]) -> None:
         """Keep messages that were found locked for another commit, or refuse them with all that queue behind them."""
         now = self._clock()
-        locked = self._locked.setdefault(key, _Locked(now))
+        locked = self._locked.setdefault(key, _Locked())
+        locked.since = min(locked.since, now)
         locked.slices.extendleft(reversed(slices))
         if now - locked.since >= LOCK_PATIENCE:
             del self._locked[key]

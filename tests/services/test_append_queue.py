@@ -328,3 +328,15 @@ async def test_no_message_waits_behind_those_of_another_subject_for_its_locked_c
     queue.add("owner", told(1, conversation))
     clock.now += FIRST_RETRY
     assert shares(queue.take()) == {"owner": 2}
+
+
+async def test_the_patience_with_a_lock_begins_anew_when_some_messages_went_on_record(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    await set_aside(queue, clock, "busy", told(500, uuid4()))
+    queue.add("quiet", said(1))
+    settle(queue, queue.take())
+    clock.now += LOCK_PATIENCE
+    settle(queue, queue.take(), None)
+    clock.now += FIRST_RETRY
+    assert queue.take().slices
