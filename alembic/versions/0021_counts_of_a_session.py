@@ -59,7 +59,7 @@ def _replace(old: dict[str, str], new: dict[str, str]) -> None:
                     END IF;
                 END $$
             """)
-            op.execute("SET lock_timeout = '1min'")  # it waits for old transactions, and nobody waits for it
+            op.execute("SET lock_timeout = '1min'")  # it waits for old transactions, and blocks no writer
             op.execute(create.format(name))
             op.execute("SET lock_timeout = '200ms'")
         for name in old:

@@ -3,7 +3,7 @@
 An event loop serves whatever is ready, so a caller with a thousand connections would be served a thousand times for
 each time of another, and whatever runs makes every iteration of the loop longer for all. So a request runs only if its
 caller, told apart by token and by address, has fewer than its share of requests running, and all callers together have
-fewer than twice that. Further ones wait: addresses take turns, and among those of one address its tokens. While only
+fewer than four times that. Further ones wait: addresses take turns, and among those of one address its tokens. While only
 one caller sends anything, it may have ``MOST_RUNNING``.
 
 The share begins at ``SHARE``. While requests wait, it grows as long as the event loop is on time: then they wait for
@@ -21,6 +21,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -33,7 +34,7 @@ from backend.observability import metrics
 from backend.services.senders import Senders
 
 MOST_RUNNING: Final = 512
-SHARE: Final = 16  # the smallest; so many posts take about five milliseconds of the event loop
+SHARE: Final = 8  # the smallest; so many posts take about three milliseconds of the event loop
 MOST_SHARE: Final = 128
 EARLY: Final = 0.001  # seconds that the event loop is late at most when the share grows
 LATE: Final = 0.003  # seconds that it is late at least when the share shrinks
@@ -50,7 +51,10 @@ Clock = Callable[[], float]
 
 
 class Caller(NamedTuple):
-    """Who sends a request, as far as is known before its token is checked."""
+    """Who sends a request, as far as is known before its token is checked.
+
+    ``token`` is a digest of the Authorization header, which can have 32 KiB and is kept for two seconds.
+    """
 
     token: bytes
     address: str
@@ -59,12 +63,13 @@ class Caller(NamedTuple):
 class Turn:
     """A request that is running, or waits until ``ready`` is done."""
 
-    __slots__ = ("caller", "ready", "since")
+    __slots__ = ("caller", "ready", "since", "waiting")
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
         self.since = 0.0
         self.ready: asyncio.Future[None] | None = None
+        self.waiting = False
 
 
 class Turns:
@@ -91,8 +96,7 @@ class Turns:
         now = self._clock()
         self._senders.note(caller.token, now)
         turn = Turn(caller)
-        if self._number:
-            self._expire(now)
+        self._admit_after_expiry(now)
         if self._may_run(caller, self._share(now)) and not self._queue_of(caller):
             self._run(turn, now)
             return turn
@@ -117,7 +121,8 @@ class Turns:
             self._stop(turn)
             if self._number:
                 self._admit()
-        elif turn.ready is not None and turn in self._queue_of(turn.caller):  # its request was cancelled
+        elif turn.waiting:  # its request was cancelled
+            turn.waiting = False
             self._waiting[turn.caller.address][turn.caller.token].remove(turn)
             self._take_off(turn.caller)
 
@@ -125,7 +130,7 @@ class Turns:
         return int(self._fair) if self._senders.several(now) else MOST_RUNNING
 
     def _is_full(self, share: int) -> bool:
-        return len(self._running) >= min(2 * share, MOST_RUNNING)
+        return len(self._running) >= min(4 * share, MOST_RUNNING)
 
     def _may_run(self, caller: Caller, share: int) -> bool:
         count = self._count
@@ -146,9 +151,11 @@ class Turns:
             if not self._count[key]:
                 del self._count[key]
 
-    def _expire(self, now: float) -> None:
+    def _admit_after_expiry(self, now: float) -> None:
+        """Let requests run in the places of those that have run for ``LONGEST_TURN``."""
         while self._running and now - (oldest := next(iter(self._running))).since >= LONGEST_TURN:
             self._stop(oldest)
+            self._admit()
 
     def _queue_of(self, caller: Caller) -> Sequence[Turn]:
         return self._waiting.get(caller.address, {}).get(caller.token, ())
@@ -156,6 +163,7 @@ class Turns:
     def _queue(self, turn: Turn) -> None:
         loop = asyncio.get_running_loop()
         turn.ready = loop.create_future()
+        turn.waiting = True
         if not self._number:
             self._measured = self._clock()
         self._number += 1
@@ -171,7 +179,7 @@ class Turns:
         """Adapt the share, and let requests run although none has ended."""
         now = self._clock()
         self._adapt(now - self._due)
-        self._expire(now)
+        self._admit_after_expiry(now)
         while self._admit():
             pass
         self._timer = None
@@ -198,6 +206,7 @@ class Turns:
                 queue = tokens[token] = tokens.pop(token)
                 if self._count[token] < share:
                     turn = queue.popleft()
+                    turn.waiting = False
                     self._take_off(turn.caller)
                     self._run(turn, now)
                     if turn.ready is not None and not turn.ready.done():
@@ -267,4 +276,4 @@ def _caller(scope: Scope) -> Caller:
 
 def new_caller(token: bytes | None, address: str) -> Caller:
     """Return who sends a request with ``token``, the value of its Authorization header, from ``address``."""
-    return Caller(address.encode() if token is None else token, address)
+    return Caller(blake2b(address.encode() if token is None else token, digest_size=16).digest(), address)

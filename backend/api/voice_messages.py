@@ -64,7 +64,7 @@ async def record_message(request: Request) -> Response:
     openapi_extra=takes(MessageBatch) | needs(Scope.MESSAGES_WRITE),
 )
 async def record_messages(request: Request) -> Response:
-    """Put up to 500 messages on record in one commit. A bad one never blocks the rest; each gets its own answer."""
+    """Put up to 500 messages on record, in order. A bad one never blocks the rest; each gets its own answer."""
     caller = caller_of(request, Scope.MESSAGES_WRITE)
     items = await parsed(request, _items, await json_body(request, most=BATCH_BYTES))
     invalid = {place: item for place, item in enumerate(items) if isinstance(item, Invalid)}

@@ -1,13 +1,13 @@
 """The SQL of the append path.
 
-It speaks to the driver directly, because it runs for every word that anybody says: a statement through SQLAlchemy
-costs three times the work of the same statement here. Everything that is not asked for every word goes through a
-session.
+It calls asyncpg directly, because it runs for every message: a statement through SQLAlchemy costs three times the work
+of the same statement here. Statements that do not run for every message go through a session.
 
-Two ways lead onto the record. Messages that are all new, nearly all, take one statement, which is its own transaction.
-It may lock and count in one step, because no place depends on what it sees of `messages`: a conversation that has
-changed since the statement began is read anew once its lock is there, counter included, and an id that is on record
-already is found by the unique index, which has no snapshot. Then nothing of it is stored, and the second way decides.
+There are two paths. Messages that are all new, as nearly all are, take one statement, which is its own transaction. It
+may lock conversations and read their counters in one step, because no sequence depends on its snapshot of `messages`:
+PostgreSQL reads a conversation that has changed since the statement began once more when it has locked it, counter
+included, and finds an id that is on record already by the unique index, which has no snapshot. Then nothing is stored,
+and the second path decides.
 
 Each message carries its expected owner and the locking query filters by it, so another owner's conversation behaves
 exactly like a missing one.
@@ -15,9 +15,9 @@ exactly like a missing one.
 No statement waits for the lock of a conversation: one that another transaction has locked is left out, and the caller
 tries its messages again.
 
-The long way is a transaction of several statements, which must stay apart. Under READ COMMITTED a statement sees the
-tables as they were when it began; one that waits for a lock and looks in the same breath therefore looks into the past,
-and misses what the lock's last holder wrote. So: lock, and only then look, and only then insert.
+The second path is a transaction of several statements, which must stay apart. Under READ COMMITTED a statement sees
+the tables as they were when it began. A statement that locks a conversation and reads its messages would therefore miss
+what the lock's last holder wrote. So one statement locks, the next reads, and the last inserts.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -39,7 +39,7 @@ from backend.vocabulary import Enrichment
 class NewMessage(NamedTuple):
     """What is to be stored, in the order of the statements' arrays. ``metadata`` is JSON text.
 
-    The conversation must be ``owner``'s; None means that it may be anybody's.
+    The conversation must be ``owner``'s; None admits any owner.
     """
 
     id: UUID
@@ -158,7 +158,7 @@ _BETWEEN: Final = """
     ) AS before ON true
 """
 # The clock is read row by row, after the lock is held, so that created_at rises with sequence. The counter in
-# `conversations` follows by trigger, whoever inserts.
+# `conversations` follows by trigger, for every INSERT.
 _INSERT: Final = f"""
     INSERT INTO messages (
         id, conversation_id, role, content, input_modality, metadata, timestamp, voice_session_id, client_sequence,
@@ -238,7 +238,7 @@ async def _heads(connection: asyncpg.Connection, statement: str, messages: Seque
 
 
 def _differing(row: asyncpg.Record) -> tuple[str, ...]:
-    # Of a message in another conversation, perhaps somebody else's, nobody learns what it holds by guessing.
+    # The other fields could tell a guesser what a message in another owner's conversation holds.
     if row["conversation_id"]:
         return ("conversation_id",)
     return tuple(field.rstrip("_") for field in _COMPARED if row[field])

@@ -86,7 +86,7 @@ class AppenderSink:
         self._principal = principal
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Append ``messages`` in one commit."""
+        """Append ``messages`` in order."""
         parsed = [_parsed(message) for message in messages]
         good = [message for message in parsed if isinstance(message, MessageCreate)]
         try:

@@ -4,12 +4,13 @@ A file holds one dialogue a line: `{"dialogue_id": …, "events": [Deepgram's ev
 derived, before the message is sent, as `identity` says; so a repetition, of a request or of the whole replay, changes
 nothing, and whatever was left unanswered is simply sent again.
 
-The order of the source is kept by three facts. All of a batch that is stored shares one commit. The next batch leaves
-only when every message of the one before has its final answer. And a batch that arrives late, after its sender gave it
-up and sent it again, finds all its messages on record. So whatever is cut, and wherever, the record holds a beginning
-of the dialogue (less what was refused for good), and what follows is stamped later by the one clock of the database.
-Every answer is held against that: a message that does not stand behind its predecessors, because a clock was set back
-or because it was refused once and then mended, is counted as misplaced.
+The order of the source is kept by three facts. A message of a batch goes on record only behind those before it in the
+batch and its conversation, though a batch may take several commits. The next batch leaves only when every message of
+the one before has its final answer. And a batch that arrives late, after its sender gave it up and sent it again, finds
+all its messages on record, or puts the same ones on record in the same order. So whatever is cut, and wherever, the
+record holds a beginning of the dialogue (less what was refused for good), and what follows is stamped later by the one
+clock of the database. Every answer is held against that: a message that does not stand behind its predecessors, because
+a clock was set back or because it was refused once and then mended, is counted as misplaced.
 """
 
 import asyncio

@@ -66,7 +66,7 @@ class Message(BaseModel):
 
 
 class MessageBatch(BaseModel):
-    """Up to 500 messages for one request; each gets its own answer, all good ones share one commit."""
+    """Up to 500 messages for one request; each gets its own answer."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"messages": [EXAMPLE]}]})
 

@@ -11,22 +11,26 @@ time as well: a request that could not begin to be committed within ``LONGEST_WA
 when it arrives, because its sender would have given up by then.
 
 A message whose conversation is locked by another transaction is set aside. It is tried again after a few milliseconds,
-at rising intervals, while the others are committed. Later messages of the same conversation queue behind it, so that
-none overtakes it. After ``LOCK_PATIENCE`` it is refused as busy.
+at rising intervals, while the others are committed. Later messages of the same subject and conversation queue behind
+it, so that none overtakes it. Each commit takes messages that were set aside first, within the share of their subject.
+If none of them could be stored for ``LOCK_PATIENCE``, all of them are refused.
+
+Once a message has been refused as busy, or it is unknown whether it was stored, its sender has to send it again. Later
+messages of the same request and conversation are then refused, too, in whichever commit they would have come.
 """
 
 import asyncio
 import math
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from backend.dao_service.append_dao import NewMessage
-from backend.errors import Busy, DatabaseUnavailable, RecordError
+from backend.errors import Busy, DatabaseUnavailable, RecordError, Unavailable
 from backend.observability import metrics
 from backend.services.recording import Outcome
 from backend.services.senders import Senders
@@ -46,7 +50,7 @@ _BYTES_PER_MESSAGE: Final = 1_000
 # measured over the whole of a post, HTTP and PostgreSQL together.
 _COST_PER_REQUEST: Final = 6.0
 _BYTES_PER_COST: Final = 8_192
-SHARE: Final = 100.0  # cost; about four milliseconds of both processors
+SHARE: Final = 60.0  # cost; about three milliseconds of both processors
 _UNMEASURED: Final = 10_000.0  # cost a second, before the first commit
 
 
@@ -61,6 +65,8 @@ class Request:
     outcomes: list[Outcome | None] = field(init=False)
     undecided: int = field(init=False)
     taken: int = 0  # messages that are in a commit, set aside, or decided
+    # The conversations of which a message must be sent again, and why.
+    refused: dict[UUID, Unavailable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.undecided = len(self.messages)
@@ -125,14 +131,21 @@ class _Line:
     cost: float = 0.0
 
 
+# A subject and a conversation. Messages of another subject are kept apart, because a stranger may have sent them.
+_Key = tuple[str | None, UUID]
+
+
 @dataclass(slots=True, eq=False)
 class _Locked:
-    """The messages of a locked conversation, each a slice of its own; none while a commit tries them."""
+    """The messages of one subject for a locked conversation, each a slice of its own, but for those in a commit.
 
-    since: float
+    ``since`` is when the conversation was first found locked after the last message of the subject was decided in it.
+    """
+
+    since: float = math.inf
     delay: float = FIRST_RETRY
     due: float = 0.0
-    slices: list[Slice] = field(default_factory=list)
+    slices: deque[Slice] = field(default_factory=deque)
 
 
 class AppendQueue:
@@ -147,8 +160,8 @@ class AppendQueue:
         self._cost = 0.0
         self._bytes = 0
         self._bytes_of: dict[str | None, int] = {}
-        self._requests: set[Request] = set()  # not answered
-        self._locked: dict[UUID, _Locked] = {}
+        self._requests: dict[Request, None] = {}  # not answered, in order of arrival
+        self._locked: dict[_Key, _Locked] = {}
         self._senders = Senders()
 
     def __len__(self) -> int:
@@ -172,7 +185,7 @@ class AppendQueue:
         if self._wait(subject) > LONGEST_WAIT:
             raise Busy("Messages are waiting too long to be stored")
         request = Request(subject, messages, sizes, asyncio.get_running_loop().create_future())
-        self._requests.add(request)
+        self._requests[request] = None
         self._bytes += size
         self._bytes_of[subject] = held + size
         self._senders.note(subject, self._clock())
@@ -191,34 +204,38 @@ class AppendQueue:
         self.arrived.clear()
         now = self._clock()
         commit = Commit()
-        self._take_due(commit, now)
-        share = SHARE if self._senders.several(now) else math.inf
+        self._locked = {key: each for key, each in self._locked.items() if each.slices}
+        share = SHARE if len(self._lines) > 1 or self._senders.several(now) else math.inf
+        shares: defaultdict[str | None, float] = defaultdict(lambda: share)
+        self._take_due(commit, shares, now)
         for _ in range(len(self._turns)):
             if commit.full:
                 break
             subject = self._turns.popleft()
             line = self._lines[subject]
-            self._serve(line, commit, share)
+            self._serve(line, commit, shares[subject])
             if line.requests:
                 self._turns.append(subject)
             else:
                 self._cost -= line.cost  # what rounding has left
                 del self._lines[subject]
-        if self._lines:
+        if self._lines or any(each.slices and each.due <= now for each in self._locked.values()):
             self.arrived.set()
-        self._pace.begin(now)
+        if commit.slices:
+            self._pace.begin(now)
         return commit
 
     def settle(self, commit: Commit, outcomes: Sequence[Outcome | None]) -> None:
         """Decide the messages of ``commit``; None stands for one whose conversation is locked."""
         self._pace.end(self._clock(), commit.cost)
+        locked: defaultdict[_Key, list[Slice]] = defaultdict(list)
         begin = 0
         for each in commit.slices:
             end = begin + each.stop - each.start
-            self._decide(each, outcomes[begin:end])
+            self._decide(each, outcomes[begin:end], locked)
             begin = end
-        self._forget_unlocked()
-        self._refuse_locked()
+        for key, slices in locked.items():
+            self._set_aside(key, slices)
 
     def fail(self, commit: Commit, error: Exception) -> None:
         """Answer the requests of ``commit`` with ``error``, and commit nothing more of them.
@@ -228,7 +245,6 @@ class AppendQueue:
         self._pace.abandon()
         for request in {each.request for each in commit.slices}:
             self._abandon(request, error)
-        self._forget_unlocked()
 
     def close(self) -> None:
         """Answer every request that is not answered."""
@@ -238,59 +254,68 @@ class AppendQueue:
     def _abandon(self, request: Request, error: Exception) -> None:
         if request not in self._requests:
             return
-        line = self._lines.get(request.subject)
-        if line and request in line.requests:
+        if left := len(request.messages) - request.taken:
+            line = self._lines[request.subject]
             line.requests.remove(request)
             self._change_cost(line, -request.cost(request.taken, len(request.messages)))
-            metrics.APPEND_QUEUE.dec(len(request.messages) - request.taken)
+            metrics.APPEND_QUEUE.dec(left)
         if isinstance(error, RecordError) and any(request.outcomes):
             self._answer(request, [error if each is None else each for each in request.outcomes])
         else:
             self._answer(request, error)
 
-    def _decide(self, part: Slice, outcomes: Sequence[Outcome | None]) -> None:
-        request, start, _ = part
-        request.outcomes[start : part.stop] = outcomes
-        locked = [place for place, outcome in enumerate(outcomes, start) if outcome is None]
-        for place in locked:
-            self._set_aside(Slice(request, place, place + 1))
-        self._count_decided(request, len(outcomes) - len(locked))
+    def _decide(self, part: Slice, outcomes: Sequence[Outcome | None], locked: defaultdict[_Key, list[Slice]]) -> None:
+        """Note the outcomes of a slice, and add those of its messages to ``locked`` whose conversation is."""
+        request, start, stop = part
+        request.outcomes[start:stop] = outcomes
+        decided = stop - start
+        for place, outcome in enumerate(outcomes, start):
+            conversation = request.messages[place].conversation_id
+            if outcome is None:
+                locked[request.subject, conversation].append(Slice(request, place, place + 1))
+                decided -= 1
+            elif isinstance(outcome, Unavailable):
+                request.refused.setdefault(conversation, outcome)
+            elif unlocked := self._locked.get((request.subject, conversation)):
+                unlocked.since, unlocked.delay = math.inf, FIRST_RETRY
+        self._count_decided(request, decided)
 
     def _count_decided(self, request: Request, count: int) -> None:
         request.undecided -= count
         if request.undecided == 0 and request in self._requests:
             self._answer(request, [each for each in request.outcomes if each is not None])
 
-    def _set_aside(self, part: Slice) -> None:
+    def _set_aside(self, key: _Key, slices: Sequence[Slice]) -> None:
+        """Keep messages that were found locked for another commit, or refuse them with all that queue behind them."""
         now = self._clock()
-        locked = self._locked.setdefault(part.messages[0].conversation_id, _Locked(now))
-        if not locked.slices:  # it has just been tried
-            locked.due = now + locked.delay
-            asyncio.get_running_loop().call_later(locked.delay, self.arrived.set)
-            locked.delay = min(locked.delay * 2, LONGEST_RETRY)
-        locked.slices.append(part)
+        locked = self._locked.setdefault(key, _Locked())
+        locked.since = min(locked.since, now)
+        locked.slices.extendleft(reversed(slices))
+        if now - locked.since >= LOCK_PATIENCE:
+            del self._locked[key]
+            for each in locked.slices:
+                self._refuse(each, Busy("The conversation is locked by another program"))
+            return
+        locked.due = now + locked.delay
+        asyncio.get_running_loop().call_later(locked.delay, self.arrived.set)
+        locked.delay = min(locked.delay * 2, LONGEST_RETRY)
 
-    def _forget_unlocked(self) -> None:
-        for conversation in [key for key, locked in self._locked.items() if not locked.slices]:
-            del self._locked[conversation]
+    def _refuse(self, part: Slice, error: Unavailable) -> None:
+        """Refuse the single message of a slice."""
+        request, place, _ = part
+        request.outcomes[place] = request.refused.setdefault(request.messages[place].conversation_id, error)
+        self._count_decided(request, 1)
 
-    def _refuse_locked(self) -> None:
-        latest = self._clock() - LOCK_PATIENCE
-        for conversation in [key for key, locked in self._locked.items() if locked.since <= latest]:
-            for each in self._locked.pop(conversation).slices:
-                each.request.outcomes[each.start] = Busy("The conversation is locked by another program")
-                self._count_decided(each.request, 1)
-
-    def _take_due(self, commit: Commit, now: float) -> None:
-        for locked in self._locked.values():
-            if locked.due <= now:
-                for each in locked.slices:
-                    if each.request in self._requests:
-                        commit.add(*each)
-                locked.slices = []
+    def _take_due(self, commit: Commit, shares: defaultdict[str | None, float], now: float) -> None:
+        """Move messages that were set aside into the commit, within the ``shares`` of their subjects."""
+        for (subject, _), locked in self._locked.items():
+            while locked.slices and locked.due <= now and shares[subject] > 0 and not commit.full:
+                each = locked.slices.popleft()
+                shares[subject] -= each.request.cost(each.start, each.stop)
+                self._add_one(commit, each)
 
     def _answer(self, request: Request, answer: list[Outcome] | Exception) -> None:
-        self._requests.discard(request)
+        del self._requests[request]
         self._bytes -= request.size
         left = self._bytes_of[request.subject] - request.size
         if left:
@@ -310,7 +335,7 @@ class AppendQueue:
             request = line.requests[0]
             start = request.taken
             stop = request.taken = _stop(request, share, commit)
-            if self._locked:
+            if self._locked or request.refused:
                 self._add_unlocked(commit, Slice(request, start, stop))
             else:
                 commit.add(request, start, stop)
@@ -322,21 +347,32 @@ class AppendQueue:
                 line.requests.popleft()
 
     def _add_unlocked(self, commit: Commit, part: Slice) -> None:
-        """Add a slice but for the messages whose conversation is known to be locked: they queue behind the earlier."""
+        """Add a slice but for the messages that queue behind others of a locked conversation."""
         for place, message in enumerate(part.messages, part.start):
-            locked = self._locked.get(message.conversation_id)
+            one = Slice(part.request, place, place + 1)
+            locked = self._locked.get((part.request.subject, message.conversation_id))
             if locked and locked.slices:
-                self._set_aside(Slice(part.request, place, place + 1))
+                locked.slices.append(one)
             else:
-                commit.add(part.request, place, place + 1)
+                self._add_one(commit, one)
+
+    def _add_one(self, commit: Commit, part: Slice) -> None:
+        """Add a single message, unless its request is answered or an earlier message must be sent again before it."""
+        if part.request not in self._requests:
+            return
+        if error := part.request.refused.get(part.messages[0].conversation_id):
+            self._refuse(part, error)
+        else:
+            commit.add(*part)
 
     def _wait(self, subject: str | None) -> float:
         """Return how many seconds a request of ``subject`` would wait before its first message is taken."""
+        underway = self._pace.underway(self._clock())
         if self._cost <= MOST_PER_COMMIT:
-            return self._pace.underway(self._clock())  # the next commit takes it
+            return underway  # the next commit takes it
         line = self._lines.get(subject)
         ahead = (line.cost if line else 0.0) + SHARE
-        return min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second
+        return max(underway, min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second)
 
     def _change_cost(self, line: _Line, cost: float) -> None:
         line.cost += cost
@@ -376,7 +412,7 @@ class _Pace:
         self._begun = None
 
     def underway(self, now: float) -> float:
-        """Return since how many seconds a commit is under way, or 0."""
+        """Return for how many seconds a commit has been under way, or 0."""
         return 0.0 if self._begun is None else now - self._begun
 
 

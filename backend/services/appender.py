@@ -1,15 +1,16 @@
 """The appender: every message goes on record here, whether it came by HTTP, as an event, or from a recorder.
 
-One commit is under way at a time, and the messages that arrive meanwhile share the next one. Under load the cost of the
-transaction, of its locks and of the flush to disk is divided by all that wait; without load no message waits for a
-timer, because the first to arrive is committed at once. `append_queue` says whose turn it is, `recording` what a
-transaction does.
+One commit is under way at a time, and the messages that arrive meanwhile share the next one. Under load many messages
+share the cost of a transaction, of its locks and of the flush to disk. Without load a message is committed when it
+arrives, because no timer delays a commit. `append_queue` decides which messages a commit takes, `recording` does the
+work of one transaction.
 
-Only when a transaction has committed are its callers answered, each about its own messages: appended, replayed, or
-refused. No refusal touches a neighbour: what the database refuses, and what waits for a lock, is found by halving.
+Callers are answered after their transaction has committed, each about its own messages: appended, replayed, or refused.
+A refusal touches no other message: the appender halves a commit that fails until it has found the message that the
+database refuses, or that waits for a lock.
 
-Identity makes every repetition harmless, so a transaction that failed may be tried again, by the appender or by the
-caller: when a connection dies at COMMIT it is unknown whether the rows are there, and the next attempt finds out.
+A transaction that failed may be tried again, by the appender or by the caller, because a message that is on record
+already is found by its id. When a connection is lost at COMMIT, the next attempt finds out whether the rows are there.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ import structlog
 from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.database import Database
 from backend.dao_service.faults import constraint, describe, is_locked, is_outage, is_transient
-from backend.errors import Busy, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
+from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
 from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
@@ -52,7 +53,7 @@ class Appender:
         self._bell = database.bell
         self._queue = AppendQueue()
         self._closing = False
-        self._hopeful = True  # that the next messages are all new
+        self._try_insert_only = True  # the last commit held no replay: the next may take the one-statement path
         # Message ids that another program's open transaction was found to hold, and until when that counts.
         self._locked_ids: dict[UUID, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +86,8 @@ class Appender:
         """Put what ``principal`` sends on record and return what became of each message, in order, after the commit.
 
         A caller that is cancelled while it waits stops nothing: its messages are committed with those of the others.
-        Raises Unavailable when none of them could be stored, or when nobody knows whether they were, and ScopeMissing.
+        A refusal of a single message is returned, not raised. Raises ScopeMissing; Busy when no message was stored; and
+        DatabaseUnavailable when it is unknown which messages were stored.
         """
         owner = principal.owner(Scope.MESSAGES_WRITE)
         allowed = [new_message(message, owner) for message in messages if principal.may_write(message.role)]
@@ -104,8 +106,9 @@ class Appender:
                 await self._serve(commit)
 
     async def _serve(self, commit: Commit) -> None:
+        messages = commit.messages
         try:
-            outcomes = await self._record(commit.messages)
+            outcomes = await self._tell_the_erased(messages, await self._record(messages))
         except Exception as error:  # noqa: BLE001 -- whatever it is, no caller may wait for ever
             self._queue.fail(commit, error)
             return
@@ -113,6 +116,20 @@ class Appender:
         decided = [outcome for outcome in outcomes if outcome is not None]
         _count(decided)
         self._bell.ring({each.message.conversation_id for each in decided if isinstance(each, Recorded)})
+
+    async def _tell_the_erased(
+        self, messages: list[NewMessage], outcomes: list[Outcome | None]
+    ) -> list[Outcome | None]:
+        """Return ``outcomes``, with ConversationErased where the conversation was the sender's and is erased.
+
+        The messages that could be stored are committed by now, so a fault here refuses only those that could not.
+        """
+        try:
+            return await tell_the_erased(self._connection, messages, outcomes)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the others are stored
+            log.warning("erasures not read", **describe(error))
+            busy = Busy("The database cannot tell now whether the conversation was erased")
+            return [busy if isinstance(outcome, ConversationNotFound) else outcome for outcome in outcomes]
 
     async def _record(self, messages: list[NewMessage]) -> list[Outcome | None]:
         """Record messages in one commit or, if one of them stands in the way of the others, in several.
@@ -185,11 +202,10 @@ class Appender:
             try:
                 async with asyncio.timeout(PATIENCE):
                     outcomes = await self._transact(messages, lock)
-                    outcomes = await tell_the_erased(self._connection, messages, outcomes)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 uncertain = uncertain or is_outage(error)  # its COMMIT may have happened
-                self._hopeful = False
+                self._try_insert_only = False
                 if attempt == ATTEMPTS or not _worth_another_try(error):
                     if uncertain or is_transient(error):
                         log.warning("append transaction failed", **describe(error))
@@ -203,12 +219,12 @@ class Appender:
         raise AssertionError
 
     async def _transact(self, messages: list[NewMessage], lock: float | None) -> list[Outcome | None]:
-        if self._hopeful and lock is None and (outcomes := await record_new(self._connection, messages)):
+        if self._try_insert_only and lock is None and (outcomes := await record_new(self._connection, messages)):
             return outcomes
         async with self._connection.transaction(lock=lock) as dao:
             outcomes = await record(dao, messages)
-        # Repetitions come in crowds, from a client that sends again what it does not know to be stored.
-        self._hopeful = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
+        # Replays come in crowds, from a client that sends again many messages whose answers it has not got.
+        self._try_insert_only = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
         return outcomes
 
 

@@ -1,7 +1,7 @@
 """What one append transaction does, and what becomes of each message in it.
 
-It stores what is new at the places that follow and holds the rest against the record; `append_dao` says how a single
-statement does for messages that are all new, and why it takes several for the others.
+It stores new messages behind the last one of their conversation, and compares the others with the rows that have their
+ids. `append_dao` explains why one statement suffices for messages that are all new, and the others need several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ def _left_out(message: NewMessage, locked: Mapping[UUID, Head]) -> ConversationN
 async def tell_the_erased(
     connection: AppendConnection, messages: Sequence[NewMessage], outcomes: Sequence[Outcome | None]
 ) -> list[Outcome | None]:
-    """Return ``outcomes``, in which whoever asked for a conversation that was erased and was theirs hears just that."""
+    """Return ``outcomes``, with ConversationErased where the conversation was the sender's before it was erased."""
     missing = {outcome.conversation_id for outcome in outcomes if isinstance(outcome, ConversationNotFound)}
     erased = await connection.erased(missing) if missing else {}
     return [

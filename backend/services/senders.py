@@ -7,7 +7,10 @@ _LATELY: Final = 1.0  # seconds
 
 
 class Senders:
-    """Who has sent something within the last one to two seconds, in two sets of which the older one is dropped."""
+    """The callers that have sent something within the last one to two seconds.
+
+    They are kept in two sets; once a second the older set is dropped.
+    """
 
     def __init__(self) -> None:
         self._these: set[Hashable] = set()

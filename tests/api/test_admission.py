@@ -1,13 +1,15 @@
 """Which requests run, which wait, and which are refused, with a clock of the test's own."""
 
 import asyncio
+import sys
+import time
 from typing import Any
 
 import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.admission import LONGEST_TURN, MOST_RUNNING, SHARE, Admission, Caller, Turn, Turns
+from backend.api.admission import LONGEST_TURN, MOST_RUNNING, SHARE, Admission, Caller, Turn, Turns, _caller
 from backend.errors import Busy
 
 
@@ -97,6 +99,29 @@ async def test_a_request_that_waits_for_something_gives_its_place_to_another(tur
     assert runs(turn)
 
 
+async def test_no_request_that_arrives_takes_a_place_that_another_waits_for(turns: Turns, clock: Clock) -> None:
+    """All requests took long, and each new caller used to run in the first place that was free again."""
+    for number in range(MOST_RUNNING):
+        turns.arrive(caller(f"slow {number}"))
+    first = turns.arrive(caller("first"))
+    clock.now += LONGEST_TURN
+    for number in range(MOST_RUNNING):
+        turns.arrive(caller(f"later {number}"))
+    assert runs(first)
+
+
+@pytest.mark.parametrize("slow", ["slow {}", "quiet"])
+async def test_a_request_runs_at_once_when_those_that_run_have_had_their_time(
+    turns: Turns, clock: Clock, slow: str
+) -> None:
+    """It used to wait for the next look at them, up to a quarter of a second."""
+    turns.leave(turns.arrive(caller("another")))
+    for number in range(MOST_RUNNING if slow != "quiet" else SHARE):
+        turns.arrive(caller(slow.format(number)))
+    clock.now += LONGEST_TURN
+    assert runs(turns.arrive(caller("quiet")))
+
+
 async def test_one_that_gave_up_waiting_takes_no_place(turns: Turns) -> None:
     running = [turns.arrive(caller(f"subject {number}")) for number in range(MOST_RUNNING)]
     gone, here = turns.arrive(caller("gone")), turns.arrive(caller("here"))
@@ -132,3 +157,33 @@ async def test_a_place_is_free_again_when_the_answer_begins_and_when_the_applica
         await admission(scope | {"path": "/fails"}, nothing, nothing)
     assert not admission._turns._running
     assert not admission._turns._count
+
+
+async def test_of_a_token_is_kept_what_tells_it_apart_and_not_its_30_kilobytes() -> None:
+    """Tokens are kept for two seconds, also those of requests that are refused: thousands a second."""
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": [(b"authorization", b"x" * 30_000)]}
+    one, same = _caller(scope), _caller(scope)
+    other = _caller(scope | {"headers": [(b"authorization", b"y" + b"x" * 29_999)]})
+    assert one == same
+    assert one != other
+    assert sum(map(sys.getsizeof, one)) < 200
+
+
+def test_each_part_of_an_answer_costs_the_same_however_many_requests_of_its_caller_wait(clock: Clock) -> None:
+    """A request that has waited for its turn used to be looked for among those that wait, with each part."""
+
+    async def cost(waiting: int) -> float:
+        turns = Turns(clock)
+        running = [turns.arrive(caller("pipeline")) for _ in range(MOST_RUNNING)]
+        turn = turns.arrive(caller("pipeline"))
+        for _ in range(waiting):
+            turns.arrive(caller("pipeline"))
+        turns.leave(running[0])
+        assert runs(turn)
+        turns.leave(turn)
+        began = time.process_time()
+        for _ in range(1_000):
+            turns.leave(turn)
+        return time.process_time() - began
+
+    assert asyncio.run(cost(1_500)) < 10 * asyncio.run(cost(1))

@@ -3,14 +3,14 @@
 import contextlib
 from collections.abc import Sequence
 from typing import cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from backend.dao_service.append_dao import NewMessage
 from backend.errors import Busy
 from backend.services import append_queue
-from backend.services.append_queue import AppendQueue, Commit
+from backend.services.append_queue import FIRST_RETRY, LOCK_PATIENCE, MOST_PER_COMMIT, AppendQueue, Commit
 from backend.services.recording import Recorded
 
 
@@ -204,3 +204,139 @@ async def test_of_a_request_that_failed_nothing_more_is_committed(queue: AppendQ
     assert all(isinstance(outcome, Busy) for outcome in outcomes[first.count - 1 :])
     assert not queue.take().slices
     assert len(queue) == 0
+
+
+async def test_a_look_that_finds_nothing_to_commit_does_not_count_as_a_commit_that_hangs(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    """It is never settled, so every request after it would be refused as waiting too long."""
+    queue.add("one", said(1))
+    settle(queue, queue.take())
+    assert not queue.take().slices
+    clock.now += 10
+    queue.add("one", said(1))
+
+
+async def test_while_a_commit_hangs_requests_are_refused_however_much_waits(queue: AppendQueue, clock: Clock) -> None:
+    queue.add("one", said(1))
+    queue.take()
+    assert added(queue, "one", 4, said(500)) == 4
+    clock.now += 2
+    with pytest.raises(Busy):
+        queue.add("one", said(1))
+
+
+def told(count: int, conversation: UUID) -> list[NewMessage]:
+    return [message._replace(conversation_id=conversation) for message in said(count)]
+
+
+async def set_aside(queue: AppendQueue, clock: Clock, subject: str, messages: list[NewMessage]) -> None:
+    """Add requests of 500 messages each, and let the queue know that their conversation is locked until FIRST_RETRY."""
+    for start in range(0, len(messages), 500):
+        queue.add(subject, messages[start : start + 500])
+    commit = queue.take()
+    settle(queue, commit, None)
+    while queue.take().slices:
+        raise AssertionError
+    clock.now += FIRST_RETRY
+
+
+async def test_the_messages_of_a_conversation_that_was_locked_do_not_exceed_a_commit_and_keep_their_order(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    """All of them used to come in one commit, and other callers waited for it."""
+    messages = told(3_000, uuid4())
+    await set_aside(queue, clock, "greedy", messages)
+    committed: list[NewMessage] = []
+    commits = 0
+    while queue.arrived.is_set() or not commits:
+        commit = queue.take()
+        assert commit.count <= MOST_PER_COMMIT
+        committed += commit.messages
+        commits += 1
+        if commits == 2:  # and once more it is locked
+            del committed[-commit.count :]
+            settle(queue, commit, None)
+            clock.now += 1
+        else:
+            settle(queue, commit)
+    assert committed == messages[: len(committed)]
+    assert len(queue) == 0
+
+
+async def test_a_subject_whose_conversation_was_locked_gets_no_more_than_its_share(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    await set_aside(queue, clock, "greedy", told(500, uuid4()))
+    queue.add("greedy", said(500))
+    queue.add("quiet", said(1))
+    taken = shares(queue.take())
+    assert taken["quiet"] == 1
+    assert taken["greedy"] <= append_queue.SHARE
+    assert queue.arrived.is_set()
+
+
+@pytest.mark.parametrize("refusal", ["busy", "locked"])
+async def test_no_message_of_a_request_that_is_cut_overtakes_one_that_must_be_sent_again(
+    queue: AppendQueue, clock: Clock, refusal: str
+) -> None:
+    """The rest of a conversation that was refused is refused, too; other conversations go on record."""
+    conversation = uuid4()
+    messages = [*told(150, conversation), *said(1), *told(150, conversation), *said(1)]
+    queue.add("quiet", said(1))
+    answer = queue.add("greedy", messages)
+    refusals: list[Busy | None] = [Busy("")] if refusal == "busy" else [None, None]
+    while len(queue):
+        commit = queue.take()
+        outcome = refusals.pop(0) if refusals else cast("Recorded", "recorded")
+        queue.settle(
+            commit,
+            [
+                outcome if message.conversation_id == conversation else cast("Recorded", "recorded")
+                for message in commit.messages
+            ],
+        )
+        clock.now += LOCK_PATIENCE
+    assert [isinstance(outcome, Busy) for outcome in answer.result()] == [
+        message.conversation_id == conversation for message in messages
+    ]
+
+
+async def test_of_two_subjects_that_wait_each_has_its_share_although_none_sent_anything_lately(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    queue.add("greedy", said(500))
+    commit = queue.take()
+    queue.add("greedy", said(500))
+    queue.add("greedy", said(500))
+    queue.add("quiet", said(1))
+    clock.now += 3
+    settle(queue, commit)
+    assert shares(queue.take())["quiet"] == 1
+
+
+async def test_no_message_waits_behind_those_of_another_subject_for_its_locked_conversation(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    """The other may be a stranger, who is told as soon as it is tried that there is no such conversation."""
+    conversation = uuid4()
+    queue.add("owner", told(1, conversation))
+    settle(queue, queue.take(), None)
+    queue.add("stranger", told(500, conversation))
+    for _ in range(6):
+        settle(queue, queue.take())
+    queue.add("owner", told(1, conversation))
+    clock.now += FIRST_RETRY
+    assert shares(queue.take()) == {"owner": 2}
+
+
+async def test_the_patience_with_a_lock_begins_anew_when_some_messages_went_on_record(
+    queue: AppendQueue, clock: Clock
+) -> None:
+    await set_aside(queue, clock, "busy", told(500, uuid4()))
+    queue.add("quiet", said(1))
+    settle(queue, queue.take())
+    clock.now += LOCK_PATIENCE
+    settle(queue, queue.take(), None)
+    clock.now += FIRST_RETRY
+    assert queue.take().slices

@@ -282,6 +282,22 @@ async def test_an_id_in_the_open_transaction_of_another_program_costs_the_others
         assert failures.get() == before
 
 
+async def test_messages_are_acknowledged_although_it_cannot_be_read_which_conversations_were_erased(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    """They are stored by then, and those of a missing conversation are not."""
+    places = [uuid4() if number % 2 else conversation for number in range(60)]
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE erasures")
+        outcomes = await appender.append(LOCAL, [said(place) for place in places])
+    for place, outcome in zip(places, outcomes, strict=True):
+        if place == conversation:
+            assert isinstance(outcome, Recorded)
+            assert not outcome.replayed
+        else:
+            assert isinstance(outcome, Busy)
+
+
 async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,104 @@
+"""What holds of the requests that run and that wait, in whatever order they come and go."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.api import admission
+from backend.api.admission import Caller, Turn, Turns
+from backend.errors import Busy
+
+MOST_RUNNING = 6
+SHARE = 2
+
+numbers = st.integers(0, 40)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("arrive"), st.sampled_from([b"a", b"b", b"c"]), st.sampled_from(["x", "y", "z"])),
+        st.tuples(st.just("leave"), numbers),
+        st.tuples(st.just("give_up"), numbers),
+        st.tuples(st.just("wait"), st.sampled_from([0.001, 0.1, 0.3, 3.0])),
+    ),
+    max_size=60,
+)
+
+
+class Watched(Turns):
+    """Turns that note which began to run."""
+
+    def __init__(self, trial: "Trial") -> None:
+        super().__init__(lambda: trial.now)
+        self.begun: list[Turn] = []
+
+    def _run(self, turn: Turn, now: float) -> None:
+        assert self._may_run(turn.caller, self._share(now))
+        self.begun.append(turn)
+        super()._run(turn, now)
+
+
+class Trial:
+    """Requests that come and go."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.turns = Watched(self)
+        self.arrived: list[Turn] = []
+        self.gave_up: set[Turn] = set()
+
+    def arrive(self, token: bytes, address: str) -> None:
+        try:
+            self.arrived.append(self.turns.arrive(Caller(token, address)))
+        except Busy:
+            assert self.turns._number >= MOST_RUNNING
+
+    def leave(self, number: int) -> None:
+        if number < len(self.arrived) and self.arrived[number] in self.turns.begun:
+            self.turns.leave(self.arrived[number])
+
+    def give_up(self, number: int) -> None:
+        if number < len(self.arrived) and (ready := self.arrived[number].ready) and ready.cancel():
+            self.gave_up.add(self.arrived[number])
+            self.turns.leave(self.arrived[number])
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.turns._look()
+
+    def check(self) -> None:
+        turns = self.turns
+        assert len(turns._running) <= MOST_RUNNING
+        assert turns._count == Counter(key for turn in turns._running for key in turn.caller)
+        waiting = [queue for tokens in turns._waiting.values() for queue in tokens.values()]
+        assert all(waiting)
+        assert all(turns._waiting.values())
+        assert turns._number == sum(map(len, waiting))
+
+
+async def hold(steps: list[tuple[str, *tuple[object, ...]]]) -> None:
+    trial = Trial()
+    for name, *values in steps:
+        getattr(trial, name)(*values)
+        trial.check()
+    turns = trial.turns
+    for turn in turns.begun:  # which grows meanwhile
+        turns.leave(turn)
+        trial.check()
+    assert (turns._running, turns._count, turns._waiting, turns._number) == ({}, {}, {}, 0)
+    assert {*turns.begun} == {*trial.arrived} - trial.gave_up
+    for caller in {turn.caller for turn in trial.arrived}:
+        order = [turn for turn in turns.begun if turn.caller == caller]
+        assert order == [turn for turn in trial.arrived if turn.caller == caller and turn not in trial.gave_up]
+
+
+@given(steps)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_each_request_runs_in_its_turn_or_is_refused_and_nothing_is_left(
+    steps: list[tuple[str, *tuple[object, ...]]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admission, "MOST_RUNNING", MOST_RUNNING)
+        patch.setattr(admission, "SHARE", SHARE)
+        asyncio.run(hold(steps))
