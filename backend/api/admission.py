@@ -3,8 +3,8 @@
 An event loop serves whatever is ready, so a caller with a thousand connections would be served a thousand times for
 each time of another, and whatever runs makes every iteration of the loop longer for all. So a request runs only if its
 caller, told apart by token and by address, has fewer than its share of requests running, and all callers together have
-fewer than four times that. Further ones wait: addresses take turns, and among those of one address its tokens. While only
-one caller sends anything, it may have ``MOST_RUNNING``.
+fewer than four times that. Further ones wait: addresses take turns, and among those of one address its tokens. While
+only one caller sends anything, it may have ``MOST_RUNNING``.
 
 The share begins at ``SHARE``. While requests wait, it grows as long as the event loop is on time: then they wait for
 PostgreSQL or for another service, and more of them at once are served sooner. It shrinks when the loop is late.

@@ -1,11 +1,11 @@
 """Attack and overload the service, measure what it does, and write docs/overload.md.
 
-    python -m tests.overload [--scenario NAME] [--scale 1] [--seconds N] [--quiet 5] [--json FILE] [--page FILE]
+    python -m tests.overload [--scenario NAME] [--scale 1] [--seconds N] [--quiet 10] [--json FILE] [--page FILE]
 
 `stage` brings up PostgreSQL, and the service anew for each of the `scenarios`. Two processes then work beside each
 other: one runs the scenario's attack (`attacks`, on the connections of `wire`), one is the innocent caller (`probe`).
 `measuring` joins what they saw with the worker's memory and with the database, `bounds` judges it, and `page` writes it
-down. The whole takes about seven minutes on two cores. Only a run of every scenario writes the page.
+down. The whole takes about eight minutes on two cores. Only a run of every scenario writes the page.
 """
 
 import argparse

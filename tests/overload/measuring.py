@@ -26,7 +26,7 @@ class Dose:
 
     scale: float = 1.0
     warm_up: float = 1.5
-    quiet: float = 5.0
+    quiet: float = 10.0
     seconds: float | None = None
 
 

@@ -29,7 +29,8 @@ Made on {date}, {machine}; the service, PostgreSQL and the attacker share it.
 - No time in the tables is the attacker's: a process that is kept busy by its own load measures itself.
 - **memory**: the largest resident size of the worker, read every 50 ms. A worker is killed at {most_memory:,.0f} MiB.
 - **innocent p99**: another subject at another address posts one message every 50 ms, each on a new connection; the 99th
-  percentile in milliseconds alone, in the 5 s before the attack, and beside the attack. A post that was not recorded
+  percentile in milliseconds alone, in the 10 s before the attack, and beside the attack. Alone means that the attacker
+  computes, at its low priority, and sends nothing: here it shares the processors. A post that was not recorded
   counts as {patience:.0f} s.
 - **`/livez`**: its slowest answer during the attack, asked every 100 ms.
 - **recovery**: seconds from the end of the attack until an innocent post takes at most three times its p99 alone.
