@@ -25,6 +25,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
@@ -40,12 +41,15 @@ EARLY: Final = 0.001  # seconds that the event loop is late at most when the sha
 LATE: Final = 0.003  # seconds that it is late at least when the share shrinks
 TICK: Final = 0.025  # seconds between two looks at that
 LONGEST_TURN: Final = 0.25  # seconds
-LONGEST_WAIT: Final = 0.7  # seconds; with the commit behind it, the answer is to come within two
+LONGEST_WAIT: Final = 1.2  # seconds; with the commit behind it, the answer is to come within two
 _MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e in the measured pace
 _UNMEASURED: Final = 2_000.0  # requests a second, before there was a pace to measure
 _CROWD: Final = 128  # requests that may wait, however slow the pace
 _LOOKED_AT: Final = 64  # addresses, and tokens of each, that are looked at for a request that may run
 _UNDISTURBED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what monitoring asks for
+
+# The extension of a scope (a function that takes nothing) by which the server tells whether the client has hung up.
+GONE: Final = "verbatim.gone"
 
 Clock = Callable[[], float]
 
@@ -263,9 +267,17 @@ class Admission:
         try:
             if turn.ready is not None:
                 await turn.ready
+                if _is_gone(scope):
+                    raise ClientDisconnect
             await self._app(scope, receive, sending)
         finally:
             turns.leave(turn)
+
+
+def _is_gone(scope: Scope) -> bool:
+    """Tell whether the client has hung up while its request waited: then it is not begun."""
+    gone = scope.get("extensions", {}).get(GONE)
+    return gone is not None and bool(gone())
 
 
 def _caller(scope: Scope) -> Caller:

@@ -33,7 +33,7 @@ class Limits:
     """Bytes of a request line with all header fields. Node.js takes 16 KiB, nginx 32 KiB."""
     head_fields: int = 100
     """Header fields of one request, because each takes some 200 bytes of memory however short it is (Apache: 100)."""
-    turned_away_seconds: float = 1.0
+    turned_away_seconds: float = 2.0
     """Seconds until the next request is read after one that found no room: as long as `Retry-After` says."""
     head_seconds: float = 10.0
     """Seconds for a whole head, from connecting or from its first byte."""

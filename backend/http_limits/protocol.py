@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from backend.api.admission import Turns, new_caller
+from backend.api.admission import GONE, Turns, new_caller
 from backend.http_limits import refusals
 from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
@@ -213,6 +213,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._turn_away()
             return
         super().on_headers_complete()
+        self.scope["extensions"] = {GONE: self.transport.is_closing}  # type: ignore[dict-item]
         self._enter(_BODY)
         self._connections.work(self)
         if self._spare:

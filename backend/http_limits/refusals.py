@@ -44,7 +44,7 @@ HEADS_FULL: Final = Refusal(Reason.HEADS, _BUSY, "Too many requests with large h
 HEAD_TOO_SLOW: Final = Refusal(Reason.SLOW_HEAD, HTTP_PROBLEMS[408], "The head of the request took too long.")
 BODY_TOO_SLOW: Final = Refusal(Reason.SLOW_BODY, HTTP_PROBLEMS[408], "The body of the request came too slowly.")
 NO_CONNECTION_FREE: Final = Refusal(Reason.CONNECTIONS, _BUSY, "Too many connections are in use; connect again.", 1)
-OVERLOADED: Final = Refusal(Reason.OVERLOADED, _BUSY, "Too many requests are being served; send the same again.", 1)
+OVERLOADED: Final = Refusal(Reason.OVERLOADED, _BUSY, "Too many requests are being served; send the same again.", 2)
 
 
 def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *, last: bool = True) -> bytes:

@@ -28,6 +28,7 @@ POSTERS: Final = 5_000
 FOLLOWED: Final = 500
 MOST_MEMORY: Final = 2_048 * MIB  # bytes, at which a worker is killed to spare the machine
 _OPEN_FILES: Final = 1_024  # the soft limit that shells and systemd give a service
+_SEGMENTS: Final = 32  # of the database's log, 16 MiB each; more than all attacks write
 _SAMPLE_EVERY: Final = 0.05  # seconds
 _LARGE: Final = 32_000  # characters of a large message, all of them ASCII but for one emoji
 _LARGE_MESSAGES: Final = 500
@@ -166,6 +167,7 @@ async def _fill(url: str, callers: list[tuple[str, Caller]]) -> None:
         [large] = [caller for owner, caller in callers if owner == "reader"]
         await connection.execute(_FILL, large.conversation, _LARGE, _LARGE_MESSAGES)
         await connection.execute("VACUUM ANALYZE")
+        await _age(connection)
     finally:
         await connection.close()
 
@@ -180,3 +182,15 @@ async def _fetch(url: str, sql: str, *values: object) -> int:
 
 if sys.platform != "linux":
     raise SystemExit("The overload page is made on Linux: every 127.0.0.0/8 address is needed as a source.")
+
+
+async def _age(connection: asyncpg.Connection) -> None:
+    """Give the database what one that was in use for a while has: segments of its log to use again.
+
+    A new one makes each segment, 16 MiB of zeros, while all commits wait for it.
+    """
+    await connection.execute("ALTER SYSTEM SET min_wal_size = '1GB'")
+    await connection.execute("SELECT pg_reload_conf()")
+    for _ in range(_SEGMENTS):
+        await connection.execute("SELECT pg_logical_emit_message(false, 'overload', ''), pg_switch_wal()")
+    await connection.execute("CHECKPOINT")
