@@ -37,6 +37,7 @@ from backend.services.senders import Senders
 MOST_RUNNING: Final = 512
 SHARE: Final = 8  # the smallest; so many posts take about three milliseconds of the event loop
 MOST_SHARE: Final = 128
+SHARES: Final = 4  # that all callers may have together
 EARLY: Final = 0.001  # seconds that the event loop is late at most when the share grows
 LATE: Final = 0.003  # seconds that it is late at least when the share shrinks
 TICK: Final = 0.025  # seconds between two looks at that
@@ -134,7 +135,7 @@ class Turns:
         return int(self._fair) if self._senders.several(now) else MOST_RUNNING
 
     def _is_full(self, share: int) -> bool:
-        return len(self._running) >= min(4 * share, MOST_RUNNING)
+        return len(self._running) >= min(SHARES * share, MOST_RUNNING)
 
     def _may_run(self, caller: Caller, share: int) -> bool:
         count = self._count
