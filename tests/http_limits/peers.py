@@ -61,6 +61,7 @@ class Served:
     application: Application
     http: LimitedHTTP
     loop: asyncio.AbstractEventLoop
+    state: dict[str, Any]  # of the application
 
     @property
     def connections(self) -> Connections:
@@ -118,7 +119,7 @@ def served(**limits: Any) -> Iterator[Served]:
         try:
             while not server.started:
                 time.sleep(0.001)
-            yield Served(listener.getsockname()[1], application, http, loops[0])
+            yield Served(listener.getsockname()[1], application, http, loops[0], server.lifespan.state)
         finally:
             loops[0].call_soon_threadsafe(application.released.set)
             server.should_exit = True
