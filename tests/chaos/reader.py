@@ -87,7 +87,7 @@ class Reader:
 async def pages(reader: Reader) -> None:
     """Read each conversation's pages in recorded order, over and over, going on with the cursor."""
     for conversation in itertools.cycle(reader.conversations):
-        query = {"order": "recorded", "limit": "50"}
+        query = {"order": "recorded", "limit": "200"}  # a hostile client makes conversations of 40,000
         if conversation in reader.cursors:
             query["cursor"] = reader.cursors[conversation]
         try:
