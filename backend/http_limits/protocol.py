@@ -14,13 +14,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from backend.api.admission import GONE, Turns, new_caller
+from backend.api.dependencies import MONITORING
 from backend.http_limits import refusals
 from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
 from backend.observability import metrics
 
 # What monitoring asks for: served also where there is no room for other connections.
-HEALTH: Final = frozenset({b"/livez", b"/readyz", b"/metrics"})
+HEALTH: Final = frozenset(path.encode() for path in MONITORING)
 
 # Where a connection stands. Plain numbers, because each request asks several times.
 _HEAD: Final = 0  # a head has begun to arrive; so does the first one by the connection itself
@@ -115,9 +116,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _feed(self, data: bytes) -> None:
         begin, size = 0, len(data)
         while begin < size:
-            if self._phase == _REST:
+            if self._phase == _REST and not self._turned_away:
                 self._enter(_HEAD)
-            elif self._phase == _ANSWER:
+            elif self._phase in {_ANSWER, _REST}:
                 self._wait_with(data[begin:])
                 return
             elif self._phase == _REFUSED:
@@ -271,7 +272,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
         self.url = b""
         if self._turned_away:
-            self._turned_away = False
             self.flow.stop_reading()
             self.loop.call_later(self._limits.turned_away_seconds, self._go_on)
         elif self._ahead:
@@ -284,6 +284,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """Parse what came too early."""
+        self._turned_away = False
         data, self._ahead = self._ahead, b""
         if self._phase == _REST and not self.transport.is_closing():
             self.flow.read_on()

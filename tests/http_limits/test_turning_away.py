@@ -30,8 +30,8 @@ class Crowd(Turns):
 def test_one_is_answered_503_before_the_application_and_its_connection_goes_on_after_a_while() -> None:
     with served(turned_away_seconds=PAUSE) as server, server.connect() as peer:
         Crowd(server)
-        refused = peer.send(POST % b"greedy").answer()
         begun = time.monotonic()
+        refused = peer.send(POST % b"greedy").answer()
         assert refused.status == 503
         assert refused.problem["type"] == "/problems/busy"
         assert refused.headers["retry-after"] == "2"
