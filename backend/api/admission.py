@@ -29,6 +29,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
+from backend.api.dependencies import MONITORING
 from backend.api.rate_limits import network
 from backend.errors import Busy
 from backend.observability import metrics
@@ -47,7 +48,6 @@ _MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e 
 _UNMEASURED: Final = 2_000.0  # requests a second, before there was a pace to measure
 _CROWD: Final = 128  # requests that may wait, however slow the pace
 _LOOKED_AT: Final = 64  # addresses, and tokens of each, that are looked at for a request that may run
-_UNDISTURBED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what monitoring asks for
 
 # The extension of a scope (a function that takes nothing) by which the server tells whether the client has hung up.
 GONE: Final = "verbatim.gone"
@@ -251,7 +251,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in _UNDISTURBED:
+        if scope["type"] != "http" or scope["path"] in MONITORING:
             await self._app(scope, receive, send)
             return
         turns = self._turns

@@ -16,6 +16,7 @@ from backend.services.appender import Appender
 from backend.services.outbox import Outbox
 
 API: Final = "/api/v1"
+MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what machines ask for every few seconds
 BODY_BYTES: Final = 256 * 1024
 BATCH_BYTES: Final = 2 * 1024 * 1024
 

@@ -15,19 +15,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
 from backend.api.bodies import release_body
-from backend.api.dependencies import API
+from backend.api.dependencies import API, MONITORING
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
 from backend.observability.logs import request_id
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-# Asked every few seconds by machines; worth a measurement, not a line.
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 # Another origin's page may not load an answer as an image or a script; what CORS allows is not concerned.
 _SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
 _NO_STORE: Final = (b"cache-control", b"no-store")  # what somebody said stays in no cache on its way
-_UNLOGGED: Final = {"/livez", "/readyz", "/metrics"}
 
 log = structlog.get_logger("backend.access")
 
@@ -88,5 +86,5 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "none")
     metrics.HTTP_REQUESTS.labels(route, status).inc()
     metrics.HTTP_SECONDS.labels(route).observe(seconds)
-    if route not in _UNLOGGED:
+    if route not in MONITORING:  # worth a measurement, not a line
         log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))

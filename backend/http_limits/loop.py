@@ -47,7 +47,7 @@ class _Listener:
             self._timer.cancel()
 
     async def wait_closed(self) -> None:
-        """Return at once: connections are closed by whoever serves them."""
+        """Return at once: the server that serves the connections closes them."""
 
     def _listen(self) -> None:
         self._timer = None
