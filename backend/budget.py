@@ -24,7 +24,11 @@ class Budget:
 
     def share_exceeded(self, caller: Hashable) -> bool:
         """Tell whether more bytes are counted for ``caller`` than its share."""
-        return caller is not None and self._callers[caller] > self._share
+        return self.lacks_share(caller, 0)
+
+    def lacks_share(self, caller: Hashable, size: int) -> bool:
+        """Tell whether ``size`` more bytes would exceed the share of ``caller``."""
+        return caller is not None and self._callers[caller] + size > self._share
 
     def take(self, caller: Hashable, size: int) -> bool:
         """Count ``size`` more bytes for ``caller`` and return True, or count nothing and return False."""

@@ -1,5 +1,6 @@
 """Bytes of request bodies in memory: bounded over all requests of this process, and for each caller."""
 
+from asyncio import sleep
 from typing import Final, cast
 
 from fastapi import Request
@@ -12,6 +13,8 @@ from backend.observability import metrics
 
 MOST: Final = 48 * 2**20  # bytes, of a worker that shall need less than 400 MiB
 SHARE: Final = 16 * 2**20  # bytes, eight of the largest batches
+# Seconds until a caller that has used its share is refused: so it is refused no more often than it has connections.
+PATIENCE: Final = 1.0
 _NAME: Final = "held_body"  # in the state of a request
 
 _SHED: Final = metrics.HTTP_SHED.labels("bodies")
@@ -35,12 +38,23 @@ class HeldBody:
         self._size = 0
         setattr(request.state, _NAME, self)
 
-    def add(self, size: int) -> None:
-        """Count ``size`` bytes that have arrived; raises Busy if there is no room for them."""
-        if not self._budget.take(self._caller, size):
-            _SHED.inc()
-            raise Busy("Too many request bodies are being received")
-        self._size += size
+    async def add(self, size: int) -> None:
+        """Count ``size`` bytes that have arrived; raises Busy if there is no room for them.
+
+        Meanwhile no more of the body is read.
+        """
+        if not self._take(size):
+            if self._budget.lacks_share(self._caller, size):
+                await sleep(PATIENCE)
+            if not self._take(size):
+                _SHED.inc()
+                raise Busy("Too many request bodies are being received")
+
+    def _take(self, size: int) -> bool:
+        taken = self._budget.take(self._caller, size)
+        if taken:
+            self._size += size
+        return taken
 
     def release(self) -> None:
         """Count them no more."""

@@ -63,7 +63,7 @@ async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
     async for chunk in request.stream():
         if len(body) + len(chunk) > most:
             raise HTTPException(413)
-        held.add(len(chunk))
+        await held.add(len(chunk))
         body += chunk
     return bytes(body)
 

@@ -71,6 +71,7 @@ class Connections:
         self._spare: dict[Connection, None] = {}  # in the order in which they came
         self._resting: dict[Connection, None] = {}  # in the order in which they began to
         self._stalled: dict[Connection, _Unsent] = {}
+        self._discarding: dict[Connection, None] = {}  # in the order in which they began to
 
     def arrive(self, connection: Connection, host: str) -> bool:
         """List a new connection, and return whether it is an ordinary one rather than a spare one."""
@@ -93,6 +94,7 @@ class Connections:
         address = connection.address
         self.work(connection)
         self.flow(connection)
+        self.keep(connection)
         self._spare.pop(connection, None)
         if connection in self._ordinary:
             del self._ordinary[connection]
@@ -109,6 +111,25 @@ class Connections:
         """Note that a connection has a request."""
         self._resting.pop(connection, None)
         connection.address.resting.pop(connection, None)
+
+    def discard(self, connection: Connection) -> float:
+        """Note that what a connection receives is discarded; return the seconds until its next piece may be read.
+
+        If too many do so, the one that began first is aborted, of the same address if that has many. It had the
+        longest time to read its answer.
+        """
+        if connection not in self._discarding:
+            self._discarding[connection] = None
+            rivals = [each for each in self._discarding if each.address is connection.address]
+            if len(rivals) > self.limits.discarding_per_address:
+                self._drop(rivals[0], Reason.UNREAD_BODY)
+            elif len(self._discarding) > self.limits.discarding:
+                self._drop(next(iter(self._discarding)), Reason.UNREAD_BODY)
+        return len(self._discarding) / self.limits.discards
+
+    def keep(self, connection: Connection) -> None:
+        """Note that nothing that a connection receives is discarded any more."""
+        self._discarding.pop(connection, None)
 
     def stall(self, connection: Connection) -> None:
         """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections.

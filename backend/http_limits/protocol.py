@@ -31,7 +31,6 @@ _REST: Final = 3  # nothing has come since the last answer
 _UNREAD: Final = 4  # the answer is complete, the body is not: it is discarded
 _REFUSED: Final = 5  # the last answer was given; what still comes is discarded
 
-_PAUSE: Final = 0.005  # seconds between two pieces of what is discarded: with pieces of 16 KiB, 3 MiB a second
 _EMPTY_LINE: Final = b"\r\n\r\n"
 # Of a target that is no URL or not ASCII, or a length that is no number.
 _CLIENTS_FAULTS: Final = (httptools.HttpParserError, ValueError)
@@ -103,7 +102,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _discard_slowly(self) -> None:
         """Read no more for a moment: an event loop may otherwise read one socket 32 times before the next."""
         self.flow.pause_reading()
-        self.loop.call_later(_PAUSE, self._discard_on)
+        self.loop.call_later(self._connections.discard(self), self._discard_on)
 
     def _discard_on(self) -> None:
         if self._phase in {_UNREAD, _REFUSED} and not self.transport.is_closing():
@@ -252,6 +251,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.more_body = False
             self.cycle.message_event.set()
         elif self._phase == _UNREAD:
+            self._connections.keep(self)
             self._become_free()
 
     def on_response_complete(self) -> None:

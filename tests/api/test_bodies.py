@@ -104,9 +104,10 @@ async def _until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_caller_with_too_many_bytes_under_way_is_refused_at_once_and_no_other(
-    app: FastAPI, client: Open
+async def test_a_caller_with_too_many_bytes_under_way_is_refused_and_no_other(
+    app: FastAPI, client: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 0.01)
     minh, linh = callers.person("minh"), callers.person("linh")
     one, two, other = client(**minh), client("127.0.0.2", **minh), client(**linh)
     for each in (one, two, other):
@@ -119,6 +120,24 @@ async def test_a_caller_with_too_many_bytes_under_way_is_refused_at_once_and_no_
     one.send(b"[" * 2_000)
     other.send(b"[" * 2_000)
     await _until(lambda: app.state.bodies.used == 2 * 3_900)
+
+
+async def test_a_body_over_its_callers_share_is_read_on_if_there_is_room_after_a_while(
+    app: FastAPI, client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that is refused at once sends the next one at once, as often as its network lets it."""
+    passed = asyncio.Event()
+    monkeypatch.setattr("backend.api.bodies.sleep", lambda _seconds: passed.wait())
+    minh = callers.person("minh")
+    one, two = client(**minh), client(**minh)
+    one.send(b"[" * 3_900)
+    await _until(lambda: app.state.bodies.used == 3_900)
+    two.send(b"[" * 300)
+    one.hang_up()
+    await one.task
+    assert not two.status.done()
+    passed.set()
+    await _until(lambda: app.state.bodies.used == 300)
 
 
 async def test_all_together_are_bounded(app: FastAPI, client: Open) -> None:

@@ -1,5 +1,10 @@
 """Bodies that come slowly, never end, or come after their answer."""
 
+from contextlib import ExitStack
+from unittest.mock import Mock
+
+from backend.http_limits import Limits
+from backend.http_limits.connections import Address, Connections
 from tests.http_limits.peers import TICK, served, shed
 
 POST = b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
@@ -49,6 +54,29 @@ def test_a_body_that_ends_soon_after_its_answer_costs_no_connection() -> None:
     with served() as server, server.connect() as peer:
         assert peer.send(POST % (b"/early", 300_000) + bytes(1000)).answer().status == 200
         assert peer.send(bytes(299_000)).get("/next").answer().body == b"/next 0"
+
+
+def test_few_bodies_are_discarded_at_once() -> None:
+    """Otherwise reading what nobody wants takes the time of all others."""
+    with ExitStack() as stack:
+        server = stack.enter_context(served(discarding=3, discarding_per_address=2, unread_seconds=60))
+        addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.3", "127.0.0.4"]
+        peers = [stack.enter_context(server.connect(address)) for address in addresses]
+        stack.enter_context(shed("unread_body", 2))
+        for peer in peers:
+            assert peer.send(POST % (b"/early", 2**40) + b"a").answer().status == 200
+            peer.send(b"a")
+        assert peers[1].is_closed()  # the first of its address, which has too many
+        assert peers[0].is_closed()  # then the first of all
+        assert len(server.connections._discarding) == 3
+
+
+def test_what_is_discarded_is_read_the_slower_the_more_connections_send_it() -> None:
+    connections = Connections(Limits(discards=100))
+    peers = [Mock(address=Address("127.0.0.1", "127.0.0.1")) for _ in range(4)]
+    assert [connections.discard(peer) for peer in peers] == [0.01, 0.02, 0.03, 0.04]
+    connections.keep(peers[0])
+    assert connections.discard(peers[1]) == 0.03
 
 
 def test_trailers_without_end_are_cut_off() -> None:
