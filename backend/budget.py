@@ -1,6 +1,6 @@
 """Bytes that callers make this process hold: bounded over all callers together, and for each caller."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Hashable
 
 
@@ -14,7 +14,7 @@ class Budget:
     def __init__(self, most: int, share: int) -> None:
         self._most = most
         self._share = share
-        self._callers: Counter[Hashable] = Counter()
+        self._callers = defaultdict[Hashable, int](int)
         self.used = 0
 
     @property
@@ -28,7 +28,7 @@ class Budget:
 
     def lacks_share(self, caller: Hashable, size: int) -> bool:
         """Tell whether ``size`` more bytes would exceed the share of ``caller``."""
-        return caller is not None and self._callers[caller] + size > self._share
+        return caller is not None and self._callers.get(caller, 0) + size > self._share
 
     def take(self, caller: Hashable, size: int) -> bool:
         """Count ``size`` more bytes for ``caller`` and return True, or count nothing and return False."""

@@ -19,9 +19,8 @@ something (a body that arrives slowly, the next message, another service) and do
 import asyncio
 import math
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -58,10 +57,11 @@ Clock = Callable[[], float]
 class Caller(NamedTuple):
     """Who sends a request, as far as is known before its token is checked.
 
-    ``token`` is a digest of the Authorization header, which can have 32 KiB and is kept for two seconds.
+    ``token`` is a hash of the Authorization header, which can have 32 KiB and is kept for two seconds. It is keyed anew
+    in each process (PYTHONHASHSEED), so no client can choose another's.
     """
 
-    token: bytes
+    token: int
     address: str
 
 
@@ -83,9 +83,9 @@ class Turns:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._running: dict[Turn, None] = {}  # in the order in which they began
-        self._count: Counter[bytes | str] = Counter()  # running, by token and by address
+        self._count = defaultdict[int | str, int](int)  # running, by token and by address
         # By address, then by token, the next one first; nothing in it is empty.
-        self._waiting: dict[str, dict[bytes, deque[Turn]]] = {}
+        self._waiting: dict[str, dict[int, deque[Turn]]] = {}
         self._number = 0  # of those that wait
         self._senders = Senders()
         self._fair = float(SHARE)
@@ -138,8 +138,8 @@ class Turns:
         return len(self._running) >= min(SHARES * share, MOST_RUNNING)
 
     def _may_run(self, caller: Caller, share: int) -> bool:
-        count = self._count
-        return not self._is_full(share) and count[caller.token] < share and count[caller.address] < share
+        count = self._count.get
+        return not self._is_full(share) and count(caller.token, 0) < share and count(caller.address, 0) < share
 
     def _run(self, turn: Turn, now: float) -> None:
         turn.since = now
@@ -205,11 +205,11 @@ class Turns:
             return False
         for address in [*islice(self._waiting, _LOOKED_AT)]:
             tokens = self._waiting[address] = self._waiting.pop(address)  # it is the last one from now on
-            if self._count[address] >= share:
+            if self._count.get(address, 0) >= share:
                 continue
             for token in [*islice(tokens, _LOOKED_AT)]:
                 queue = tokens[token] = tokens.pop(token)
-                if self._count[token] < share:
+                if self._count.get(token, 0) < share:
                     turn = queue.popleft()
                     turn.waiting = False
                     self._take_off(turn.caller)
@@ -289,4 +289,4 @@ def _caller(scope: Scope) -> Caller:
 
 def new_caller(token: bytes | None, address: str) -> Caller:
     """Return who sends a request with ``token``, the value of its Authorization header, from ``address``."""
-    return Caller(blake2b(address.encode() if token is None else token, digest_size=16).digest(), address)
+    return Caller(hash(address if token is None else token), address)

@@ -102,6 +102,8 @@ class Gate:
         sites = set(_values(scope, b"sec-fetch-site"))
         if sites:
             return not sites <= _OWN_SITES
+        if not origins:
+            return False
         own = {scheme + host for host in _values(scope, b"host") for scheme in (b"http://", b"https://")}
         return not origins <= own
 

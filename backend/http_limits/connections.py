@@ -134,8 +134,10 @@ class Connections:
     def stall(self, connection: Connection) -> None:
         """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections.
 
-        A single answer may exceed the limits while there is no other to abort for it: it is in memory anyway.
+        It does nothing for one that is noted already. A single answer may exceed the limits while there is no other to abort for it: it is in memory anyway.
         """
+        if connection in self._stalled:
+            return
         size = connection.transport.get_write_buffer_size()
         self._stalled[connection] = _Unsent(size, _left(connection.transport), self.now)
         self.unsent.count(connection.address.name, size)
@@ -197,6 +199,9 @@ class Connections:
         if size < unsent.size:
             self.unsent.give_back(connection.address.name, unsent.size - size)
             unsent.size = size
+        if not size:
+            self.flow(connection)
+            return
         left = _left(connection.transport)
         if left <= unsent.left - self.limits.write_bytes:
             unsent.left, unsent.since = left, self.now

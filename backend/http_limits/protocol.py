@@ -31,6 +31,7 @@ _REST: Final = 3  # nothing has come since the last answer
 _UNREAD: Final = 4  # the answer is complete, the body is not: it is discarded
 _REFUSED: Final = 5  # the last answer was given; what still comes is discarded
 
+_SMALL_ANSWER: Final = 4096  # bytes of an answer with its head, that are sent by one system call
 _EMPTY_LINE: Final = b"\r\n\r\n"
 # Of a target that is no URL or not ASCII, or a length that is no number.
 _CLIENTS_FAULTS: Final = (httptools.HttpParserError, ValueError)
@@ -67,8 +68,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport)
-        # Every byte that the peer does not take at once is then known: `pause_writing` tells of the first.
-        transport.set_write_buffer_limits(high=0)
+        # `pause_writing` tells of more than this that a peer has not taken; `look`, of less. With a limit of 0, uvloop
+        # would send the head and the body of each answer by two system calls.
+        transport.set_write_buffer_limits(high=_SMALL_ANSWER)
         host = self.client[0] if self.client else ""
         self._spare = not self._connections.arrive(self, host)
 
@@ -294,6 +296,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def look(self) -> None:
         waited = self._connections.now - self._since
+        if self.transport.get_write_buffer_size() and not self.flow.write_paused:
+            self._connections.stall(self)
         if self._phase == _REFUSED:
             if waited >= self._limits.linger_seconds:
                 self.transport.abort()
@@ -330,7 +334,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(refusals.BODY_TOO_SLOW)
 
     def evict(self) -> None:
-        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # to close it would wait for the peer
+        else:
+            self.transport.close()
 
     @property
     def expendable(self) -> bool:
