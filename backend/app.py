@@ -28,11 +28,12 @@ from backend.api import (
     voice_messages,
     voice_sessions,
 )
-from backend.api.admission import Admission, Turns
+from backend.api.admission import Admission
 from backend.api.gate import PROXY, Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, RateLimits, Redis
+from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
 from backend.collector import Collector
 from backend.dao_service import migrator
@@ -98,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
     checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
-    parts = _Parts(database, checked, authenticator, rate_limits, Turns(), _grants(settings), outbox, background)
+    parts = _Parts(database, checked, authenticator, rate_limits, RequestQueue(), _grants(settings), outbox, background)
     app = FastAPI(
         title="Verbatim",
         version=__version__,
@@ -116,7 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
         local_only=settings.auth_issuers is None,
         cors_origins=settings.cors_origins,
     )
-    app.add_middleware(Admission, turns=parts.turns)
+    app.add_middleware(Admission, queue=parts.request_queue)
     app.add_middleware(RequestMiddleware)
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
@@ -139,7 +140,7 @@ class _Parts:
     checked: Database  # the same, for health checks alone
     authenticator: Authenticator
     rate_limits: RateLimits
-    turns: Turns
+    request_queue: RequestQueue
     grants: Grants | None
     outbox: Outbox | None
     background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
@@ -164,7 +165,7 @@ def _lifespan(parts: _Parts) -> Any:
                     "outbox": parts.outbox,
                     "health": checks,
                     "metrics": counts,
-                    "turns": parts.turns,
+                    "request_queue": parts.request_queue,
                 }
         finally:
             # Each has its patience, and nobody waits for them one after the other.

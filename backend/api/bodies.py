@@ -33,28 +33,26 @@ class HeldBody:
     """
 
     def __init__(self, request: Request) -> None:
+        self._request = request
         self._budget = cast("Budget", request.app.state.bodies)
-        self._caller = _caller(request)
         self._size = 0
-        setattr(request.state, _NAME, self)
 
-    async def add(self, size: int) -> None:
-        """Count ``size`` bytes that have arrived; raises Busy if there is no room for them.
+    async def hold(self, size: int) -> None:
+        """Count ``size`` bytes that have arrived in all; raises Busy if there is no room for them.
 
         Meanwhile no more of the body is read.
         """
-        if not self._take(size):
-            if self._budget.lacks_share(self._caller, size):
+        if not self._size:
+            self._caller = _caller(self._request)
+            setattr(self._request.state, _NAME, self)
+        more = size - self._size
+        if not self._budget.take(self._caller, more):
+            if self._budget.lacks_share(self._caller, more):
                 await sleep(PATIENCE)
-            if not self._take(size):
+            if not self._budget.take(self._caller, more):
                 _SHED.inc()
                 raise Busy("Too many request bodies are being received")
-
-    def _take(self, size: int) -> bool:
-        taken = self._budget.take(self._caller, size)
-        if taken:
-            self._size += size
-        return taken
+        self._size = size
 
     def release(self) -> None:
         """Count them no more."""

@@ -61,9 +61,11 @@ async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
     body = bytearray()
     held = HeldBody(request)
     async for chunk in request.stream():
-        if len(body) + len(chunk) > most:
+        size = len(body) + len(chunk)
+        if size > most:
             raise HTTPException(413)
-        await held.add(len(chunk))
+        if body and chunk:  # the server has read the first piece anyway, and most bodies are no longer
+            await held.hold(size)
         body += chunk
     return bytes(body)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import structlog
@@ -120,9 +120,17 @@ def _is_local(scope: Scope) -> bool:
     addresses = [client[0]] if client else []
     if server and server[1] is not None:  # no port: a path on this machine
         addresses.append(server[0])
-    return all(map(_ADDRESSES_OF_THIS_MACHINE.fullmatch, addresses)) and all(
-        map(_NAMES_OF_THIS_MACHINE.fullmatch, _values(scope, b"host"))
-    )
+    return all(map(_is_local_address, addresses)) and all(map(_is_local_name, _values(scope, b"host")))
+
+
+@lru_cache(256)
+def _is_local_address(address: str) -> bool:
+    return _ADDRESSES_OF_THIS_MACHINE.fullmatch(address) is not None
+
+
+@lru_cache(256)
+def _is_local_name(name: bytes) -> bool:
+    return _NAMES_OF_THIS_MACHINE.fullmatch(name) is not None
 
 
 def _is_proxied(scope: Scope) -> bool:

@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from backend.dao_service import hosts
 from backend.dao_service.bell import Bell
 from backend.dao_service.confirmation import confirmed
+from backend.dao_service.fair_semaphore import FairSemaphore
 from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
 from backend.dao_service.terms import Terms
 from backend.dao_service.trust import Trust, orderly
-from backend.dao_service.turns import Turns
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from backend.observability import metrics
 from backend.principal import caller
@@ -118,7 +118,7 @@ class Database:
             creator=self._adapted,
         )
         self._trust = Trust(self._engine.sync_engine)
-        self._turns = Turns(self.limits.pool_size, share=max(self.limits.pool_size - _FOR_OTHERS, 1))
+        self._permits = FairSemaphore(self.limits.pool_size, share=max(self.limits.pool_size - _FOR_OTHERS, 1))
         # A connection of our own is told once how its transactions begin; one that is lent, each time.
         for_writing = {"isolation_level": "READ COMMITTED"} if direct else {}
         for_reading = for_writing | ({"postgresql_readonly": True} if direct else {})
@@ -131,7 +131,7 @@ class Database:
 
         Raises DatabaseUnavailable when PostgreSQL is away, Busy when it has no connection or lock to give.
         """
-        async with self._turn(), self._engine.connect() as pooled:
+        async with self._permit(), self._engine.connect() as pooled:
             connection = await _driver(pooled)
             with orderly(connection):
                 async with self.single(connection, lock=self.limits.lock, read_only=True):
@@ -140,7 +140,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session for several questions; raises what `looking` raises."""
-        async with self._turn(), self._reading() as session:
+        async with self._permit(), self._reading() as session:
             if terms := self._terms.of_transaction(lock=self.limits.lock):
                 await session.execute(text(terms))
             yield session
@@ -151,7 +151,7 @@ class Database:
 
         Raises what `looking` raises; after DatabaseUnavailable nobody knows whether it committed.
         """
-        async with self._turn(), self._writing() as session:
+        async with self._permit(), self._writing() as session:
             with confirmed(await _driver(await session.connection())):
                 await session.execute(_READ_WRITE)
                 if terms := self._terms.of_transaction(lock=self.limits.lock):
@@ -235,14 +235,15 @@ class Database:
         return connection
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _permit(self) -> AsyncIterator[None]:
         """Wait for a connection to be free, in fair turns with other callers; the pool itself knows no order."""
         asks = caller.get()
-        if self._turns.waiting(asks) >= _MOST_WAITING:
+        if self._permits.waiting(asks) >= _MOST_WAITING:
             raise Busy("Too many of your requests wait for the database")
         try:
-            async with asyncio.timeout(self.limits.pool_wait):
-                await self._turns.take(asks)
+            if not self._permits.acquire_now(asks):  # a timer costs more than all else here
+                async with asyncio.timeout(self.limits.pool_wait):
+                    await self._permits.acquire(asks)
         except TimeoutError as error:
             raise Busy("All connections to the database are in use") from error
         try:
@@ -262,7 +263,7 @@ class Database:
                 raise DatabaseUnavailable from error
             raise
         finally:
-            self._turns.give_back(asks)
+            self._permits.release(asks)
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:

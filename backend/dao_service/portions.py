@@ -84,7 +84,10 @@ async def fetch(
     """
     share = _MUCH_LONGER * bounds.size // (bounds.rows + 1)
     found = [*starmap(make, await connection.fetch(query, bounds.rows + 1, share, *values))]
-    rows = bounds.fitting(found, _size)
+    rows = found[: bounds.rows]
+    sizes = [len(row.document) for row in rows]
+    if sum(sizes) > bounds.size or _STUB in sizes:
+        rows = bounds.fitting(found, _size)
     more = len(found) > len(rows)
     del found
     if stubs := [row.document for row in rows if len(row.document) == _STUB]:

@@ -95,7 +95,7 @@ _TURNS: Final = text(f"""
 """)  # noqa: S608 -- made of constants
 
 
-class Turns(NamedTuple):
+class TurnWindow(NamedTuple):
     """Moments of a session, and whether the first and the last turn among them are cut.
 
     A moment is a message's role, or an event's type; its id; its metadata or detail.
@@ -106,11 +106,11 @@ class Turns(NamedTuple):
     last_is_cut: bool
 
 
-async def turns(session: AsyncSession, voice_session: VoiceSession, first: int, last: int) -> Turns:
+async def turns(session: AsyncSession, voice_session: VoiceSession, first: int, last: int) -> TurnWindow:
     """Return the turns around the places from ``first`` to ``last``, both included, in order.
 
     They are whole unless one has more than 500 moments before ``first``, or there are more than 2,000 from there.
     """
     values = {"first": first, "last": last, "session": voice_session.id, "conversation": voice_session.conversation_id}
     rows = (await session.execute(_TURNS, values)).all()
-    return Turns([(row[0], row[1], row[2] or {}) for row in rows], *(rows[0][3:] if rows else (False, False)))
+    return TurnWindow([(row[0], row[1], row[2] or {}) for row in rows], *(rows[0][3:] if rows else (False, False)))

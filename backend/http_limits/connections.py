@@ -134,7 +134,8 @@ class Connections:
     def stall(self, connection: Connection) -> None:
         """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections.
 
-        It does nothing for one that is noted already. A single answer may exceed the limits while there is no other to abort for it: it is in memory anyway.
+        It does nothing for one that is noted already. A single answer may exceed the limits while there is no other to
+        abort for it: it is in memory anyway.
         """
         if connection in self._stalled:
             return

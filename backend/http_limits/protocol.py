@@ -13,8 +13,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from backend.api.admission import GONE, Turns, new_caller
+from backend.api.admission import GONE
 from backend.api.dependencies import MONITORING
+from backend.api.request_queue import RequestQueue, new_caller
 from backend.http_limits import refusals
 from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
@@ -223,11 +224,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _finds_no_room(self) -> bool:
         """Tell whether the application would refuse the request, which costs five times as much there."""
-        turns: Turns | None = self.app_state.get("turns")  # from when the application has started
-        if turns is None or not turns.crowded or self.address.name is None:
+        queue: RequestQueue | None = self.app_state.get("request_queue")  # from when the application has started
+        if queue is None or not queue.crowded or self.address.name is None:
             return False  # of a proxy's requests the application alone knows from whom they come
         token = next((value for name, value in self.headers if name == b"authorization"), None)
-        return self.url.partition(b"?")[0] not in HEALTH and turns.refuses(new_caller(token, self.address.name))
+        return self.url.partition(b"?")[0] not in HEALTH and queue.refuses(new_caller(token, self.address.name))
 
     def _turn_away(self) -> None:
         """Answer 503, and read the next request no sooner than the client was asked to send it."""

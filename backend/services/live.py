@@ -24,10 +24,10 @@ from uuid import UUID
 import structlog
 
 from backend.dao_service.database import Database
+from backend.dao_service.fair_semaphore import FairSemaphore
 from backend.dao_service.faults import describe
 from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
 from backend.dao_service.portions import Bounds
-from backend.dao_service.turns import Turns
 from backend.errors import ConversationNotFound, Unavailable
 from backend.principal import SERVICE, Principal, caller
 from backend.vocabulary import Scope
@@ -71,7 +71,7 @@ class Live:
         self._readers: dict[UUID, _Reader] = {}
         self._memory = _Memory()
         self._watching: asyncio.Task[None] | None = None
-        self._turns = Turns(_READERS, share=_READERS)
+        self._looks = FairSemaphore(_READERS, share=_READERS)
 
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
         """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
@@ -105,7 +105,7 @@ class Live:
     async def _read(self, conversation_id: UUID, after: int) -> Sequence[MessageRow]:
         wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # then later
-            async with self._turns.turn(caller.get()), self._database.looking() as connection:
+            async with self._looks.permit(caller.get()), self._database.looking() as connection:
                 return (await MessageDAO(connection).recorded(wanted, after)).rows
         return []
 

@@ -10,9 +10,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.admission import (
+from backend.api.admission import GONE, Admission, _caller
+from backend.api.request_queue import (
     EARLY,
-    GONE,
     LATE,
     LONGEST_TURN,
     MOST_RUNNING,
@@ -20,22 +20,14 @@ from backend.api.admission import (
     SHARE,
     SHARES,
     TICK,
-    Admission,
     Caller,
+    RequestQueue,
     Turn,
-    Turns,
-    _caller,
 )
 from backend.errors import Busy
+from tests.clock import Clock
 
 ALL = SHARES * SHARE  # places of all callers together
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -44,114 +36,114 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def turns(clock: Clock) -> Turns:
-    return Turns(clock)
+async def queue(clock: Clock) -> RequestQueue:
+    return RequestQueue(clock)
 
 
 def caller(name: str, address: str | None = None) -> Caller:
-    return Caller(name.encode(), address or f"address of {name}")
+    return Caller(hash(name), address or f"address of {name}")
 
 
 def runs(turn: Turn) -> bool:
     return turn.ready is None or turn.ready.done()
 
 
-async def test_a_caller_alone_may_use_every_place(turns: Turns) -> None:
-    arrived = [turns.arrive(caller("pipeline")) for _ in range(MOST_RUNNING + 1)]
+async def test_a_caller_alone_may_use_every_place(queue: RequestQueue) -> None:
+    arrived = [queue.arrive(caller("pipeline")) for _ in range(MOST_RUNNING + 1)]
     assert [runs(turn) for turn in arrived] == [True] * MOST_RUNNING + [False]
-    turns.leave(arrived[0])
+    queue.leave(arrived[0])
     assert runs(arrived[-1])
 
 
 @pytest.mark.parametrize("greedy", [("one token", None), (None, "one address")])
 async def test_beside_another_a_caller_has_its_share_and_never_waits_for_the_greedy_one(
-    turns: Turns, greedy: tuple[str | None, str | None]
+    queue: RequestQueue, greedy: tuple[str | None, str | None]
 ) -> None:
-    turns.leave(turns.arrive(caller("quiet")))
+    queue.leave(queue.arrive(caller("quiet")))
     token, address = greedy
     crowd = [
-        turns.arrive(caller(token or f"subject {number}", address or f"address {number}")) for number in range(1_000)
+        queue.arrive(caller(token or f"subject {number}", address or f"address {number}")) for number in range(1_000)
     ]
     assert sum(map(runs, crowd)) == SHARE
-    assert runs(turns.arrive(caller("quiet")))
-    turns.leave(crowd[0])
+    assert runs(queue.arrive(caller("quiet")))
+    queue.leave(crowd[0])
     assert sum(map(runs, crowd)) == SHARE + 1
 
 
-async def test_callers_that_wait_take_turns(turns: Turns) -> None:
-    running = [turns.arrive(caller(f"subject {number}")) for number in range(ALL)]
-    first = [turns.arrive(caller("first")) for _ in range(3)]
-    second = turns.arrive(caller("second"))
-    turns.leave(running[0])
-    turns.leave(running[1])
+async def test_callers_that_wait_take_turns(queue: RequestQueue) -> None:
+    running = [queue.arrive(caller(f"subject {number}")) for number in range(ALL)]
+    first = [queue.arrive(caller("first")) for _ in range(3)]
+    second = queue.arrive(caller("second"))
+    queue.leave(running[0])
+    queue.leave(running[1])
     assert [runs(turn) for turn in (*first, second)] == [True, False, False, True]
 
 
-async def test_what_would_wait_too_long_is_refused_and_what_waits_is_not(turns: Turns, clock: Clock) -> None:
-    running = [turns.arrive(caller(f"subject {number}")) for number in range(ALL)]
-    waiting = [turns.arrive(caller(f"later {number}")) for number in range(200)]
+async def test_what_would_wait_too_long_is_refused_and_what_waits_is_not(queue: RequestQueue, clock: Clock) -> None:
+    running = [queue.arrive(caller(f"subject {number}")) for number in range(ALL)]
+    waiting = [queue.arrive(caller(f"later {number}")) for number in range(200)]
     for _ in range(50):  # a thousand a second
         clock.now += 0.001
-        turns.leave(next(iter(turns._running)))
+        queue.leave(next(iter(queue._running)))
     refused = 0
     for number in range(3_000):
         try:
-            waiting.append(turns.arrive(caller(f"crowd {number}")))
+            waiting.append(queue.arrive(caller(f"crowd {number}")))
         except Busy:
             refused += 1
     assert 500 <= refused <= 2_500
     for turn in [*running, *waiting]:
-        turns.leave(turn)
+        queue.leave(turn)
     assert all(map(runs, waiting))
 
 
-async def test_a_request_that_waits_for_something_gives_its_place_to_another(turns: Turns, clock: Clock) -> None:
+async def test_a_request_that_waits_for_something_gives_its_place_to_another(queue: RequestQueue, clock: Clock) -> None:
     """Hundreds of bodies that never end keep no place."""
     for number in range(ALL):
-        turns.arrive(caller(f"slow {number}"))
-    turn = turns.arrive(caller("quiet"))
+        queue.arrive(caller(f"slow {number}"))
+    turn = queue.arrive(caller("quiet"))
     assert not runs(turn)
     clock.now += LONGEST_TURN
-    assert runs(turns.arrive(caller("another")))
-    turns._look()
+    assert runs(queue.arrive(caller("another")))
+    queue._look()
     assert runs(turn)
 
 
-async def test_no_request_that_arrives_takes_a_place_that_another_waits_for(turns: Turns, clock: Clock) -> None:
+async def test_no_request_that_arrives_takes_a_place_that_another_waits_for(queue: RequestQueue, clock: Clock) -> None:
     """All requests took long, and each new caller used to run in the first place that was free again."""
     for number in range(ALL):
-        turns.arrive(caller(f"slow {number}"))
-    first = turns.arrive(caller("first"))
+        queue.arrive(caller(f"slow {number}"))
+    first = queue.arrive(caller("first"))
     clock.now += LONGEST_TURN
     for number in range(ALL):
-        turns.arrive(caller(f"later {number}"))
+        queue.arrive(caller(f"later {number}"))
     assert runs(first)
 
 
 @pytest.mark.parametrize("slow", ["slow {}", "quiet"])
 async def test_a_request_runs_at_once_when_those_that_run_have_had_their_time(
-    turns: Turns, clock: Clock, slow: str
+    queue: RequestQueue, clock: Clock, slow: str
 ) -> None:
     """It used to wait for the next look at them, up to a quarter of a second."""
-    turns.leave(turns.arrive(caller("another")))
+    queue.leave(queue.arrive(caller("another")))
     for number in range(ALL if slow != "quiet" else SHARE):
-        turns.arrive(caller(slow.format(number)))
+        queue.arrive(caller(slow.format(number)))
     clock.now += LONGEST_TURN
-    assert runs(turns.arrive(caller("quiet")))
+    assert runs(queue.arrive(caller("quiet")))
 
 
 async def test_a_share_grows_while_the_event_loop_is_on_time_and_shrinks_when_it_is_late(
-    turns: Turns, clock: Clock
+    queue: RequestQueue, clock: Clock
 ) -> None:
     """Requests that wait for a slow disk do not occupy the event loop, so more of them may wait for it at once."""
-    turns.leave(turns.arrive(caller("quiet")))
-    crowd = [turns.arrive(caller("busy")) for _ in range(2 * MOST_SHARE)]
+    queue.leave(queue.arrive(caller("quiet")))
+    crowd = [queue.arrive(caller("busy")) for _ in range(2 * MOST_SHARE)]
 
     def look(late: float) -> int:
-        clock.now = turns._due + late
-        turns._senders.note(caller("quiet").token, clock.now)
-        turns._senders.note(caller("busy").token, clock.now)
-        turns._look()
+        clock.now = queue._due + late
+        queue._senders.note(caller("quiet").token, clock.now)
+        queue._senders.note(caller("busy").token, clock.now)
+        queue._look()
         return sum(map(runs, crowd))
 
     assert look((EARLY + LATE) / 2) == SHARE
@@ -160,10 +152,10 @@ async def test_a_share_grows_while_the_event_loop_is_on_time_and_shrinks_when_it
         most = look(EARLY / 2)
     assert most > SHARE + 3
     for turn in crowd[:most]:
-        turns.leave(turn)
+        queue.leave(turn)
     for _ in range(10):
         look(2 * LATE)
-    assert turns._share(clock.now) == SHARE
+    assert queue._share(clock.now) == SHARE
 
 
 async def test_a_request_whose_client_has_hung_up_while_it_waited_is_not_begun() -> None:
@@ -173,25 +165,25 @@ async def test_a_request_whose_client_has_hung_up_while_it_waited_is_not_begun()
         nonlocal begun
         begun += 1
 
-    turns = Turns()
-    running = [turns.arrive(caller(f"subject {number}")) for number in range(ALL)]
+    queue = RequestQueue()
+    running = [queue.arrive(caller(f"subject {number}")) for number in range(ALL)]
     scope: Any = {"type": "http", "path": "/", "headers": [], "client": None, "extensions": {GONE: lambda: True}}
-    waiting: Any = asyncio.create_task(Admission(app, turns)(scope, None, None))  # type: ignore[arg-type]
+    waiting: Any = asyncio.create_task(Admission(app, queue)(scope, None, None))  # type: ignore[arg-type]
     await asyncio.sleep(0)
-    turns.leave(running[0])
+    queue.leave(running[0])
     with pytest.raises(ClientDisconnect):
         await waiting
     assert not begun
-    assert len(turns._running) == ALL - 1
+    assert len(queue._running) == ALL - 1
 
 
-async def test_one_that_gave_up_waiting_takes_no_place(turns: Turns) -> None:
-    running = [turns.arrive(caller(f"subject {number}")) for number in range(ALL)]
-    gone, here = turns.arrive(caller("gone")), turns.arrive(caller("here"))
+async def test_one_that_gave_up_waiting_takes_no_place(queue: RequestQueue) -> None:
+    running = [queue.arrive(caller(f"subject {number}")) for number in range(ALL)]
+    gone, here = queue.arrive(caller("gone")), queue.arrive(caller("here"))
     assert gone.ready is not None
     gone.ready.cancel()
-    turns.leave(gone)
-    turns.leave(running[0])
+    queue.leave(gone)
+    queue.leave(running[0])
     assert runs(here)
 
 
@@ -209,17 +201,17 @@ async def test_a_place_is_free_again_when_the_answer_begins_and_when_the_applica
     async def nothing(*_: Any) -> Any:
         return {}
 
-    admission = Admission(app, Turns())
+    admission = Admission(app, RequestQueue())
     scope = {"type": "http", "path": "/streams", "headers": [], "client": ("127.0.0.1", 1)}
     task = asyncio.create_task(admission(scope, nothing, nothing))
     await begun.wait()
-    assert not admission._turns._running
+    assert not admission._queue._running
     over.set()
     await task
     with pytest.raises(RuntimeError):
         await admission(scope | {"path": "/fails"}, nothing, nothing)
-    assert not admission._turns._running
-    assert not admission._turns._count
+    assert not admission._queue._running
+    assert not admission._queue._count
 
 
 async def test_of_a_token_is_kept_what_tells_it_apart_and_not_its_30_kilobytes() -> None:
@@ -236,17 +228,17 @@ def test_each_part_of_an_answer_costs_the_same_however_many_requests_of_its_call
     """A request that has waited for its turn used to be looked for among those that wait, with each part."""
 
     async def cost(waiting: int) -> float:
-        turns = Turns(clock)
-        running = [turns.arrive(caller("pipeline")) for _ in range(MOST_RUNNING)]
-        turn = turns.arrive(caller("pipeline"))
+        queue = RequestQueue(clock)
+        running = [queue.arrive(caller("pipeline")) for _ in range(MOST_RUNNING)]
+        turn = queue.arrive(caller("pipeline"))
         for _ in range(waiting):
-            turns.arrive(caller("pipeline"))
-        turns.leave(running[0])
+            queue.arrive(caller("pipeline"))
+        queue.leave(running[0])
         assert runs(turn)
-        turns.leave(turn)
+        queue.leave(turn)
         began = time.process_time()
         for _ in range(1_000):
-            turns.leave(turn)
+            queue.leave(turn)
         return time.process_time() - began
 
     assert asyncio.run(cost(1_500)) < 10 * asyncio.run(cost(1))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.api import admission
-from backend.api.admission import Caller, Turn, Turns
+from backend.api import request_queue
+from backend.api.request_queue import Caller, RequestQueue, Turn
 from backend.errors import Busy
 
 MOST_RUNNING = 6
@@ -17,7 +17,7 @@ SHARE = 2
 numbers = st.integers(0, 40)
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("arrive"), st.sampled_from([b"a", b"b", b"c"]), st.sampled_from(["x", "y", "z"])),
+        st.tuples(st.just("arrive"), st.sampled_from([1, 2, 3]), st.sampled_from(["x", "y", "z"])),
         st.tuples(st.just("leave"), numbers),
         st.tuples(st.just("give_up"), numbers),
         st.tuples(st.just("wait"), st.sampled_from([0.001, 0.1, 0.3, 3.0])),
@@ -26,8 +26,8 @@ steps = st.lists(
 )
 
 
-class Watched(Turns):
-    """Turns that note which began to run."""
+class Watched(RequestQueue):
+    """Notes which requests began to run."""
 
     def __init__(self, trial: "Trial") -> None:
         super().__init__(lambda: trial.now)
@@ -44,31 +44,31 @@ class Trial:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.turns = Watched(self)
+        self.queue = Watched(self)
         self.arrived: list[Turn] = []
         self.gave_up: set[Turn] = set()
 
-    def arrive(self, token: bytes, address: str) -> None:
+    def arrive(self, token: int, address: str) -> None:
         try:
-            self.arrived.append(self.turns.arrive(Caller(token, address)))
+            self.arrived.append(self.queue.arrive(Caller(token, address)))
         except Busy:
-            assert self.turns._number >= MOST_RUNNING
+            assert self.queue._number >= MOST_RUNNING
 
     def leave(self, number: int) -> None:
-        if number < len(self.arrived) and self.arrived[number] in self.turns.begun:
-            self.turns.leave(self.arrived[number])
+        if number < len(self.arrived) and self.arrived[number] in self.queue.begun:
+            self.queue.leave(self.arrived[number])
 
     def give_up(self, number: int) -> None:
         if number < len(self.arrived) and (ready := self.arrived[number].ready) and ready.cancel():
             self.gave_up.add(self.arrived[number])
-            self.turns.leave(self.arrived[number])
+            self.queue.leave(self.arrived[number])
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.turns._look()
+        self.queue._look()
 
     def check(self) -> None:
-        turns = self.turns
+        turns = self.queue
         assert len(turns._running) <= MOST_RUNNING
         assert turns._count == Counter(key for turn in turns._running for key in turn.caller)
         waiting = [queue for tokens in turns._waiting.values() for queue in tokens.values()]
@@ -82,7 +82,7 @@ async def hold(steps: list[tuple[str, *tuple[object, ...]]]) -> None:
     for name, *values in steps:
         getattr(trial, name)(*values)
         trial.check()
-    turns = trial.turns
+    turns = trial.queue
     for turn in turns.begun:  # which grows meanwhile
         turns.leave(turn)
         trial.check()
@@ -99,6 +99,6 @@ def test_each_request_runs_in_its_turn_or_is_refused_and_nothing_is_left(
     steps: list[tuple[str, *tuple[object, ...]]],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(admission, "MOST_RUNNING", MOST_RUNNING)
-        patch.setattr(admission, "SHARE", SHARE)
+        patch.setattr(request_queue, "MOST_RUNNING", MOST_RUNNING)
+        patch.setattr(request_queue, "SHARE", SHARE)
         asyncio.run(hold(steps))

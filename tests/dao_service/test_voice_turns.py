@@ -11,7 +11,7 @@ import pytest
 from backend.dao_service import append_dao, voice_turn_dao
 from backend.dao_service.database import Database
 from backend.dao_service.models import VoiceSession
-from backend.dao_service.voice_turn_dao import Turns, turns
+from backend.dao_service.voice_turn_dao import TurnWindow, turns
 from tests.conftest import open_conversation
 
 SESSION = "vs_0123456789abcdef"
@@ -41,12 +41,12 @@ async def speak(connection: asyncpg.Connection, session: VoiceSession, roles: st
     )
 
 
-async def look(database: Database, session: VoiceSession, first: int, last: int) -> Turns:
+async def look(database: Database, session: VoiceSession, first: int, last: int) -> TurnWindow:
     async with database.reading() as reading:
         return await turns(reading, session, first, last)
 
 
-def kinds(found: Turns) -> str:
+def kinds(found: TurnWindow) -> str:
     return "".join(kind[0] for kind, _, _ in found.moments)
 
 

@@ -5,14 +5,14 @@ from typing import Final
 
 import pytest
 
-from backend.api.admission import Caller, Turns
+from backend.api.request_queue import Caller, RequestQueue
 from tests.http_limits.peers import Served, served
 
 POST: Final = b"POST /a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %s\r\ncontent-length: 5\r\n\r\nHello"
 PAUSE: Final = 0.2  # seconds
 
 
-class Crowd(Turns):
+class Crowd(RequestQueue):
     """Turns for which so many requests wait that those of all callers but one are refused."""
 
     crowded = True
@@ -20,7 +20,7 @@ class Crowd(Turns):
     def __init__(self, server: Served) -> None:
         super().__init__()
         self.asked: list[Caller] = []
-        server.state["turns"] = self
+        server.state["request_queue"] = self
 
     def refuses(self, caller: Caller) -> bool:
         self.asked.append(caller)

@@ -12,7 +12,7 @@ from tests.overload.attacks import Attack
 class Scenario:
     """One attack. ``general`` is overload by many subjects at once, where nobody can be told from the others.
 
-    ``seconds`` is how long it lasts; ten where the service is to give up waiting only after ten.
+    ``seconds`` is how long it lasts; more where the service is to give up waiting, or a p99 counts.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Scenario:
 
 
 _LONG: Final = 15.0  # seconds, more than the ten after which a client that sends nothing is given up
+_MANY_POSTS: Final = 20.0  # seconds, in which the innocent caller posts 400 times, so that its p99 is not its worst
 
 _EVERY: Final = (
     Scenario(
@@ -69,15 +70,24 @@ _EVERY: Final = (
         "190,000 unknown fields; nesting of 1,000,000; a string of escapes; 2 MiB each",
         attacks.json_fields,
     ),
-    Scenario("greedy subject: batches", "one subject sends batches of 500 on 8 connections", attacks.greedy_batches),
+    Scenario(
+        "greedy subject: batches",
+        "one subject sends batches of 500 on 8 connections",
+        attacks.greedy_batches,
+        seconds=_MANY_POSTS,
+    ),
     Scenario(
         "greedy subject: events",
         "one subject sends events of 95,000 and of 64 cancelled functions, 2 MiB a request, on 4 connections",
         attacks.greedy_events,
+        seconds=_MANY_POSTS,
     ),
     Scenario(
-        "greedy subject: posts", "one subject posts singly on 300 connections from 15 addresses", attacks.greedy_posts
+        "greedy subject: posts",
+        "one subject posts singly on 300 connections from 15 addresses",
+        attacks.greedy_posts,
+        seconds=_MANY_POSTS,
     ),
-    Scenario("greedy address", "1,000 subjects post from one address", attacks.greedy_address),
+    Scenario("greedy address", "1,000 subjects post from one address", attacks.greedy_address, seconds=_MANY_POSTS),
 )
 SCENARIOS: Final = {scenario.name: scenario for scenario in _EVERY}

@@ -12,13 +12,7 @@ from backend.errors import Busy
 from backend.services import append_queue
 from backend.services.append_queue import FIRST_RETRY, LOCK_PATIENCE, MOST_PER_COMMIT, AppendQueue, Commit
 from backend.services.recording import Recorded
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

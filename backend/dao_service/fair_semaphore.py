@@ -1,11 +1,11 @@
-"""Turns at something of which there are few, shared fairly among callers.
+"""A semaphore that is fair among callers.
 
-Each caller has a queue of its own. A turn that is free goes to the callers in rotation, so a caller that asks a
-thousand times delays another's single question by no more than one turn for each caller before it. No caller has more
-than its share at a time: what is slow for one leaves turns for the others.
+Each caller has a queue of its own. A free permit goes to the callers in rotation, so a caller that asks a thousand
+times delays another's single request by no more than one permit for each caller before it. No caller holds more than
+its share at a time: what is slow for one leaves permits for the others.
 
-Every change either gives out all that may be given out, or leaves no waiting caller that is below its share while a
-turn is free. A waiter that is cancelled gives back a turn that it was granted in the same moment.
+After every change, no caller that waits is below its share while a permit is free. A waiter that is cancelled releases
+the permit that it was granted in the same moment.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
-    """``count`` turns, of which one caller has at most ``share`` at a time."""
+class FairSemaphore:
+    """``count`` permits, of which one caller holds at most ``share`` at a time."""
 
     def __init__(self, count: int, share: int) -> None:
         self._free = count
@@ -25,22 +25,28 @@ class Turns:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     def waiting(self, caller: str) -> int:
-        """Return how many turns ``caller`` waits for."""
+        """Return how many permits ``caller`` waits for."""
         return len(self._waiting.get(caller, ()))
 
     @asynccontextmanager
-    async def turn(self, caller: str) -> AsyncIterator[None]:
-        """Hold a turn of ``caller``'s."""
-        await self.take(caller)
+    async def permit(self, caller: str) -> AsyncIterator[None]:
+        """Hold a permit of ``caller``'s."""
+        await self.acquire(caller)
         try:
             yield
         finally:
-            self.give_back(caller)
+            self.release(caller)
 
-    async def take(self, caller: str) -> None:
-        """Wait for a turn; the caller gives it back."""
-        if self._may_have(caller):  # whoever waits has its share, or there would be no free turn
+    def acquire_now(self, caller: str) -> bool:
+        """Return whether there was a permit, which the caller releases."""
+        free = self._may_have(caller)  # a caller that waits holds its share, or no permit would be free
+        if free:
             self._grant(caller)
+        return free
+
+    async def acquire(self, caller: str) -> None:
+        """Wait for a permit; the caller releases it."""
+        if self.acquire_now(caller):
             return
         granted = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(granted)
@@ -48,13 +54,13 @@ class Turns:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                self.give_back(caller)
+                self.release(caller)
             else:
                 self._forget(caller, granted)
             raise
 
-    def give_back(self, caller: str) -> None:
-        """End a turn of ``caller``'s."""
+    def release(self, caller: str) -> None:
+        """Release a permit of ``caller``'s."""
         self._free += 1
         self._taken[caller] -= 1
         if not self._taken[caller]:
