@@ -1,6 +1,7 @@
 """The closed sets of words. The database checks the same ones, and a test asks it whether it agrees."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class Role(StrEnum):
@@ -42,6 +43,17 @@ class Enrichment(StrEnum):
 
     LATENCY = "latency"
     INTERRUPTED = "interrupted"
+
+
+class Repaired(StrEnum):
+    """JSON pointers into a message to what the record repaired; such pointers stand in its metadata (`REPAIRED`)."""
+
+    CONTENT = "/content"
+    TIMESTAMP = "/timestamp"
+    METADATA = "/metadata"
+
+
+REPAIRED: Final = "repaired"  # the key in the metadata
 
 
 class DeliveryState(StrEnum):

@@ -1,6 +1,8 @@
 """Rules that protect readers, as CHECKs, because not every writer is ours.
 
 New rows are checked at once under a brief lock; old rows are read afterwards, while writers go on.
+
+The first release of this migration allowed 65,536 bytes of content; 0022 widens that rule where it stands.
 """
 
 from alembic import op
@@ -22,7 +24,7 @@ def upgrade() -> None:
             FOR rule IN
                 SELECT name, expression
                 FROM (VALUES
-                    ('messages_content_size_check',    $r$octet_length(content) <= 65536$r$),
+                    ('messages_content_size_check',    $r$octet_length(content) <= 1048576$r$),
                     ('messages_metadata_object_check', $r$jsonb_typeof(metadata) = 'object'$r$),
                     ('messages_metadata_size_check',   $r$octet_length(metadata::text) <= 65536$r$),
                     -- Nothing below the 32nd container, and no number that is infinite to a reader with doubles.

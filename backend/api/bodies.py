@@ -12,7 +12,7 @@ from backend.errors import Busy
 from backend.observability import metrics
 
 MOST: Final = 48 * 2**20  # bytes, of a worker that shall need less than 400 MiB
-SHARE: Final = 16 * 2**20  # bytes, eight of the largest batches
+SHARE: Final = 16 * 2**20  # bytes, four of the largest batches
 # Seconds until a caller that has used its share is refused: so it is refused no more often than it has connections.
 PATIENCE: Final = 1.0
 _NAME: Final = "held_body"  # in the state of a request

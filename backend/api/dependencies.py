@@ -17,8 +17,8 @@ from backend.services.outbox import Outbox
 
 API: Final = "/api/v1"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what machines ask for every few seconds
-BODY_BYTES: Final = 256 * 1024
-BATCH_BYTES: Final = 2 * 1024 * 1024
+BODY_BYTES: Final = 2 * 2**20
+BATCH_BYTES: Final = 4 * 2**20
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

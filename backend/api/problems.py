@@ -245,8 +245,8 @@ HTTP_PROBLEMS: Final = {
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "body-too-large",
             "The body is too large",
-            f"A body holds at most 256 KiB, a batch 2 MiB, and either {MOST_MARKS:,} JSON values; send less at a time. "
-            f"{_DO_NOT_RETRY}",
+            f"A body holds at most 2 MiB, one of messages or events 4 MiB, and either {MOST_MARKS:,} JSON values; send "
+            f"less at a time. {_DO_NOT_RETRY}",
         ),
         Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -33,7 +33,7 @@ from backend.dao_service.confirmation import confirmed
 from backend.dao_service.database import Database
 from backend.dao_service.portions import DOCUMENT
 from backend.dao_service.trust import orderly
-from backend.vocabulary import Enrichment
+from backend.vocabulary import REPAIRED, Enrichment, Repaired
 
 
 class NewMessage(NamedTuple):
@@ -105,21 +105,27 @@ _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conve
 _ENRICHMENT: Final = f"{{{','.join(Enrichment)}}}"
 _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
 # Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have, or, counted
-# in a voice session, the place that the record chose. What such a session added to it since is no difference.
+# in a voice session, the place that the record chose. What such a session added to it since is no difference. Neither
+# is what the record has repaired: a clock that was ahead when the message came first is right when it comes again.
+# Counted in a session, messages of one moment are set apart by microseconds.
 _COMPARE: Final = f"""
     SELECT n.place, m.sequence, convert_to(row_to_json(document)::text, 'UTF8') AS document,
         m.conversation_id <> n.conversation_id AS conversation_id,
         m.role <> n.role AS role,
         m.content <> n.content AS content,
         m.input_modality <> n.input_modality AS input_modality,
-        coalesce(m.metadata, '{{}}') - ARRAY(
+        coalesce(m.metadata, '{{}}') - '{REPAIRED}' - ARRAY(
             SELECT key FROM unnest('{_ENRICHMENT}'::text[]) AS enrichment (key)
             WHERE n.voice_session_id IS NOT NULL AND NOT n.metadata::jsonb ? key
-        ) <> n.metadata::jsonb AS metadata_,
+        ) <> n.metadata::jsonb - '{REPAIRED}' AS metadata_,
         m.timestamp <> coalesce(
             n.said_at,
             CASE num_nonnulls(n.voice_session_id, n.client_sequence) WHEN 2 THEN m.timestamp END,
             m.created_at
+        ) AND NOT coalesce(m.metadata -> '{REPAIRED}' ? '{Repaired.TIMESTAMP}', false)
+        AND NOT coalesce(n.metadata::jsonb -> '{REPAIRED}' ? '{Repaired.TIMESTAMP}', false) AND NOT (
+            num_nonnulls(n.voice_session_id, n.client_sequence) = 2
+            AND m.timestamp - n.said_at BETWEEN interval '0' AND interval '1 millisecond'
         ) AS timestamp_,
         m.voice_session_id IS DISTINCT FROM n.voice_session_id AS voice_session_id,
         m.client_sequence IS DISTINCT FROM n.client_sequence AS client_sequence

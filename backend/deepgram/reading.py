@@ -1,51 +1,56 @@
-"""An event as a phone forwards it: mended, checked, and what it means to the record.
+"""An event as a phone forwards it: mended, and what it means to the record.
 
-What Deepgram heard is somebody else's text, and the phone that forwards it cannot mend it. So characters that
-PostgreSQL cannot store become U+FFFD here, and the message says so, where a sender of its own words would be refused.
+What Deepgram heard is somebody else's text, and the phone that forwards it cannot mend it. So an event whose role and
+text can be used is a message whatever else is in it, and one that stands for no message is counted whatever is in it.
+What cannot be stored is mended (`schemas.mending`) and named in the message. Only an event without a type, and one that
+is to be a message and has no usable role or text, is refused.
 """
 
 import hashlib
-import re
+import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from backend.deepgram.drafts import Draft, drafts, session_of
-from backend.deepgram.forms import KNOWN, Form, Part, PastCalls, PastText, form_of
+from backend.deepgram.forms import KNOWN, count_unknown
 from backend.errors import Fault, Invalid
-from backend.schemas.fields import JsonObject, Metadata
-from backend.schemas.parsing import fault_of, parse_item
-from backend.schemas.voice_session import VoiceEventCreate
+from backend.schemas.fields import JsonObject, clock_time, plausible
+from backend.schemas.mending import (
+    Repairs,
+    as_text,
+    label,
+    mended_metadata,
+    storable,
+)
+from backend.vocabulary import Repaired
 
 UNKNOWN: Final = "unknown"
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-_REPLACEMENT: Final = "\ufffd"
-_DEEPEST: Final = 150  # what is deeper is refused
+MOST_FUNCTIONS: Final = 1_000  # of one event; each becomes a message
+_LONGEST_TYPE: Final = 100  # characters
+_LAST_NUMBER: Final = 2**31 - 1
+_LONGEST_DURATION: Final = 1e6  # seconds
+_MOST_CALLS: Final = 64  # whose ids are kept of a history
+_ENVELOPE: Final = frozenset({"event", "id", "client_sequence", "received_at"})
 # What else is kept of an event that is no message. The others may hold prompts and keys, and say nothing of the call.
-_KEPT: Final = {
-    "Welcome",
-    "Error",
-    "Warning",
-    "InjectionRefused",
-    "FrustrationDetected",
-    "AgentStartedSpeaking",
-    "LatencyReport",
-}
-_METADATA: Final = TypeAdapter[JsonObject](Metadata)
+_LATENCIES: Final = {"AgentStartedSpeaking", "LatencyReport"}
+_KEPT: Final = {"Welcome", "Error", "Warning", "InjectionRefused", "FrustrationDetected", *_LATENCIES}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A checked event: the messages that stand for it, or, if none do, the ``detail`` to keep of it.
+    """An event that was read: the messages that stand for it, or, if none do, the ``detail`` to keep of it.
 
+    ``id`` is the phone's id for it, or ``key`` is what the phone gave in the place of an id or a number and is neither.
     ``connection`` is Deepgram's name for the one that begins with it.
     """
 
     type: str
     id: UUID | None
+    key: str | None
     client_sequence: int | None
     received_at: datetime | None
     messages: list[Draft]
@@ -61,76 +66,137 @@ class Event:
 
 def read(item: JsonValue) -> Event:
     """Return one of the ``events`` that a phone sent; raises Invalid with pointers into it."""
-    mended, changed = _mend(item)
-    sent = parse_item(VoiceEventCreate, mended)
-    event = sent.event
-    form = _check(event)
-    messages = drafts(event)
-    for message in messages:
-        if changed:
-            message["metadata"] = {**_object(message["metadata"]), "repaired": True}
-        _storable(message["metadata"])
+    if not isinstance(item, dict):
+        raise Invalid([Fault("", "must be an object")])
+    event = item.get("event")
+    if not isinstance(event, dict):
+        raise Invalid([Fault("/event", "must be an object" if "event" in item else "is required")])
+    kind = _type(event)
+    repairs = Repairs()
+    envelope = _envelope(item, repairs)
     return Event(
-        type=form.type,
-        id=sent.id,
-        client_sequence=sent.client_sequence,
-        received_at=sent.received_at,
-        messages=messages,
-        detail=_detail(event, form),
+        type=kind,
+        id=envelope.id,
+        key=envelope.key,
+        client_sequence=envelope.client_sequence,
+        received_at=envelope.received_at,
+        messages=_messages(event, repairs),
+        detail=_detail(event, kind),
         connection=session_of(event),
-        unknown_fields=_count_unknown(form),
+        unknown_fields=count_unknown(event),
     )
 
 
-def _mend(value: JsonValue, depth: int = 0) -> tuple[JsonValue, bool]:
-    """Return ``value`` with its texts made storable, and whether any was not."""
-    match value:
-        case str():
-            mended, count = _UNSTORABLE.subn(_REPLACEMENT, value)
-            return mended, count > 0
-        case list() if depth < _DEEPEST:
-            parts = [_mend(part, depth + 1) for part in value]
-            return [part for part, _ in parts], any(changed for _, changed in parts)
-        case dict() if depth < _DEEPEST:
-            pairs = [(_mend(name, depth + 1), _mend(part, depth + 1)) for name, part in value.items()]
-            return {str(name): part for (name, _), (part, _) in pairs}, any(a or b for (_, a), (_, b) in pairs)
-    return value, False
+def _type(event: JsonObject) -> str:
+    kind = event.get("type")
+    if not isinstance(kind, str) or not 0 < len(kind) <= _LONGEST_TYPE:
+        raise Invalid([Fault("/event/type", f"must be a text of 1 to {_LONGEST_TYPE} characters")])
+    return storable(kind)
 
 
-def _check(event: JsonObject) -> Form:
+class _Envelope(NamedTuple):
+    """What the phone says of an event: which it is, and when it came."""
+
+    id: UUID | None
+    key: str | None
+    client_sequence: int | None
+    received_at: datetime | None
+
+
+def _envelope(item: JsonObject, repairs: Repairs) -> _Envelope:
+    """Return what the phone says, and note what of it is of no use."""
+    count, identity, time = (item.get(name) for name in ("client_sequence", "id", "received_at"))
+    number, uuid, received_at = _number(count), _uuid(identity), _time(time)
+    key = None
+    if count is not None and (number is None or type(count) is not int):
+        repairs.note("/client_sequence")
+        key = None if number else _key("client_sequence", count)
+    if identity is not None and uuid is None:
+        repairs.note("/id")
+        key = _key("id", identity)
+    if time is not None and received_at is None:
+        repairs.note(Repaired.TIMESTAMP)
+    for name in item.keys() - _ENVELOPE:
+        repairs.note(f"/{name}")
+    return _Envelope(uuid, None if uuid else key, number, received_at)
+
+
+def _key(name: str, value: JsonValue) -> str | None:
+    """Return a text that stands for what the phone gave, and for nothing else that it gave."""
+    if isinstance(value, float) and not math.isfinite(value):  # as are all numbers of too many digits
+        return None
+    return storable(f"{name}:{as_text(value)}")
+
+
+def _number(value: JsonValue) -> int | None:
+    """Return the phone's count, also where it is written as text or with a decimal point; None if it is no count."""
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) < len(str(_LAST_NUMBER)) + 1 else 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= _LAST_NUMBER:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _uuid(value: JsonValue) -> UUID | None:
     try:
-        return form_of(event).model_validate(event)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise Invalid([fault_of(details) for details in found]).below("/event") from None
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
-def _storable(value: JsonValue) -> None:
-    try:
-        _METADATA.validate_python(value)
-    except ValidationError as error:
-        [details] = error.errors(include_url=False, include_input=False, include_context=False)
-        raise Invalid([Fault("/event", fault_of(details).detail)]) from None
+def _time(value: JsonValue) -> datetime | None:
+    moment = clock_time(value)
+    return moment if moment is not None and plausible(moment) else None
 
 
-def _detail(event: JsonObject, form: Form) -> JsonObject | None:
-    match form:
-        case PastText():
-            return {"role": form.role, "sha256": hashlib.sha256(form.content.encode()).hexdigest()}
-        case PastCalls():
-            return {"call_ids": [call.id for call in form.function_calls]}
-    if form.type not in _KEPT:
+def _messages(event: JsonObject, repairs: Repairs) -> list[Draft]:
+    """Return the messages that can be used; raises Invalid if there are only others, or too many."""
+    functions = event.get("functions")
+    if isinstance(functions, list) and len(functions) > MOST_FUNCTIONS and drafts({**event, "functions": [{}]}):
+        raise Invalid([Fault("/event/functions", f"must be an array of at most {MOST_FUNCTIONS} functions")])
+    found = drafts(event, repairs=repairs)
+    faults = [draft.fault for draft in found if draft.fault is not None]
+    if not faults:
+        return found
+    if len(faults) == len(found):
+        raise Invalid([_fault(event, fault) for fault in faults])
+    for fault in faults:
+        repairs.note(fault)
+    return [draft for draft in drafts(event, repairs=repairs) if draft.fault is None]
+
+
+def _fault(event: JsonObject, pointer: str) -> Fault:
+    if pointer == "/role":
+        return Fault("/event/role", "must be 'user' or 'assistant'" if "role" in event else "is required")
+    return Fault(f"/event{pointer}", "must be an object" if pointer.startswith("/functions") else "must be a text")
+
+
+def _detail(event: JsonObject, kind: str) -> JsonObject | None:
+    repairs = Repairs()
+    if kind == "History":
+        return _remembered(event, repairs)
+    if kind not in _KEPT:
         return None
     detail = {name: value for name, value in event.items() if name != "type"}
-    _storable(detail)
-    return detail
+    if kind in _LATENCIES:
+        detail = {name: _seconds(value, f"/{name}", repairs) for name, value in detail.items()}
+    return mended_metadata(detail, repairs, place="")
 
 
-def _count_unknown(form: Form) -> int:
-    inner = [part for value in form.__dict__.values() if isinstance(value, list) for part in value]
-    parts = [form, *(part for part in inner if isinstance(part, Part))]
-    return sum(len(part.model_extra or {}) for part in parts) if form.type in KNOWN else 0
+def _remembered(event: JsonObject, repairs: Repairs) -> JsonObject | None:
+    """Return what finds the same in the record, and not what was said."""
+    calls, content, role = (event.get(name) for name in ("function_calls", "content", "role"))
+    if isinstance(calls, list):
+        ids = [call.get("id") for call in calls[:_MOST_CALLS] if isinstance(call, dict)]
+        return {"call_ids": [label(each, "/call_ids", repairs) for each in ids if each is not None]}
+    if isinstance(content, str) and role in ("user", "assistant"):
+        return {"role": role, "sha256": hashlib.sha256(storable(content).encode()).hexdigest()}
+    return None
 
 
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
+def _seconds(value: JsonValue, place: str, repairs: Repairs) -> JsonValue:
+    """Return a duration in seconds, or as text what no duration is; so nobody calculates with it."""
+    if isinstance(value, bool) or (isinstance(value, int | float) and not abs(value) <= _LONGEST_DURATION):
+        repairs.note(place)
+        return as_text(value)
+    return value

@@ -19,8 +19,9 @@ try:
 except ImportError as error:
     raise ImportError("LiveKit Agents is not installed: pip install 'verbatim[livekit]'") from error
 
-from backend.recorder.fitting import as_text, fit, given
+from backend.recorder.fitting import take
 from backend.recorder.recorder import Recorder
+from backend.schemas.mending import storable
 from backend.vocabulary import Role
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class _Listener:
         self._record(
             item,
             role,
-            fit((item.text_content or "").strip()),
+            (item.text_content or "").strip(),
             interrupted=item.interrupted if role == Role.ASSISTANT else None,
             confidence=item.transcript_confidence,
             metrics={name: value for name, value in item.metrics.items() if isinstance(value, Real)} or None,
@@ -65,24 +66,34 @@ class _Listener:
     def _functions(self, event: Any) -> None:
         for call, output in event.zipped():
             about = {"call_id": call.call_id, "name": call.name}
-            self._record(call, Role.FUNCTION, as_text(call.arguments), **about, state="requested")
+            self._record(call, Role.FUNCTION, call.arguments, **about, state="requested")
             if output is not None:
                 state = "failed" if output.is_error else "completed"
-                self._record(output, Role.FUNCTION, as_text(output.output), **about, state=state)
+                self._record(output, Role.FUNCTION, output.output, **about, state=state)
 
     def _close(self, event: Any) -> None:
         for name, listener in self._events.items():
             self._session.off(name, listener)
         log.info("session closed", reason=event.reason.value, conversation_id=str(self._recorder.conversation_id))
 
-    def _record(self, item: Any, role: str, content: str, **metadata: Any) -> None:
+    def _record(self, item: Any, role: str, content: object, **metadata: Any) -> None:
         if item.id in self._heard:
             return
         self._heard.add(item.id)
-        self._recorder.record(
+        take(
+            self._recorder,
             role,
             content,
-            id=uuid5(self._recorder.conversation_id, item.id),
-            timestamp=datetime.fromtimestamp(item.created_at, UTC),
-            metadata=given(item_id=item.id, **metadata),
+            id=uuid5(self._recorder.conversation_id, storable(item.id)),
+            timestamp=_moment(item.created_at),
+            item_id=item.id,
+            **metadata,
         )
+
+
+def _moment(seconds: float) -> datetime | str:
+    """Return when it was, or a text that says that LiveKit's time is none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)

@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise ImportError("Pipecat is not installed: pip install 'verbatim[pipecat]'") from error
 
-from backend.recorder.fitting import DETAIL_BYTES, as_text, fit, given
+from backend.recorder.fitting import take
 from backend.recorder.pipecat_words import Words
 from backend.recorder.recorder import Recorder
 from backend.vocabulary import Role
@@ -66,7 +66,8 @@ class _Listener:
 
     def assistant_turn(self, _assistant: Any, message: Any) -> None:
         turn = self._words.turn()
-        content = turn.spoken if message.interrupted and len(turn.spoken) > len(message.content) else message.content
+        heard = message.content or ""
+        content = turn.spoken if message.interrupted and len(turn.spoken) > len(heard) else heard
         meant = turn.generated.strip()
         latency, self._latency = self._latency, {}
         if content or meant:
@@ -75,7 +76,7 @@ class _Listener:
                 content,
                 message.timestamp,
                 interrupted=message.interrupted,
-                generated_text=fit(meant, DETAIL_BYTES) if meant and meant != content.strip() else None,
+                generated_text=meant if meant and meant != content.strip() else None,
                 latency=latency or None,
             )
 
@@ -84,16 +85,16 @@ class _Listener:
         if isinstance(frame, StartFrame):
             self._words.listen(*self._halves)
         elif isinstance(frame, FunctionCallInProgressFrame):
-            self._call(frame, as_text(frame.arguments), "requested")
+            self._call(frame, frame.arguments, "requested")
         elif isinstance(frame, FunctionCallResultFrame):
-            self._call(frame, as_text(frame.result), _state(frame))
+            self._call(frame, frame.result, _state(frame))
         elif isinstance(frame, FunctionCallCancelFrame):
             self._call(frame, "", "cancelled")
         else:
             self._time(frame)
         self._words.reaches(frame)
 
-    def _call(self, frame: Any, content: str, state: str) -> None:
+    def _call(self, frame: Any, content: object, state: str) -> None:
         def record() -> None:
             self._record(
                 Role.FUNCTION, content, None, call_id=frame.tool_call_id, name=frame.function_name, state=state
@@ -112,8 +113,8 @@ class _Listener:
                 if isinstance(data, TTFBMetricsData) and data.value:
                     self._latency.setdefault("ttfb_ms", {})[data.processor] = round(data.value * 1000)
 
-    def _record(self, role: Role, content: str | None, timestamp: str | None, **metadata: Any) -> None:
-        self._recorder.record(role, content or "", timestamp=timestamp or None, metadata=given(**metadata))
+    def _record(self, role: Role, content: object, timestamp: str | None, **metadata: Any) -> None:
+        take(self._recorder, role, "" if content is None else content, timestamp=timestamp or None, **metadata)
 
 
 def _state(frame: FunctionCallResultFrame) -> str:

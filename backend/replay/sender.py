@@ -21,7 +21,8 @@ from backend.replay.watch import Watch
 from backend.vocabulary import ContextType
 
 MOST_MESSAGES: Final = 500
-MOST_BYTES: Final = 2**20  # half of what the service takes at once
+MOST_BYTES: Final = 2**20  # a quarter of what the service takes at once
+LONGEST_MESSAGE: Final = 4 * 2**20 - 64  # bytes, alone in what the service takes at once
 LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
@@ -179,10 +180,10 @@ class Sender:
         batch: list[Message] = []
         size = 0
         for message in messages:
-            if len(message.body) > MOST_BYTES:
-                self._tally.refused[_TOO_LARGE] += 1  # no message may be so large; it need not travel to be refused
+            if len(message.body) > LONGEST_MESSAGE:
+                self._tally.refused[_TOO_LARGE] += 1  # the service would not read it
                 continue
-            if len(batch) == MOST_MESSAGES or size + len(message.body) > MOST_BYTES:
+            if batch and (len(batch) == MOST_MESSAGES or size + len(message.body) > MOST_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append(message)

@@ -22,9 +22,11 @@ import orjson
 from pydantic import JsonValue
 
 from backend import deepgram
-from backend.errors import SetupError
+from backend.errors import Invalid, SetupError
 from backend.replay.identity import conversation_id, message_id
 from backend.replay.tally import Tally
+from backend.schemas.mending import storable
+from backend.schemas.nesting import load_any_depth
 
 LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
 LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are passed over
@@ -157,12 +159,12 @@ def _dialogue(line: bytes) -> Dialogue:
     if len(line) > LONGEST_LINE:
         raise _Malformed(f"is longer than {LONGEST_LINE:,} bytes")
     try:
-        document: JsonValue = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        document = load_any_depth(line)
+    except Invalid:
         raise _Malformed("is not JSON in UTF-8") from None
     match document:
         case {"dialogue_id": str(name), "events": list(events)} if name:
-            return Dialogue(name, hashlib.sha256(line).hexdigest(), _messages(events))
+            return Dialogue(storable(name), hashlib.sha256(line).hexdigest(), _messages(events))
     raise _Malformed("is not a dialogue: an object with a dialogue_id and an array of events")
 
 
@@ -173,13 +175,12 @@ def _messages(events: list[JsonValue]) -> list[Message]:
         if len(_functions(event)) > MOST_FUNCTIONS or len(messages) > MOST_MESSAGES:
             raise _Malformed(f"holds more than {MOST_FUNCTIONS:,} functions in an event or {MOST_MESSAGES:,} messages")
         session = deepgram.session_of(event) or session
-        for part, draft in enumerate(deepgram.drafts(event, session)):
-            try:
-                # By the event's place and not the message's: a type that is understood one day moves no other's id.
-                # A copy of what orjson gives, which keeps 4 KiB for it however short it is.
-                messages.append(Message(f"{place}.{part}", orjson.dumps(draft)[1:]))
-            except orjson.JSONEncodeError:
-                raise _Malformed("is nested too deeply") from None
+        # By the event's place and not the message's: a type that is understood one day moves no other's id.
+        # A copy of what orjson gives, which keeps 4 KiB for it however short it is.
+        messages += [
+            Message(f"{place}.{draft.spot}", orjson.dumps(draft.fields)[1:])
+            for draft in deepgram.drafts(event, session)
+        ]
     return messages
 
 

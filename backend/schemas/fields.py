@@ -14,7 +14,7 @@ import orjson
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-CONTENT_BYTES: Final = 65_536
+CONTENT_BYTES: Final = 2**20
 METADATA_BYTES: Final = 16_384
 PAYLOAD_BYTES: Final = 65_536
 METADATA_DEPTH: Final = 32
@@ -24,6 +24,7 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
 _YEARS: Final = range(2, 9999)
+_IMPOSSIBLE: Final = datetime(1000, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 JsonObject = dict[str, JsonValue]
@@ -56,10 +57,33 @@ def _on_the_calendar(moment: datetime) -> datetime:
     return moment
 
 
-def _plausible(moment: datetime) -> datetime:
-    if not EARLIEST <= moment <= datetime.now(UTC) + CLOCK_SKEW:
-        raise PydanticCustomError("timestamp_range", "must lie between 2000-01-01 and five minutes from now")
-    return moment
+def _told(value: object) -> object:
+    # A year that Python or a change of zone cannot take says as much as any other that is wrong.
+    return _IMPOSSIBLE if _rfc_3339(value) and int(str(value)[:4]) not in _YEARS else value
+
+
+def _plausible_or_none(moment: datetime | None) -> datetime | None:
+    return moment if moment is not None and plausible(moment) else None
+
+
+def plausible(moment: datetime) -> bool:
+    """Tell whether a clock that is right can show ``moment``: from EARLIEST to CLOCK_SKEW from now, both inclusive."""
+    return EARLIEST <= moment <= datetime.now(UTC) + CLOCK_SKEW
+
+
+def clock_time(value: object) -> datetime | None:
+    """Return the time that an RFC 3339 text with a zone tells, far in the past if it is none of the years 2 to 9998.
+
+    Returns None for what is no such text.
+    """
+    if not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        return None
+    if int(value[:4]) not in _YEARS:
+        return _IMPOSSIBLE
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:  # as the 30th of February
+        return None
 
 
 def _stored_size(value: JsonValue, depth: int) -> int:
@@ -92,8 +116,13 @@ def _decimal_growth(number: float) -> int:
     return len(format(Decimal(shortest), "f")) - len(shortest)
 
 
+def stored_bytes(value: JsonValue) -> int:
+    """Return how many bytes ``value`` has as JSON, with its numbers written out as PostgreSQL writes them."""
+    return _stored_size(value, 0) + len(orjson.dumps(value))
+
+
 def _metadata(value: JsonObject, most: int = METADATA_BYTES) -> JsonObject:
-    if value and _stored_size(value, 0) + len(orjson.dumps(value)) > most:
+    if value and stored_bytes(value) > most:
         raise PydanticCustomError("too_long", f"must be at most {most} bytes when encoded")
     return value
 
@@ -119,4 +148,11 @@ Instant = Annotated[
     AfterValidator(_on_the_calendar),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Timestamp = Annotated[Instant, AfterValidator(_plausible)]
+# A time that some clock told, which may be wrong: what takes it asks whether it is `plausible`.
+Timestamp = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_told),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+PlausibleTime = Annotated[Timestamp | None, AfterValidator(_plausible_or_none)]

@@ -1,7 +1,4 @@
-"""The items of a batch, each checked by itself, so that a wrong item does not stop the others.
-
-An item that is nested beyond the depth of the JSON parser refuses its whole batch: the parser cannot say where it is.
-"""
+"""The items of a batch, each checked by itself, so that a wrong item does not stop the others."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +6,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from backend.errors import Fault, Invalid
-from backend.schemas.parsing import load, too_deep
+from backend.schemas.nesting import load_any_depth
 
 ItemT = TypeVar("ItemT")
 
@@ -17,12 +14,9 @@ ItemT = TypeVar("ItemT")
 def parse_each(read: Callable[[JsonValue], ItemT], body: bytes, name: str, *, most: int) -> list[ItemT | Invalid]:
     """Return what ``read`` makes of each item of ``{name: [item, …]}``, or what is wrong with that item.
 
-    Raises Invalid when the whole is not of that form, holds none or more than ``most`` items, or is nested too deeply.
+    Raises Invalid when the whole is not of that form, or holds none or more than ``most`` items.
     """
-    try:
-        items = _listed(load(body), name)
-    except RecursionError:
-        raise too_deep() from None
+    items = _listed(load_any_depth(body), name)
     if not 1 <= len(items) <= most:
         raise Invalid([Fault(f"/{name}", f"must be an array of 1 to {most} items")])
     return [_read_at(f"/{name}/{index}", read, item) for index, item in enumerate(items)]

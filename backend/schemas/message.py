@@ -37,7 +37,9 @@ class MessageCreate(BaseModel):
     input_modality: InputModality = InputModality.VOICE
     metadata: Metadata = Field(default_factory=dict)
     timestamp: Timestamp | None = Field(
-        default=None, description="When it was said, by the sender's clock; when it was recorded, if left out."
+        default=None,
+        description="When it was said, by the sender's clock. When it was recorded, if left out, or if it lies before "
+        "2000 or more than five minutes ahead; then `/timestamp` stands in `metadata.repaired`.",
     )
     voice_session_id: Label | None = None
     client_sequence: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from backend.schemas.fields import JsonObject, Label, Timestamp
+from backend.schemas.fields import JsonObject, Label, PlausibleTime, Timestamp
 from backend.schemas.message import EXAMPLE as MESSAGE
 from backend.schemas.message import Message
 from backend.schemas.problem import Problem
@@ -97,7 +97,11 @@ class VoiceEventCreate(BaseModel):
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [_EVENT]})
 
     event: JsonObject = Field(description="Deepgram's JSON, unchanged, whether it came from the server or the client.")
-    received_at: Timestamp | None = Field(default=None, description="By the phone's clock; best strictly rising.")
+    received_at: Timestamp | None = Field(
+        default=None,
+        description="By the phone's clock; best strictly rising. The record's own time is taken for one that lies "
+        "before 2000 or more than five minutes ahead.",
+    )
     client_sequence: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
         default=None, description="The phone's own count, from 1, of all that it forwards in this session."
     )
@@ -145,7 +149,9 @@ class VoiceSessionEnd(BaseModel):
     last_client_sequence: Count | None = Field(
         default=None, description="How far the phone counted; only then is known whether the last ones are missing."
     )
-    ended_at: Timestamp | None = Field(default=None, description="Now, if left out.")
+    ended_at: PlausibleTime = Field(
+        default=None, description="Now, if left out, or if it lies before 2000 or more than five minutes ahead."
+    )
 
 
 class Receipt(BaseModel):

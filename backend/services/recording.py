@@ -14,7 +14,10 @@ from backend.dao_service.append_dao import AppendConnection, AppendDAO, Head, Ne
 from backend.dao_service.erasure_dao import owner_digest
 from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
 from backend.ids import new_id
+from backend.schemas.fields import plausible
+from backend.schemas.mending import marked
 from backend.schemas.message import MessageCreate
+from backend.vocabulary import Repaired
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +34,21 @@ Outcome = Recorded | RecordError
 
 
 def new_message(message: MessageCreate, owner: str | None) -> NewMessage:
-    """Return ``message`` as it is to be stored in a conversation of ``owner``'s, with an identity if it has none."""
+    """Return ``message`` as it is to be stored in a conversation of ``owner``'s, with an identity if it has none.
+
+    A time that no clock can have shown is left out, so that the record's own is taken, and named in the metadata.
+    """
+    timestamp, metadata = message.timestamp, message.metadata
+    if timestamp is not None and not plausible(timestamp):
+        timestamp, metadata = None, marked(metadata, Repaired.TIMESTAMP)
     return NewMessage(
         message.id or new_id(),
         message.conversation_id,
         message.role,
         message.content,
         message.input_modality,
-        orjson.dumps(message.metadata).decode() if message.metadata else "{}",
-        message.timestamp,
+        orjson.dumps(metadata).decode() if metadata else "{}",
+        timestamp,
         message.voice_session_id,
         message.client_sequence,
         owner,

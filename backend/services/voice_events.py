@@ -23,6 +23,7 @@ salt derives from the constant for as long as it lasts.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -31,15 +32,18 @@ from backend.dao_service.database import Database
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_of
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
+from backend.dao_service.voice_time_dao import neighbours
 from backend.dao_service.voice_turn_dao import turns
-from backend.deepgram import Draft, Event, Moment, enrichments
+from backend.deepgram import FIRST, Draft, Event, Moment, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.ids import new_id
 from backend.principal import Principal
+from backend.schemas.mending import marked
 from backend.schemas.message import MessageCreate
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
-from backend.vocabulary import InputModality, Role, Scope
+from backend.services.spoken_times import is_moved, spoken_times
+from backend.vocabulary import Repaired, Role, Scope
 
 # What the ids of events derived from before there were salts.
 UNSALTED: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
@@ -88,11 +92,15 @@ async def record(
     Raises VoiceSessionNotFound, and Unavailable when nobody knows what of them was stored.
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
+    good = [event for event in events if not isinstance(event, Invalid)]
+    told = {event.client_sequence: event.received_at for event in good if event.messages and event.client_sequence}
     async with database.reading() as session:
         found = await VoiceSessionDAO(session).get(session_id, owner)
-    if found is None:
-        raise VoiceSessionNotFound
-    arrivals = [_arrival(event, found) for event in events if not isinstance(event, Invalid)]
+        if found is None:
+            raise VoiceSessionNotFound
+        around = await neighbours(session, found, told) if told else {}
+    times = spoken_times(told, around, datetime.now(UTC))
+    arrivals = [_arrival(event, found, times.get(event.client_sequence or 0, event.received_at)) for event in good]
     await _append(appender, principal, [arrival for arrival in arrivals if arrival.messages])
     try:
         await _note(database, found, arrivals)
@@ -102,31 +110,28 @@ async def record(
     return [event if isinstance(event, Invalid) else next(results) for event in events]
 
 
-def _arrival(event: Event, session: VoiceSession) -> _Arrival:
-    identity = event.id or (
-        new_id()
-        if event.client_sequence is None
-        else uuid5(session.salt or UNSALTED, f"{session.id}:{event.client_sequence}")
-    )
+def _arrival(event: Event, session: VoiceSession, at: datetime | None) -> _Arrival:
+    given = event.key or event.client_sequence
+    identity = event.id or (new_id() if given is None else uuid5(session.salt or UNSALTED, f"{session.id}:{given}"))
     return _Arrival(
         event,
         identity,
         [
-            _message(event, session, draft, identity if place == 0 else uuid5(identity, str(place)))
-            for place, draft in enumerate(event.messages)
+            _message(event, session, draft, at, identity if draft.spot == FIRST else uuid5(identity, draft.spot))
+            for draft in event.messages
         ],
     )
 
 
-def _message(event: Event, session: VoiceSession, draft: Draft, identity: UUID) -> MessageCreate:
-    return MessageCreate.model_construct(  # every part of it was checked by `read`
+def _message(event: Event, session: VoiceSession, draft: Draft, at: datetime | None, identity: UUID) -> MessageCreate:
+    return MessageCreate.model_construct(  # `read` has made every part of it sound
         id=identity,
         conversation_id=session.conversation_id,
-        role=Role(str(draft["role"])),
-        content=str(draft["content"]),
-        input_modality=InputModality(str(draft.get("input_modality", InputModality.VOICE))),
-        metadata=draft["metadata"],  # type: ignore[arg-type] # an object, as `read` has checked
-        timestamp=event.received_at,
+        role=Role(str(draft.role)),
+        content=str(draft.content),
+        input_modality=draft.input_modality,
+        metadata=marked(draft.metadata, Repaired.TIMESTAMP) if is_moved(event.received_at, at) else draft.metadata,
+        timestamp=at,
         voice_session_id=session.id,
         client_sequence=event.client_sequence,
     )

@@ -65,7 +65,7 @@ def _ranges(numbers: set[int]) -> Iterator[list[int]]:
 
 
 def _spoken(events: Events) -> list[tuple[str, str]]:
-    return [(str(draft["role"]), str(draft["content"])) for event in events for draft in drafts(event)]
+    return [(str(draft.role), str(draft.content)) for event in events for draft in drafts(event)]
 
 
 async def _call(service: httpx.AsyncClient, source: Events, chance: random.Random, *, timed: bool) -> None:

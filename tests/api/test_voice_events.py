@@ -1,9 +1,8 @@
 """A phone forwards Deepgram's events as they come, and each has its effect, once."""
 
 import asyncio
-import copy
 import json
-from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,10 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
-from backend.deepgram.forms import form_of
+from backend.deepgram.reading import MOST_FUNCTIONS
 from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
-from tests.phones import SESSIONS, Phone, begin, numbered, said
+from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said
 
 ASKED = said("user", "What time is it?")
 ANSWERED = said("assistant", "Half past nine.")
@@ -29,8 +28,6 @@ SAID = {
     "FunctionCallCancelled": [("function", "", "voice")],
 }
 JSON = {"content-type": "application/json"}
-# Without these an event is of another form, which misses fields of its own.
-TELLING_THE_FORM = {"/function_calls", "/is_dynamic"}
 
 
 @pytest.fixture
@@ -79,98 +76,6 @@ async def test_a_type_of_tomorrow_is_taken_and_counted(phone: Phone) -> None:
     assert "MoodRing" not in metrics
 
 
-def mutations(event: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield ``event`` with one thing wrong, and where that is."""
-    yield "/type", {name: value for name, value in event.items() if name != "type"}
-    for wrong in (7, None, ["KeepAlive"], "", "x" * 101):
-        yield "/type", event | {"type": wrong}
-    for name, field in form_of(event).model_fields.items():
-        if name == "type" or event["type"].startswith("__custom"):
-            continue
-        if field.is_required():
-            yield f"/{name}", {key: value for key, value in event.items() if key != name}
-        yield f"/{name}", event | {name: {"of": "another type"} if not isinstance(event[name], dict) else 7}
-    for place in ("functions", "function_calls"):
-        for key in event.get(place, [{}])[0]:
-            if key != "thought_signature":
-                broken = copy.deepcopy(event)
-                del broken[place][0][key]
-                yield f"/{place}/0/{key}", broken
-            broken = copy.deepcopy(event)
-            broken[place][0][key] = ["of another type"]
-            yield f"/{place}/0/{key}", broken
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-async def test_what_is_wrong_with_an_event_is_said_of_it_alone(phone: Phone, name: str) -> None:
-    broken = [each for each in mutations(EXAMPLES[name]) if not _may_be_anything(*each)]
-    events = numbered([ASKED, *(event for _, event in broken), ANSWERED])
-    first, *results, last = await phone.send(*events)
-    assert (first["status"], last["status"]) == (201, 201)
-    for place, ((pointer, _), result) in enumerate(zip(broken, results, strict=True), 1):
-        assert result["status"] == 422
-        below = "" if pointer in TELLING_THE_FORM else pointer
-        pointers = [fault["pointer"] for fault in result["problem"]["errors"]]
-        assert all(found.startswith(f"/events/{place}/event{below}") for found in pointers), (pointer, pointers)
-    assert [message["content"] for message in await phone.messages()] == [ASKED["content"], ANSWERED["content"]]
-    # What was refused is not here, and the receipt does not pretend that it is.
-    assert (await phone.receipt())["missing"] == ([[2, len(broken) + 1]] if broken else [])
-
-
-def _may_be_anything(pointer: str, event: dict[str, Any]) -> bool:
-    """Settings and updates may give their parts as an object or otherwise."""
-    return pointer == "/agent" and isinstance(event.get("agent"), dict)
-
-
-@pytest.mark.parametrize("depth", [40, 300])
-async def test_what_is_too_deep_is_refused_alone(phone: Phone, depth: int) -> None:
-    deep = '{"type": "ConversationText", "role": "user", "content": "?", "extra": %s}' % ("[" * depth + "]" * depth)
-    texts = [json.dumps(numbered([ASKED])[0]), f'{{"event": {deep}}}', json.dumps(numbered([ANSWERED], 2)[0])]
-    body = f'{{"events": [{", ".join(texts)}]}}'.encode()
-    answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", content=body, headers=JSON)
-    results = answer.json()["results"]
-    assert statuses(results) == [201, 422, 201]
-    assert results[1]["problem"]["errors"][0]["pointer"].startswith("/events/1")
-
-
-@pytest.mark.parametrize(
-    ("event", "pointer"),
-    [
-        (said("user", "x" * 65_537), "/content"),
-        (said("user", "x", languages=["y" * 256]), "/languages/0"),
-        (said("user", "x", extra={"y": "z" * 20_000}), ""),
-        (said("user", "x", number=2**60), ""),
-        (EXAMPLES["Error"] | {"description": "x" * 10_000}, "/description"),
-        (EXAMPLES["Error"] | {"more": "x" * 20_000}, ""),
-        (EXAMPLES["LatencyReport"] | {"tts_latency": 1e300}, "/tts_latency"),
-    ],
-)
-async def test_what_is_too_large_is_refused_alone(phone: Phone, event: dict[str, Any], pointer: str) -> None:
-    results = await phone.send(*numbered([ASKED, event, ANSWERED]))
-    assert statuses(results) == [201, 422, 201]
-    assert [fault["pointer"] for fault in results[1]["problem"]["errors"]] == [f"/events/1/event{pointer}"]
-
-
-@pytest.mark.parametrize(
-    ("envelope", "pointer"),
-    [
-        ({"client_sequence": 0}, "/client_sequence"),
-        ({"client_sequence": "1"}, "/client_sequence"),
-        ({"received_at": "yesterday"}, "/received_at"),
-        ({"received_at": "2126-01-01T00:00:00Z"}, "/received_at"),
-        ({"id": "mine"}, "/id"),
-        ({"event": "text"}, "/event"),
-        ({"unknown": 1}, ""),
-    ],
-)
-async def test_what_a_phone_says_of_an_event_is_checked_too(
-    phone: Phone, envelope: dict[str, Any], pointer: str
-) -> None:
-    results = await phone.send({"event": ASKED}, {"event": ANSWERED} | envelope)
-    assert statuses(results) == [201, 422]
-    assert results[1]["problem"]["errors"][0]["pointer"] == f"/events/1{pointer}"
-
-
 @pytest.mark.parametrize(
     "body", [{}, {"events": []}, {"events": [{}] * 501}, {"events": {}}, {"events": [], "x": 1}, 7]
 )
@@ -185,8 +90,9 @@ async def test_text_that_cannot_be_stored_is_mended_and_says_so(phone: Phone) ->
     answer = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", content=body, headers=JSON)
     assert statuses(answer.json()["results"]) == [201, 201]
     first, second = await phone.messages()
-    assert (first["content"], first["metadata"]["repaired"]) == ("one�two �", True)
+    assert (first["content"], first["metadata"]["repaired"]) == ("one�two �", ["/content"])
     assert (second["content"], second["metadata"]["languages"]) == ("whole \U0001f600", ["v�i"])
+    assert second["metadata"]["repaired"] == ["/metadata/languages/0"]
     again = await phone.client.post(f"{SESSIONS}/{phone.session_id}/events", content=body, headers=JSON)
     assert statuses(again.json()["results"]) == [200, 200]
     assert "repaired" not in (await phone.send(*numbered([ASKED], 3)))[0]["messages"][0]["metadata"]
@@ -414,12 +320,55 @@ async def test_while_somebody_holds_the_session_nobody_knows_what_was_stored(
 
 
 @pytest.mark.parametrize("name", ["FunctionCallRequest", "FunctionCallCancelled"])
-async def test_an_event_has_at_most_sixty_four_functions(phone: Phone, name: str) -> None:
-    """Four events of 95,000 cancelled functions each were one commit, for which a stranger waited 43 seconds."""
+async def test_an_event_has_at_most_a_thousand_functions(phone: Phone, name: str) -> None:
     [function] = EXAMPLES[name]["functions"]
-    many, most = ({"type": name, "functions": [function] * count} for count in (65, 64))
+    many, most = ({"type": name, "functions": [function] * count} for count in (MOST_FUNCTIONS + 1, MOST_FUNCTIONS))
     refused, taken, said_since = await phone.send(*numbered([many, most, ASKED]))
     assert refused["status"] == 422
     assert [fault["pointer"] for fault in refused["problem"]["errors"]] == ["/events/0/event/functions"]
-    assert len(taken["messages"]) == 64
+    assert len(taken["messages"]) == MOST_FUNCTIONS
     assert said_since["status"] == 201
+
+
+CLOCK = [0, 0, 0, -10_800, -10_799, -10_799, 5, None, 6, 1_000_000_000, 7]  # seconds from noon, as the phone tells them
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]],
+        [[number] for number in range(1, 12)],
+        [[number] for number in range(11, 0, -1)],
+        [[6, 1, 11], [4, 2], [3], [9, 5, 7], [10, 8]],
+    ],
+    ids=["together", "singly", "backwards", "mixed"],
+)
+async def test_equal_and_falling_times_are_read_in_the_phones_count(phone: Phone, batches: list[list[int]]) -> None:
+    events = {
+        number: {"event": said("user", str(number)), "client_sequence": number}
+        | ({} if told is None else {"received_at": (NOON + timedelta(seconds=told)).isoformat()})
+        for number, told in enumerate(CLOCK, 1)
+    }
+    for batch in batches:
+        assert statuses(await phone.send(*(events[number] for number in batch))) == [201] * len(batch)
+    messages = await phone.messages()
+    assert [message["client_sequence"] for message in messages] == [*range(1, 12)]
+    times = [datetime.fromisoformat(message["timestamp"]) for message in messages]
+    assert times == sorted(set(times))
+    for batch in [*batches, [*events]]:
+        assert statuses(await phone.send(*(events[number] for number in batch))) == [200] * len(batch)
+    assert await phone.messages() == messages
+
+
+async def test_only_a_time_that_was_moved_by_more_than_a_clock_tells_is_marked(phone: Phone) -> None:
+    times = [NOON, NOON, NOON - timedelta(hours=3), NOON + timedelta(seconds=1)]
+    await phone.send(
+        *(
+            {"event": said("user", "Hello?"), "client_sequence": number, "received_at": at.isoformat()}
+            for number, at in enumerate(times, 1)
+        )
+    )
+    messages = await phone.messages()
+    assert [message["metadata"].get("repaired") for message in messages] == [None, None, ["/timestamp"], None]
+    told = [datetime.fromisoformat(message["timestamp"]) for message in messages]
+    assert told == [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(microseconds=2), times[3]]

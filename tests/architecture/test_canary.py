@@ -62,7 +62,7 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
         spoken(uuid4()),
         spoken(conversation, content=CANARY + "\0"),
         spoken(conversation, content=CANARY + "\ud800"),
-        spoken(conversation, content=CANARY * 4000),
+        spoken(conversation, content=CANARY * (2**20 // len(CANARY) + 1)),
         spoken(conversation, metadata={CANARY: float("nan")}),
         spoken(conversation, metadata={CANARY: {CANARY: 2**60}}),
         spoken(conversation, metadata={CANARY + "\ud800": 1}),
@@ -227,7 +227,7 @@ async def _by_words(
     ):
         yield "guarded", "POST", MESSAGES, {"json": body, "headers": headers}
     yield "guarded", "POST", MESSAGES, {"content": CANARY.encode(), "headers": OWNER | {"content-type": "text/canary"}}
-    yield "guarded", "POST", MESSAGES, {"content": CANARY.encode() * 10_000, "headers": OWNER | JSON}
+    yield "guarded", "POST", MESSAGES, {"content": CANARY.encode() * 100_000, "headers": OWNER | JSON}
     yield "guarded", "PUT", CONVERSATIONS, {"json": CANARY, "headers": OWNER}
     yield "guarded", "GET", f"/api/v1/{CANARY}", {"headers": OWNER}
     taken = {"id": str(conversation), "context_type": "goal"}

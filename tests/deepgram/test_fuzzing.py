@@ -1,6 +1,5 @@
 """Events as no Deepgram ever sends them: sound ones that were cut, swapped, buried and blown up at any depth."""
 
-import contextlib
 import copy
 import json
 import time
@@ -98,9 +97,7 @@ def test_a_mutant_is_read_or_refused_and_always_the_same_way(event: Any) -> None
         assert found.faults
         return
     for draft in found.messages:
-        # What was read is a message, or refused where every message is, and never breaks anything on the way there.
-        with contextlib.suppress(Invalid):
-            parse(MessageCreate, json.dumps({"conversation_id": str(uuid4()), **draft}))
+        parse(MessageCreate, json.dumps({"conversation_id": str(uuid4()), **draft.fields}))
 
 
 @settings(max_examples=300, deadline=timedelta(seconds=SLOWEST), suppress_health_check=[HealthCheck.too_slow])
@@ -158,7 +155,7 @@ async def test_whatever_a_phone_forwards_each_event_has_its_own_answer_and_none_
         body = json.dumps({"events": events})
         headers = {"content-type": "application/json"}
         answer = await service.post("/api/v1/voice/sessions/vs_0123456789abcdef/events", content=body, headers=headers)
-        if len(body) > 2 * 2**20:
+        if len(body) > 4 * 2**20:
             assert answer.status_code == 413
         else:
             assert answer.status_code == 200

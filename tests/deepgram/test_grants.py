@@ -124,4 +124,4 @@ async def test_a_stranger_gets_no_token(client: httpx.AsyncClient, deepgram: Dee
 
 
 def test_the_provider_has_one_name() -> None:
-    assert ours.drafts(said("user", "Hello?"))[0]["metadata"]["provider"] == ours.PROVIDER  # type: ignore[index, call-overload]
+    assert ours.drafts(said("user", "Hello?"))[0].metadata["provider"] == ours.PROVIDER

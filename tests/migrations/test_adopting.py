@@ -317,7 +317,7 @@ async def test_the_survey_says_what_makes_adoption_impossible(sandbox: Sandbox, 
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
     [
-        ("content", "repeat('x', 65537)", "In 1 messages content is longer than 65,536 bytes"),
+        ("content", "repeat('x', 1048577)", "In 1 messages content is longer than 1 MiB"),
         ("metadata", "'[1]'", "In 1 messages metadata is no JSON object"),
         ("created_at", "'infinity'", "In 1 messages created_at lies outside"),
     ],

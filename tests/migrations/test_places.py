@@ -222,7 +222,7 @@ async def test_a_message_for_no_conversation_is_refused_by_the_foreign_key(recor
 @pytest.mark.parametrize(
     ("constraint", "column", "value"),
     [
-        ("messages_content_size_check", "content", "repeat('é', 32769)"),
+        ("messages_content_size_check", "content", "repeat('é', 524289)"),
         ("messages_metadata_object_check", "metadata", "'[]'"),
         ("messages_metadata_object_check", "metadata", "'null'"),
         ("messages_metadata_size_check", "metadata", "jsonb_build_object('a', repeat('x', 65536))"),

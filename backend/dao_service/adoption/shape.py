@@ -69,7 +69,7 @@ TRIGGERS: Final = {
     "verbatim_take_position": "every row then is in the feed",
 }
 RULES: Final = {
-    "messages_content_size_check": ("content is longer than 65,536 bytes", "octet_length(content) > 65536"),
+    "messages_content_size_check": ("content is longer than 1 MiB", "octet_length(content) > 1048576"),
     "messages_metadata_object_check": ("metadata is no JSON object", "jsonb_typeof(metadata) <> 'object'"),
     "messages_metadata_size_check": ("metadata is longer than 65,536 bytes", "octet_length(metadata::text) > 65536"),
     "messages_metadata_readable_check": (

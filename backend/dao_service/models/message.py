@@ -19,7 +19,7 @@ class Message(UUIDMixin, TimestampMixin, Base):
     __table_args__ = (
         CheckConstraint("role IN ('user', 'assistant', 'system', 'function')", name="role"),
         CheckConstraint("input_modality IN ('voice', 'text')", name="input_modality"),
-        CheckConstraint("octet_length(content) <= 65536", name="content_size"),
+        CheckConstraint("octet_length(content) <= 1048576", name="content_size"),
         CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata_object"),
         CheckConstraint("octet_length(metadata::text) <= 65536", name="metadata_size"),
         CheckConstraint(

@@ -1,0 +1,57 @@
+"""Looking at when the neighbours of a message were said, in the count of the voice session that it belongs to."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Integer, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.models import VoiceSession
+
+_NEAREST: Final = """
+    LEFT JOIN LATERAL (
+        SELECT client_sequence, timestamp FROM messages
+        WHERE voice_session_id = :session AND conversation_id = :conversation AND client_sequence {side} wanted.number
+        ORDER BY client_sequence {direction}, sequence {direction} LIMIT 1
+    ) AS {name} ON true
+"""
+_NEIGHBOURS: Final = text(f"""
+    SELECT wanted.number, before.client_sequence, before.timestamp, after.client_sequence, after.timestamp
+    FROM unnest(:numbers) AS wanted (number)
+    {_NEAREST.format(side="<", direction="DESC", name="before")}
+    {_NEAREST.format(side=">", direction="ASC", name="after")}
+""").bindparams(bindparam("numbers", type_=ARRAY(Integer)))  # noqa: S608 -- made of constants
+
+
+class Counted(NamedTuple):
+    """A message of a session: its number in the sender's count, and when it was said."""
+
+    number: int
+    at: datetime
+
+
+class Neighbours(NamedTuple):
+    """The messages next to a number in the count, before and after it, as far as there are any."""
+
+    before: Counted | None
+    after: Counted | None
+
+
+async def neighbours(
+    session: AsyncSession, voice_session: VoiceSession, numbers: Collection[int]
+) -> dict[int, Neighbours]:
+    """Return what is on record next to each of ``numbers`` of a session's count."""
+    values = {
+        "numbers": [*numbers],
+        "session": voice_session.id,
+        "conversation": voice_session.conversation_id,
+    }
+    rows = await session.execute(_NEIGHBOURS, values)
+    return {
+        number: Neighbours(
+            None if before is None else Counted(before, before_at), None if after is None else Counted(after, after_at)
+        )
+        for number, before, before_at, after, after_at in rows
+    }

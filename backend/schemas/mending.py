@@ -1,0 +1,317 @@
+"""Making what a provider, a phone or a framework hands over fit to be stored, and naming what had to be changed.
+
+The senders of these messages cannot correct them: Deepgram chose the fields of an event, and a voice pipeline those of
+a turn. So what cannot be stored as it is never costs the message. Text keeps its length but for characters that
+PostgreSQL cannot store, each of which becomes U+FFFD. Metadata is cut, written as text, or left out. `repaired` in the
+metadata then lists JSON pointers (RFC 6901) into the message, as "/content", "/timestamp" or "/metadata/call_id".
+
+Everything that mends a message uses these functions: the events of a voice session, `verbatim replay`, and recorders.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields as fields_of
+from dataclasses import is_dataclass
+from datetime import date, time
+from enum import Enum
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from backend.schemas.fields import (
+    CONTENT_BYTES,
+    LARGEST_NUMBER,
+    METADATA_BYTES,
+    METADATA_DEPTH,
+    JsonObject,
+    stored_bytes,
+)
+from backend.vocabulary import REPAIRED, Repaired
+
+EXTRA: Final = "extra"  # the key in the metadata under which unknown fields stand; they are cut before the known ones
+PART: Final = "part"  # the key in the metadata that tells which part of a long text a message is
+LABEL_LENGTH: Final = 255  # characters of a name or an id
+
+_MOST_NAMES: Final = 16
+_LONGEST_NAME: Final = 64  # characters of ASCII; the name of a deeper place is that of what holds it
+_STEPS: Final = 5  # slashes of the longest name, and one: what is deeper is told by what holds it
+_NAMES_BYTES: Final = 2_304  # that the longest list of names takes, with every character escaped
+_MOST_VALUES: Final = 10_000  # that are looked at; 16 KiB of metadata hold no more than 8,192
+_SMALL: Final = 256  # bytes; what is smaller is not cut as long as there is something larger
+_EXCERPT: Final = 1_000  # characters of what is written as text because it is nested too deeply
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+_REPLACEMENT: Final = "\ufffd"
+
+T = TypeVar("T")
+
+
+class Repairs:
+    """The names of what was repaired in one message, in order, each once."""
+
+    def __init__(self, names: Mapping[str, None] | None = None) -> None:
+        self._names: dict[str, None] = dict(names or {})
+
+    def __bool__(self) -> bool:
+        """Return whether anything was repaired."""
+        return bool(self._names)
+
+    @property
+    def names(self) -> list[JsonValue]:
+        """The names; where there are too many of the metadata, the whole metadata is named in their place."""
+        if len(self._names) <= _MOST_NAMES:
+            return [*self._names]
+        above = [name for name in self._names if not name.startswith(f"{Repaired.METADATA}/")]
+        return [*above[: _MOST_NAMES - 1], Repaired.METADATA]
+
+    def note(self, pointer: str) -> None:
+        """Name the place ``pointer``, or what holds it if its name is long or cannot be printed."""
+        pointer = "/".join(pointer.split("/", _STEPS)[:_STEPS])
+        while len(pointer) > _LONGEST_NAME or not (pointer.isascii() and pointer.isprintable()):
+            pointer = pointer.rpartition("/")[0]
+        self._names[pointer or Repaired.METADATA] = None
+
+    def copy(self) -> "Repairs":
+        """Return the same names, to go on with separately."""
+        return Repairs(self._names)
+
+
+def storable(text: str) -> str:
+    """Return ``text`` with U+FFFD for each U+0000 and each lone surrogate, which PostgreSQL cannot store."""
+    return _UNSTORABLE.sub(_REPLACEMENT, text)
+
+
+def mended_text(text: str, place: str, repairs: Repairs) -> str:
+    """Return ``text`` as it can be stored, and note ``place`` if that is not the same."""
+    mended = storable(text)
+    if mended != text:
+        repairs.note(place)
+    return mended
+
+
+def pieces(text: str, most: int = CONTENT_BYTES) -> list[str]:
+    """Return ``text``, which must be storable, in consecutive pieces of at most ``most`` bytes of UTF-8; at least one.
+
+    No character is cut, so ``most`` must be at least 4.
+    """
+    if len(text) * 4 <= most:
+        return [text]
+    encoded = text.encode()
+    found = []
+    start = 0
+    while start < len(encoded):
+        found.append(encoded[start : start + most].decode(errors="ignore"))  # without the beginning of a character
+        start += len(found[-1].encode())
+    return found
+
+
+def parts(
+    content: str, metadata: Mapping[Any, Any], repairs: Repairs, most: int = CONTENT_BYTES
+) -> list[tuple[str, JsonObject]]:
+    """Return the consecutive messages that hold ``content``, each with its metadata; usually one.
+
+    Each holds at most ``most`` bytes. Where there are several, `part` in their metadata counts them from 1.
+    """
+    texts = pieces(mended_text(content, Repaired.CONTENT, repairs), most)
+    if len(texts) == 1:
+        return [(texts[0], mended_metadata(metadata, repairs))]
+    repairs.note(Repaired.CONTENT)
+    return [
+        (text, mended_metadata({PART: {"number": number, "of": len(texts)}, **metadata}, repairs))
+        for number, text in enumerate(texts, 1)
+    ]
+
+
+def beginning(text: str, most: int) -> str:
+    """Return the beginning of ``text`` that fits into ``most`` bytes of UTF-8."""
+    return text if len(text) * 4 <= most else text.encode(errors="replace")[:most].decode(errors="ignore")
+
+
+def as_text(value: object) -> str:
+    """Return ``value`` as it is if it is text, else as JSON, or as Python shows it where JSON has no form for it."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_substitute)
+    except (TypeError, ValueError, RecursionError):
+        return _shown(value)
+
+
+def label(value: object, place: str, repairs: Repairs) -> str | None:
+    """Return a name or an id of 1 to 255 characters; None, and ``place`` noted, where ``value`` holds none."""
+    text = storable(as_text(value))[:LABEL_LENGTH]
+    if text != value or not text:
+        repairs.note(place)
+    return text or None
+
+
+def mended_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = Repaired.METADATA) -> JsonObject:
+    """Return ``given`` as metadata of at most METADATA_BYTES, with the names of all ``repairs`` in `repaired`.
+
+    A list of names that ``given`` holds there already goes before. ``place`` is the pointer to the metadata.
+    """
+    before = given.get(REPAIRED)
+    found = Repairs()
+    if isinstance(before, list):
+        given = {name: value for name, value in given.items() if name != REPAIRED}
+        for name in before:
+            found.note(_shown(name))
+    mended = _Mender(found).mended(given, place)
+    for name in repairs.names:
+        found.note(str(name))
+    if stored_bytes(_marked(mended, found)) > METADATA_BYTES:
+        _shrink_all(mended, stored_bytes(mended) + _NAMES_BYTES - METADATA_BYTES, place, found)
+    return _marked(mended, found)
+
+
+def marked(metadata: JsonObject, pointer: str) -> JsonObject:
+    """Return sound ``metadata`` with ``pointer`` among the names of what was repaired; a few bytes may be too many."""
+    found = metadata.get(REPAIRED)
+    names = found if isinstance(found, list) else []
+    return metadata if pointer in names else {**metadata, REPAIRED: [*names, pointer]}
+
+
+def _marked(metadata: JsonObject, repairs: Repairs) -> JsonObject:
+    return {**metadata, REPAIRED: repairs.names} if repairs else metadata
+
+
+class _Mender:
+    """Makes any value one that JSON and PostgreSQL can hold."""
+
+    def __init__(self, repairs: Repairs) -> None:
+        self._repairs = repairs
+        self._left = _MOST_VALUES
+
+    def mended(self, given: Mapping[Any, Any], place: str) -> JsonObject:
+        """Return the object; values beyond the number that are looked at are left out of it."""
+        return dict(self._members(given, place, 1))
+
+    def _value(self, value: Any, place: str, depth: int) -> Any:
+        """Return ``value``, which is inside of ``depth`` containers, as it can be stored."""
+        self._left -= 1
+        if isinstance(value, Enum):
+            value = value.value
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return mended_text(str(value), place, self._repairs)
+        if isinstance(value, int | float):
+            return self._number(value, place)
+        if isinstance(value, Mapping | list | tuple):
+            return self._container(value, place, depth)
+        return self._foreign(value, place, depth)
+
+    def _number(self, number: float, place: str) -> Any:
+        if abs(number) <= LARGEST_NUMBER:  # which is not so for NaN
+            return number
+        self._repairs.note(place)
+        return _digits(number)
+
+    def _container(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
+        if depth >= METADATA_DEPTH:
+            self._repairs.note(place)
+            return storable(as_text(value)[:_EXCERPT])
+        if isinstance(value, Mapping):
+            return dict(self._members(value, place, depth + 1))
+        parts = self._first(enumerate(value), place)
+        return [self._value(part, f"{place}/{index}", depth + 1) for index, part in parts]
+
+    def _members(self, given: Mapping[Any, Any], place: str, depth: int) -> Iterator[tuple[str, Any]]:
+        for key, value in self._first(given.items(), place):
+            name = key if isinstance(key, str) else _shown(key)
+            below = _below(place, name)
+            if name is not key:
+                self._repairs.note(below)
+            yield mended_text(name, below, self._repairs), self._value(value, below, depth)
+
+    def _first(self, pairs: Iterable[tuple[T, Any]], place: str) -> Iterator[tuple[T, Any]]:
+        """Yield ``pairs`` until the number of values is reached that are looked at."""
+        for pair in pairs:
+            if self._left <= 0:
+                self._repairs.note(place)
+                return
+            yield pair
+
+    def _foreign(self, value: Any, place: str, depth: int) -> Any:
+        """Return what stands for a value of a type that JSON does not have."""
+        substitute = _substitute(value)
+        if not isinstance(value, UUID | date | time) and not is_dataclass(value):  # JSON always shows these so
+            self._repairs.note(place)
+        return self._value(substitute, place, depth)
+
+
+def _substitute(value: Any) -> Any:
+    """Return a value that stands for ``value``: an object if it has fields, else a list or a text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name, None) for field in fields_of(value)}
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, AbstractSet):
+        return sorted(value, key=_shown)
+    if isinstance(value, bytes | bytearray):
+        return value.decode(errors="replace")
+    try:
+        return dict(value.model_dump())  # as Pydantic's models have it
+    except Exception:  # noqa: BLE001 -- a stranger's object may do anything when it is asked
+        return _shown(value)
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 -- a stranger's object, or a number of more digits than Python writes
+        return type(value).__name__
+
+
+def _digits(number: float) -> str:
+    if isinstance(number, float) and not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    return _shown(number)
+
+
+def _shrink_all(metadata: JsonObject, excess: int, place: str, repairs: Repairs) -> None:
+    """Take ``excess`` bytes out of ``metadata``, first of all out of the fields that nobody knows."""
+    extra = metadata.get(EXTRA)
+    if isinstance(extra, dict):
+        excess -= _shrink(extra, excess, f"{place}/{EXTRA}", repairs)
+        if not extra:
+            del metadata[EXTRA]
+    _shrink(metadata, excess, place, repairs)
+
+
+def _shrink(holder: JsonObject, excess: int, place: str, repairs: Repairs) -> int:
+    """Cut the largest members until ``excess`` bytes are gone, then leave out the last ones; return what is gone."""
+    sizes = {name: stored_bytes(value) for name, value in holder.items()}
+    gone = 0
+    for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if gone >= excess or sizes[name] <= _SMALL:
+            break
+        gone += _cut(holder, name, max(_SMALL, sizes[name] - (excess - gone)))
+        repairs.note(_below(place, name))
+    for name in reversed([*holder]):
+        if gone >= excess:
+            break
+        gone += stored_bytes({name: holder.pop(name)})
+        repairs.note(_below(place, name))
+    return gone
+
+
+def _cut(holder: JsonObject, name: str, most: int) -> int:
+    """Cut a text to ``most`` bytes as it is encoded, or leave another value out; return what is gone."""
+    value = holder.pop(name)
+    size = stored_bytes(value)
+    if not isinstance(value, str):
+        return size
+    length = most - 2  # without the quotes
+    while stored_bytes(value) > most:
+        value = beginning(value, length)
+        length = length * most // (stored_bytes(value) + 1) if value else 0
+    holder[name] = value
+    return size - stored_bytes(value)
+
+
+def _below(place: str, name: str) -> str:
+    return f"{place}/{name[:_LONGEST_NAME].replace('~', '~0').replace('/', '~1')}"
