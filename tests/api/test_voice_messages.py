@@ -328,7 +328,8 @@ async def test_a_message_of_a_mebibyte_is_recorded_and_read_everywhere(
     for each in said:
         assert (await service.post(MESSAGES, json=each)).status_code == 201
     path = f"/api/v1/conversations/{conversation}"
-    pages, cursor = [], ""
+    pages: list[dict[str, Any]] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = (await service.get(f"{path}/messages?limit=500{cursor and f'&cursor={cursor}'}")).json()
         pages += page["data"]
