@@ -150,7 +150,7 @@ class Dispatcher:
             except Unavailable as unavailable:
                 if time.monotonic() >= deadline:
                     raise
-                await asyncio.sleep(unavailable.retry_after)
+                await asyncio.sleep(unavailable.retry_after or 1)
 
     async def _count(self) -> None:
         found = await deliveries.backlog(self._database)
