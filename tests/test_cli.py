@@ -21,6 +21,7 @@ from psutil import Process, net_if_addrs, wait_procs
 
 from backend import cli
 from backend.dao_service import migrator
+from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
 
 
@@ -115,6 +116,40 @@ def test_a_wrong_setting_is_one_sentence_and_exit_2(verbatim: Command, name: str
     assert result.err.count("\n") == 1
     assert name in result.err
     assert "secr" not in result.err
+
+
+# What Kubernetes gives each container for a Service named `verbatim` with a named port, and one named `verbatim-db`.
+OF_SERVICES = {
+    "VERBATIM_SERVICE_HOST": "10.0.0.11",
+    "VERBATIM_SERVICE_PORT": "8000",
+    "VERBATIM_SERVICE_PORT_HTTP": "8000",
+    "VERBATIM_PORT": "tcp://10.0.0.11:8000",
+    "VERBATIM_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+    "VERBATIM_PORT_8000_TCP_PROTO": "tcp",
+    "VERBATIM_PORT_8000_TCP_PORT": "8000",
+    "VERBATIM_PORT_8000_TCP_ADDR": "10.0.0.11",
+    "VERBATIM_DB_SERVICE_HOST": "10.0.0.12",
+    "VERBATIM_DB_SERVICE_PORT": "5432",
+    "VERBATIM_DB_PORT": "tcp://10.0.0.12:5432",
+    "VERBATIM_DB_PORT_5432_TCP": "tcp://10.0.0.12:5432",
+}
+
+
+def test_what_kubernetes_makes_of_services_is_said_once_and_ignored(verbatim: Command, database_url: str) -> None:
+    listed = verbatim("token", "list", DATABASE_URL=database_url, **OF_SERVICES)
+    assert (listed.code, listed.err.count("\n")) == (0, 1)
+    assert all(name in listed.err for name in OF_SERVICES)
+    assert Settings.from_environment().port == 8000
+    stranger = verbatim("token", "list", VERBATIM_PORT_HTTP="8000")
+    assert (stranger.code, "There is no setting VERBATIM_PORT_HTTP;" in stranger.err) == (2, True)
+
+
+def test_the_operators_own_port_stands_beside_what_kubernetes_makes_of_services(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (OF_SERVICES | {"VERBATIM_PORT": "9000"}).items():
+        monkeypatch.setenv(name, value)
+    assert Settings.from_environment().port == 9000
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "check", "show"])
