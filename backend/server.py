@@ -61,10 +61,14 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections; raises SetupError when the address is not to be had."""
+    """Return a socket that takes connections; raises SetupError when the address is not to be had.
+
+    At `::` it takes those of IPv4, too, whatever the operating system's default is.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, OverflowError, UnicodeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "no such address"
         reason = reason.partition(" (")[0]  # Python repeats the address there
@@ -89,10 +93,12 @@ def greeting(listener: socket.socket, *, local_only: bool) -> str:
     return (_LOCAL_GREETING if local_only else _GREETING).format(address=address)
 
 
-def run(listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeout: int) -> None:
+def run(
+    listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeout: int, keep_alive_timeout: int
+) -> None:
     """Serve until a signal ends it, as the environment describes.
 
-    ``limits`` are those of each worker, ``shutdown_timeout`` is in seconds. Raises the limit of open files.
+    ``limits`` are those of each worker, the time-outs are in seconds. Raises the limit of open files.
     """
     config = uvicorn.Config(
         "backend.app:from_environment",
@@ -105,7 +111,7 @@ def run(listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeo
         access_log=False,
         server_header=False,
         proxy_headers=False,  # `app` knows which proxies are to be believed
-        timeout_keep_alive=30,
+        timeout_keep_alive=keep_alive_timeout,
         timeout_graceful_shutdown=shutdown_timeout,
     )
     if _TOLD.is_set():

@@ -150,6 +150,14 @@ class Settings(BaseSettings):
     shutdown_timeout: Annotated[
         int, Field(ge=1, le=600, description="Seconds that requests under way get to finish when the service stops.")
     ] = 10
+    keep_alive_timeout: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3600,
+            description="Seconds until a connection without a request is closed; longer than the load balancer's own.",
+        ),
+    ] = 75
     auth_issuers: Annotated[
         tuple[Issuer, ...] | None,
         Field(

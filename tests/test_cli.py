@@ -494,6 +494,29 @@ def test_this_machine_is_served_over_ipv6_too_and_under_no_other_name(database_u
 
 def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_url: str) -> None:
     # Nobody has this address (RFC 5737), so that nothing is served; the sentence tells how far it came.
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_every_address_of_ipv6_means_those_of_ipv4_too_and_their_clients_are_known_by_them(database_url: str) -> None:
+    limits = {"VERBATIM_RATE_LIMIT_ADDRESS": "1/hour", "VERBATIM_TRUSTED_PROXIES": '["127.0.0.1/32"]'}
+    with serving(database_url, "--host", "::", VERBATIM_AUTH_ISSUERS="[]", **limits) as address:
+        port = address.rpartition(":")[2]
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{port}/livez", timeout=PATIENCE).status_code == 200
+        asked = [
+            httpx.get(f"http://127.0.0.1:{port}/nowhere", headers={"x-forwarded-for": client}, timeout=PATIENCE)
+            for client in ("192.0.2.1", "192.0.2.2", "192.0.2.2")
+        ]
+        assert [answer.status_code for answer in asked] == [404, 404, 429]
+
+
+def test_a_connection_without_a_request_is_closed_when_the_operator_says(database_url: str) -> None:
+    with serving(database_url, VERBATIM_KEEP_ALIVE_TIMEOUT="1") as address:
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        with socket.create_connection(place, PATIENCE) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            received = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert received.count(b"HTTP/1.1 200") == 1
+
+
     for issuers in ("[]", ISSUERS):
         environment = {"DATABASE_URL": database_url, "VERBATIM_AUTH_ISSUERS": issuers}
         result = verbatim("serve", "--port", "0", "--host", "192.0.2.1", **environment)

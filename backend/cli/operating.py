@@ -41,7 +41,13 @@ def serve(
         os.environ.setdefault("DATABASE_URL", url)
         console.print(server.greeting(listener, local_only=local_only), soft_wrap=True)
         logs.configure(settings.log_level)
-        server.run(listener, workers or settings.workers, _limits(settings), shutdown_timeout=settings.shutdown_timeout)
+        server.run(
+            listener,
+            workers or settings.workers,
+            _limits(settings),
+            shutdown_timeout=settings.shutdown_timeout,
+            keep_alive_timeout=settings.keep_alive_timeout,
+        )
 
 
 def migrate(
