@@ -279,14 +279,6 @@ class Settings(BaseSettings):
             raise SettingsError(f"A setting is wrong: {name}: must be JSON.") from None
 
 
-def _place(location: Sequence[int | str]) -> str:
-    first, *rest = location
-    variable = str(first) if first == "DATABASE_URL" else f"{PREFIX}{first}".upper()
-    return "/".join([variable, *map(str, rest)])
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("Input ").removeprefix("Value error, ")
 def service_variables(environment: Mapping[str, str]) -> frozenset[str]:
     """Return the names of the `VERBATIM_` variables that Kubernetes made of a Service.
 
@@ -306,3 +298,11 @@ def _is_of_service(name: str, value: str) -> bool:
     return is_url or _SERVICE.fullmatch(name) is not None
 
 
+def _place(location: Sequence[int | str]) -> str:
+    first, *rest = location
+    variable = str(first) if first == "DATABASE_URL" else f"{PREFIX}{first}".upper()
+    return "/".join([variable, *map(str, rest)])
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Input ").removeprefix("Value error, ")

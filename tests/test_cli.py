@@ -434,8 +434,10 @@ def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path
         assert process.stdout
         assert any(b'"event":"started"' in line for line in process.stdout)
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=20)
-    assert (process.returncode, complaints) == (0, b"")
+        _, complaints = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert complaints.startswith(b"Verbatim listens on")
+    assert b"Traceback" not in complaints
     [log] = tmp_path.glob("*/*.log")
     assert "database system is shut down" in log.read_text()
 
@@ -492,8 +494,6 @@ def test_this_machine_is_served_over_ipv6_too_and_under_no_other_name(database_u
         assert (rebound.status_code, rebound.json()["type"]) == (421, "/problems/not-from-here")
 
 
-def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_url: str) -> None:
-    # Nobody has this address (RFC 5737), so that nothing is served; the sentence tells how far it came.
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_every_address_of_ipv6_means_those_of_ipv4_too_and_their_clients_are_known_by_them(database_url: str) -> None:
     limits = {"VERBATIM_RATE_LIMIT_ADDRESS": "1/hour", "VERBATIM_TRUSTED_PROXIES": '["127.0.0.1/32"]'}
@@ -517,6 +517,8 @@ def test_a_connection_without_a_request_is_closed_when_the_operator_says(databas
     assert received.count(b"HTTP/1.1 200") == 1
 
 
+def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_url: str) -> None:
+    # Nobody has this address (RFC 5737), so that nothing is served; the sentence tells how far it came.
     for issuers in ("[]", ISSUERS):
         environment = {"DATABASE_URL": database_url, "VERBATIM_AUTH_ISSUERS": issuers}
         result = verbatim("serve", "--port", "0", "--host", "192.0.2.1", **environment)
@@ -528,15 +530,20 @@ def test_a_connection_without_a_request_is_closed_when_the_operator_says(databas
     ("environment", "sentence"),
     [({}, "it serves this machine alone"), ({"VERBATIM_AUTH_ISSUERS": "[]"}, "Every request needs a token")],
 )
-def test_the_first_line_says_who_is_served(database_url: str, environment: dict[str, str], sentence: str) -> None:
+def test_the_banner_says_who_is_served_and_is_no_part_of_the_log(
+    database_url: str, environment: dict[str, str], sentence: str
+) -> None:
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--host", "localhost"]
     everything = os.environ | {"DATABASE_URL": database_url} | environment
-    with subprocess.Popen(command, env=everything, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert sentence in process.stdout.readline()
-        process.terminate()
+    with subprocess.Popen(
+        command, env=everything, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
-            process.communicate(timeout=PATIENCE)
+            assert process.stderr
+            assert sentence in process.stderr.readline()
+            process.terminate()
+            log, _ = process.communicate(timeout=PATIENCE)
+            assert all(json.loads(line)["level"] for line in log.splitlines())
         finally:
             process.kill()  # or leaving this block would wait for ever
 
