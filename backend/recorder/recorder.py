@@ -99,7 +99,7 @@ class Recorder:
             self._writer.catch_up(left.since)
         self._task = asyncio.create_task(self._writer.run(), name="writer")
         self._open = True
-        stats.watch(self, lambda: self.stats)
+        stats.watch(self)
         signals.guard(self, self._spool.flush)
         return self
 
@@ -191,19 +191,21 @@ class Recorder:
         task.cancel()
         saving = asyncio.create_task(self._spool.close(), name="spool")
         closing = asyncio.create_task(self._sink.aclose(), name="sink")
-        ending: set[asyncio.Task[Any]] = {task, saving, closing}
-        _, late = await asyncio.wait(ending, timeout=GRACE)
+        try:
+            _, late = await asyncio.wait({task, saving, closing}, timeout=GRACE)
+        finally:
+            stats.unwatch(self)
+            signals.unguard(self)
         for each in late:
             each.cancel()
             log.error("recorder does not close in time", what=each.get_name())
-        if saving not in late:
+        for each in {saving, closing} - late:
+            if error := each.exception():
+                log.error("recorder does not close", what=each.get_name(), why=type(error).__name__)
+        if saving not in late and not saving.exception():
             unsaved = [entry for entry in saving.result() if not entry.reason]
             self._taken -= len(unsaved)
             self._lose(unsaved)
-        if closing not in late and (error := closing.exception()):
-            log.error("sink does not close", why=type(error).__name__)
-        stats.unwatch(self)
-        signals.unguard(self)
 
     def _accept(self, entry: Entry) -> bool:
         if not self._open:
