@@ -15,11 +15,12 @@ from backend.dao_service.database import Database
 from backend.dao_service.notifier import Notifier
 from backend.errors import ConversationNotFound
 from backend.principal import LOCAL
+from backend.schemas.one_line import one_line
 from backend.schemas.page import MOST, ConversationQuery
 from backend.schemas.prose import text
 from backend.schemas.transcript import TranscriptFormat, write
 from backend.services import conversations, transcripts
-from backend.services.live import Live, News
+from backend.services.live import Ended, Live, News
 
 
 class LiveFormat(StrEnum):
@@ -71,10 +72,9 @@ async def _follow(database: Database, conversation_id: UUID, after: int, form: L
             async for news in everything:
                 if isinstance(news, News):
                     for row in news.messages:
-                        _out(text(row.document) if form is LiveFormat.TEXT else row.document + b"\n")
+                        _out(text(row.document) if form is LiveFormat.TEXT else one_line(row.document) + b"\n")
                     if news.ended:
-                        ended_at = news.ended.ended_at
-                        complaints.print(f"Ended at {ended_at}." if ended_at else "Erased.")
+                        complaints.print(_ended(news.ended))
     finally:
         await notifier.close()
 
@@ -86,14 +86,20 @@ async def _export(database: Database, query: ConversationQuery) -> None:
         for conversation in page.data:
             with suppress(ConversationNotFound):  # erased meanwhile
                 parts = await transcripts.transcript(database, LOCAL, conversation.id)
-                _out(f'{{"conversation":{conversation.model_dump_json()},"messages":['.encode())
+                _out(one_line(f'{{"conversation":{conversation.model_dump_json()},"messages":['.encode()))
                 separator = b""
                 async for part in parts:
                     if part:
-                        _out(separator + b",".join(part))
+                        _out(separator + one_line(b",".join(part)))
                         separator = b","
                 _out(b"]}\n")
         query, more = query.model_copy(update={"cursor": page.next_cursor}), page.has_more
+
+
+def _ended(ended: Ended) -> str:
+    if ended.presumed:
+        return f"Nothing was heard from the phone since {ended.ended_at}; it may come back."
+    return f"Ended at {ended.ended_at}." if ended.ended_at else "Erased."
 
 
 def _out(piece: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from backend.schemas.prose import visible
+from backend.schemas.invisible import visible
 
 _BREATH: Final = timedelta(seconds=1)
 _CHARACTERS_A_SECOND: Final = 15

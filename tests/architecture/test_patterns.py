@@ -56,10 +56,13 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "2026-01-31T09:30:00.1" * (n // 21),
         lambda n: "1" * n,
     ],
+    Used("backend.schemas.invisible", "_MONGOLIAN"): [lambda n: "\u1820" * n],
+    Used("backend.schemas.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
+    Used("backend.schemas.invisible", "_UNSEEN"): [lambda n: "\0" * n],
+    Used("backend.schemas.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
     Used("backend.schemas.parsing", "_SURROGATE"): [lambda n: "a" * n],
     Used("backend.schemas.prose", "_INDENT"): [lambda n: " " * n],
     Used("backend.schemas.prose", "_MARKUP"): [lambda n: "*" * n],
-    Used("backend.schemas.prose", "_UNSEEN"): [lambda n: "\0" * n],
 }
 # What meets the operator's settings and arguments, the catalogue of the operator's database, or text of our own.
 INSIDE: Final = {
@@ -78,6 +81,7 @@ INSIDE: Final = {
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),
     Used("backend.settings", "_ORIGIN"),
+    Used("backend.settings", "_SERVICE"),
     Used("backend.settings", "_TOKEN"),
     Used("backend.settings", "_USUAL_PORT"),
     Used("backend.settings", "'postgres(ql)?(\\\\+asyncpg)?://'"),
