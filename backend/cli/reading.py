@@ -58,8 +58,8 @@ def export(
 
 
 async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
-    parts = await transcripts.transcript(database, LOCAL, conversation_id)
-    async for piece in write(form, conversation_id, parts):
+    found = await transcripts.transcript(database, LOCAL, conversation_id)
+    async for piece in write(form, conversation_id, found.parts):
         _out(piece)
 
 
@@ -85,7 +85,7 @@ async def _export(database: Database, query: ConversationQuery) -> None:
         page = await conversations.newest(database, LOCAL, query)
         for conversation in page.data:
             with suppress(ConversationNotFound):  # erased meanwhile
-                parts = await transcripts.transcript(database, LOCAL, conversation.id)
+                parts = (await transcripts.transcript(database, LOCAL, conversation.id)).parts
                 _out(one_line(f'{{"conversation":{conversation.model_dump_json()},"messages":['.encode()))
                 separator = b""
                 async for part in parts:
