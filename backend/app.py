@@ -1,6 +1,7 @@
 """The one place where the parts meet."""
 
 import asyncio
+import multiprocessing
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from limits import parse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
@@ -79,7 +81,13 @@ def from_environment() -> FastAPI:
     sys.setswitchinterval(_SWITCH)
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
-    return create_app(settings)
+    try:
+        return create_app(settings)
+    except SetupError as error:
+        if multiprocessing.parent_process() is None:
+            raise
+        log.error("the worker cannot start", reason=str(error))
+        sys.exit(STARTUP_FAILURE)  # so that the supervisor begins no other
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -10,6 +10,7 @@ from backend.cli.terminal import complaints
 from backend.dao_service import migrator
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
+from backend.departure import STOP
 from backend.errors import SetupError
 from backend.settings import Settings
 
@@ -35,6 +36,7 @@ def reach(url: str, wait: float) -> str | None:
         try:
             return migrator.current(url)
         except SetupError:
+            STOP.exit_if_requested()
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.25)
