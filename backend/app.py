@@ -26,6 +26,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    subjects,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -131,7 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(_TrustedProxies, trusted_hosts=[str(network) for network in settings.trusted_proxies])
-    for routes in (voice_messages, voice_sessions, conversations, transcripts, live, intents, deliveries):
+    for routes in (voice_messages, voice_sessions, conversations, transcripts, live, subjects, intents, deliveries):
         app.include_router(routes.router)
     health.install(app)
     problems.install(app)
