@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 
 from backend.api.pages import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
+from backend.observability.processes import WorkerProcesses
+from backend.services.figures import Figures
 from backend.services.health import Health
 from backend.services.shared import Shared
 
@@ -50,6 +52,7 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
+    cast("Figures", request.state.figures).refresh()
     counted = await cast("Shared[bytes]", request.state.metrics).get(FRESH)
     return Response(counted, media_type=CONTENT_TYPE_LATEST)
 
@@ -65,6 +68,7 @@ def _exposition() -> bytes:
         _forget_the_dead(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(WorkerProcesses(Path(folder)))
     return generate_latest(registry)
 
 

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from backend import errors
 from backend.api.parse_thread import MOST_MARKS
 from backend.errors import MOST_FAULTS, Fault, Invalid, LinkNotFound, RecordError, Unavailable
+from backend.observability import metrics
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
 
@@ -281,8 +283,13 @@ HTTP_PROBLEMS: Final = {
 ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), UNREADY)}
 
 
+# prometheus_client looks a child up under a lock.
+_refusals: Final = lru_cache(256)(metrics.REFUSALS.labels)
+
+
 def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
-    """Return the members of a problem document about the request at hand."""
+    """Return the members of a problem document about the request at hand, and count it as answered."""
+    _refusals(problem.slug).inc()
     identity = request_id.get()
     body: dict[str, Any] = {
         "type": problem.type,

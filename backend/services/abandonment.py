@@ -17,6 +17,7 @@ from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.faults import describe
 from backend.dao_service.voice_session_dao import Idle, VoiceSessionDAO
+from backend.observability import metrics
 from backend.vocabulary import ABANDONED
 
 _LONGEST_PAUSE: Final = 60.0  # seconds
@@ -101,4 +102,5 @@ async def _end(database: Database, idle: Idle, silence: timedelta) -> bool:
         await sessions.end(found, await sessions.last_sign(idle.id), ABANDONED, None)
         await conversation.end_session(idle.conversation_id)
     database.bell.ring([idle.conversation_id])
+    metrics.ENDED_ABANDONED.inc()
     return True

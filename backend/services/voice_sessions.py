@@ -34,6 +34,7 @@ from backend.errors import (
     VoiceSessionNotFound,
 )
 from backend.ids import new_id
+from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
 from backend.services import conversations
@@ -178,6 +179,8 @@ async def end(
             await ConversationDAO(session).end_session(found.conversation_id)
         answer = await _receipt(sessions, found, last)
     database.bell.ring([found.conversation_id])
+    if not ended:
+        (metrics.ENDED_COMPLETE if answer.complete else metrics.ENDED_INCOMPLETE).inc()
     return answer, ended
 
 

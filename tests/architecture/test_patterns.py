@@ -47,6 +47,10 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
+    Used("backend.api.templates", "'|'.join((f'({one})' for one in each))"): [
+        lambda n: "/api/v1/conversations/" + "a" * n + "/",
+        lambda n: "/" * n,
+    ],
     Used("backend.auth.token", "_SURROGATE"): [lambda n: "a" * n],
     Used("backend.deepgram.reading", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
     Used("backend.recorder.refusals", "_TYPE"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
@@ -66,6 +70,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
 }
 # What meets the operator's settings and arguments, the catalogue of the operator's database, or text of our own.
 INSIDE: Final = {
+    Used("backend.api.templates", "_PARAMETER"),
     Used("backend.api.pages", "_INLINE"),
     Used("backend.api.problems", "'\\\\{\\\\w+\\\\}'"),
     Used("backend.api.problems", "'`([^`]+)`'"),
