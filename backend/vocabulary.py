@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Final
 
+# The ``end_reason`` of a voice session whose end the service has presumed.
+ABANDONED: Final = "abandoned"
+
 
 class Role(StrEnum):
     """Who speaks. Deepgram's wire knows only the first two."""

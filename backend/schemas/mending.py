@@ -9,7 +9,6 @@ Everything that mends a message uses these functions: the events of a voice sess
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,6 +16,7 @@ from dataclasses import fields as fields_of
 from dataclasses import is_dataclass
 from datetime import date, time
 from enum import Enum
+from numbers import Real
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -42,6 +42,7 @@ _STEPS: Final = 5  # slashes of the longest name, and one: what is deeper is tol
 _NAMES_BYTES: Final = 2_304  # that the longest list of names takes, with every character escaped
 _MOST_VALUES: Final = 10_000  # that are looked at; 16 KiB of metadata hold no more than 8,192
 _SMALL: Final = 256  # bytes; what is smaller is not cut as long as there is something larger
+_FEW: Final = 16  # fields; with names and texts of `_SMALL` they are always small enough
 _EXCERPT: Final = 1_000  # characters of what is written as text because it is nested too deeply
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
@@ -80,8 +81,14 @@ class Repairs:
 
 
 def storable(text: str) -> str:
-    """Return ``text`` with U+FFFD for each U+0000 and each lone surrogate, which PostgreSQL cannot store."""
-    return _UNSTORABLE.sub(_REPLACEMENT, text)
+    """Return ``text`` with U+FFFD for each U+0000 and each lone surrogate, which PostgreSQL cannot store.
+
+    Two halves of a character that stand next to each other are joined.
+    """
+    if not _UNSTORABLE.search(text):
+        return text
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", _REPLACEMENT)
 
 
 def mended_text(text: str, place: str, repairs: Repairs) -> str:
@@ -159,7 +166,15 @@ def mended_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = 
         given = {name: value for name, value in given.items() if name != REPAIRED}
         for name in before:
             found.note(_shown(name))
-    mended = _Mender(found).mended(given, place)
+    if (
+        not repairs
+        and before is None
+        and len(given) <= _FEW
+        and all(map(_is_plain, given))
+        and all(map(_is_plain, given.values()))
+    ):
+        return dict(given)
+    mended = mended_object(given, found, place=place)
     for name in repairs.names:
         found.note(str(name))
     if stored_bytes(_marked(mended, found)) > METADATA_BYTES:
@@ -167,11 +182,24 @@ def mended_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = 
     return _marked(mended, found)
 
 
+def _is_plain(value: object) -> bool:
+    """Tell at once, for what most metadata hold, whether it may stay as it is."""
+    kind = type(value)
+    if kind is str:
+        return len(value) <= _SMALL and value.isascii() and "\0" not in value  # type: ignore[arg-type, attr-defined, operator]
+    return kind is bool or (kind is int and -LARGEST_NUMBER <= value <= LARGEST_NUMBER)  # type: ignore[operator]
+
+
 def marked(metadata: JsonObject, pointer: str) -> JsonObject:
     """Return sound ``metadata`` with ``pointer`` among the names of what was repaired; a few bytes may be too many."""
     found = metadata.get(REPAIRED)
     names = found if isinstance(found, list) else []
     return metadata if pointer in names else {**metadata, REPAIRED: [*names, pointer]}
+
+
+def mended_object(given: Mapping[Any, Any], repairs: Repairs, *, place: str) -> JsonObject:
+    """Return ``given`` as JSON can hold it, whatever its size; ``place`` is the pointer to it."""
+    return _Mender(repairs).mended(given, place)
 
 
 def _marked(metadata: JsonObject, repairs: Repairs) -> JsonObject:
@@ -187,7 +215,7 @@ class _Mender:
 
     def mended(self, given: Mapping[Any, Any], place: str) -> JsonObject:
         """Return the object; values beyond the number that are looked at are left out of it."""
-        return dict(self._members(given, place, 1))
+        return self._members(given, place, 1)
 
     def _value(self, value: Any, place: str, depth: int) -> Any:
         """Return ``value``, which is inside of ``depth`` containers, as it can be stored."""
@@ -208,24 +236,31 @@ class _Mender:
         if abs(number) <= LARGEST_NUMBER:  # which is not so for NaN
             return number
         self._repairs.note(place)
-        return _digits(number)
+        return _shown(number)
 
     def _container(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
         if depth >= METADATA_DEPTH:
             self._repairs.note(place)
             return storable(as_text(value)[:_EXCERPT])
         if isinstance(value, Mapping):
-            return dict(self._members(value, place, depth + 1))
+            return self._members(value, place, depth + 1)
         parts = self._first(enumerate(value), place)
         return [self._value(part, f"{place}/{index}", depth + 1) for index, part in parts]
 
-    def _members(self, given: Mapping[Any, Any], place: str, depth: int) -> Iterator[tuple[str, Any]]:
+    def _members(self, given: Mapping[Any, Any], place: str, depth: int) -> JsonObject:
+        mended: JsonObject = {}
         for key, value in self._first(given.items(), place):
-            name = key if isinstance(key, str) else _shown(key)
+            name = storable(key if isinstance(key, str) else _shown(key))
+            while name in mended:
+                name += "_"
             below = _below(place, name)
-            if name is not key:
+            if name != key:
                 self._repairs.note(below)
-            yield mended_text(name, below, self._repairs), self._value(value, below, depth)
+            try:
+                mended[name] = self._value(value, below, depth)
+            except Exception:  # noqa: BLE001 -- a stranger's object may do anything when it is looked at
+                self._repairs.note(below)
+        return mended
 
     def _first(self, pairs: Iterable[tuple[T, Any]], place: str) -> Iterator[tuple[T, Any]]:
         """Yield ``pairs`` until the number of values is reached that are looked at."""
@@ -253,6 +288,10 @@ def _substitute(value: Any) -> Any:
         return sorted(value, key=_shown)
     if isinstance(value, bytes | bytearray):
         return value.decode(errors="replace")
+    return float(value) if isinstance(value, Real) else _fields_or_text(value)
+
+
+def _fields_or_text(value: Any) -> Any:
     try:
         return dict(value.model_dump())  # as Pydantic's models have it
     except Exception:  # noqa: BLE001 -- a stranger's object may do anything when it is asked
@@ -263,13 +302,7 @@ def _shown(value: object) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001 -- a stranger's object, or a number of more digits than Python writes
-        return type(value).__name__
-
-
-def _digits(number: float) -> str:
-    if isinstance(number, float) and not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    return _shown(number)
+        return f"<{type(value).__name__}>"
 
 
 def _shrink_all(metadata: JsonObject, excess: int, place: str, repairs: Repairs) -> None:

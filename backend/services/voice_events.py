@@ -40,6 +40,7 @@ from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.mending import marked
 from backend.schemas.message import MessageCreate
+from backend.services.abandonment import reopen
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
 from backend.services.spoken_times import is_moved, spoken_times
@@ -157,7 +158,7 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
-        await sessions.hear(
+        presumed = await sessions.hear(
             found.id,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
@@ -171,6 +172,8 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
                 last_is_cut=around.last_is_cut,
             )
             await events.enrich(added, found.provider)
+    if presumed:
+        await reopen(database, found.id, found.conversation_id)
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:

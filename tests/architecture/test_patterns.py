@@ -47,14 +47,22 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
+    Used("backend.api.templates", "'|'.join((f'({one})' for one in each))"): [
+        lambda n: "/api/v1/conversations/" + "a" * n + "/",
+        lambda n: "/" * n,
+    ],
     Used("backend.auth.token", "_SURROGATE"): [lambda n: "a" * n],
-    Used("backend.recorder.sinks", "_PROBLEM"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
+    Used("backend.recorder.refusals", "_TYPE"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
     Used("backend.replay.sender", "_FIELD"): [lambda n: "/messages/" + "1" * n, lambda n: "/" + "a" * n + "!"],
     Used("backend.schemas.fields", "_RFC_3339"): [
         lambda n: "2026-01-31T09:30:00." + "1" * n,
         lambda n: "2026-01-31T09:30:00.1" * (n // 21),
         lambda n: "1" * n,
     ],
+    Used("backend.schemas.invisible", "_MONGOLIAN"): [lambda n: "\u1820" * n],
+    Used("backend.schemas.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
+    Used("backend.schemas.invisible", "_UNSEEN"): [lambda n: "\0" * n],
+    Used("backend.schemas.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
     Used("backend.schemas.mending", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
     Used("backend.schemas.nesting", "_MARK"): [
         lambda n: '"' + "\\" * n,
@@ -65,10 +73,10 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
     Used("backend.schemas.parsing", "_SURROGATE"): [lambda n: "a" * n],
     Used("backend.schemas.prose", "_INDENT"): [lambda n: " " * n],
     Used("backend.schemas.prose", "_MARKUP"): [lambda n: "*" * n],
-    Used("backend.schemas.prose", "_UNSEEN"): [lambda n: "\0" * n],
 }
 # What meets the operator's settings and arguments, the catalogue of the operator's database, or text of our own.
 INSIDE: Final = {
+    Used("backend.api.templates", "_PARAMETER"),
     Used("backend.api.pages", "_INLINE"),
     Used("backend.api.problems", "'\\\\{\\\\w+\\\\}'"),
     Used("backend.api.problems", "'`([^`]+)`'"),
@@ -84,6 +92,7 @@ INSIDE: Final = {
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),
     Used("backend.settings", "_ORIGIN"),
+    Used("backend.settings", "_SERVICE"),
     Used("backend.settings", "_TOKEN"),
     Used("backend.settings", "_USUAL_PORT"),
     Used("backend.settings", "'postgres(ql)?(\\\\+asyncpg)?://'"),

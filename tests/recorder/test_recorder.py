@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from backend.errors import SetupError
 from backend.principal import LOCAL
 from backend.recorder import AppenderSink, Recorder, Sink
+from backend.schemas.fields import CONTENT_BYTES
 from backend.services import conversations
 from tests.recorder.conftest import Door, Open, contents, sent, until
 
@@ -64,17 +65,8 @@ async def test_a_thousand_words_at_once_keep_their_order(open_recorder: Open, re
     "fault",
     [
         {"role": "robot"},
-        {"role": None},
         {"role": ["user"]},
         {"content": None},
-        {"content": CANARY + "\ud800"},
-        {"content": CANARY * 20_000},
-        {"metadata": {CANARY: object()}},
-        {"metadata": {7: CANARY}},
-        {"metadata": 7},
-        {"timestamp": datetime(2026, 1, 31)},  # noqa: DTZ001
-        {"timestamp": object()},
-        {"id": object()},
     ],
     ids=lambda fault: str(*fault),
 )
@@ -112,15 +104,45 @@ async def test_what_the_record_refuses_is_kept_with_the_reason_and_the_rest_proc
     async with Recorder(sink, conversation_id=conversation, spool=spool) as recorder:
         recorder.record("user", "One.", id=taken)
         recorder.record("user", "Another with the same id.", id=taken)
-        recorder.record("user", "No clock says that.", timestamp="2999-01-01T00:00:00Z")
         recorder.record("user", "Two.")
         await sent(recorder)
-        assert (recorder.stats.sent, recorder.stats.refused, recorder.stats.queued) == (2, 2, 0)
+        assert (recorder.stats.sent, recorder.stats.refused, recorder.stats.queued) == (2, 1, 0)
     assert contents(await record_of()) == ["One.", "Two."]
-    (first, why), (second, why_not) = left_in(spool)
-    assert (first, second) == ("Another with the same id.", "No clock says that.")
+    [(first, why)] = left_in(spool)
+    assert first == "Another with the same id."
     assert "another content" in str(why) or "/problems/message-id-reused" in str(why)
-    assert "/timestamp must lie" in str(why_not) or "/problems/invalid" in str(why_not)
+
+
+@pytest.mark.parametrize("told", ["1970-01-01T00:00:07Z", "2569-01-31T09:30:00+00:00", "0001-01-01T00:00:00Z"])
+async def test_a_clock_that_is_wrong_loses_no_word(
+    sink: Sink, conversation: UUID, spool: Path, record_of: Read, told: str
+) -> None:
+    async with Recorder(sink, conversation_id=conversation, spool=spool) as recorder:
+        recorder.record("user", "One.", timestamp=told)
+        recorder.record("user", "Two.")
+    one, two = await record_of()
+    assert (one["content"], one["metadata"]) == ("One.", {"repaired": ["/timestamp"]})
+    assert (two["content"], two["metadata"]) == ("Two.", {})
+
+
+@pytest.mark.parametrize("letter", ["x", "ỏ", "\U0001f600", "\x01", '"'])
+async def test_a_text_that_is_longer_than_a_message_goes_on_in_further_ones(
+    sink: Sink, conversation: UUID, spool: Path, record_of: Read, letter: str
+) -> None:
+    text = letter * (CONTENT_BYTES // len(letter.encode()) + 1)
+    chosen = uuid4()
+    async with Recorder(sink, conversation_id=conversation, spool=spool) as recorder:
+        assert recorder.record("user", "Before.")
+        assert recorder.record("function", text, id=chosen, metadata={"state": "completed"}) == chosen
+        assert recorder.record("user", "Behind.")
+    before, *parts, behind = await record_of()
+    assert (before["content"], behind["content"]) == ("Before.", "Behind.")
+    assert "".join(part["content"] for part in parts) == text
+    assert parts[0]["id"] == chosen
+    for number, part in enumerate(parts, 1):
+        of = {"number": number, "of": len(parts)}
+        assert part["metadata"] == {"state": "completed", "part": of, "repaired": ["/content"]}
+        assert part["client_sequence"] == 2
 
 
 async def test_what_is_said_for_an_erased_conversation_is_kept_nowhere(
