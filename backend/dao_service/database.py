@@ -23,9 +23,11 @@ from backend.dao_service.bell import Bell
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.fair_semaphore import FairSemaphore
 from backend.dao_service.faults import (
+    UNNAMED_POOLER,
     describe,
     is_lasting,
     is_locked,
+    is_of_a_pooler,
     is_outage,
     is_silence,
     is_timeout,
@@ -239,7 +241,8 @@ class Database:
         except Exception as error:
             # A server that lets nobody in, for whatever reason, is away.
             if is_outage(error) or isinstance(error, asyncpg.PostgresError):
-                log.warning("no connection to the database", **describe(error))
+                remedy = {"remedy": UNNAMED_POOLER} if is_of_a_pooler(error) else {}
+                log.warning("no connection to the database", **describe(error), **remedy)
                 raise DatabaseUnavailable(
                     read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
                 ) from error
