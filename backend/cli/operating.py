@@ -141,6 +141,8 @@ def _tell(survey: adoption.Survey) -> None:
             console.print(f"{title}:", style=style)
         for sentence in sentences:
             console.print(f"  • {sentence}", soft_wrap=True)
+    for text in survey.advice:
+        console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:
         stamped = survey.revision == migrator.head()
         console.print("Everything is there." if stamped else "Everything is there; only the stamp is missing.")

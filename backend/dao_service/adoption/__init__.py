@@ -17,6 +17,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.dao_service.adoption.advice import for_a_role_that_serves, for_the_hosts_alembic
 from backend.dao_service.adoption.catalogue import HostTable, read_made, read_server, read_tables
 from backend.dao_service.adoption.plan import Findings, plan_conversations, plan_messages, plan_own_tables, worries
 from backend.dao_service.adoption.probe import (
@@ -36,13 +37,14 @@ __all__ = ["HostTable", "Survey", "survey"]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found. ``steps``, ``warnings`` and ``blockers`` are one sentence each."""
+    """What was found. ``steps``, ``warnings`` and ``blockers`` are one sentence each; ``advice`` is text to copy."""
 
     revision: str | None
     tables: Mapping[str, HostTable]
     steps: tuple[str, ...]
     warnings: tuple[str, ...]
     blockers: tuple[str, ...]
+    advice: tuple[str, ...]
 
     @property
     def adoptable(self) -> bool:
@@ -76,7 +78,7 @@ async def _look(connection: AsyncConnection) -> Survey:
     found = Findings()
     found.blockers += unfit(server)
     for table in present.values():
-        found.blockers += strange(table)
+        found.blockers += strange(table, sees_all=server.sees_all)
     found.steps += [f"There is no table {name}: will be made, empty." for name in tables if name not in present]
     plan_own_tables(await read_made(connection, OWN_TABLES), found)
     if conversations.columns:
@@ -97,4 +99,8 @@ async def _look(connection: AsyncConnection) -> Survey:
         steps=tuple(found.steps),
         warnings=tuple(found.warnings),
         blockers=tuple(found.blockers),
+        advice=(
+            *((for_the_hosts_alembic(VERSION_TABLE),) if server.has_alembic else ()),
+            for_a_role_that_serves(server.quoted_schema),
+        ),
     )
