@@ -50,6 +50,7 @@ from backend.errors import SetupError
 from backend.observability import logs, metrics
 from backend.services.abandonment import Abandonment
 from backend.services.appender import Appender
+from backend.services.feed import Feed
 from backend.services.figures import Figures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
@@ -185,6 +186,7 @@ def _lifespan(parts: _Parts) -> Any:
                     "database": parts.database,
                     "appender": appender,
                     "live": Live(parts.database),
+                    "feed": Feed(parts.database),
                     "grants": parts.grants,
                     "outbox": parts.outbox,
                     "health": checks,
