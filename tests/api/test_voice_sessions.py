@@ -292,6 +292,13 @@ async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anyth
     assert (await phone.state())["ended_at"] is None
 
 
+async def test_no_phone_gives_the_reason_of_a_presumed_end(service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    refused = await service.post(f"{SESSIONS}/{phone.session_id}/end", json={"reason": "abandoned"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/reason")
+    assert (await phone.state())["ended_at"] is None
+
+
 async def test_a_call_that_its_phone_has_ended_stays_ended_whatever_it_sends(service: httpx.AsyncClient) -> None:
     phone = await begin(service)
     await phone.send(*TALK[:2])
