@@ -22,8 +22,8 @@ _ATTEMPTS: Final = 3  # to read a transcript of one part between two looks at a 
 class MessagePage:
     """A ``Page`` of messages on its way out; each is JSON.
 
-    ``exact`` tells that all of it is of ``version``. Long messages are read a moment after the others, and may hold newer
-    notes.
+    ``exact`` tells that all of it is of ``version``. Long messages are read a moment after the others, and what is
+    noted beside them may be newer.
     """
 
     data: list[bytes]
