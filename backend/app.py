@@ -48,7 +48,7 @@ from backend.delivery import Dispatcher, Orchestrator
 from backend.departure import leave_with_supervisor, told_to_end
 from backend.errors import SetupError
 from backend.observability import logs, metrics
-from backend.services.abandonment import Abandonment
+from backend.services.abandonment import Abandonment, Returns
 from backend.services.appender import Appender
 from backend.services.feed import Feed
 from backend.services.figures import Figures
@@ -115,15 +115,26 @@ def create_app(settings: Settings) -> FastAPI:
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
+    silence = timedelta(seconds=settings.session_timeout)
     background: list[Abandonment | Collector | Dispatcher | Notifier] = [
         Notifier(database),
-        Abandonment(database, timedelta(seconds=settings.session_timeout)),
+        Abandonment(database, silence),
         Collector(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
     checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
-    parts = _Parts(database, checked, authenticator, rate_limits, RequestQueue(), _grants(settings), outbox, background)
+    parts = _Parts(
+        database,
+        checked,
+        authenticator,
+        rate_limits,
+        RequestQueue(),
+        silence,
+        _grants(settings),
+        outbox,
+        background,
+    )
     app = FastAPI(
         title="Verbatim",
         version=__version__,
@@ -165,6 +176,7 @@ class _Parts:
     authenticator: Authenticator
     rate_limits: RateLimits
     request_queue: RequestQueue
+    session_timeout: timedelta
     grants: Grants | None
     outbox: Outbox | None
     background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
@@ -192,6 +204,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
+                "returns": Returns(parts.database, parts.session_timeout),
                 "grants": parts.grants,
                 "outbox": parts.outbox,
                 "health": checks,

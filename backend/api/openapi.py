@@ -18,7 +18,7 @@ from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, V
 
 REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
 
-TAGGED: Final = {"ETag": {"description": "A strong entity tag.", "schema": {"type": "string"}}}
+TAGGED: Final = {"ETag": {"description": "An entity tag.", "schema": {"type": "string"}}}
 UNCHANGED: Final[dict[str, Any]] = {"description": "The same as `If-None-Match` names.", "headers": TAGGED}
 
 _BODIES: Final = (
