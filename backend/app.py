@@ -27,6 +27,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    subjects,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -76,6 +77,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     conversations.router,
     transcripts.router,
     live.router,
+    subjects.router,
     intents.router,
     deliveries.router,
 )

@@ -21,9 +21,10 @@ from backend.api.pages import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
 from backend.observability.processes import WorkerProcesses
 from backend.services.figures import Figures
-from backend.services.health import FRESH, Health
+from backend.services.health import Health
 from backend.services.shared import Shared
 
+FRESH: Final = 1.0  # seconds, for which what was counted is not counted again
 _ASSETS: Final = "/docs/assets"
 
 router = APIRouter(tags=["service"], include_in_schema=False)
@@ -38,12 +39,13 @@ async def livez() -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Say whether messages can be taken, and if not, why; with `?verbose` also what an acknowledged one survives."""
-    found, in_force = await cast("Health", request.state.health).readiness()
-    if not found.ready:
-        return answer(problem_body(UNREADY, UNREADY.remedy, checks=found), {"retry-after": "2"})
-    body: dict[str, object] = {"status": "ok", "checks": found}
+    found = await cast("Health", request.state.health).look()
+    if not found.readiness.ready:
+        body = problem_body(UNREADY, found.remedy or UNREADY.remedy, checks=found.readiness)
+        return answer(body, {"retry-after": "2"})
+    body = {"status": "ok", "checks": found.readiness}
     if "verbose" in request.query_params:
-        body["durability"] = in_force
+        body["durability"] = found.in_force
     return Response(orjson.dumps(body), media_type="application/json")
 
 

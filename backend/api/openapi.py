@@ -12,6 +12,7 @@ from backend.schemas.conversation import ConversationCreate, ConversationPatch
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
+from backend.schemas.subject import ErasureCreate
 from backend.schemas.transcript import Transcript
 from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, VoiceSessionEnd
 
@@ -25,6 +26,7 @@ _BODIES: Final = (
     MessageBatch,
     ConversationCreate,
     ConversationPatch,
+    ErasureCreate,
     IntentPut,
     VoiceSessionCreate,
     VoiceEventBatch,

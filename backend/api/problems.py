@@ -231,6 +231,14 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "The database is not available",
         f"Whether the request was carried out is unknown. {_RETRY}",
     ),
+    errors.TooSlow: Problem(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "too-slow",
+        "The database took too long",
+        "What was to be read took longer than VERBATIM_STATEMENT_TIMEOUT. The same again takes as long: ask for less "
+        "at a time (`limit`), or later. The operator finds the SQLSTATE in the service's log.",
+    ),
+    errors.Unreadable: INTERNAL,
     errors.NotRecorded: INTERNAL,
 }
 HTTP_PROBLEMS: Final = {
@@ -310,8 +318,8 @@ def refusal(error: RecordError) -> Response:
 def refusal_headers(error: RecordError) -> dict[str, str]:
     """Return what a client library reads without looking into the body (RFC 9110, section 10.2.3; RFC 6750, 3)."""
     match error:
-        case Unavailable():
-            return {"retry-after": str(error.retry_after)}
+        case Unavailable(retry_after=int(seconds)):
+            return {"retry-after": str(seconds)}
         case errors.TokenMissing():
             return {"www-authenticate": _CHALLENGE}
         case errors.TokenInvalid():

@@ -74,12 +74,26 @@ async def get_transcript(
     transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
 ) -> Response:
     """Read a whole conversation as it stands now, streamed."""
-    tag = _tag(request, await transcripts.version(database, caller, conversation_id))
-    if unchanged := known(request, tag):
-        return unchanged
-    parts = await transcripts.transcript(database, caller, conversation_id)
-    body = write(transcript_format, conversation_id, parts)
+    if "if-none-match" in request.headers:
+        current = await transcripts.version(database, caller, conversation_id)
+        if unchanged := known(request, _tag(request, current)) or _known_weakly(request, current):
+            return unchanged
+    found = await transcripts.transcript(database, caller, conversation_id)
+    tag = _tag(request, found.version) if found.exact else f"W/{_weak(request, found.version)}"
+    body = write(transcript_format, conversation_id, found.parts)
     return Streamed(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
+
+
+def _known_weakly(request: Request, version: Version) -> Response | None:
+    unchanged = known(request, _weak(request, version))
+    if unchanged is not None:
+        unchanged.headers["etag"] = f"W/{_weak(request, version)}"
+    return unchanged
+
+
+def _weak(request: Request, version: Version) -> str:
+    """Return what stands behind the `W/` of a transcript whose parts may be of different moments."""
+    return entity_tag(__version__, request.url.path, request.url.query, *version, "parts")
 
 
 def _tag(request: Request, version: Version) -> str:

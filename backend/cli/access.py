@@ -48,10 +48,7 @@ def make_ready(url: str, wait: float, *, ours: bool) -> None:
     if revision == wanted:
         return
     if not ours:
-        raise SetupError(
-            f"The database's schema is at {revision or 'nothing yet'}, this version needs {wanted}: run "
-            "`verbatim migrate`, or `verbatim adopt` where a host application's tables are."
-        )
+        raise SetupError(migrator.mismatch(revision, wanted))
     migrator.upgrade(url)
 
 

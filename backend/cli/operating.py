@@ -99,8 +99,10 @@ def check(wait: Wait = 0) -> None:
         reach(url, wait)
         served, direct = settings.database_url or url, settings.past_the_pooler
         found = asyncio.run(with_database(served, lambda each: health.look(each, migrator.head()), direct=direct))
-        faults = [*found.faults, *(f"The schema has drifted: {line}." for line in migrator.drift(url))]
-    console.print(found.promise, soft_wrap=True)
+        drift = migrator.drift(url) if found.tried else []
+        faults = [*found.faults, *(f"The schema has drifted: {line}." for line in drift)]
+    if found.promise:
+        console.print(found.promise, soft_wrap=True)
     for fault in faults:
         complaints.print(f"✗ {fault}", style="red")
     if faults:

@@ -155,6 +155,11 @@ class VoiceSessionDAO:
             .returning(VoiceSession)
         )
 
+    async def of_conversation(self, conversation_id: UUID) -> Sequence[str]:
+        """Return the ids of the conversation's sessions, oldest first."""
+        found = select(VoiceSession.id).where(VoiceSession.conversation_id == conversation_id)
+        return (await self._session.scalars(found.order_by(VoiceSession.started_at, VoiceSession.id))).all()
+
     async def lock(self, session_id: str) -> VoiceSession | None:
         """Return the session as it is now, and keep it so until the transaction ends."""
         return await self._session.scalar(

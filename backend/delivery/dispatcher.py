@@ -145,4 +145,4 @@ class Dispatcher:
             except Unavailable as unavailable:
                 if time.monotonic() >= deadline:
                     raise
-                await asyncio.sleep(unavailable.retry_after)
+                await asyncio.sleep(unavailable.retry_after or 1)

@@ -27,7 +27,7 @@ async def test_a_service_that_can_take_messages_is_ready(service: httpx.AsyncCli
     assert (await service.get("/livez")).json() == {"status": "ok"}
     assert (await service.get("/readyz")).json() == {
         "status": "ok",
-        "checks": {"database": "ok", "schema": "ok", "queue": "ok"},
+        "checks": {"database": "ok", "schema": "ok", "writes": "ok", "queue": "ok"},
     }
 
 

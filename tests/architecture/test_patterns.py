@@ -53,7 +53,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
     ],
     Used("backend.auth.token", "_SURROGATE"): [lambda n: "a" * n],
     Used("backend.deepgram.reading", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
-    Used("backend.recorder.sinks", "_PROBLEM"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
+    Used("backend.recorder.refusals", "_TYPE"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
     Used("backend.replay.sender", "_FIELD"): [lambda n: "/messages/" + "1" * n, lambda n: "/" + "a" * n + "!"],
     Used("backend.schemas.fields", "_RFC_3339"): [
         lambda n: "2026-01-31T09:30:00." + "1" * n,
