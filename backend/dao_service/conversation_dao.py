@@ -125,7 +125,9 @@ class ConversationDAO:
             if value is not None:
                 statement = statement.where(column == value)
         if wanted.ended is not None:
-            statement = statement.where(Conversation.ended_at.is_not(None) == wanted.ended)
+            # Not a comparison of booleans, which a partial index would not be used for.
+            ended = Conversation.ended_at
+            statement = statement.where(ended.is_not(None) if wanted.ended else ended.is_(None))
         if wanted.since is not None:
             statement = statement.where(Conversation.created_at >= wanted.since)
         if wanted.until is not None:
