@@ -138,7 +138,7 @@ async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str,
         configured = {
             "open": settings_for(database_url),
             "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
-            "limited": settings_for(database_url, rate_limit_address="1/minute"),
+            "limited": settings_for(database_url, auth_issuers=(), rate_limit_address="1/minute"),
             "without database": settings_for("postgresql://127.0.0.1:9/none"),
             "unanswered": settings_for(database_url, **key, deepgram_url=NOBODY_ANSWERS),
             "refused": settings_for(database_url, **key, deepgram_url=deepgram.url),
