@@ -390,7 +390,8 @@ async def test_no_page_of_another_origin_may_use_the_api_by_default(unguarded: C
 
 async def test_a_page_of_an_allowed_origin_may_use_the_api_and_read_every_refusal(guarded: Configured) -> None:
     async with running(guarded(cors_origins=(APP,), rate_limit_subject="2/year")) as client:
-        asked = await preflight(client, APP, "authorization, content-type, traceparent")
+        named = "authorization, content-type, if-match, traceparent, tracestate, baggage, sentry-trace"
+        asked = await preflight(client, APP, named)
         assert (asked.status_code, opened_to(asked)) == (200, APP)
         assert "POST" in asked.headers["access-control-allow-methods"]
         origin = {"origin": APP}
