@@ -118,6 +118,18 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "That conversation id is taken",
         f"A conversation exists under this id with other content. Choose a new id. {_DO_NOT_RETRY}",
     ),
+    errors.ConversationEnded: Problem(
+        HTTPStatus.CONFLICT,
+        "conversation-ended",
+        "The conversation has ended at another time",
+        f"The first `ended_at` stands; GET the conversation to see it. {_DO_NOT_RETRY}",
+    ),
+    errors.ConversationHasSessions: Problem(
+        HTTPStatus.CONFLICT,
+        "conversation-has-sessions",
+        "The conversation ends with its voice sessions",
+        f"End each of them with POST /api/v1/voice/sessions/…/end. {_DO_NOT_RETRY}",
+    ),
     errors.HostOwnsConversations: Problem(
         HTTPStatus.CONFLICT,
         "host-owns-conversations",
@@ -155,6 +167,13 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "Another intent stands",
         "GET it, and if yours is to replace it, send If-Match with the version that `detail` and the ETag header name. "
         f"{_DO_NOT_RETRY}",
+    ),
+    errors.PreconditionFailed: Problem(
+        HTTPStatus.PRECONDITION_FAILED,
+        "precondition-failed",
+        "Another version stands",
+        "`If-Match` names another version than the one that stands, so nothing was changed. GET it again, look at what "
+        f"has changed, and decide anew; the ETag header names the version that stands. {_DO_NOT_RETRY}",
     ),
     errors.DeliveryNotFound: Problem(
         HTTPStatus.NOT_FOUND,
@@ -252,7 +271,7 @@ HTTP_PROBLEMS: Final = {
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
             "Only JSON is taken here",
-            "Send Content-Type: application/json.",
+            "Send Content-Type: application/json and no Content-Encoding: compressed bodies are not taken.",
         ),
         Problem(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
         Problem(
@@ -309,8 +328,8 @@ def refusal_headers(error: RecordError) -> dict[str, str]:
             return {"www-authenticate": _CHALLENGE}
         case errors.TokenInvalid():
             return {"www-authenticate": f'{_CHALLENGE}, error="invalid_token", error_description="{error.why}"'}
-        case errors.IntentConflict(version=str(version)):
-            return {"etag": f'"{version}"'}
+        case errors.IntentConflict(tag=str(tag)) | errors.PreconditionFailed(tag=str(tag)):
+            return {"etag": tag}
         case errors.ScopeMissing():
             return {"www-authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'}
     return {}

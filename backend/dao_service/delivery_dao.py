@@ -40,6 +40,9 @@ _CLAIM: Final = text("""
     RETURNING claimed.id, body, attempts, spent
 """).bindparams(bindparam("lease", type_=Interval))
 
+_STRIDE: Final = 20_000
+_DUE_NOW: Final = {"state": DeliveryState.PENDING, "due_at": func.now(), "spent": Delivery.attempts}
+
 
 class NewDelivery(NamedTuple):
     """What is to be queued: ``body`` is what will be signed and sent, ``version`` that of the intent in it."""
@@ -128,22 +131,28 @@ class DeliveryDAO:
             update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(state=DeliveryState.HELD)
         )
 
-    async def resume(self) -> None:
-        """Let everything that is held be due, and whoever wanted no more be asked again."""
+    async def resume(self) -> int:
+        """Let everything that is held be due now, and orchestrators that wanted no more be asked again.
+
+        Return how many deliveries were held.
+        """
         await self._session.execute(delete(StoppedOrchestrator))
-        await self._session.execute(
-            update(Delivery)
-            .where(Delivery.state == DeliveryState.HELD)
-            .values(state=DeliveryState.PENDING, due_at=func.now(), spent=Delivery.attempts)
+        return await self._retry_all(DeliveryState.HELD)
+
+    async def get(self, delivery_id: UUID) -> Delivery | None:
+        """Return a delivery without its body, or None if there is none."""
+        return await self._session.scalar(
+            select(Delivery).options(defer(Delivery.body, raiseload=True)).where(Delivery.id == delivery_id)
         )
+
+    async def retry_failed(self) -> int:
+        """Let everything that has failed be due now, and return how many deliveries those were."""
+        return await self._retry_all(DeliveryState.FAILED)
 
     async def retry(self, delivery_id: UUID) -> Delivery | None:
         """Let a delivery be due now, with all attempts before it, and return it, or None if there is none."""
         return await self._session.scalar(
-            update(Delivery)
-            .where(Delivery.id == delivery_id)
-            .values(state=DeliveryState.PENDING, due_at=func.now(), spent=Delivery.attempts)
-            .returning(Delivery)
+            update(Delivery).where(Delivery.id == delivery_id).values(_DUE_NOW).returning(Delivery)
         )
 
     async def newest(
@@ -167,3 +176,21 @@ class DeliveryDAO:
             select(func.count(), func.min(Delivery.created_at)).where(Delivery.state == DeliveryState.PENDING)
         )
         return Backlog(*found.one())
+
+    async def _retry_all(self, state: DeliveryState) -> int:
+        # No statement may take long; changing very many rows at one stroke would.
+        retried, count = 0, _STRIDE
+        while count == _STRIDE:
+            # In one order, so that two transactions that do this at once do not wait for each other.
+            found = select(Delivery.id).where(Delivery.state == state).order_by(Delivery.number).limit(_STRIDE)
+            locked = found.with_for_update().cte("locked")
+            changed = await self._session.scalars(
+                update(Delivery)
+                .where(Delivery.id == locked.c.id)
+                .values(_DUE_NOW)
+                .returning(Delivery.id)
+                .execution_options(synchronize_session=False)
+            )
+            count = len(changed.all())
+            retried += count
+        return retried

@@ -43,7 +43,13 @@ async def test_opening_twice_opens_once(service: httpx.AsyncClient) -> None:
         ({}, "/context_type"),
         ({"context_type": "chat"}, "/context_type"),
         ({"context_type": "voice", "id": "x\0"}, "/id"),
-        ({"context_type": "voice", "user_id": "me"}, ""),
+        ({"context_type": "voice", "user_id": ""}, "/user_id"),
+        ({"context_type": "voice", "user_id": "x\0"}, "/user_id"),
+        ({"context_type": "voice", "user_id": "x" * 256}, "/user_id"),
+        ({"context_type": "voice", "contextType": "voice"}, "/contextType"),
+        ({"context_type": "voice", "call the dentist": "voice"}, ""),
+        ({"context_type": "voice", "x" * 41: "voice"}, ""),
+        ({"context_type": "voice", "größe": "voice"}, ""),
         ({"context_type": "\ud800"}, "/context_type"),
         ([], ""),
     ],
@@ -80,7 +86,7 @@ POISON = {
 @pytest.mark.parametrize("poison", POISON)
 @pytest.mark.parametrize(
     ("method", "fields"),
-    [("POST", ["id", "context_type"]), ("PATCH", ["linked_goal_id", "linked_task_id"])],
+    [("POST", ["id", "context_type", "user_id"]), ("PATCH", ["linked_goal_id", "linked_task_id"])],
     ids=["opening", "linking"],
 )
 async def test_poison_in_any_field_is_refused_with_its_place(
