@@ -11,8 +11,8 @@ The rooms, from the door down; each may import only what stands below it:
     services        use cases: one function, one transaction; the appender and its queue
     deepgram        Deepgram's events in our words, and its tokens for phones
     dao_service     PostgreSQL: one method, one question        schemas    the words that cross the wire
-    principal       who asks, and how far they reach
-    errors  vocabulary  ids  observability  departure  budget  outgoing  collector
+    principal       who asks, and how far they reach           outgoing   HTTP clients and TLS
+    errors  vocabulary  ids  observability  departure  budget  collector
 """
 
 from importlib.metadata import version

@@ -1,6 +1,7 @@
 """The one place where the parts meet."""
 
 import asyncio
+import multiprocessing
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,10 +10,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from limits import parse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend import __version__
@@ -24,6 +27,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    subjects,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -43,9 +47,10 @@ from backend.deepgram import Grants
 from backend.delivery import Dispatcher, Orchestrator
 from backend.departure import leave_with_supervisor, told_to_end
 from backend.errors import SetupError
-from backend.observability import logs
+from backend.observability import logs, metrics
 from backend.services.abandonment import Abandonment
 from backend.services.appender import Appender
+from backend.services.figures import Figures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
@@ -77,6 +82,17 @@ _CORS: Final[dict[str, Any]] = {
     ],
 }
 
+_ROUTERS: Final[tuple[APIRouter, ...]] = (
+    voice_messages.router,
+    voice_sessions.router,
+    conversations.router,
+    transcripts.router,
+    live.router,
+    subjects.router,
+    intents.router,
+    deliveries.router,
+)
+
 # Seconds after which a thread that computes gives up the interpreter's lock. Each callback of the event loop waits for
 # it while a large body is parsed; with Python's own 5 ms a post beside such a body takes five times as long.
 _SWITCH: Final = 0.0005
@@ -90,13 +106,20 @@ def from_environment() -> FastAPI:
     sys.setswitchinterval(_SWITCH)
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
-    return create_app(settings)
+    try:
+        return create_app(settings)
+    except SetupError as error:
+        if multiprocessing.parent_process() is None:
+            raise
+        log.error("the worker cannot start", reason=str(error))
+        sys.exit(STARTUP_FAILURE)  # so that the supervisor begins no other
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the service. It opens nothing before it is started; raises SetupError without a `DATABASE_URL`."""
     if settings.database_url is None:
         raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
+    metrics.BUILD.labels(__version__).set(1)
     limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits, direct=settings.past_the_pooler)
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
@@ -129,13 +152,13 @@ def create_app(settings: Settings) -> FastAPI:
         cors_origins=settings.cors_origins,
     )
     app.add_middleware(Admission, queue=parts.request_queue)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, paths=_paths(*_ROUTERS, health.router))
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(_TrustedProxies, trusted_hosts=[str(network) for network in settings.trusted_proxies])
-    for routes in (voice_messages, voice_sessions, conversations, transcripts, live, intents, deliveries):
-        app.include_router(routes.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     health.install(app)
     problems.install(app)
     app.state.bodies = bodies.new_budget()
@@ -162,6 +185,7 @@ def _lifespan(parts: _Parts) -> Any:
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, migrator.head()), health.counts()
+        figures = Figures(parts.checked, migrator.head())
         appender.start()
         for worker in parts.background:
             worker.start()
@@ -176,6 +200,7 @@ def _lifespan(parts: _Parts) -> Any:
                     "outbox": parts.outbox,
                     "health": checks,
                     "metrics": counts,
+                    "figures": figures,
                     "request_queue": parts.request_queue,
                 }
         finally:
@@ -184,6 +209,7 @@ def _lifespan(parts: _Parts) -> Any:
             await parts.authenticator.close()
             if parts.grants:
                 await parts.grants.close()
+            await figures.close()
             await checks.close()
             await counts.close()
             await parts.database.close()
@@ -208,6 +234,10 @@ class _TrustedProxies(ProxyHeadersMiddleware):
         if scope["type"] == "http":
             scope["state"][PROXY] = scope.get("client")
         await super().__call__(scope, receive, send)
+
+
+def _paths(*routers: APIRouter) -> list[str]:
+    return [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

@@ -1,4 +1,4 @@
-"""Hearing that the process is to end, before whoever ends it waits for what is still under way."""
+"""How this process ends: it hears SIGTERM and SIGINT, and a worker ends with its supervisor."""
 
 import asyncio
 import ctypes
@@ -13,8 +13,46 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+
+class Stop:
+    """Whether SIGTERM or SIGINT has asked this process to end.
+
+    Python drops an exception that a signal's handler raises inside a finalizer or a weak reference's callback. So the
+    handler always sets ``requested``, and what waits or serves looks at it. While the process starts the handler raises
+    SystemExit as well, which ends a wait for a database or a migration at once.
+    """
+
+    requested = False
+
+    def interrupt(self) -> None:
+        """Let a signal raise SystemExit from now on, in the main thread; code 0."""
+        self._handle(self._interrupt)
+
+    def note(self) -> None:
+        """Let a signal do nothing but set ``requested`` from now on."""
+        self._handle(self._note)
+
+    def exit_if_requested(self) -> None:
+        """Raise SystemExit with code 0 if a signal has come, because the exit that its handler raised may be lost."""
+        if self.requested:
+            sys.exit(0)
+
+    def _handle(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        for number in SIGNALS:
+            signal.signal(number, handler)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        sys.exit(0)
+
+
+STOP: Final = Stop()
 
 
 @contextmanager
@@ -28,13 +66,15 @@ def told_to_end(farewell: Callable[[], None]) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def heard(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(farewell)
-        earlier = before[signal.Signals(number)]
-        if callable(earlier):
-            earlier(number, frame)
+        try:
+            earlier = before[signal.Signals(number)]
+            if callable(earlier):
+                earlier(number, frame)
+        finally:
+            loop.call_soon_threadsafe(farewell)
 
     for number, earlier in before.items():
         if callable(earlier):

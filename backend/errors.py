@@ -33,7 +33,9 @@
     │   ├── TooManyRequests
     │   ├── IssuerUnavailable
     │   ├── ProviderUnavailable
+    │   ├── TooSlow              the database, with what was to be read
     │   └── DatabaseUnavailable
+    ├── Unreadable               the operator must repair the database
     └── NotRecorded              the database refused for a reason that we do not know
     SetupError                   the operator must change something; said once, at start
     └── SettingsError            namely a setting
@@ -60,10 +62,10 @@ class Refused(RecordError):
 class Unavailable(RecordError):
     """Whether it was done is unknown or it was not done; the same request may be sent again.
 
-    ``retry_after`` is in seconds.
+    ``retry_after`` is in seconds, None where there is no time after which it is likely to succeed.
     """
 
-    retry_after = 1
+    retry_after: int | None = 1
 
 
 class TokenMissing(Refused):
@@ -330,6 +332,15 @@ class ProviderUnavailable(Unavailable):
         super().__init__("Deepgram gives no token now; ask again for one. The voice session goes on without.")
 
 
+class TooSlow(Unavailable):
+    """PostgreSQL did not read it within the time that one statement may take; the same again takes as long."""
+
+    retry_after = None
+
+    def __init__(self) -> None:
+        super().__init__("The database took too long to read this; ask for less at a time, or later.")
+
+
 class DatabaseUnavailable(Unavailable):
     """PostgreSQL is away or refuses work; whether the last request was stored is unknown.
 
@@ -341,6 +352,13 @@ class DatabaseUnavailable(Unavailable):
     def __init__(self, *, read_only: bool = False) -> None:
         super().__init__("The database is not available; send the same again, with the same id.")
         self.read_only = read_only
+
+
+class Unreadable(RecordError):
+    """PostgreSQL cannot do it before an operator has done something: a damaged file, or a limit of the server's."""
+
+    def __init__(self) -> None:
+        super().__init__("The database cannot do this until its operator has repaired it; the service's log says more.")
 
 
 class NotRecorded(RecordError):

@@ -5,27 +5,47 @@ loopback. A proxy that was set for other programs could then read the Deepgram k
 no client here reads the environment (`trust_env=False`); a proxy is named explicitly, and is not used for this machine.
 
 `trust_env=False` would also ignore `SSL_CERT_FILE` and `SSL_CERT_DIR`, with which operators name a certificate
-authority of their own. `httpx.create_ssl_context` honours them, so every client gets its context.
+authority of their own. `tls_context` honours them, so every client gets its context from there.
 """
 
+import os
+import ssl
 from ipaddress import ip_address
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
+from backend.errors import SettingsError
+
 
 def http_client(url: str | httpx.URL, *, proxy: SecretStr | None = None, **options: Any) -> httpx.AsyncClient:
     """Return a client for requests to the host of ``url``, through ``proxy`` unless that host is this machine.
 
-    ``options`` are those of `httpx.AsyncClient`.
+    ``options`` are those of `httpx.AsyncClient`. Raises SettingsError as `tls_context`.
     """
-    tls = httpx.create_ssl_context()
+    tls = tls_context()
     through = None
     if proxy is not None and not is_this_machine(httpx.URL(url).host):
         address = httpx.URL(proxy.get_secret_value())
         through = httpx.Proxy(address, ssl_context=tls if address.scheme == "https" else None)
     return httpx.AsyncClient(trust_env=False, verify=tls, proxy=through, **options)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a context that trusts the authorities of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi.
+
+    Raises SettingsError when the variable names no certificates that can be read.
+    """
+    # As httpx chooses: the file before the folder, and an empty variable is none.
+    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    try:
+        if name == "SSL_CERT_DIR":
+            os.scandir(os.environ[name]).close()  # OpenSSL takes a missing folder for an empty one
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        wanted = "a folder" if name == "SSL_CERT_DIR" else "a file in PEM format"
+        raise SettingsError(f"{name or 'certifi'} must name {wanted} with certificates that can be read.") from error
 
 
 def is_this_machine(host: str) -> bool:

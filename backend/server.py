@@ -2,20 +2,18 @@
 
 import asyncio
 import os
-import signal
 import socket
-import sys
 import tempfile
-import threading
 import time
 from ipaddress import ip_address
-from types import FrameType
 from typing import Final, cast
 
+import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from backend.departure import SIGNALS, STOP
 from backend.errors import SetupError
 from backend.http_limits import LimitedHTTP, Limits, allow_connections
 
@@ -24,8 +22,7 @@ from backend.http_limits import LimitedHTTP, Limits, allow_connections
 _PATIENCE: Final = 30
 _TURN: Final = 0.2  # seconds for an answer, before others are asked and signals heard
 
-# That it was told to end. The exit that follows is lost where Python calls back what may not raise, as in an import.
-_TOLD: Final = threading.Event()
+log = structlog.get_logger(__name__)
 
 _LOCAL_GREETING: Final = """\
 Verbatim listens on {address}. Nothing is configured to tell callers apart, so it serves this machine alone, and
@@ -46,25 +43,15 @@ The API, to read and to try: {address}/docs
 """
 
 
-def leave_in_order() -> None:
-    """Let SIGTERM and SIGINT end this process the ordinary way, through whatever has to be put away.
-
-    Uvicorn finishes its requests and then sends itself the signal again; without this, it would end there and then.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    _TOLD.set()
-    sys.exit(0)
-
-
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections; raises SetupError when the address is not to be had."""
+    """Return a socket that takes connections; raises SetupError when the address is not to be had.
+
+    At `::` it takes those of IPv4, too, whatever the operating system's default is.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, OverflowError, UnicodeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "no such address"
         reason = reason.partition(" (")[0]  # Python repeats the address there
@@ -89,10 +76,13 @@ def greeting(listener: socket.socket, *, local_only: bool) -> str:
     return (_LOCAL_GREETING if local_only else _GREETING).format(address=address)
 
 
-def run(listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeout: int) -> None:
+def run(
+    listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeout: int, keep_alive_timeout: int
+) -> None:
     """Serve until a signal ends it, as the environment describes.
 
-    ``limits`` are those of each worker, ``shutdown_timeout`` is in seconds. Raises the limit of open files.
+    ``limits`` are those of each worker, the time-outs are in seconds. Raises the limit of open files. Raises SetupError
+    when a worker process cannot start.
     """
     config = uvicorn.Config(
         "backend.app:from_environment",
@@ -105,17 +95,30 @@ def run(listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeo
         access_log=False,
         server_header=False,
         proxy_headers=False,  # `app` knows which proxies are to be believed
-        timeout_keep_alive=30,
+        timeout_keep_alive=keep_alive_timeout,
         timeout_graceful_shutdown=shutdown_timeout,
     )
-    if _TOLD.is_set():
+    # From here on the server finishes what is under way, so an exception in its midst would do harm.
+    STOP.note()
+    if STOP.requested:
         return
     if workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
         return
     with tempfile.TemporaryDirectory(prefix="verbatim-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        _Supervisor(config, sockets=[listener]).run()
+        supervisor = _Supervisor(config, sockets=[listener])
+        if not STOP.requested:
+            supervisor.run()
+        if supervisor.failed:
+            raise SetupError("A worker process could not start; the log says why.")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, which also ends for a signal that came before it had a handler of its own."""
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or STOP.requested
 
 
 class _Supervisor(Multiprocess):
@@ -123,20 +126,35 @@ class _Supervisor(Multiprocess):
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
+        self.failed = False  # a worker could not start
         self._heard: dict[int | None, float] = {}  # when each worker last answered, or was first asked
 
     def keep_subprocess_alive(self) -> None:
         for place, worker in enumerate(self.processes):
-            if self._is_well(worker):
-                continue
-            worker.kill()
-            worker.join()
-            self._heard.pop(worker.pid, None)
-            if worker.exitcode == STARTUP_FAILURE:  # the next would fail alike
-                self.should_exit.set()
+            if self._is_stopping:
                 return
-            self.processes[place] = Process(self.config, self.sockets)
-            self.processes[place].start()
+            if not self._is_well(worker):
+                self._replace(place, worker)
+
+    def _replace(self, place: int, worker: Process) -> None:
+        hung = worker.process.is_alive()
+        worker.kill()
+        worker.join()
+        self._heard.pop(worker.pid, None)
+        if self._is_stopping:
+            return
+        if worker.exitcode == STARTUP_FAILURE:  # the next would fail alike
+            self.failed = True
+            self.should_exit.set()
+            return
+        log.error("a worker hung and was killed" if hung else "a worker died", pid=worker.pid, code=worker.exitcode)
+        self.processes[place] = Process(self.config, self.sockets)
+        self.processes[place].start()
+
+    @property
+    def _is_stopping(self) -> bool:
+        """Whether it is to stop; the handler only queues a signal, which is looked at between two rounds."""
+        return self.should_exit.is_set() or any(number in SIGNALS for number in self.signal_queue)
 
     def _is_well(self, worker: Process) -> bool:
         if not worker.process.is_alive():

@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from limits import parse_many
 from platformdirs import user_data_path
@@ -18,6 +18,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
@@ -32,6 +33,12 @@ PREFIX: Final = "VERBATIM_"
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?")
 _USUAL_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
 _TOKEN: Final = re.compile(r"[!-~]*")
+
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE: Final = re.compile(
+    r"VERBATIM_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_URLS: Final = ("tcp://", "udp://", "sctp://")
 
 
 def _rate_limit(text: str) -> str:
@@ -143,6 +150,14 @@ class Settings(BaseSettings):
     shutdown_timeout: Annotated[
         int, Field(ge=1, le=600, description="Seconds that requests under way get to finish when the service stops.")
     ] = 10
+    keep_alive_timeout: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3600,
+            description="Seconds until a connection without a request is closed; longer than the load balancer's own.",
+        ),
+    ] = 75
     auth_issuers: Annotated[
         tuple[Issuer, ...] | None,
         Field(
@@ -249,17 +264,38 @@ class Settings(BaseSettings):
     def from_environment(cls) -> Self:
         """Return the settings; raises SettingsError with one sentence that names every fault."""
         known = {PREFIX + name.upper() for name in cls.model_fields if name != "database_url"}
-        strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        ignored = service_variables(os.environ)
+        strangers = sorted(name for name in os.environ.keys() - ignored - known if name.startswith(PREFIX))
         if strangers:
             raise SettingsError(f"There is no setting {', '.join(strangers)}; there are {', '.join(sorted(known))}.")
         try:
-            return cls()
+            # A value that is given here comes before the environment's.
+            return cls(**_defaults(cls.model_fields, ignored))
         except ValidationError as error:
             faults = (f"{_place(fault['loc'])}: {_sentence(fault['msg'])}" for fault in error.errors())
             raise SettingsError(f"A setting is wrong: {'; '.join(faults)}.") from None
         except UnreadableSetting as error:
             name = next((name for name in sorted(known) if name.removeprefix(PREFIX).lower() in str(error)), PREFIX)
             raise SettingsError(f"A setting is wrong: {name}: must be JSON.") from None
+
+
+def service_variables(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the `VERBATIM_` variables that Kubernetes made of a Service.
+
+    It gives every container such variables for each Service of its namespace, unless `enableServiceLinks` is false: for
+    one named `verbatim` `VERBATIM_SERVICE_HOST`, `VERBATIM_PORT=tcp://10.0.0.1:8000` and `VERBATIM_PORT_8000_TCP`; for
+    one named `verbatim-db` `VERBATIM_DB_SERVICE_HOST` and so on.
+    """
+    return frozenset(name for name, value in environment.items() if _is_of_service(name, value))
+
+
+def _defaults(fields: Mapping[str, FieldInfo], variables: Collection[str]) -> dict[str, Any]:
+    return {name: field.default for name, field in fields.items() if PREFIX + name.upper() in variables}
+
+
+def _is_of_service(name: str, value: str) -> bool:
+    is_url = name.startswith(PREFIX) and name.endswith("_PORT") and value.startswith(_SERVICE_URLS)
+    return is_url or _SERVICE.fullmatch(name) is not None
 
 
 def _place(location: Sequence[int | str]) -> str:

@@ -1,6 +1,10 @@
 """The closed sets of words. The database checks the same ones, and a test asks it whether it agrees."""
 
 from enum import StrEnum
+from typing import Final
+
+# The ``end_reason`` of a voice session whose end the service has presumed.
+ABANDONED: Final = "abandoned"
 
 
 class Role(StrEnum):

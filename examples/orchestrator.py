@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -46,10 +47,11 @@ class Intent(BaseModel):
 
 
 class Orchestrator:
-    """What it knows, and whom it talks to."""
+    """What it knows, and whom it talks to. ``wait`` is in seconds, until a lost connection is tried again."""
 
-    def __init__(self, record: httpx.AsyncClient, database: asyncpg.Pool, secret: str) -> None:
+    def __init__(self, record: httpx.AsyncClient, database: asyncpg.Pool, secret: str, wait: float = 1.0) -> None:
         self.record = record
+        self.wait = wait
         self.database = database
         self.webhook = Webhook(secret)
         self._following: dict[UUID, asyncio.Task[None]] = {}
@@ -63,7 +65,7 @@ class Orchestrator:
         (await self.record.patch(path, json={field: str(target)})).raise_for_status()
         print(f"orchestrator  {field} is {target}")
         if intent.conversation_id not in self._following:
-            self._following[intent.conversation_id] = asyncio.create_task(self._follow(intent.conversation_id))
+            self._following[intent.conversation_id] = asyncio.create_task(self.follow(intent.conversation_id))
 
     async def _make(self, webhook_id: str, intent: Intent) -> tuple[str, UUID]:
         field, table = _TABLES[intent.intent]
@@ -74,21 +76,25 @@ class Orchestrator:
             await connection.execute(_DONE, webhook_id, target)
         return field, target
 
-    async def _follow(self, conversation: UUID) -> None:
+    async def follow(self, conversation: UUID) -> None:
         """Hear the rest of the call, from wherever it stands; a connection that is lost goes on where it was."""
-        last = 0
+        last, wait = 0, self.wait
         while True:
             try:
-                async for kind, data in _events(self.record, f"conversations/{conversation}/live", last):
-                    if kind == "message":
-                        last = data["sequence"]
-                        print(f"orchestrator  hears {last:>2} {data['role']}: {data['content']}")
-                    elif kind == "end":
-                        print(f"orchestrator  the conversation has {data['reason']}")
+                async for event in events(self.record, f"conversations/{conversation}/live", last):
+                    wait = event.retry or wait
+                    if event.kind == "message":
+                        last = event.data["sequence"]
+                        print(f"orchestrator  hears {last:>2} {event.data['role']}: {event.data['content']}")
+                    elif event.kind == "end":
+                        print(f"orchestrator  the conversation has {event.data['reason']}")
                         return
             except httpx.TransportError:
                 pass
-            await asyncio.sleep(1)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code == httpx.codes.NOT_FOUND:
+                    return  # erased
+            await asyncio.sleep(wait)
 
     async def close(self) -> None:
         """Follow no more."""
@@ -97,18 +103,41 @@ class Orchestrator:
         await asyncio.gather(*self._following.values(), return_exceptions=True)
 
 
-async def _events(record: httpx.AsyncClient, path: str, last: int) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Yield server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them."""
+@dataclass(frozen=True)
+class Event:
+    """A server-sent event; ``retry`` is how many seconds to wait before coming back, if it says so."""
+
+    kind: str
+    data: dict[str, Any]
+    retry: float | None
+
+
+async def events(record: httpx.AsyncClient, path: str, last: int) -> AsyncIterator[Event]:
+    """Yield server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them.
+
+    204 says that the conversation had ended, and that nothing came after ``last``.
+    """
     headers = {"last-event-id": str(last)}
     timeout = httpx.Timeout(10, read=60)  # there is a sign of life every quarter of a minute
     async with record.stream("GET", path, headers=headers, timeout=timeout) as answer:
-        answer.raise_for_status()
-        event: dict[str, str] = {}
-        async for line in answer.aiter_lines():
-            if not line and "data" in event:
-                yield event.get("event", "message"), json.loads(event["data"])
+        if answer.raise_for_status().status_code == httpx.codes.NO_CONTENT:
+            yield Event("end", {"reason": "ended"}, None)
+        fields: dict[str, str] = {}
+        async for line in _lines(answer):
+            if not line and "data" in fields:
+                retry = float(fields["retry"]) / 1000 if "retry" in fields else None
+                yield Event(fields.get("event", "message"), json.loads(fields["data"]), retry)
             name, _, value = line.partition(": ")
-            event = {**event, name: value} if line else {}
+            fields = {**fields, name: value} if line else {}
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
+    """Yield the lines of an answer. `aiter_lines` would end a line at U+2028, too, which may stand in what was said."""
+    rest = b""
+    async for piece in answer.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 @asynccontextmanager

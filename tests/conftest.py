@@ -145,7 +145,10 @@ def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     environment = inherited | environment | (_environment(settings_for(url)) if url else {})
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    # Where it listens stands on standard error, that it has started in its log, on standard output.
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         try:
             assert process.stdout
             address = next(found[0] for line in process.stdout if (found := re.search(r"http://[^ ]+:\d+", line)))

@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
+
+from backend.dao_service.database import Database
+from backend.services.abandonment import end_abandoned
 
 SESSIONS = "/api/v1/voice/sessions"
 CONVERSATIONS = "/api/v1/conversations"
@@ -72,3 +76,10 @@ def numbered(events: Sequence[dict[str, Any]], first: int = 1) -> list[dict[str,
 
 def said(role: str, content: str, **more: object) -> dict[str, Any]:
     return {"type": "ConversationText", "role": role, "content": content, **more}
+
+
+async def fall_silent(connection: asyncpg.Connection, database: Database) -> None:
+    """Let two hours pass in which nothing is heard from any phone, and the service look for such sessions."""
+    await connection.execute("UPDATE voice_sessions SET seen_at = seen_at - interval '2 hours'")
+    await connection.execute("UPDATE messages SET created_at = created_at - interval '2 hours'")
+    await end_abandoned(database, timedelta(hours=1))

@@ -21,6 +21,7 @@ from psutil import Process, net_if_addrs, wait_procs
 
 from backend import cli
 from backend.dao_service import migrator
+from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
 
 
@@ -115,6 +116,40 @@ def test_a_wrong_setting_is_one_sentence_and_exit_2(verbatim: Command, name: str
     assert result.err.count("\n") == 1
     assert name in result.err
     assert "secr" not in result.err
+
+
+# What Kubernetes gives each container for a Service named `verbatim` with a named port, and one named `verbatim-db`.
+OF_SERVICES = {
+    "VERBATIM_SERVICE_HOST": "10.0.0.11",
+    "VERBATIM_SERVICE_PORT": "8000",
+    "VERBATIM_SERVICE_PORT_HTTP": "8000",
+    "VERBATIM_PORT": "tcp://10.0.0.11:8000",
+    "VERBATIM_PORT_8000_TCP": "tcp://10.0.0.11:8000",
+    "VERBATIM_PORT_8000_TCP_PROTO": "tcp",
+    "VERBATIM_PORT_8000_TCP_PORT": "8000",
+    "VERBATIM_PORT_8000_TCP_ADDR": "10.0.0.11",
+    "VERBATIM_DB_SERVICE_HOST": "10.0.0.12",
+    "VERBATIM_DB_SERVICE_PORT": "5432",
+    "VERBATIM_DB_PORT": "tcp://10.0.0.12:5432",
+    "VERBATIM_DB_PORT_5432_TCP": "tcp://10.0.0.12:5432",
+}
+
+
+def test_what_kubernetes_makes_of_services_is_said_once_and_ignored(verbatim: Command, database_url: str) -> None:
+    listed = verbatim("token", "list", DATABASE_URL=database_url, **OF_SERVICES)
+    assert (listed.code, listed.err.count("\n")) == (0, 1)
+    assert all(name in listed.err for name in OF_SERVICES)
+    assert Settings.from_environment().port == 8000
+    stranger = verbatim("token", "list", VERBATIM_PORT_HTTP="8000")
+    assert (stranger.code, "There is no setting VERBATIM_PORT_HTTP;" in stranger.err) == (2, True)
+
+
+def test_the_operators_own_port_stands_beside_what_kubernetes_makes_of_services(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (OF_SERVICES | {"VERBATIM_PORT": "9000"}).items():
+        monkeypatch.setenv(name, value)
+    assert Settings.from_environment().port == 9000
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "check", "show"])
@@ -399,8 +434,10 @@ def test_a_signal_ends_the_service_and_then_its_database_in_order(tmp_path: Path
         assert process.stdout
         assert any(b'"event":"started"' in line for line in process.stdout)
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=20)
-    assert (process.returncode, complaints) == (0, b"")
+        _, complaints = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert complaints.startswith(b"Verbatim listens on")
+    assert b"Traceback" not in complaints
     [log] = tmp_path.glob("*/*.log")
     assert "database system is shut down" in log.read_text()
 
@@ -457,6 +494,29 @@ def test_this_machine_is_served_over_ipv6_too_and_under_no_other_name(database_u
         assert (rebound.status_code, rebound.json()["type"]) == (421, "/problems/not-from-here")
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_every_address_of_ipv6_means_those_of_ipv4_too_and_their_clients_are_known_by_them(database_url: str) -> None:
+    limits = {"VERBATIM_RATE_LIMIT_ADDRESS": "1/hour", "VERBATIM_TRUSTED_PROXIES": '["127.0.0.1/32"]'}
+    with serving(database_url, "--host", "::", VERBATIM_AUTH_ISSUERS="[]", **limits) as address:
+        port = address.rpartition(":")[2]
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{port}/livez", timeout=PATIENCE).status_code == 200
+        asked = [
+            httpx.get(f"http://127.0.0.1:{port}/nowhere", headers={"x-forwarded-for": client}, timeout=PATIENCE)
+            for client in ("192.0.2.1", "192.0.2.2", "192.0.2.2")
+        ]
+        assert [answer.status_code for answer in asked] == [404, 404, 429]
+
+
+def test_a_connection_without_a_request_is_closed_when_the_operator_says(database_url: str) -> None:
+    with serving(database_url, VERBATIM_KEEP_ALIVE_TIMEOUT="1") as address:
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        with socket.create_connection(place, PATIENCE) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            received = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert received.count(b"HTTP/1.1 200") == 1
+
+
 def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_url: str) -> None:
     # Nobody has this address (RFC 5737), so that nothing is served; the sentence tells how far it came.
     for issuers in ("[]", ISSUERS):
@@ -470,15 +530,20 @@ def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_ur
     ("environment", "sentence"),
     [({}, "it serves this machine alone"), ({"VERBATIM_AUTH_ISSUERS": "[]"}, "Every request needs a token")],
 )
-def test_the_first_line_says_who_is_served(database_url: str, environment: dict[str, str], sentence: str) -> None:
+def test_the_banner_says_who_is_served_and_is_no_part_of_the_log(
+    database_url: str, environment: dict[str, str], sentence: str
+) -> None:
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--host", "localhost"]
     everything = os.environ | {"DATABASE_URL": database_url} | environment
-    with subprocess.Popen(command, env=everything, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert sentence in process.stdout.readline()
-        process.terminate()
+    with subprocess.Popen(
+        command, env=everything, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
-            process.communicate(timeout=PATIENCE)
+            assert process.stderr
+            assert sentence in process.stderr.readline()
+            process.terminate()
+            log, _ = process.communicate(timeout=PATIENCE)
+            assert all(json.loads(line)["level"] for line in log.splitlines())
         finally:
             process.kill()  # or leaving this block would wait for ever
 

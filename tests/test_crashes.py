@@ -57,7 +57,9 @@ async def serve() -> AsyncIterator[Serve]:
 async def _served(port: str, environment: dict[str, str]) -> AsyncIterator[Served]:
     command = [sys.executable, "-m", "backend", "serve", "--port", port]
     settings = os.environ | {"VERBATIM_LOG_LEVEL": "ERROR"} | environment
-    process = await asyncio.create_subprocess_exec(*command, env=settings, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=settings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(DEADLINE):

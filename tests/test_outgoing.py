@@ -175,3 +175,49 @@ def test_a_proxy_that_is_none_is_a_sentence_without_its_password(wrong: str, mon
 def test_a_proxy_is_not_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERBATIM_PROXY", "http://verbatim:secret@proxy.example:3128")
     assert "secret@" not in repr(Settings.from_environment())
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"NO_PROXY": "::1,fd00::/8,10.0.0.0/8,[::1]:8000,*.internal,192.168.0.1:80"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1080", "HTTPS_PROXY": "nonsense://[::"},
+        {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""},
+    ],
+    ids=["exceptions", "proxies", "nothing"],
+)
+async def test_what_the_environment_says_to_other_programs_is_no_fault(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.lower(), value)
+    async with stand_in(key=KEY.get_secret_value()) as deepgram:
+        grants = Grants(KEY, deepgram.url, deepgram.agent_url)
+        assert (await grants.grant()).access_token
+        await grants.close()
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"], ids=["missing", "empty", "strange"])
+def test_certificates_that_cannot_be_read_are_a_sentence_wherever_there_is_a_client(
+    name: str, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_bytes(content)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
+    endpoint = Endpoint("https://orchestrator.example/hook", (SecretStr(SECRET),), 1.0, private=False)
+    for make in (
+        lambda: Grants(KEY, "https://api.deepgram.com", "wss://agent.deepgram.com"),
+        lambda: Orchestrator(endpoint),
+        lambda: HttpSink("https://verbatim.example"),
+        lambda: Authenticator([issuer(jwks_url="https://id.example", algorithms=["ES256"])], Database(NOWHERE)),
+    ):
+        with pytest.raises(SettingsError, match=name):
+            make()
+
+
+def test_a_service_that_calls_nobody_does_not_look_at_the_certificates(database_url: str) -> None:
+    with serving(database_url, SSL_CERT_FILE="/nowhere/ca.pem", ALL_PROXY="socks5://nowhere.example") as address:
+        assert address

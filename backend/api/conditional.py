@@ -23,10 +23,13 @@ class IfMatch:
 
     tags: frozenset[str]
 
-    def require(self, tag: str | None) -> None:
-        """Raise PreconditionFailed unless the version with this ``tag`` is named; None is a resource without one."""
-        if tag is None or not _is_named(tag, self.tags):
-            raise PreconditionFailed(tag)
+    def require(self, *tags: str) -> None:
+        """Raise PreconditionFailed unless one of ``tags`` is named, which are those of the version that stands.
+
+        Without ``tags`` the resource has no version yet.
+        """
+        if not any(_is_named(tag, self.tags) for tag in tags):
+            raise PreconditionFailed(tags[0] if tags else None)
 
 
 def entity_tag(*parts: object) -> str:
@@ -46,17 +49,18 @@ def is_conditional(request: Request) -> bool:
     return not {"if-match", "if-none-match"}.isdisjoint(request.headers)
 
 
-def known(request: Request, tag: str) -> Response | None:
-    """Return the answer for a client that has it already: its `If-None-Match` names ``tag``.
+def known(request: Request, *tags: str) -> Response | None:
+    """Return the answer for a client that has it already: its `If-None-Match` names one of ``tags``.
 
-    Raises PreconditionFailed if there is an `If-Match` and it does not name ``tag``.
+    Raises PreconditionFailed if there is an `If-Match` and it names none of them.
     """
     if wanted := if_match(request):
-        wanted.require(tag)
+        wanted.require(*tags)
     has = _named(request, "if-none-match")
-    if has is None or not _is_named(tag, has):
+    known_by = next((tag for tag in tags if has is not None and _is_named(tag, has)), None)
+    if known_by is None:
         return None
-    return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"etag": tag})
+    return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"etag": known_by})
 
 
 def _named(request: Request, header: str) -> frozenset[str] | None:
@@ -68,4 +72,4 @@ def _named(request: Request, header: str) -> frozenset[str] | None:
 
 
 def _is_named(tag: str, tags: frozenset[str]) -> bool:
-    return tag in tags or _ANY in tags
+    return tag.removeprefix("W/") in tags or _ANY in tags

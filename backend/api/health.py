@@ -19,9 +19,12 @@ from starlette.exceptions import HTTPException
 
 from backend.api.pages import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
-from backend.services.health import FRESH, Health
+from backend.observability.processes import WorkerProcesses
+from backend.services.figures import Figures
+from backend.services.health import Health
 from backend.services.shared import Shared
 
+FRESH: Final = 1.0  # seconds, for which what was counted is not counted again
 _ASSETS: Final = "/docs/assets"
 
 _READING: Final = ["GET", "HEAD"]  # load balancers ask with HEAD
@@ -38,18 +41,20 @@ async def livez() -> Response:
 @router.api_route("/readyz", methods=_READING)
 async def readyz(request: Request) -> Response:
     """Say whether messages can be taken, and if not, why; with `?verbose` also what an acknowledged one survives."""
-    found, in_force = await cast("Health", request.state.health).readiness()
-    if not found.ready:
-        return answer(problem_body(UNREADY, UNREADY.remedy, checks=found), {"retry-after": "2"})
-    body: dict[str, object] = {"status": "ok", "checks": found}
+    found = await cast("Health", request.state.health).look()
+    if not found.readiness.ready:
+        body = problem_body(UNREADY, found.remedy or UNREADY.remedy, checks=found.readiness)
+        return answer(body, {"retry-after": "2"})
+    body = {"status": "ok", "checks": found.readiness}
     if "verbose" in request.query_params:
-        body["durability"] = in_force
+        body["durability"] = found.in_force
     return Response(orjson.dumps(body), media_type="application/json")
 
 
 @router.api_route("/metrics", methods=_READING)
 async def metrics(request: Request) -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
+    cast("Figures", request.state.figures).refresh()
     counted = await cast("Shared[bytes]", request.state.metrics).get(FRESH)
     return Response(counted, media_type=CONTENT_TYPE_LATEST)
 
@@ -65,6 +70,7 @@ def _exposition() -> bytes:
         _forget_the_dead(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(WorkerProcesses(Path(folder)))
     return generate_latest(registry)
 
 

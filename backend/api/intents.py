@@ -57,7 +57,7 @@ async def get_intent(request: Request, conversation_id: UUID, caller: Reader, da
 def _replaceable(wanted: IfMatch | None) -> Replaceable | None:
     if wanted is None:
         return None
-    return lambda version: wanted.require(None if version is None else _tag(version))
+    return lambda version: wanted.require(*([] if version is None else [_tag(version)]))
 
 
 def _tag(version: str) -> str:

@@ -6,25 +6,27 @@ from typing import Annotated, Any, Final, cast
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 
 from backend.api.auth import FeedReader, Reader
 from backend.api.dependencies import API, Db
 from backend.api.openapi import refusals
-from backend.api.streams import Permit, Stream, event, events, message
+from backend.api.streams import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.message import Message
 from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, LiveQuery, Page
 from backend.services import feed
 from backend.services.feed import FeedPage
-from backend.services.live import Live, News
-from backend.vocabulary import Scope
+from backend.services.live import Ended, Live, News
+from backend.vocabulary import ABANDONED, Scope
 
 router = APIRouter(prefix=API, tags=["live"])
 
 _EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
+# Milliseconds after which a follower looks again whether a phone that fell silent has come back.
+_LOOK_AGAIN: Final = 10_000
 
 
 @router.get(
@@ -33,6 +35,7 @@ _EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "stri
     response_class=StreamingResponse,
     responses={
         200: {"description": "`message`s as they are recorded; `end`; `resume`.", "content": _EVENTS},
+        204: {"description": "To `Last-Event-ID`: the conversation has ended, and nothing came after that."},
         **refusals(404, 422, 503),
     },
 )
@@ -45,13 +48,16 @@ async def follow_conversation(
 ) -> Response:
     """Follow a conversation: first what is on record, then what comes, in recorded order, without a gap.
 
-    `event: message` has the sequence as its `id`. `event: end` says that the conversation has ended: listen no more.
-    `event: resume` says to come back with `Last-Event-ID`, as browsers do by themselves.
+    `event: message` has the sequence as its `id`. `event: end` says that the conversation has ended: listen no more; a
+    client that comes back all the same gets 204, at which browsers stop. `event: resume` says to come back with
+    `Last-Event-ID`, as browsers do by themselves.
     """
     live = cast("Live", request.state.live)
     permit = Permit(request, partial(_may_follow, live, conversation_id))
     await permit.ask()
     after = query.after_sequence if last_event_id is None else _sequence(last_event_id)
+    if last_event_id is not None and await live.finished(conversation_id, after):
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
     return Stream(events(live.follow(conversation_id, after), permit, _written))
 
 
@@ -104,8 +110,16 @@ def _written(news: News) -> Iterator[bytes]:
     for row in news.messages:
         yield message(str(row.sequence), row.document)
     if news.ended:
-        ended_at = news.ended.ended_at
-        yield event("end", {"reason": "ended" if ended_at else "erased", "ended_at": ended_at})
+        yield _ended(news.ended)
+
+
+def _ended(ended: Ended) -> bytes:
+    if ended.presumed:
+        return resume(ABANDONED, retry=_LOOK_AGAIN)
+    reason = "ended" if ended.ended_at else "erased"
+    # The id makes browsers send Last-Event-ID, and be answered 204, even if they have heard no message.
+    identity = None if ended.last_sequence is None else str(ended.last_sequence)
+    return event("end", {"reason": reason, "ended_at": ended.ended_at}, identity=identity)
 
 
 def _fed(page: FeedPage) -> Iterator[bytes]:

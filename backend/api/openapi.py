@@ -13,6 +13,7 @@ from backend.schemas.conversation import ConversationCreate, ConversationEnd, Co
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
+from backend.schemas.subject import ErasureCreate
 from backend.schemas.transcript import Transcript
 from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, VoiceSessionEnd
 
@@ -38,6 +39,7 @@ _BODIES: Final = (
     ConversationCreate,
     ConversationPatch,
     ConversationEnd,
+    ErasureCreate,
     IntentPut,
     VoiceSessionCreate,
     VoiceEventBatch,

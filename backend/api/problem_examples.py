@@ -1,14 +1,12 @@
 """An example of each problem, shown in `/docs` at the operations that may answer with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextvars import copy_context
 from typing import Any, Final
 from uuid import UUID
 
 from backend import errors
-from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, Problem, problem_body, refusal_body
+from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, Problem, document_of, faults_of
 from backend.errors import Fault, RecordError
-from backend.observability.logs import request_id
 
 _REQUEST: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 _CONVERSATION: Final = UUID("019ab5c0-1111-7000-8000-000000000001")
@@ -47,6 +45,7 @@ REFUSALS: Final[Sequence[RecordError]] = (
     errors.Busy("All connections to the database are in use"),
     errors.TooManyRequests("subject", 17),
     errors.IssuerUnavailable(),
+    errors.TooSlow(),
     errors.DatabaseUnavailable(),
 )
 # Where a problem comes from a few operations alone; others come from every operation that declares their status.
@@ -73,12 +72,12 @@ _NAMED_BY: Final[Mapping[type[RecordError], str]] = {
     errors.VoiceSessionNotFound: "{session_id}",
 }
 _CHANGING: Final = frozenset({"post", "put", "patch", "delete"})
-_OF_EVERY_ROUTE: Final = ("internal-error", "not-from-here", "request-timeout", "head-too-large")
+_OF_EVERY_ROUTE: Final = ("internal-error", "too-slow", "not-from-here", "request-timeout", "head-too-large")
 
 
 def add_examples(document: dict[str, Any]) -> None:
     """Add an example of each problem to the OpenAPI ``document``, and name it where the problem may come from."""
-    document["components"]["examples"] = copy_context().run(_examples)
+    document["components"]["examples"] = _examples()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for status, response in operation["responses"].items():
@@ -88,10 +87,14 @@ def add_examples(document: dict[str, Any]) -> None:
 
 
 def _examples() -> dict[str, Any]:
-    request_id.set(_REQUEST)
-    http = [(problem, problem_body(problem, problem.remedy)) for problem in (*HTTP_PROBLEMS.values(), INTERNAL)]
-    ours = [(PROBLEMS[type(error)], refusal_body(error)) for error in REFUSALS]
-    return {problem.slug: {"summary": problem.title, "value": body} for problem, body in (*ours, *http)}
+    shown = [
+        *((PROBLEMS[type(error)], str(error), faults_of(error)) for error in REFUSALS),
+        *((problem, problem.remedy, ()) for problem in (*HTTP_PROBLEMS.values(), INTERNAL)),
+    ]
+    return {
+        problem.slug: {"summary": problem.title, "value": document_of(problem, detail, _REQUEST, faults)}
+        for problem, detail, faults in shown
+    }
 
 
 def _of(status: str, method: str, path: str, operation: str) -> Iterator[str]:

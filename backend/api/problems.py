@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from backend import errors
 from backend.api.parse_thread import MOST_MARKS
 from backend.errors import MOST_FAULTS, Fault, Invalid, LinkNotFound, RecordError, Unavailable
+from backend.observability import metrics
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
 
@@ -248,6 +250,14 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "The database is not available",
         f"Whether the request was carried out is unknown. {_RETRY}",
     ),
+    errors.TooSlow: Problem(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "too-slow",
+        "The database took too long",
+        "What was to be read took longer than VERBATIM_STATEMENT_TIMEOUT. The same again takes as long: ask for less "
+        "at a time (`limit`), or later. The operator finds the SQLSTATE in the service's log.",
+    ),
+    errors.Unreadable: INTERNAL,
     errors.NotRecorded: INTERNAL,
 }
 HTTP_PROBLEMS: Final = {
@@ -292,9 +302,18 @@ HTTP_PROBLEMS: Final = {
 ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), UNREADY)}
 
 
+# prometheus_client looks a child up under a lock.
+_refusals: Final = lru_cache(256)(metrics.REFUSALS.labels)
+
+
 def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
-    """Return the members of a problem document about the request at hand."""
-    identity = request_id.get()
+    """Return the members of a problem document about the request at hand, and count it as answered."""
+    _refusals(problem.slug).inc()
+    return document_of(problem, detail, request_id.get(), faults) | more
+
+
+def document_of(problem: Problem, detail: str, identity: str, faults: tuple[Fault, ...] = ()) -> dict[str, Any]:
+    """Return the members of a problem document about the request with this ``identity`` (32 hexadecimal digits)."""
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
@@ -302,7 +321,7 @@ def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), 
         "detail": detail,
         "instance": f"urn:uuid:{UUID(hex=identity)}",
         "request_id": identity,
-    } | more
+    }
     if faults:
         body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
     return body
@@ -311,7 +330,7 @@ def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), 
 def refusal_body(error: RecordError) -> dict[str, Any]:
     """Return the problem document for ``error``, as it stands in a response or in one place of a batch."""
     more = {"more_errors": error.more} if isinstance(error, Invalid) and error.more else {}
-    return problem_body(PROBLEMS[type(error)], str(error), _faults(error), **more)
+    return problem_body(PROBLEMS[type(error)], str(error), faults_of(error), **more)
 
 
 def refusal(error: RecordError) -> Response:
@@ -322,8 +341,8 @@ def refusal(error: RecordError) -> Response:
 def refusal_headers(error: RecordError) -> dict[str, str]:
     """Return what a client library reads without looking into the body (RFC 9110, section 10.2.3; RFC 6750, 3)."""
     match error:
-        case Unavailable():
-            return {"retry-after": str(error.retry_after)}
+        case Unavailable(retry_after=int(seconds)):
+            return {"retry-after": str(seconds)}
         case errors.TokenMissing():
             return {"www-authenticate": _CHALLENGE}
         case errors.TokenInvalid():
@@ -376,7 +395,8 @@ def _methods(app: FastAPI, path: str) -> str:
     return ""
 
 
-def _faults(error: RecordError) -> tuple[Fault, ...]:
+def faults_of(error: RecordError) -> tuple[Fault, ...]:
+    """Return what ``error`` says of single fields."""
     if isinstance(error, Invalid):
         return error.faults
     if isinstance(error, LinkNotFound):

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 import orjson
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from fastapi.sse import format_sse_event
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,13 +19,17 @@ from backend.auth import Verified
 from backend.errors import RecordError, Unavailable
 from backend.observability import metrics
 from backend.principal import Principal
+from backend.schemas.one_line import one_line
 from backend.services.live import Stopping
 
 KEEPALIVE: Final = 15.0  # seconds of silence, which proxies take for death after thirty or sixty
 RECHECK: Final = 60.0  # seconds after which it is asked again who listens
 PATIENCE: Final = 30.0  # seconds in which a listener must take something of what is sent
 _LATER: Final = 5.0  # seconds after which it is asked again, where it could not be told
-_RECONNECT: Final = 1_000  # milliseconds after which a client should come back
+# Lines without the empty line that ends an event, for many clients take that for an event without data. A client obeys
+# `retry`, in milliseconds, as soon as it reads the line.
+_RECONNECT: Final = b"retry: 1000\n"
+_KEEPALIVE_COMMENT: Final = b": keep-alive\n"
 
 ItemT = TypeVar("ItemT")
 
@@ -122,33 +126,34 @@ async def events(
 
     `event: resume` asks the client to come back to the same place: here or elsewhere, perhaps with another token.
     """
-    yield format_sse_event(retry=_RECONNECT)
+    yield _RECONNECT
     sent = time.monotonic()
     async with aclosing(news):
         async for item in news:
             if refusal := await permit.refusal():
-                yield _resume(PROBLEMS[type(refusal)].slug)
+                yield resume(PROBLEMS[type(refusal)].slug)
                 return
             if isinstance(item, Stopping):
-                yield _resume("stopping")
+                yield resume("stopping")
             elif item is not None:
                 for each in write(item):  # one by one, so that whoever is slow has little of it waiting
                     yield each
                 sent = time.monotonic()
             elif time.monotonic() - sent >= KEEPALIVE:
-                yield KEEPALIVE_COMMENT
+                yield _KEEPALIVE_COMMENT
                 sent = time.monotonic()
 
 
 def message(identity: str, document: bytes) -> bytes:
-    """Return the event of a message. A JSON document of PostgreSQL's has no line breaks, so it is one line."""
-    return b"event: message\ndata: %b\nid: %b\n\n" % (document, identity.encode())
+    """Return the event of a message. A JSON document of PostgreSQL's has no line feeds."""
+    return b"event: message\ndata: %b\nid: %b\n\n" % (one_line(document), identity.encode())
 
 
-def event(kind: str, data: object) -> bytes:
-    """Return an event that has no place in what is followed."""
-    return format_sse_event(event=kind, data_str=orjson.dumps(data).decode())
+def event(kind: str, data: object, *, identity: str | None = None, retry: int | None = None) -> bytes:
+    """Return an event that is no message; ``retry`` is in milliseconds."""
+    return format_sse_event(event=kind, data_str=orjson.dumps(data).decode(), id=identity, retry=retry)
 
 
-def _resume(reason: str) -> bytes:
-    return event("resume", {"reason": reason})
+def resume(reason: str, *, retry: int | None = None) -> bytes:
+    """Return the event that asks a client to come back to the same place; ``retry`` is in milliseconds."""
+    return event("resume", {"reason": reason}, retry=retry)

@@ -75,12 +75,19 @@ async def get_transcript(
     transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
 ) -> Response:
     """Read a whole conversation as it stands now, streamed."""
-    tag = _tag(request, await transcripts.version(database, caller, conversation_id))
-    if unchanged := known(request, tag):
-        return unchanged
-    parts = await transcripts.transcript(database, caller, conversation_id)
-    body = write(transcript_format, conversation_id, parts)
+    if is_conditional(request):
+        current = await transcripts.version(database, caller, conversation_id)
+        if unchanged := known(request, _tag(request, current), _weak(request, current)):
+            return unchanged
+    found = await transcripts.transcript(database, caller, conversation_id)
+    tag = _tag(request, found.version) if found.exact else _weak(request, found.version)
+    body = write(transcript_format, conversation_id, found.parts)
     return Streamed(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
+
+
+def _weak(request: Request, version: Version) -> str:
+    """Return the tag of a transcript whose parts may be of different moments."""
+    return "W/" + entity_tag(__version__, request.url.path, request.url.query, *version, "parts")
 
 
 def _tag(request: Request, version: Version) -> str:

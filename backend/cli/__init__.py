@@ -1,5 +1,6 @@
 """The command line: a sentence for everything that can go wrong, and no traceback for what an operator can mend."""
 
+import os
 import sys
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from backend.cli import deliveries, operating, reading, records, tokens
 from backend.cli.terminal import FAILED, USAGE, complaints
 from backend.errors import RecordError, SettingsError, SetupError
+from backend.settings import service_variables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +35,12 @@ app.add_typer(tokens.app, name="token")
 
 def main() -> None:
     """Run one command; exit with 0, 1 when it failed, or 2 when it was called or set up wrongly."""
+    if ignored := service_variables(os.environ):
+        complaints.print(
+            f"verbatim: ignored what Kubernetes made of its Services: {', '.join(sorted(ignored))}. In the Pod, "
+            "`enableServiceLinks: false` keeps them away.",
+            style="yellow",
+        )
     try:
         app()
     except (SetupError, RecordError) as error:

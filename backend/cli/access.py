@@ -10,6 +10,7 @@ from backend.cli.terminal import complaints
 from backend.dao_service import migrator
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
+from backend.departure import STOP
 from backend.errors import SetupError
 from backend.settings import Settings
 
@@ -35,6 +36,7 @@ def reach(url: str, wait: float) -> str | None:
         try:
             return migrator.current(url)
         except SetupError:
+            STOP.exit_if_requested()
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.25)
@@ -46,10 +48,7 @@ def make_ready(url: str, wait: float, *, ours: bool) -> None:
     if revision == wanted:
         return
     if not ours:
-        raise SetupError(
-            f"The database's schema is at {revision or 'nothing yet'}, this version needs {wanted}: run "
-            "`verbatim migrate`, or `verbatim adopt` where a host application's tables are."
-        )
+        raise SetupError(migrator.mismatch(revision, wanted))
     migrator.upgrade(url)
 
 

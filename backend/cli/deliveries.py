@@ -1,7 +1,6 @@
 """Commands for what the orchestrator is told: carry it, look at it, send it anew."""
 
 import asyncio
-import signal
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
@@ -9,9 +8,10 @@ from uuid import UUID
 import typer
 
 from backend.cli.access import ask, database_url, make_ready, with_database
-from backend.cli.terminal import Wait, console
+from backend.cli.terminal import Wait, complaints, console
 from backend.dao_service.database import Database
 from backend.delivery import Dispatcher, Endpoint, Orchestrator
+from backend.departure import STOP, told_to_end
 from backend.errors import SettingsError
 from backend.observability import logs
 from backend.principal import LOCAL
@@ -32,6 +32,7 @@ def deliver(wait: Wait = 0) -> None:
     endpoint = settings.orchestrator
     if endpoint is None:
         raise SettingsError("There is nobody to deliver to: set VERBATIM_ORCHESTRATOR_URL.")
+    STOP.interrupt()
     logs.configure(settings.log_level)
     with database_url(settings, serving=True) as url:
         make_ready(url, wait, ours=settings.database_url is None)
@@ -65,16 +66,16 @@ def retry(delivery: Annotated[UUID, typer.Argument(help="The delivery's id.")]) 
 
 async def _carry(database: Database, endpoint: Endpoint) -> None:
     outbox, ended = Outbox(endpoint.url), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
     dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint))
-    dispatcher.start()
-    try:
-        console.print("Delivering.")
-        await ended.wait()
-    finally:
-        await dispatcher.close()
+    STOP.note()
+    with told_to_end(ended.set):
+        STOP.exit_if_requested()
+        dispatcher.start()
+        try:
+            complaints.print("Delivering.")
+            await ended.wait()
+        finally:
+            await dispatcher.close()
 
 
 def _row(delivery: Delivery) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from backend import server
 from backend.cli.access import database_url, make_ready, reach, with_database
 from backend.cli.terminal import FAILED, Wait, complaints, console
 from backend.dao_service import adoption, migrator
+from backend.departure import STOP
 from backend.errors import SettingsError, SetupError
 from backend.http_limits import Limits
 from backend.observability import logs
@@ -25,7 +26,7 @@ def serve(
     wait: Wait = 0,
 ) -> None:
     """Serve the API. Without DATABASE_URL it brings up, migrates and stops a PostgreSQL of its own."""
-    server.leave_in_order()
+    STOP.interrupt()
     settings = Settings.from_environment()
     address = settings.host if host is None else host
     local_only = settings.auth_issuers is None
@@ -39,9 +40,15 @@ def serve(
     with listener, database_url(settings, serving=True) as url:
         make_ready(url, wait, ours=settings.database_url is None)
         os.environ.setdefault("DATABASE_URL", url)
-        console.print(server.greeting(listener, local_only=local_only), soft_wrap=True)
+        complaints.print(server.greeting(listener, local_only=local_only))  # standard output is the log's
         logs.configure(settings.log_level)
-        server.run(listener, workers or settings.workers, _limits(settings), shutdown_timeout=settings.shutdown_timeout)
+        server.run(
+            listener,
+            workers or settings.workers,
+            _limits(settings),
+            shutdown_timeout=settings.shutdown_timeout,
+            keep_alive_timeout=settings.keep_alive_timeout,
+        )
 
 
 def migrate(
@@ -92,8 +99,10 @@ def check(wait: Wait = 0) -> None:
         reach(url, wait)
         served, direct = settings.database_url or url, settings.past_the_pooler
         found = asyncio.run(with_database(served, lambda each: health.look(each, migrator.head()), direct=direct))
-        faults = [*found.faults, *(f"The schema has drifted: {line}." for line in migrator.drift(url))]
-    console.print(found.promise, soft_wrap=True)
+        drift = migrator.drift(url) if found.tried else []
+        faults = [*found.faults, *(f"The schema has drifted: {line}." for line in drift)]
+    if found.promise:
+        console.print(found.promise, soft_wrap=True)
     for fault in faults:
         complaints.print(f"✗ {fault}", style="red")
     if faults:

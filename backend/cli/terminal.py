@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 console = Console(highlight=False, markup=False, emoji=False)
+# What is no result of the command: faults, and what a person should know.
 complaints = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 FAILED: Final = 1

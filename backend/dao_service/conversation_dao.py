@@ -230,7 +230,7 @@ class ConversationDAO:
         return found is not None
 
     async def end_session(self, conversation_id: UUID) -> None:
-        """Bring the conversation's length, and its end if no voice session is under way, up to its sessions'."""
+        """Derive the conversation's length and end from its voice sessions; while one is under way it has no end."""
         of_it = VoiceSession.conversation_id == conversation_id
         under_way = exists().where(of_it, VoiceSession.ended_at.is_(None))
         last, length = (
@@ -245,7 +245,7 @@ class ConversationDAO:
             .where(Conversation.id == conversation_id)
             .values(
                 ended_at=case((~under_way, last)),
-                duration_seconds=func.least(length, _LONGEST),
+                duration_seconds=case((length > _LONGEST, _LONGEST), else_=length),  # LEAST would ignore a NULL
                 updated_at=func.now(),
             )
         )

@@ -22,10 +22,18 @@ from backend.dao_service import hosts
 from backend.dao_service.bell import Bell
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.fair_semaphore import FairSemaphore
-from backend.dao_service.faults import describe, is_locked, is_outage, is_silence, is_transient
+from backend.dao_service.faults import (
+    describe,
+    is_lasting,
+    is_locked,
+    is_outage,
+    is_silence,
+    is_timeout,
+    is_transient,
+)
 from backend.dao_service.terms import Terms
 from backend.dao_service.trust import Trust, orderly
-from backend.errors import Busy, DatabaseUnavailable, SettingsError
+from backend.errors import Busy, DatabaseUnavailable, SettingsError, TooSlow, Unreadable
 from backend.observability import metrics
 from backend.principal import caller
 
@@ -129,9 +137,10 @@ class Database:
     async def looking(self) -> AsyncIterator[asyncpg.Connection]:
         """Give the driver's own connection, for single statements, each its own transaction.
 
-        Raises DatabaseUnavailable when PostgreSQL is away, Busy when it has no connection or lock to give.
+        Raises DatabaseUnavailable when PostgreSQL is away, Busy when it has no connection or lock to give, TooSlow when
+        a statement was ended by its time limit, and Unreadable when asking again is no use.
         """
-        async with self._permit(), self._engine.connect() as pooled:
+        async with self._permit(reading=True), self._engine.connect() as pooled:
             connection = await _driver(pooled)
             with orderly(connection):
                 async with self.single(connection, lock=self.limits.lock, read_only=True):
@@ -140,7 +149,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session for several questions; raises what `looking` raises."""
-        async with self._permit(), self._reading() as session:
+        async with self._permit(reading=True), self._reading() as session:
             if terms := self._terms.of_transaction(lock=self.limits.lock):
                 await session.execute(text(terms))
             yield session
@@ -159,6 +168,15 @@ class Database:
                 yield session
                 await session.execute(_STAND_BY_IT)
                 await session.commit()
+
+    @asynccontextmanager
+    async def trying(self) -> AsyncIterator[AsyncSession]:
+        """Give a session that can write and whose transaction is always rolled back; raises what `looking` raises."""
+        async with self._permit(), self._writing() as session:
+            await session.execute(_READ_WRITE)
+            if terms := self._terms.of_transaction(lock=self.limits.lock):
+                await session.execute(text(terms))
+            yield session
 
     async def connect(self, *, lock: float) -> asyncpg.Connection:
         """Open a connection outside the pool, for the one who appends, who waits ``lock`` seconds at most for a lock.
@@ -235,8 +253,11 @@ class Database:
         return connection
 
     @asynccontextmanager
-    async def _permit(self) -> AsyncIterator[None]:
-        """Wait for a connection to be free, in fair turns with other callers; the pool itself knows no order."""
+    async def _permit(self, *, reading: bool = False) -> AsyncIterator[None]:
+        """Wait for a connection to be free, in fair turns with other callers; the pool itself knows no order.
+
+        What PostgreSQL fails with inside is logged, and becomes an error of the record's.
+        """
         asks = caller.get()
         if self._permits.waiting(asks) >= _MOST_WAITING:
             raise Busy("Too many of your requests wait for the database")
@@ -259,8 +280,12 @@ class Database:
                 raise Busy("Another program holds what this needs") from error
             if is_silence(error):
                 self._trust.lose()
+            if is_lasting(error):
+                log.error("the database cannot do what was asked, and asking again is no use", **describe(error))
+                raise Unreadable from error
             if is_outage(error) or is_transient(error):
-                raise DatabaseUnavailable from error
+                log.warning("the database did not do what was asked", **describe(error))
+                raise (TooSlow if reading and is_timeout(error) else DatabaseUnavailable) from error
             raise
         finally:
             self._permits.release(asks)

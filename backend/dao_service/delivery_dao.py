@@ -39,6 +39,15 @@ _CLAIM: Final = text("""
     FROM due WHERE claimed.id = due.id
     RETURNING claimed.id, body, attempts, spent
 """).bindparams(bindparam("lease", type_=Interval))
+MOST_COUNTED: Final = 100_000  # deliveries in one state; a count of millions would take seconds
+_BACKLOG: Final = text("""
+    SELECT state, count(created_at), min(created_at)
+    FROM (VALUES ('pending'), ('held'), ('failed')) AS wanted (state)
+    LEFT JOIN LATERAL (
+        SELECT created_at FROM deliveries WHERE deliveries.state = wanted.state ORDER BY number LIMIT :most
+    ) AS counted ON true
+    GROUP BY state
+""")
 
 _STRIDE: Final = 20_000
 _DUE_NOW: Final = {"state": DeliveryState.PENDING, "due_at": func.now(), "spent": Delivery.attempts}
@@ -64,9 +73,14 @@ class Claimed(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """How many deliveries are pending, and since when the oldest is."""
+    """How many deliveries are pending, held and failed, each counted up to ``MOST_COUNTED``.
+
+    ``oldest`` is since when the oldest pending one is.
+    """
 
     pending: int
+    held: int
+    failed: int
     oldest: datetime | None
 
 
@@ -171,11 +185,11 @@ class DeliveryDAO:
         return (await self._session.scalars(statement)).all()
 
     async def backlog(self) -> Backlog:
-        """Return how much is pending."""
-        found = await self._session.execute(
-            select(func.count(), func.min(Delivery.created_at)).where(Delivery.state == DeliveryState.PENDING)
-        )
-        return Backlog(*found.one())
+        """Return what waits, and what will not go on by itself."""
+        found = await self._session.execute(_BACKLOG, {"most": MOST_COUNTED})
+        counted = {DeliveryState(state): (count, oldest) for state, count, oldest in found}
+        pending, oldest = counted[DeliveryState.PENDING]
+        return Backlog(pending, counted[DeliveryState.HELD][0], counted[DeliveryState.FAILED][0], oldest)
 
     async def _retry_all(self, state: DeliveryState) -> int:
         # No statement may take long; changing very many rows at one stroke would.

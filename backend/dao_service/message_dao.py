@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from backend.dao_service.portions import Bounds, fetch, statement
+from backend.vocabulary import ABANDONED
 
 # What is written beside messages afterwards comes with events of a voice session, which is heard of then.
 _HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = {})"
@@ -24,21 +25,30 @@ _LAST: Final = "(SELECT last_sequence FROM conversations WHERE id = $3)"
 _PAGE: Final = statement(
     f"m.sequence, m.timestamp, {_LAST}, {_HEARD_AT.format('$3')}", "WHERE <where> ORDER BY <order>"
 )
-# The host's column may hold times that no client can read.
-_HEADS: Final = """
+# The host's column may hold times that no client can read. The end is presumed if that of the session that gave the
+# conversation its end is.
+_HEADS: Final = f"""
     SELECT id, last_sequence, CASE WHEN ended_at IS NOT NULL THEN replace(
         (least(greatest(ended_at, '0001-01-02Z'), '9999-12-30Z') AT TIME ZONE 'UTC')::text, ' ', 'T'
-    ) || 'Z' END
+    ) || 'Z' END, ended_at IS NOT NULL AND EXISTS (
+        SELECT FROM voice_sessions AS session
+        WHERE session.conversation_id = conversations.id AND session.ended_at = conversations.ended_at
+            AND session.end_reason = '{ABANDONED}'
+    )
     FROM conversations WHERE id = ANY($1::uuid[])
-"""
+"""  # noqa: S608 -- made of constants
 _OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $3) ="
 
 
 class Head(NamedTuple):
-    """How far a conversation has come, and when it ended, as RFC 3339 in UTC, if it has."""
+    """How far a conversation has come, and when it ended, as RFC 3339 in UTC, if it has.
+
+    ``presumed`` tells that its phone has not said so: the service has heard nothing for long.
+    """
 
     last_sequence: int
     ended_at: str | None
+    presumed: bool
 
 
 class Version(NamedTuple):

@@ -37,8 +37,12 @@ _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps its context in a module
 
 
 def upgrade(url: str, revision: str = "head", *, patience: float = PATIENCE) -> None:
-    """Bring the database up to ``revision``, without stopping its writers; what is done already is left as it is."""
+    """Bring the database up to ``revision``, without stopping its writers; what is done already is left as it is.
+
+    The feed's sequence, if it is behind the record, is set forward: a move of the database does not bring it along.
+    """
     _run(url, patience, lambda config: command.upgrade(config, _absolute(revision)))
+    asyncio.run(_advance_feed(asyncpg_url(url)))
 
 
 def downgrade(url: str, revision: str, *, patience: float = PATIENCE) -> None:
@@ -74,6 +78,24 @@ def head() -> str:
     return newest
 
 
+def revisions() -> list[str]:
+    """Return all revisions there are, the oldest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
+def mismatch(found: str | None, wanted: str) -> str:
+    """Say why a schema at ``found`` is not the one for ``wanted``, and what to do."""
+    if found is not None and found > wanted:
+        return (
+            f"The database's schema is at {found}, and this version of Verbatim knows none after {wanted}: this "
+            "version is too old; install the one that migrated the database."
+        )
+    return (
+        f"The database's schema is at {found or 'nothing yet'}, this version needs {wanted}: run `verbatim migrate`, "
+        "or `verbatim adopt` where a host application's tables are."
+    )
+
+
 def current(url: str) -> str | None:
     """Return the revision that the database is stamped with, None before the first."""
     return asyncio.run(_current(asyncpg_url(url)))
@@ -87,6 +109,16 @@ async def _current(url: URL) -> str | None:
                 return None
             stamp: str | None = await connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
             return stamp
+    except (DBAPIError, OSError) as error:
+        raise SetupError(sentence(error, url)) from error
+
+
+async def _advance_feed(url: URL) -> None:
+    engine = connectable(url)
+    try:
+        async with engine.begin() as connection:
+            if await connection.scalar(text("SELECT to_regproc('verbatim_advance_feed')::text")) is not None:
+                await connection.execute(text("SELECT verbatim_advance_feed()"))
     except (DBAPIError, OSError) as error:
         raise SetupError(sentence(error, url)) from error
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from backend.dao_service.models import Conversation, VoiceSession
+from backend.vocabulary import ABANDONED
 
 _ARRIVED: Final = """
     WITH arrived AS (
@@ -50,16 +51,19 @@ _HIGHEST: Final = text("""
         (SELECT max(client_sequence) FROM voice_events WHERE voice_session_id = :session)
     )
 """)
-_IDLE: Final = text("""
-    SELECT id, conversation_id FROM voice_sessions AS session
-    WHERE (CAST(:session AS text) IS NULL OR id = :session) AND ended_at IS NULL
-        AND seen_at < now() - CAST(:silence AS interval) AND NOT EXISTS (
+_IDLE: Final = """
+    SELECT id, conversation_id, seen_at FROM voice_sessions AS session
+    WHERE ended_at IS NULL AND seen_at < now() - CAST(:silence AS interval) AND NOT EXISTS (
         SELECT FROM messages AS message
         WHERE message.voice_session_id = session.id AND message.conversation_id = session.conversation_id
             AND message.created_at >= now() - CAST(:silence AS interval)
     )
-    ORDER BY seen_at LIMIT :limit
+"""
+_ALL_IDLE: Final = text(f"""
+    {_IDLE} AND (CAST(:seen_at AS timestamptz) IS NULL OR (seen_at, id) > (:seen_at, :id))
+    ORDER BY seen_at, id LIMIT :limit
 """)
+_ONE_IDLE: Final = text(f"{_IDLE} AND id = :session")
 _LAST_SIGN: Final = text("""
     SELECT greatest(session.seen_at, max(message.created_at))
     FROM voice_sessions AS session LEFT JOIN messages AS message
@@ -95,11 +99,19 @@ _HEAR: Final = text(f"""
             SELECT name FROM unnest(:connections) WITH ORDINALITY AS new (name, place)
             WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)
         ))[1:{_MOST_CONNECTIONS}]
-    WHERE id = :session
+    WHERE id = :session RETURNING coalesce(end_reason = :presumed, false)
 """).bindparams(bindparam("connections", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
 # For so long after a session was begun by a process of a release without salts there may be such processes.
 _OVERLAP: Final = timedelta(days=1)
 _LONGEST: Final = 2**31 - 1  # seconds, of an INT
+
+
+class Idle(NamedTuple):
+    """A session under way from which nothing was heard since ``seen_at``, as far as its events tell."""
+
+    id: str
+    conversation_id: UUID
+    seen_at: datetime
 
 
 class Arrived(NamedTuple):
@@ -143,6 +155,11 @@ class VoiceSessionDAO:
             .returning(VoiceSession)
         )
 
+    async def of_conversation(self, conversation_id: UUID) -> Sequence[str]:
+        """Return the ids of the conversation's sessions, oldest first."""
+        found = select(VoiceSession.id).where(VoiceSession.conversation_id == conversation_id)
+        return (await self._session.scalars(found.order_by(VoiceSession.started_at, VoiceSession.id))).all()
+
     async def lock(self, session_id: str) -> VoiceSession | None:
         """Return the session as it is now, and keep it so until the transaction ends."""
         return await self._session.scalar(
@@ -152,10 +169,20 @@ class VoiceSessionDAO:
             .execution_options(populate_existing=True)
         )
 
-    async def hear(self, session_id: str, *, duplicates: int = 0, connections: Sequence[str] = ()) -> None:
-        """Note that the phone was heard of now; ``connections`` are the provider's names for those that have begun."""
+    async def hear(self, session_id: str, *, duplicates: int = 0, connections: Sequence[str] = ()) -> bool:
+        """Note that the phone was heard of now; ``connections`` are the provider's names for those that have begun.
+
+        Returns whether the service has presumed the session's end, so that the caller must reopen it.
+        """
+        values = {"session": session_id, "duplicates": duplicates, "connections": connections, "presumed": ABANDONED}
+        return bool(await self._session.scalar(_HEAR, values))
+
+    async def reopen(self, session_id: str) -> None:
+        """Take back the end of a session, which the caller holds locked."""
         await self._session.execute(
-            _HEAR, {"session": session_id, "duplicates": duplicates, "connections": connections}
+            update(VoiceSession)
+            .where(VoiceSession.id == session_id)
+            .values(ended_at=None, end_reason=None, duration_seconds=None, last_client_sequence=None)
         )
 
     async def end(
@@ -202,13 +229,18 @@ class VoiceSessionDAO:
         found: int = await self._session.scalar(statement, _names(session))
         return found
 
-    async def idle(self, silence: timedelta, limit: int, session_id: str | None = None) -> Sequence[tuple[str, UUID]]:
-        """Return sessions under way of which nothing was heard for ``silence``, the longest silent first.
+    async def idle(self, silence: timedelta, limit: int, after: Idle | None) -> Sequence[Idle]:
+        """Return sessions under way from which nothing was heard for ``silence``, the longest silent first.
 
-        With each its conversation; with ``session_id`` none but that one.
+        At most ``limit`` of them, from just beyond ``after``.
         """
-        rows = await self._session.execute(_IDLE, {"silence": silence, "limit": limit, "session": session_id})
-        return [(row.id, row.conversation_id) for row in rows]
+        values = {"silence": silence, "limit": limit, "seen_at": after and after.seen_at, "id": after and after.id}
+        return [Idle(*row) for row in await self._session.execute(_ALL_IDLE, values)]
+
+    async def is_idle(self, session_id: str, silence: timedelta) -> bool:
+        """Tell whether the session is under way and nothing was heard from it for ``silence``."""
+        found = await self._session.execute(_ONE_IDLE, {"silence": silence, "session": session_id})
+        return found.one_or_none() is not None
 
     async def last_sign(self, session_id: str) -> datetime:
         """Return when the session was last heard of."""

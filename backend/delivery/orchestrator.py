@@ -22,6 +22,7 @@ from backend import __version__
 from backend.delivery.endpoint import Endpoint
 from backend.delivery.network import NotPublic, PublicNetwork
 from backend.delivery.signing import Signer
+from backend.outgoing import tls_context
 from backend.schemas.delivery import webhook_id
 
 _BUSY: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -56,7 +57,7 @@ class Orchestrator:
         self._url = httpx.URL(endpoint.url)
         self._signer = Signer(endpoint.secrets)
         self._network = None if endpoint.private else PublicNetwork()
-        self._tls = httpx.create_ssl_context()
+        self._tls = tls_context()
 
     async def tell(self, delivery_id: UUID, body: str) -> Answer:
         """Send a delivery, once, and return what came of it; raises nothing that an orchestrator could provoke."""

@@ -5,7 +5,7 @@ line, then a body up to its length. A piece never reaches into the next request.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httptools
 from uvicorn.config import Config
@@ -33,9 +33,12 @@ _UNREAD: Final = 4  # the answer is complete, the body is not: it is discarded
 _REFUSED: Final = 5  # the last answer was given; what still comes is discarded
 
 _SMALL_ANSWER: Final = 4096  # bytes of an answer with its head, that are sent by one system call
+_MAPPED: Final = "::ffff:"  # RFC 4291, section 2.5.5.2; followed by dots, as every operating system writes it
 _EMPTY_LINE: Final = b"\r\n\r\n"
 # Of a target that is no URL or not ASCII, or a length that is no number.
 _CLIENTS_FAULTS: Final = (httptools.HttpParserError, ValueError)
+
+PortT = TypeVar("PortT", int, int | None)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -68,6 +71,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.client, self.server = _unmapped(self.client), _unmapped(self.server)
         self.flow = _Flow(transport)
         # `pause_writing` tells of more than this that a peer has not taken; `look`, of less. With a limit of 0, uvloop
         # would send the head and the body of each answer by two system calls.
@@ -370,6 +374,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = self._connections.now
         self._received = self._lines = 0
         self._waited = 0.0
+
+
+def _unmapped(address: tuple[str, PortT] | None) -> tuple[str, PortT] | None:
+    """Return an IPv4 address as it is written, which a socket at `::` calls `::ffff:192.0.2.1`."""
+    if address is None or not address[0].startswith(_MAPPED):
+        return address
+    return address[0].removeprefix(_MAPPED), address[1]
 
 
 class _Flow(FlowControl):

@@ -1,7 +1,8 @@
 """What the server refuses itself: complete HTTP/1.1 answers, problem documents (RFC 9457) like the application's."""
 
-import os
+import random
 from enum import StrEnum
+from functools import cache
 from typing import Final, NamedTuple
 
 import orjson
@@ -36,6 +37,8 @@ class Refusal(NamedTuple):
     retry_after: int | None = None  # seconds
 
 
+_NO_IDENTITY: Final = b"0" * 32
+_NO_UUID: Final = b"00000000-0000-0000-0000-000000000000"
 _BUSY: Final = PROBLEMS[Busy]
 
 NOT_HTTP: Final = Refusal(Reason.BAD_REQUEST, HTTP_PROBLEMS[400], "The request is not readable as HTTP/1.1.")
@@ -49,22 +52,32 @@ OVERLOADED: Final = Refusal(Reason.OVERLOADED, _BUSY, "Too many requests are bei
 
 def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *, last: bool = True) -> bytes:
     """Return the bytes of the whole answer; after the ``last`` one of a connection it is closed."""
-    identity = os.urandom(16).hex()
-    token = request_id.set(identity)
+    status, rest = _parts(refusal, last=last)
+    identity = f"{random.getrandbits(128):032x}".encode()
+    parts = [identity[:8], identity[8:12], identity[12:16], identity[16:20], identity[20:]]
+    rest = rest.replace(_NO_UUID, b"-".join(parts)).replace(_NO_IDENTITY, identity)
+    return b"\r\n".join([status, *(name + b": " + value for name, value in default_headers), rest])
+
+
+@cache
+def _parts(refusal: Refusal, *, last: bool) -> tuple[bytes, bytes]:
+    """Return the first line of an answer and all behind Uvicorn's headers, for a request without an identity.
+
+    An overloaded service sends thousands of them a second; to make them anew was half the cost of a refusal.
+    """
+    token = request_id.set(_NO_IDENTITY.decode())
     try:
         body = orjson.dumps(problem_body(refusal.problem, refusal.detail))
     finally:
         request_id.reset(token)
     status = refusal.problem.status
     headers = [
-        *default_headers,
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", identity.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"connection", b"close" if last else b"keep-alive"),
+        b"content-type: " + MEDIA_TYPE.encode(),
+        b"content-length: %d" % len(body),
+        b"x-request-id: " + _NO_IDENTITY,
+        b"x-content-type-options: nosniff",
+        b"connection: close" if last else b"connection: keep-alive",
     ]
     if refusal.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % refusal.retry_after))
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *(name + b": " + value for name, value in headers)]
-    return b"\r\n".join([*lines, b"", body])
+        headers.append(b"retry-after: %d" % refusal.retry_after)
+    return f"HTTP/1.1 {status.value} {status.phrase}".encode(), b"\r\n".join([*headers, b"", body])

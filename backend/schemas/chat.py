@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, JsonValue
 
-from backend.schemas.calls import Calls
+from backend.schemas.calls import Call, Calls
 from backend.vocabulary import Role
 
 
@@ -31,21 +31,20 @@ class Chat:
         if message["role"] != Role.FUNCTION:
             return orjson.dumps({"role": message["role"], "content": message["content"]})
         call = self._calls.take(message)
-        return b",".join(map(orjson.dumps, _told(call.request, call.result["content"]))) if call else b""
+        return b",".join(map(orjson.dumps, _told(call))) if call else b""
 
     def rest(self) -> bytes:
         """Return what comes after the last message."""
         return b""
 
 
-def _told(request: dict[str, Any], result: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    identity, name = request["metadata"]["call_id"], request["metadata"]["name"]
-    function = {"name": name, "arguments": request["content"]}
+def _told(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
+    function = {"name": call.name, "arguments": call.arguments}
     return (
         {
             "role": "assistant",
             "content": None,
-            "tool_calls": [{"id": identity, "type": "function", "function": function}],
+            "tool_calls": [{"id": call.id, "type": "function", "function": function}],
         },
-        {"role": "tool", "tool_call_id": identity, "content": result},
+        {"role": "tool", "tool_call_id": call.id, "content": call.response},
     )

@@ -55,12 +55,12 @@ class Context:
 
 
 def _past(call: Call) -> dict[str, Any]:
-    asked = call.request["metadata"]
+    client_side, thought = call.asked.get("client_side"), call.asked.get("thought_signature")
     past = {
-        "id": asked["call_id"],
-        "name": asked["name"],
-        "client_side": asked.get("client_side", True),
-        "arguments": call.request["content"],
-        "response": call.result["content"],
+        "id": call.id,
+        "name": call.name,
+        "client_side": client_side if isinstance(client_side, bool) else True,
+        "arguments": call.arguments,
+        "response": call.response,
     }
-    return past | ({"thought_signature": asked["thought_signature"]} if "thought_signature" in asked else {})
+    return past | ({"thought_signature": thought} if isinstance(thought, str) else {})

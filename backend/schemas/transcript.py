@@ -14,6 +14,7 @@ from backend.schemas.captions import Captions
 from backend.schemas.chat import Chat
 from backend.schemas.context import Context
 from backend.schemas.message import Message
+from backend.schemas.one_line import one_line
 from backend.schemas.prose import markdown, text
 
 
@@ -104,7 +105,7 @@ class _Style:
 
 
 def _jsonl(document: bytes) -> bytes:
-    return document + b"\n"
+    return one_line(document) + b"\n"
 
 
 _STYLES: Final = {

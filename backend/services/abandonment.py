@@ -1,23 +1,33 @@
-"""Ending the voice sessions whose phones were not heard of for long, because nobody else will."""
+"""The end of voice sessions from which nothing is heard any more.
+
+A phone whose battery is empty, or whose app was killed, ends no session. So a session from which nothing was heard for
+long is presumed to have ended when it was last heard from. Its ``end_reason`` says that this is no word of the phone's.
+When the phone sends anything for the session after that, the end is taken back: the phone was only offline.
+"""
 
 import asyncio
 import random
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
+from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.faults import describe
-from backend.services.voice_sessions import end_abandoned
+from backend.dao_service.voice_session_dao import Idle, VoiceSessionDAO
+from backend.observability import metrics
+from backend.vocabulary import ABANDONED
 
 _LONGEST_PAUSE: Final = 60.0  # seconds
+_MOST_AT_ONCE: Final = 100  # sessions that are looked up by one statement
 
 log = structlog.get_logger(__name__)
 
 
 class Abandonment:
-    """Looks for abandoned sessions, in every process, again and again; whoever finds one first ends it."""
+    """Looks for abandoned sessions, in every process, again and again; the first process to find one ends it."""
 
     def __init__(self, database: Database, silence: timedelta) -> None:
         self._database = database
@@ -40,7 +50,57 @@ class Abandonment:
             # Not all processes at the same moment.
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
             try:
-                while ended := await end_abandoned(self._database, self._silence):
+                if ended := await end_abandoned(self._database, self._silence):
                     log.info("voice sessions were abandoned", count=ended)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may go better
                 log.warning("abandoned voice sessions not looked for", **describe(error))
+
+
+async def end_abandoned(database: Database, silence: timedelta) -> int:
+    """End every session from which nothing was heard for ``silence``, and return how many those were.
+
+    Each ends at the time of its last sign, in a transaction of its own and under its lock, so that one of several
+    processes ends it. A session that cannot be ended is logged and left out. Raises Unavailable when the database is.
+    """
+    ended = 0
+    after: Idle | None = None
+    while portion := await _idle(database, silence, after):
+        for after in portion:
+            try:
+                ended += await _end(database, after, silence)
+            except Exception as error:  # noqa: BLE001 -- a trigger of the host's may raise anything
+                log.warning("a voice session could not be ended", session=after.id, **describe(error))
+                break  # the next look goes on behind it, and raises if the database itself is away
+    return ended
+
+
+async def reopen(database: Database, session_id: str, conversation_id: UUID) -> None:
+    """Take back the presumed end of a session whose phone has come back, and with it the conversation's."""
+    async with database.writing() as session:
+        sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
+        await conversation.lock(conversation_id)
+        found = await sessions.lock(session_id)
+        if found is None or found.end_reason != ABANDONED:
+            return  # erased, ended by its phone, or reopened by another request
+        await sessions.reopen(session_id)
+        await conversation.end_session(conversation_id)
+    database.bell.ring([conversation_id])
+
+
+async def _idle(database: Database, silence: timedelta, after: Idle | None) -> list[Idle]:
+    async with database.reading() as session:
+        return [*await VoiceSessionDAO(session).idle(silence, _MOST_AT_ONCE, after)]
+
+
+async def _end(database: Database, idle: Idle, silence: timedelta) -> bool:
+    async with database.writing() as session:
+        sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
+        await conversation.lock(idle.conversation_id)
+        found = await sessions.lock(idle.id)
+        if found is None or not await sessions.is_idle(idle.id, silence):
+            return False  # its phone came back, or another process was first
+        await sessions.end(found, await sessions.last_sign(idle.id), ABANDONED, None)
+        await conversation.end_session(idle.conversation_id)
+    database.bell.ring([idle.conversation_id])
+    metrics.ENDED_ABANDONED.inc()
+    return True

@@ -44,7 +44,7 @@ async def settle(database: Database, outbox: Outbox, claimed: Claimed, outcome: 
 
 
 async def backlog(database: Database) -> Backlog:
-    """Return how much is pending."""
+    """Return what waits for the orchestrator, and what was given up."""
     async with database.reading() as session:
         return await DeliveryDAO(session).backlog()
 

@@ -4,17 +4,23 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from backend.dao_service.database import Database, Limits
+from backend.dao_service.faults import describe
 from backend.dao_service.schema_dao import SchemaDAO
-from backend.errors import DatabaseUnavailable, Unavailable
-from backend.services import durability
+from backend.services import durability, examination
 from backend.services.appender import Appender
 from backend.services.durability import InForce
+from backend.services.examination import Examination, Part
 from backend.services.shared import Shared
 
-FRESH: Final = 1.0  # seconds
+FRESH: Final = 3.0  # seconds; load balancers ask every few, and each look inserts a message and takes it back
 PATIENCE: Final = 2.0  # seconds after which a database that has not answered counts as unavailable
-LIMITS: Final = Limits(pool_size=1, statement=1.0, lock=1.0, connect=1.0)  # of the database for these looks
+LIMITS: Final = Limits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the database for these looks
+_SILENT: Final = Examination([examination.AWAY], None, tried=False)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +29,22 @@ class Readiness:
 
     database: str
     schema: str
+    writes: str
     queue: str
 
     @property
     def ready(self) -> bool:
         """Whether everything is in order."""
-        return {self.database, self.schema, self.queue} == {"ok"}
+        return {self.database, self.schema, self.writes, self.queue} == {"ok"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What was found of the database: a word each for itself and its schema, and what a commit survives, if known."""
+class Look:
+    """What was found, what to do about it, and what an acknowledged message survives, if the database says so."""
 
-    database: str
-    schema: str
-    in_force: InForce | None = None
+    readiness: Readiness
+    remedy: str
+    in_force: InForce | None
 
 
 class Health:
@@ -45,61 +52,64 @@ class Health:
 
     ``database`` is for these looks alone, so that they wait for no connection of the pool. All who ask at once share a
     look, and one that found everything in order is good for ``FRESH`` seconds, so that asking costs the database
-    nothing.
+    little. A look that finds the feed's sequence behind sets it forward: the next look finds it in order.
     """
 
     def __init__(self, database: Database, appender: Appender, revision: str) -> None:
         self._database = database
         self._appender = appender
         self._revision = revision
-        self._looks = Shared(self._look, keep=lambda looked: (looked.database, looked.schema) == ("ok", "ok"))
+        self._looks = Shared(self._examine, keep=lambda found: not found.faults)
 
-    async def readiness(self) -> tuple[Readiness, InForce | None]:
-        """Return what was found, and what an acknowledged message survives, if the database says so."""
+    async def look(self) -> Look:
+        """Return what was found; it may be ``FRESH`` seconds old."""
         try:
             async with asyncio.timeout(PATIENCE):
-                looked = await self._looks.get(FRESH)
+                found = await self._looks.get(FRESH)
         except TimeoutError:
-            looked = _Look("unavailable", "unknown")
+            found = _SILENT
         queue = "stopping" if not self._appender.running else "full" if self._appender.full else "ok"
-        return Readiness(looked.database, looked.schema, queue), looked.in_force
+        readiness = Readiness(found.word(Part.DATABASE), found.word(Part.SCHEMA), found.word(Part.WRITES), queue)
+        in_force = durability.in_force(found.durability) if found.durability else None
+        return Look(readiness, " ".join(fault.sentence for fault in found.faults), in_force)
 
     async def close(self) -> None:
         """Look no more; safe to call twice."""
         await self._looks.close()
         await self._database.close()
 
-    async def _look(self) -> _Look:
+    async def _examine(self) -> Examination:
+        found = await examination.examine(self._database, self._revision)
+        if found.feed_is_behind:
+            await self._advance_feed()
+        return found
+
+    async def _advance_feed(self) -> None:
         try:
-            async with self._database.reading() as session:
-                state = await SchemaDAO(session).state()
-                found = await SchemaDAO(session).durability()
-        except Unavailable as error:
-            standby = isinstance(error, DatabaseUnavailable) and error.read_only
-            return _Look("read-only" if standby else "unavailable", "unknown")
-        schema = "ok" if state.revision == self._revision else "differs"
-        word = "disk-full" if state.disk_full else "ok" if state.writable else "read-only"
-        return _Look(word, schema, durability.in_force(found))
+            async with self._database.writing() as session:
+                await SchemaDAO(session).advance_feed()
+            log.warning("the feed's sequence was behind the record and was set forward")
+        except Exception as error:  # noqa: BLE001 -- the look has found the fault; whether it can be mended is another
+            log.warning("the feed's sequence was not set forward", **describe(error))
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A sentence for each fault that puts the record at risk, and what an acknowledgement is worth."""
+    """A sentence for each fault that puts the record at risk, and what an acknowledgement is worth, if known.
+
+    ``tried`` tells that the schema is of the right version and the database could be written to, so far.
+    """
 
     faults: list[str]
-    promise: str
+    promise: str | None
+    tried: bool
 
 
 async def look(database: Database, revision: str) -> Findings:
     """Look at everything about the database that the record depends on."""
-    async with database.reading() as session:
-        state = await SchemaDAO(session).state()
-        found = await SchemaDAO(session).durability()
-    faults = durability.faults(found)
-    if state.revision != revision:
-        faults.append(f"The schema is at {state.revision}, this version needs {revision}: run `verbatim migrate`.")
-    if not state.writable:
-        faults.append("The database is a standby and takes no writes.")
-    if state.disk_full:
-        faults.append("The disk of the database's server is full: nothing new can be stored until it has room again.")
-    return Findings(faults, durability.promise(found))
+    found = await examination.examine(database, revision)
+    sentences = [fault.sentence for fault in found.faults]
+    if found.durability is None:
+        return Findings(sentences, None, found.tried)
+    worth = durability.promise(found.durability)
+    return Findings([*durability.faults(found.durability), *sentences], worth, found.tried)

@@ -46,9 +46,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """There is no more to follow: the conversation has ended (then), or has been erased (None)."""
+    """There is no more to follow: the conversation has ended (then), or has been erased (None).
 
-    ended_at: str | None
+    ``presumed`` tells that only the service has ended it, and that its phone may come back.
+    """
+
+    ended_at: str | None = None
+    last_sequence: int | None = None
+    presumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,15 @@ class Live:
         async with self._database.looking() as connection:  # one statement, for thousands may come back at once
             if await MessageDAO(connection).version(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
+
+    async def finished(self, conversation_id: UUID, after: int) -> bool:
+        """Tell whether the conversation has ended for good and holds nothing past the sequence ``after``.
+
+        The caller has asked `admit`.
+        """
+        async with self._database.looking() as connection:
+            head = (await MessageDAO(connection).heads([conversation_id])).get(conversation_id)
+        return bool(head and head.ended_at and not head.presumed and after >= head.last_sequence)
 
     async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[News | Stopping | None, None]:
         """Yield what is on record past the sequence ``after``, then what comes, and at last why no more will come.
@@ -196,8 +210,10 @@ class _Reader:
         if self._since < 0:
             return None
         if self.head is None:
-            return Ended(None)
-        return Ended(self.head.ended_at) if self.head.ended_at and after >= self.head.last_sequence else None
+            return Ended()
+        if self.head.ended_at is None or after < self.head.last_sequence:
+            return None
+        return Ended(self.head.ended_at, self.head.last_sequence, self.head.presumed)
 
     async def _run(self) -> None:
         with self._database.bell.waiting(self._conversation_id, self.bell):

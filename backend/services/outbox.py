@@ -12,6 +12,7 @@ from backend.dao_service.database import Session
 from backend.dao_service.delivery_dao import DeliveryDAO, NewDelivery
 from backend.dao_service.intent_dao import StoredIntent
 from backend.ids import new_id
+from backend.schemas.one_line import one_line
 
 INTENT_EXTRACTED: Final = "intent.extracted"
 
@@ -53,4 +54,4 @@ def _body(conversation_id: UUID, stored: StoredIntent, version: str, replaces: s
             "replaces": replaces,
         },
     }
-    return orjson.dumps(event, option=orjson.OPT_UTC_Z).decode()
+    return one_line(orjson.dumps(event, option=orjson.OPT_UTC_Z)).decode()

@@ -15,6 +15,7 @@ from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # what one reader may make the service hold, and enough for 500 ordinary messages
 _STRIDE: Final = Bounds(rows=500, size=2**18)  # read at a time for a transcript, and held while its reader takes it
+_ATTEMPTS: Final = 3  # to read a transcript of one part between two looks at a version that stays the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,19 @@ class MessagePage:
     next_cursor: str | None
     has_more: bool
     version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole conversation on its way out, in parts; each message is JSON.
+
+    ``exact`` tells that all of it is of ``version``. Otherwise its messages are, but not all that is noted beside them
+    (latencies, interruptions): of a conversation that is read in several parts, the later ones may hold newer notes.
+    """
+
+    parts: AsyncGenerator[list[bytes], None]
+    version: Version
+    exact: bool
 
 
 async def page(database: Database, principal: Principal, conversation_id: UUID, query: MessageQuery) -> MessagePage:
@@ -67,9 +81,7 @@ async def version(database: Database, principal: Principal, conversation_id: UUI
         return await _version(MessageDAO(connection), conversation_id, owner)
 
 
-async def transcript(
-    database: Database, principal: Principal, conversation_id: UUID
-) -> AsyncGenerator[list[bytes], None]:
+async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> Transcript:
     """Return the whole conversation as it stands now, in spoken order, as JSON, some hundred messages at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
@@ -77,9 +89,17 @@ async def transcript(
     part, if the conversation was erased meanwhile: it must not look like a shorter one.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    last = (await version(database, principal, conversation_id)).last_sequence
-    walk = _Walk(database, Selection(conversation_id, owner, _STRIDE, up_to_sequence=last))
-    return _parts(walk, [await walk.stride()])
+    current = await version(database, principal, conversation_id)
+    for _ in range(_ATTEMPTS):
+        begun = current
+        walk = _Walk(database, Selection(conversation_id, owner, _STRIDE, up_to_sequence=begun.last_sequence))
+        first = [await walk.stride()]
+        if walk.more:
+            break
+        current = await version(database, principal, conversation_id)
+        if current == begun:
+            break
+    return Transcript(_parts(walk, first), begun, exact=not walk.more and current == begun)
 
 
 async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list[bytes], None]:

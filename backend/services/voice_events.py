@@ -37,6 +37,7 @@ from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, Re
 from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
+from backend.services.abandonment import reopen
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import InputModality, Role, Scope
@@ -152,7 +153,7 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
-        await sessions.hear(
+        presumed = await sessions.hear(
             found.id,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
@@ -166,6 +167,8 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
                 last_is_cut=around.last_is_cut,
             )
             await events.enrich(added, found.provider)
+    if presumed:
+        await reopen(database, found.id, found.conversation_id)
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:

@@ -1,7 +1,7 @@
 """Voice sessions: a phone begins a call, hangs up, and learns what of it is on record.
 
-A session ends once. What its phone says of the end stands, and again the same changes nothing; only an end that the
-service presumed, because it had not heard of the phone for long, gives way to what the phone says itself.
+A session ends once. What its phone says of the end stands, and again the same changes nothing. An end that the service
+presumed (`abandonment`) is taken back as soon as the phone sends anything for the session.
 
 A session that is begun without a conversation opens one. A retry finds the session by its id, whichever release began
 it, and so opens no second conversation; of two attempts at once the second is answered Busy. The conversation's id
@@ -12,7 +12,7 @@ the only loss is that after an erasure of that one the same session id begins a 
 """
 
 from collections.abc import Awaitable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
@@ -34,13 +34,14 @@ from backend.errors import (
     VoiceSessionNotFound,
 )
 from backend.ids import new_id
+from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
 from backend.services import conversations
+from backend.services.abandonment import reopen
 from backend.services.voice_events import UNSALTED
-from backend.vocabulary import ContextType, Scope
+from backend.vocabulary import ABANDONED, ContextType, Scope
 
-ABANDONED: Final = "abandoned"
 _PREFIX: Final = "vs_"
 # What the id of the conversation that a session opens derives from.
 _CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
@@ -48,7 +49,6 @@ _COLUMNS: Final = frozenset(Row.__table__.columns.keys())
 _INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 _MOST_INCIDENTS: Final = 100
 _MOST_TYPES: Final = 100  # of events that are counted; Deepgram has some forty, and a phone can make any up
-_MOST_AT_ONCE: Final = 100
 _MOST_RANGES: Final = 1_000  # that a receipt names; a sender fills the first ones and asks again
 
 
@@ -85,6 +85,9 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
         if found is None or wanted.conversation_id not in (None, found.conversation_id):
             raise VoiceSessionIdReused
         number = 1 if added else await sessions.highest_number(found) + 1
+        presumed = added is None and await sessions.hear(found.id)
+    if presumed:
+        await reopen(database, found.id, found.conversation_id)
     return Begun(found.id, found.conversation_id, found.started_at, number, replayed=added is None)
 
 
@@ -113,8 +116,10 @@ async def token(database: Database, principal: Principal, session_id: str, grant
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
     async with database.writing() as session:
-        await _get(VoiceSessionDAO(session), session_id, owner)
-        await VoiceSessionDAO(session).hear(session_id)
+        found = await _get(VoiceSessionDAO(session), session_id, owner)
+        presumed = await VoiceSessionDAO(session).hear(session_id)
+    if presumed:
+        await reopen(database, session_id, found.conversation_id)
     if grants is None:
         raise ProviderNotConfigured
     return await grants.grant()
@@ -175,30 +180,9 @@ async def end(
             await ConversationDAO(session).end_session(found.conversation_id)
         answer = await _receipt(sessions, found, last)
     database.bell.ring([found.conversation_id])
+    if not ended:
+        (metrics.ENDED_COMPLETE if answer.complete else metrics.ENDED_INCOMPLETE).inc()
     return answer, ended
-
-
-async def end_abandoned(database: Database, silence: timedelta) -> int:
-    """End sessions of which nothing was heard for ``silence``, and return how many those were.
-
-    Each ends when it was last heard of, in a transaction of its own and under its lock: of several processes one does.
-    """
-    async with database.reading() as session:
-        idle = await VoiceSessionDAO(session).idle(silence, _MOST_AT_ONCE)
-    return sum([await _abandon(database, session_id, conversation, silence) for session_id, conversation in idle])
-
-
-async def _abandon(database: Database, session_id: str, conversation_id: UUID, silence: timedelta) -> bool:
-    async with database.writing() as session:
-        sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
-        await conversation.lock(conversation_id)
-        found = await sessions.lock(session_id)
-        if found is None or not await sessions.idle(silence, 1, session_id):
-            return False  # its phone came back, or another process was first
-        await sessions.end(found, await sessions.last_sign(session_id), ABANDONED, None)
-        await conversation.end_session(conversation_id)
-    database.bell.ring([conversation_id])
-    return True
 
 
 def _compare(ended: Row, facts: VoiceSessionEnd) -> None:

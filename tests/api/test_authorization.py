@@ -65,6 +65,8 @@ MATRIX = {
     "linkConversation": Row(Scope.CONVERSATIONS_WRITE, 200, 404, lambda _: {"linked_goal_id": None}),
     "endConversation": Row(Scope.CONVERSATIONS_WRITE, 409, 404, lambda _: {}),  # its voice session does
     "eraseConversation": Row(Scope.CONVERSATIONS_ERASE, 204, 404),
+    "exportSubject": Row(Scope.CONVERSATIONS_READ, 200, 200, service=422),  # which must name a subject
+    "eraseSubject": Row(Scope.CONVERSATIONS_ERASE, 200, 200, lambda _: {}, service=422),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "followConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
@@ -398,7 +400,7 @@ async def test_a_host_may_name_its_users_by_uuid(client: httpx.AsyncClient, conn
     await begin_session(connection, conversation)
     # The one that begins a session comes last: a conversation that goes on is followed for as long.
     for operation in sorted(
-        MATRIX.keys() - {"createConversation", "eraseConversation"}, key="beginVoiceSession".__eq__
+        MATRIX.keys() - {"createConversation", "eraseConversation", "eraseSubject"}, key="beginVoiceSession".__eq__
     ):
         assert status(await call(client, operation, conversation, somebody)) == MATRIX[operation].owner
         assert status(await call(client, operation, conversation, stranger)) == MATRIX[operation].others

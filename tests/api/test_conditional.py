@@ -8,6 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
+from backend.dao_service.portions import Bounds
+from backend.services import transcripts
 from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import begin, numbered, said
@@ -50,6 +52,51 @@ async def test_what_is_noted_of_a_message_afterwards_changes_its_tag(service: ht
     await phone.send(*numbered([EXAMPLES["AgentStartedSpeaking"]], 3))
     after = await tags(service, phone.conversation_id)
     assert [place for place in PLACES[1:] if before[place] == after[place]] == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_the_strong_tag_of_a_transcript_is_that_of_the_body_sent(
+    service: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    phone = await begin(service)
+    await phone.send(*numbered([said("user", "Hello."), said("assistant", "Hello!")]))
+    read, changes = transcripts._Walk.stride, [EXAMPLES["AgentStartedSpeaking"], said("user", "Bye.")]
+
+    async def stride(walk: transcripts._Walk) -> list[bytes]:
+        """Read on, while the phone sends more."""
+        more = numbered(changes[:1], 5 - len(changes))
+        del changes[:1]
+        if more and when == "before":
+            await phone.send(*more)
+        found = await read(walk)
+        if more and when == "after":
+            await phone.send(*more)
+        return found
+
+    monkeypatch.setattr(transcripts._Walk, "stride", stride)
+    url = f"/api/v1/conversations/{phone.conversation_id}/transcript"
+    answers = [await service.get(url) for _ in range(4)]
+    assert changes == []
+    assert "Bye." in answers[-1].text
+    bodies = {answer.headers["etag"]: answer.content for answer in answers}
+    assert all(bodies[answer.headers["etag"]] == answer.content for answer in answers)
+    assert len(bodies) == len({answer.content for answer in answers})
+    assert not any(tag.startswith("W/") for tag in bodies)
+
+
+async def test_a_transcript_of_several_parts_has_a_weak_tag(
+    service: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcripts, "_STRIDE", Bounds(rows=1, size=2**18))
+    for _ in range(2):
+        await service.post("/api/v1/voice/messages", json=utterance(conversation))
+    url = f"/api/v1/conversations/{conversation}/transcript"
+    tag = (await service.get(url)).headers["etag"]
+    assert tag.startswith('W/"')
+    again = await service.get(url, headers={"if-none-match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    await service.post("/api/v1/voice/messages", json=utterance(conversation))
+    assert (await service.get(url, headers={"if-none-match": tag})).status_code == 200
 
 
 async def test_a_tag_opens_nothing_that_is_not_there(service: httpx.AsyncClient) -> None:

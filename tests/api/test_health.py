@@ -28,7 +28,7 @@ async def test_a_service_that_can_take_messages_is_ready(service: httpx.AsyncCli
     assert (await service.get("/livez")).json() == {"status": "ok"}
     assert (await service.get("/readyz")).json() == {
         "status": "ok",
-        "checks": {"database": "ok", "schema": "ok", "queue": "ok"},
+        "checks": {"database": "ok", "schema": "ok", "writes": "ok", "queue": "ok"},
     }
 
 
@@ -223,4 +223,5 @@ async def test_the_metrics_count_what_was_appended_and_replayed(
     assert [new - old for new, old in zip(after, before, strict=True)] == [1, 2, 1]
     assert await count("verbatim_commit_seconds_count") == commits + 4
     assert await count("verbatim_pool_connections_in_use") == 0
-    assert await count('verbatim_http_requests_total{route="/api/v1/voice/messages",status="201"}') >= 1
+    posted = 'verbatim_http_requests_total{method="POST",route="/api/v1/voice/messages",status="201"}'
+    assert await count(posted) >= 1

@@ -48,6 +48,16 @@ async def test_an_intent_is_on_the_conversation_and_in_the_outbox_with_one_commi
     assert await connection.fetchval("SELECT d.xmin = c.xmin FROM deliveries AS d, conversations AS c")
 
 
+async def test_no_delivery_holds_a_line_terminator(
+    telling: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    payload = {"title": "one\u2028two\u2029three\x85four\nfive"}
+    await telling.put(place(conversation), json=TASK | {"payload": payload})
+    body = await connection.fetchval("SELECT body FROM deliveries")
+    assert len(body.splitlines()) == 1
+    assert orjson.loads(body)["data"]["payload"] == payload
+
+
 async def test_the_same_again_changes_nothing_and_gets_the_same_answer(
     telling: httpx.AsyncClient, conversation: UUID
 ) -> None:

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 from fastapi import FastAPI, Request
 
@@ -24,7 +26,8 @@ from backend.services import live
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import open_conversation, serving, settings_for, utterance
-from tests.phones import begin
+from tests.phones import begin, fall_silent, numbered
+from tests.phones import said as spoken
 from tests.streams import Event, following, listening
 
 
@@ -89,11 +92,89 @@ async def test_a_conversation_that_ends_says_so_when_all_has_been_heard(client: 
     state = (await client.get(f"/api/v1/conversations/{phone.conversation_id}")).json()
     assert (end.kind, end.data["reason"]) == ("end", "ended")
     assert datetime.fromisoformat(end.data["ended_at"]) == datetime.fromisoformat(state["ended_at"])
-    # What is said late is heard by whoever comes back, and the end again.
+    assert end.id == "2"
+    # What is said late is heard by a client that comes back, and the end again.
     await say(client, phone.conversation_id, "late")
     async with following(client, path, headers={"last-event-id": "2"}) as follower:
         late, again = await follower.rest()
-    assert (late.id, again) == ("3", end)
+    assert (late.id, again) == ("3", replace(end, id="3"))
+
+
+async def test_a_client_that_comes_back_after_the_end_is_told_to_stop(client: httpx.AsyncClient) -> None:
+    phone = await begin(client)
+    path = f"/conversations/{phone.conversation_id}/live"
+    await phone.end()
+    async with following(client, path) as follower:
+        [end] = await follower.rest()
+    assert (end.kind, end.id) == ("end", "0")  # so that a browser, which has heard no message, names a place
+    async with following(client, path, headers={"last-event-id": "0"}) as follower:
+        assert (follower.answer.status_code, await follower.rest()) == (204, [])
+    again = await begin(client, phone.conversation_id)
+    async with following(client, path, headers={"last-event-id": "0"}) as follower:
+        await say(client, phone.conversation_id, "one")
+        await again.end()
+        assert [event.kind for event in await follower.rest()] == ["message", "end"]
+
+
+async def test_a_call_that_fell_silent_asks_its_followers_to_come_back_and_they_hear_the_rest(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, database: Database
+) -> None:
+    phone = await begin(client)
+    path = f"/conversations/{phone.conversation_id}/live"
+    await phone.send(*numbered([spoken("user", "one")]))
+    async with following(client, path) as follower:
+        await follower.next()
+        await fall_silent(connection, database)
+        [resume] = await follower.rest()
+    assert (resume.kind, resume.data) == ("resume", {"reason": "abandoned"})
+    async with following(client, path, headers={"last-event-id": "1"}) as follower:
+        assert await follower.rest() == [resume]  # and not 204
+    await phone.send(*numbered([spoken("user", "two")], first=2))
+    async with following(client, path, headers={"last-event-id": "1"}) as follower:
+        assert said([await follower.next()]) == [("2", "two")]
+        await phone.end()
+        assert [event.kind for event in await follower.rest()] == ["end"]
+
+
+async def test_the_end_of_another_call_is_no_presumption(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, database: Database
+) -> None:
+    lost = await begin(client)
+    await fall_silent(connection, database)
+    await (await begin(client, lost.conversation_id)).end()
+    async with following(client, f"/conversations/{lost.conversation_id}/live") as follower:
+        assert [event.kind for event in await follower.rest()] == ["end"]
+
+
+async def test_no_part_of_a_stream_is_an_event_without_data(
+    client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "TICK", 0.01)
+    monkeypatch.setattr(streams, "KEEPALIVE", 0.02)
+    path = f"/api/v1/conversations/{conversation}/live"
+    heard = b""
+    async with client.stream("GET", path) as answer, asyncio.timeout(10):
+        async for piece in answer.aiter_bytes():
+            heard += piece
+            if heard.count(b": keep-alive") in {2, 5}:
+                await say(client, conversation, "one")
+            if heard.count(b"event: message") > 1 and heard.endswith(b"\n\n"):
+                break
+    assert heard.startswith(b"retry: 1000\n")
+    *whole, rest = heard.split(b"\n\n")
+    assert len(whole) >= 2
+    assert all(b"\ndata: " in each for each in whole)
+    assert rest == b""
+
+
+async def test_what_is_said_ends_no_line_of_a_stream(client: httpx.AsyncClient, conversation: UUID) -> None:
+    words = "one\u2028two\u2029three\x85four\nfive"
+    await say(client, conversation, words)
+    for path in (f"/conversations/{conversation}/live", "/messages/feed"):
+        async with following(client, path) as follower:
+            assert (await follower.next()).data["content"] == words
+    lines = (await client.get(f"/api/v1/conversations/{conversation}/transcript?format=jsonl")).text.splitlines()
+    assert [orjson.loads(line)["content"] for line in lines] == [words]
 
 
 async def test_a_conversation_that_is_erased_ends(client: httpx.AsyncClient, conversation: UUID) -> None:

@@ -1,9 +1,11 @@
 """Transcripts for a model, a player and a person: whole, and not to be broken by what people say."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 import httpx
+import orjson
 import pytest
 
 from backend.schemas.calls import Calls
@@ -44,6 +46,19 @@ async def test_captions_are_timed_from_the_first_word_and_stay_until_the_next(
     )
 
 
+async def test_every_caption_lasts_a_millisecond_or_more(service: httpx.AsyncClient, conversation: UUID) -> None:
+    times = ("00.0000", "00.0001", "00.0004", "00.0006", "00.0015", "00.0016", "59.9999", "59.99996")
+    said = [utterance(conversation, "A.", timestamp=f"2026-01-31T12:00:{time}Z") for time in times]
+    written = await transcript(service, conversation, "vtt", *said)
+    cues = re.findall(r"^00:(\d\d):(\d\d)\.(\d{3}) --> 00:(\d\d):(\d\d)\.(\d{3})$", written, re.MULTILINE)
+    spans = [
+        [int(minute) * 60_000 + int(second) * 1_000 + int(rest) for minute, second, rest in (cue[:3], cue[3:])]
+        for cue in cues
+    ]
+    assert [start for start, _ in spans] == [0, 0, 0, 1, 2, 2, 60_000, 60_000]
+    assert all(end > start for start, end in spans)
+
+
 async def test_no_messages_are_no_captions(service: httpx.AsyncClient, conversation: UUID) -> None:
     answer = await service.get(f"/api/v1/conversations/{conversation}/transcript?format=vtt")
     assert answer.headers["content-type"].startswith("text/vtt")
@@ -75,6 +90,81 @@ async def test_for_a_model_a_call_and_its_result_stand_together(service: httpx.A
             {"role": "assistant", "content": "Nine."},
         ]
     }
+
+
+FUNCTIONS: list[tuple[list[dict[str, Any]], list[tuple[str, str, str, str]]]] = [
+    (  # a failure is what the model learnt, too
+        [
+            {"content": '{"of": "mail"}', "metadata": {"state": "requested", "call_id": "a", "name": "read"}},
+            {"content": "no such box", "metadata": {"state": "failed", "call_id": "a", "name": "read"}},
+        ],
+        [("a", "read", '{"of": "mail"}', "no such box")],
+    ),
+    (  # a result that is not the last one
+        [
+            {"content": "{}", "metadata": {"state": "requested", "call_id": "a", "name": "read"}},
+            {"content": "half", "metadata": {"state": "in_progress", "call_id": "a", "name": "read"}},
+            {"content": "whole", "metadata": {"state": "completed", "call_id": "a", "name": "read"}},
+        ],
+        [("a", "read", "{}", "whole")],
+    ),
+    (  # without a state: the result of what was requested
+        [
+            {"content": "{}", "metadata": {"state": "requested", "call_id": "a", "name": "read"}},
+            {"content": "nine", "metadata": {"call_id": "a"}},
+        ],
+        [("a", "read", "{}", "nine")],
+    ),
+    (  # without a state, and without a request: the whole
+        [{"content": "nine", "metadata": {"name": "clock", "call_id": "a", "arguments": {"zone": "UTC"}}}],
+        [("a", "clock", '{"zone":"UTC"}', "nine")],
+    ),
+    (
+        [{"content": "nine", "metadata": {"name": "clock", "arguments": '{"zone": "UTC"}'}}],
+        [("", "clock", '{"zone": "UTC"}', "nine")],
+    ),
+    ([{"content": "nine"}], [("", "function", "{}", "nine")]),
+    (  # whatever a program writes there
+        [{"content": "nine", "metadata": {"call_id": 7, "name": ["clock"], "client_side": "no"}}],
+        [("", "function", "{}", "nine")],
+    ),
+    (
+        [
+            {"content": "{}", "metadata": {"state": "requested", "name": "clock"}},
+            {"content": "nine", "metadata": {"state": "completed", "name": "clock"}},
+        ],
+        [("", "clock", "{}", "nine")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("messages", "calls"), FUNCTIONS)
+async def test_every_result_of_a_function_reaches_a_model(
+    service: httpx.AsyncClient,
+    conversation: UUID,
+    messages: list[dict[str, Any]],
+    calls: list[tuple[str, str, str, str]],
+) -> None:
+    posted = [utterance(conversation, role="function", **message) for message in messages]
+    derived = f"call_{UUID(posted[0]['id']).hex}"
+    chat = orjson.loads(await transcript(service, conversation, "openai", *posted))["messages"]
+    deepgram = await service.get(f"/api/v1/conversations/{conversation}/transcript?format=deepgram")
+    past = [call for each in deepgram.json()["agent"]["context"]["messages"] for call in each["function_calls"]]
+    for identity, name, arguments, response in calls:
+        own = identity or derived
+        function = {"name": name, "arguments": arguments}
+        assert chat[:2] == [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": own, "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": own, "content": response},
+        ]
+        told = {"id": own, "name": name, "arguments": arguments, "response": response, "client_side": True}
+        assert past[0] == told
+        del chat[:2], past[0]
+    assert (chat, past) == ([], [])
 
 
 HOSTILE = (
@@ -123,7 +213,7 @@ def test_of_calls_that_never_end_only_the_last_are_waited_for(arguments: str, ke
 
     def take(state: str, number: int) -> object:
         metadata = {"state": state, "call_id": f"{number}", "name": "clock"}
-        return calls.take({"content": arguments, "metadata": metadata})
+        return calls.take({"id": f"{UUID(int=number)}", "content": arguments, "metadata": metadata})
 
     for number in range(300):
         take("requested", number)

@@ -11,10 +11,11 @@ import pytest
 
 from backend.app import create_app
 from backend.dao_service.database import Database
-from backend.services.voice_sessions import end_abandoned
+from backend.services import abandonment
+from backend.services.abandonment import end_abandoned
 from tests import callers
 from tests.conftest import running, settings_for, utterance
-from tests.phones import CONVERSATIONS, SESSIONS, Phone, begin, numbered, said
+from tests.phones import CONVERSATIONS, SESSIONS, Phone, begin, fall_silent, numbered, said
 
 LONG = timedelta(hours=1)
 TALK = numbered([said("user", "Hello?"), said("assistant", "Hello."), said("user", "Bye."), {"type": "KeepAlive"}])
@@ -264,6 +265,64 @@ async def test_of_several_processes_one_ends_an_abandoned_call(
     for process in processes:
         await process.close()
     assert sum(ended) == 5
+
+
+@pytest.mark.parametrize("sign", ["begin", "token", "events"])
+async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anything(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, database: Database, sign: str
+) -> None:
+    wanted = {"id": "vs_0123456789abcdef"}
+    begun = (await service.post(SESSIONS, json=wanted)).json()
+    phone = Phone(service, begun["id"], UUID(begun["conversation_id"]))
+    await phone.send(*TALK[:2])
+    await fall_silent(connection, database)
+    path = f"{CONVERSATIONS}/{phone.conversation_id}"
+    assert (await service.get(path)).json()["ended_at"] is not None
+    if sign == "begin":
+        assert (await service.post(SESSIONS, json=wanted)).json()["next_client_sequence"] == 3
+    elif sign == "token":
+        assert (await service.post(f"{SESSIONS}/{phone.session_id}/token")).status_code == 409  # there is no key
+    else:
+        await phone.send(TALK[3])
+    state = await phone.state()
+    assert (state["ended_at"], state["end_reason"], state["duration_seconds"]) == (None, None, None)
+    found = (await service.get(path)).json()
+    assert (found["ended_at"], found["duration_seconds"]) == (None, None)
+    await end_abandoned(database, LONG)
+    assert (await phone.state())["ended_at"] is None
+
+
+async def test_a_call_that_its_phone_has_ended_stays_ended_whatever_it_sends(service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    await phone.send(*TALK[:2])
+    await phone.end(reason="hangup", last_client_sequence=4)
+    await phone.send(*TALK[2:])
+    await service.post(f"{SESSIONS}/{phone.session_id}/token")
+    assert (await phone.state())["end_reason"] == "hangup"
+    assert (await service.get(f"{CONVERSATIONS}/{phone.conversation_id}")).json()["ended_at"] is not None
+
+
+async def test_a_call_that_cannot_be_ended_stops_no_other(
+    service: httpx.AsyncClient,
+    connection: asyncpg.Connection,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(abandonment, "_MOST_AT_ONCE", 2)
+    phones = [await begin(service) for _ in range(5)]
+    await connection.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$
+    """)
+    refused = {phone.conversation_id for phone in phones[:3]}  # the longest silent: more than are looked up at once
+    for identity in refused:
+        await connection.execute(f"""
+            CREATE TRIGGER "{identity}" BEFORE UPDATE ON conversations FOR EACH ROW
+            WHEN (OLD.id = '{identity}') EXECUTE FUNCTION refuse()
+        """)
+    await connection.execute("UPDATE voice_sessions SET seen_at = started_at - interval '2 hours'")
+    assert await end_abandoned(database, LONG) == 2
+    ended = [(await phone.state())["end_reason"] for phone in phones]
+    assert ended == [None] * 3 + ["abandoned"] * 2
 
 
 async def test_a_phone_that_comes_back_has_the_last_word(

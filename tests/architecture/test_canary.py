@@ -34,6 +34,13 @@ NOBODY_ANSWERS = "http://127.0.0.1:9"
 # What no request to the application can provoke: the HTTP server refuses those itself.
 NOT_PROVOKED = {"bad-request", "head-too-large", "request-timeout"}
 
+_ENDED_BY_ITS_TIME_LIMIT = """
+    CREATE FUNCTION fail() RETURNS boolean LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'canary' USING ERRCODE = 'query_canceled'; END $$;
+    ALTER TABLE conversations RENAME TO slow;
+    CREATE VIEW conversations AS SELECT * FROM slow WHERE fail();
+"""
+
 pytestmark = pytest.mark.usefixtures("everything_is_logged")
 
 
@@ -208,6 +215,8 @@ async def _provocations(
         yield "limited", "POST", MESSAGES, said
     yield "without database", "POST", MESSAGES, said
     yield "without database", "GET", "/readyz", {}
+    await connection.execute(_ENDED_BY_ITS_TIME_LIMIT)
+    yield "open", "GET", f"{CONVERSATIONS}/{opened.json()['id']}", {}
 
 
 async def _by_words(

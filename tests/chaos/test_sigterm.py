@@ -81,7 +81,10 @@ async def _service(url: str, workers: int) -> AsyncIterator[tuple[asyncio.subpro
     environment = {"DATABASE_URL": url, "VERBATIM_SHUTDOWN_TIMEOUT": str(SHUTDOWN), "VERBATIM_LOG_LEVEL": "ERROR"}
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", "--workers", str(workers)]
     process = await asyncio.create_subprocess_exec(
-        *command, env=os.environ | environment, stdout=asyncio.subprocess.PIPE
+        *command,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
     try:

@@ -17,7 +17,7 @@ from backend.dao_service.append_dao import LOCK_TIMEOUT
 from backend.dao_service.database import Database, Limits
 from backend.dao_service.embedded import EmbeddedPostgres
 from backend.dao_service.notifier import Notifier
-from backend.errors import Busy, DatabaseUnavailable
+from backend.errors import Busy, DatabaseUnavailable, TooSlow
 from backend.principal import LOCAL
 from backend.services import health
 from backend.services.appender import Appender
@@ -123,7 +123,7 @@ async def test_reading_cannot_write(pooled: Database) -> None:
 
 async def test_a_statement_that_takes_too_long_is_ended(pooled_url: str, database_url: str) -> None:
     database = Database(pooled_url, Limits(statement=0.1), direct=database_url)
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(TooSlow):
         async with database.looking() as looking:
             await looking.fetchval("SELECT pg_sleep(30)")
     with pytest.raises(DatabaseUnavailable):

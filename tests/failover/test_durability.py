@@ -58,6 +58,7 @@ async def test_standbys_that_nobody_waits_for_are_a_remark_and_a_standby_itself_
 async def test_what_is_hidden_from_the_user_is_unknown(synchronous: Pair, capfd: pytest.CaptureFixture[str]) -> None:
     connection = await synchronous.primary.connect()
     await connection.execute("CREATE ROLE modest LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO modest")
+    await connection.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO modest")
     await connection.close()
     url = synchronous.url.replace("//verbatim@", "//modest@")
     assert (await durability(url))["standbys_connected"] is None

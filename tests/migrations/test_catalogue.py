@@ -7,7 +7,6 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from backend.dao_service import migrator
@@ -128,7 +127,7 @@ async def test_up_down_and_up_again_leaves_nothing_between_and_the_same_at_the_e
 async def test_each_step_down_can_be_gone_up_again(sandbox: Sandbox) -> None:
     await sandbox.upgrade()
     whole = await sandbox.catalogue()
-    for revision in _newest_first()[1:]:
+    for revision in migrator.revisions()[-2::-1]:
         await sandbox.downgrade(revision)
         await sandbox.upgrade()
         assert await sandbox.catalogue() == whole
@@ -138,7 +137,7 @@ async def test_each_revision_can_be_done_twice(sandbox: Sandbox) -> None:
     """What a blocked or killed run leaves half-done is done again from its beginning."""
     await sandbox.upgrade()
     whole = await sandbox.catalogue()
-    for revision in reversed(_newest_first()):
+    for revision in migrator.revisions():
         await sandbox.run(f"UPDATE {migrator.VERSION_TABLE} SET version_num = '{revision}'")
         await sandbox.upgrade()
         assert await sandbox.catalogue() == whole
@@ -211,10 +210,6 @@ async def test_a_database_says_where_it_stands(sandbox: Sandbox) -> None:
 async def test_a_revision_that_is_none_is_refused_in_a_sentence(sandbox: Sandbox, revision: str) -> None:
     with pytest.raises(SetupError, match="revision"):
         await sandbox.upgrade(revision)
-
-
-def _newest_first() -> list[str]:
-    return [script.revision for script in ScriptDirectory.from_config(migrator._config()).walk_revisions()]
 
 
 def _run_psql(psql: str, url: str, script: str) -> subprocess.CompletedProcess[str]:
