@@ -59,7 +59,18 @@ from backend.settings import Settings
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["authorization", "content-type", "if-match", "if-none-match", "last-event-id", "traceparent"],
+    "allow_headers": [
+        "authorization",
+        "content-type",
+        "if-match",
+        "if-none-match",
+        "last-event-id",
+        # What tracing libraries add to every request of a page.
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+    ],
     "expose_headers": [
         "etag",
         "location",

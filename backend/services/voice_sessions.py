@@ -65,10 +65,11 @@ class Begun(NamedTuple):
 
 
 async def begin(database: Database, principal: Principal, wanted: VoiceSessionCreate) -> Begun:
-    """Begin a session in a conversation of the caller's, or in a new one.
+    """Begin a session in a conversation of the caller's or of ``wanted.user_id``, or in a new one of theirs.
 
-    Raises ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
+    Raises ScopeMissing, ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
     """
+    principal = principal.acting_for(wanted.user_id)
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     session_id = wanted.id or _PREFIX + new_id().hex
     async with database.writing() as session:

@@ -40,7 +40,6 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "127.1.1.1:" + "1" * n + "x",
         lambda n: "localhost:" * (n // 10),
     ],
-    Used("backend.api.intents", "_TAG"): [lambda n: 'W/"' * (n // 3), lambda n: '"' + "a" * n],
     Used("backend.api.middleware", "_TRACEPARENT"): [lambda n: "00-" * (n // 3), lambda n: "0" * n],
     # The paths of the API, made into patterns: what stands for a parameter matches everything but a slash.
     Used("backend.api.problems", "re.sub('\\\\{\\\\w+\\\\}', '[^/]+', template)"): [
