@@ -4,13 +4,14 @@ import asyncio
 import multiprocessing
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from limits import parse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -26,6 +27,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    subjects,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -45,9 +47,11 @@ from backend.deepgram import Grants
 from backend.delivery import Dispatcher, Orchestrator
 from backend.departure import leave_with_supervisor, told_to_end
 from backend.errors import SetupError
-from backend.observability import logs
-from backend.services.abandonment import Abandonment
+from backend.observability import logs, metrics
+from backend.services.abandonment import Abandonment, Returns
 from backend.services.appender import Appender
+from backend.services.feed import Feed
+from backend.services.figures import Figures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
@@ -55,7 +59,18 @@ from backend.settings import Settings
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["authorization", "content-type", "if-match", "if-none-match", "last-event-id", "traceparent"],
+    "allow_headers": [
+        "authorization",
+        "content-type",
+        "if-match",
+        "if-none-match",
+        "last-event-id",
+        # What tracing libraries add to every request of a page.
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+    ],
     "expose_headers": [
         "etag",
         "location",
@@ -67,6 +82,17 @@ _CORS: Final[dict[str, Any]] = {
         "ratelimit-policy",
     ],
 }
+
+_ROUTERS: Final[tuple[APIRouter, ...]] = (
+    voice_messages.router,
+    voice_sessions.router,
+    conversations.router,
+    transcripts.router,
+    live.router,
+    subjects.router,
+    intents.router,
+    deliveries.router,
+)
 
 # Seconds after which a thread that computes gives up the interpreter's lock. Each callback of the event loop waits for
 # it while a large body is parsed; with Python's own 5 ms a post beside such a body takes five times as long.
@@ -94,20 +120,32 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the service. It opens nothing before it is started; raises SetupError without a `DATABASE_URL`."""
     if settings.database_url is None:
         raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
+    metrics.BUILD.labels(__version__).set(1)
     limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits, direct=settings.past_the_pooler)
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
+    silence = timedelta(seconds=settings.session_timeout)
     background: list[Abandonment | Collector | Dispatcher | Notifier] = [
         Notifier(database),
-        Abandonment(database, timedelta(seconds=settings.session_timeout)),
+        Abandonment(database, silence),
         Collector(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
     checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
-    parts = _Parts(database, checked, authenticator, rate_limits, RequestQueue(), _grants(settings), outbox, background)
+    parts = _Parts(
+        database,
+        checked,
+        authenticator,
+        rate_limits,
+        RequestQueue(),
+        silence,
+        _grants(settings),
+        outbox,
+        background,
+    )
     app = FastAPI(
         title="Verbatim",
         version=__version__,
@@ -126,13 +164,13 @@ def create_app(settings: Settings) -> FastAPI:
         cors_origins=settings.cors_origins,
     )
     app.add_middleware(Admission, queue=parts.request_queue)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, paths=_paths(*_ROUTERS, health.router))
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
         app.add_middleware(_TrustedProxies, trusted_hosts=[str(network) for network in settings.trusted_proxies])
-    for routes in (voice_messages, voice_sessions, conversations, transcripts, live, intents, deliveries):
-        app.include_router(routes.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     health.install(app)
     problems.install(app)
     app.state.bodies = bodies.new_budget()
@@ -149,6 +187,7 @@ class _Parts:
     authenticator: Authenticator
     rate_limits: RateLimits
     request_queue: RequestQueue
+    session_timeout: timedelta
     grants: Grants | None
     outbox: Outbox | None
     background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
@@ -159,35 +198,45 @@ def _lifespan(parts: _Parts) -> Any:
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, migrator.head()), health.counts()
-        appender.start()
-        for worker in parts.background:
-            worker.start()
-        log.info("started", version=__version__)
-        try:
-            with told_to_end(parts.database.bell.close):
-                yield {
-                    "database": parts.database,
-                    "appender": appender,
-                    "live": Live(parts.database),
-                    "grants": parts.grants,
-                    "outbox": parts.outbox,
-                    "health": checks,
-                    "metrics": counts,
-                    "request_queue": parts.request_queue,
-                }
-        finally:
-            # Each has its patience, and nobody waits for them one after the other.
-            await asyncio.gather(appender.close(), *(worker.close() for worker in parts.background))
-            await parts.authenticator.close()
-            if parts.grants:
-                await parts.grants.close()
-            await checks.close()
-            await counts.close()
-            await parts.database.close()
-            await parts.rate_limits.close()
-            log.info("stopped")
+        figures = Figures(parts.checked, migrator.head())
+        async with AsyncExitStack() as stack:  # whatever fails to start or to close, all else is closed
+            stack.callback(log.info, "stopped")
+            for part in (parts.rate_limits, parts.database, counts, checks, figures, parts.grants, parts.authenticator):
+                if part is not None:
+                    stack.push_async_callback(part.close)
+            stack.push_async_callback(_close_together, [appender, *parts.background])
+            appender.start()
+            for worker in parts.background:
+                worker.start()
+            log.info("started", version=__version__)
+            stack.enter_context(told_to_end(parts.database.bell.close))
+            yield {
+                "database": parts.database,
+                "appender": appender,
+                "live": Live(parts.database),
+                "feed": Feed(parts.database),
+                "returns": Returns(parts.database, parts.session_timeout),
+                "grants": parts.grants,
+                "outbox": parts.outbox,
+                "health": checks,
+                "metrics": counts,
+                "figures": figures,
+                "request_queue": parts.request_queue,
+            }
 
     return lifespan
+
+
+class _Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+async def _close_together(workers: Sequence[_Closing]) -> None:
+    """Close the workers side by side, as each has its patience; raises the first error when all have ended."""
+    ended = await asyncio.gather(*(worker.close() for worker in workers), return_exceptions=True)
+    for error in ended:
+        if error is not None:
+            raise error
 
 
 class _CrossOrigin(CORSMiddleware):
@@ -205,6 +254,10 @@ class _TrustedProxies(ProxyHeadersMiddleware):
         if scope["type"] == "http":
             scope["state"][PROXY] = scope.get("client")
         await super().__call__(scope, receive, send)
+
+
+def _paths(*routers: APIRouter) -> list[str]:
+    return [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

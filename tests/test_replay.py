@@ -57,9 +57,11 @@ def path(tmp_path: Path) -> Path:
 def play(service: httpx.AsyncClient, path: Path) -> Play:
     """Replay the file into the service, over a transport that may stand between them."""
 
-    async def play(*, patience: float = 30, concurrency: int = 4, through: Any = lambda transport: transport) -> Tally:
+    async def play(
+        *, patience: float = 30, concurrency: int = 4, attempts: int = 100, through: Any = lambda transport: transport
+    ) -> Tally:
         transport = through(service._transport)
-        with stamina.set_testing(True, attempts=100):  # no waits
+        with stamina.set_testing(True, attempts=attempts):  # no waits
             return await replay(
                 path, "http://localhost", concurrency=concurrency, patience=patience, transport=transport
             )
@@ -83,6 +85,12 @@ async def transcripts(service: httpx.AsyncClient) -> list[list[tuple[str, str]]]
     conversations = (await service.get("/api/v1/conversations?limit=500")).json()["data"]
     answers = [(await service.get(f"/api/v1/conversations/{each['id']}/transcript")).json() for each in conversations]
     return [[(message["role"], message["content"]) for message in answer["messages"]] for answer in answers]
+
+
+def problem(status: int, slug: str) -> httpx.Response:
+    """An answer of the service to a whole request."""
+    body = {"type": f"/problems/{slug}", "status": status}
+    return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
 
 
 class Stand(httpx.AsyncBaseTransport):
@@ -363,7 +371,7 @@ async def test_a_message_that_has_its_batch_refused_is_found_in_a_few_requests(
             nonlocal batches
             batches += request.url.path.endswith("/batch")
             if b'"Sentence 321."' in request.content:
-                return httpx.Response(status, json={"type": "/problems/strange", "status": status})
+                return problem(status, "strange")
             return await self.service.handle_async_request(request)
 
     tally = await play(through=Spoilt)
@@ -391,8 +399,104 @@ async def test_somebody_elses_service_is_told_from_ours(play: Play, path: Path, 
         async def meddle(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- as a transport is called
             return answer
 
-    tally = await play(through=Stranger)
+    tally = await play(patience=0, through=Stranger)
     assert tally.trouble == "What answers at localhost is not Verbatim; look at --url."
+
+
+HTML = "<html><h1>Sorry</h1></html>"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        problem(500, "internal-error"),
+        problem(503, "database-unavailable"),
+        problem(408, "request-timeout"),
+        problem(429, "too-many-requests"),
+        httpx.Response(500, text=HTML),
+        httpx.Response(502, text=HTML),
+        httpx.Response(401, text=HTML),
+        httpx.Response(403, text=HTML),
+        httpx.Response(404, text=HTML),
+        httpx.Response(404, json={"type": "https://gateway.example/problems/no-route", "status": 404}),
+        httpx.Response(422, text=HTML),
+        httpx.Response(200, text=HTML),
+        httpx.ReadTimeout("no answer"),
+        httpx.RemoteProtocolError("hung up"),
+        httpx.DecodingError("no gzip"),
+    ],
+    ids=lambda fault: str(getattr(fault, "status_code", fault)),
+)
+async def test_a_failure_that_is_no_refusal_of_the_service_s_is_tried_again(
+    play: Play, path: Path, service: httpx.AsyncClient, fault: httpx.Response | httpx.HTTPError
+) -> None:
+    class Failing(Stand):
+        async def meddle(self, request: httpx.Request) -> httpx.Response:
+            if self.seen % 3:
+                if isinstance(fault, httpx.Response):
+                    return fault
+                raise fault
+            return await self.service.handle_async_request(request)
+
+    said = talk("One.", "Two.", "Three.")
+    write(path, {"patient": said})
+    tally = await play(concurrency=1, through=Failing)
+    assert (tally.new, tally.complete, tally.trouble) == (3, True, None)
+    assert await transcripts(service) == [[(each["role"], each["content"]) for each in said]]
+
+
+@pytest.mark.parametrize(("status", "slug"), [(401, "token-invalid"), (403, "scope-missing"), (421, "not-from-here")])
+async def test_a_token_that_the_service_does_not_take_ends_it_at_once_and_refuses_no_message(
+    play: Play, path: Path, status: int, slug: str
+) -> None:
+    write(path, {"unwelcome": talk("Hello.")})
+
+    class Unwelcoming(Stand):
+        async def meddle(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/batch"):
+                return problem(status, slug)
+            return await self.service.handle_async_request(request)
+
+    tally = await play(through=Unwelcoming)
+    assert tally.trouble == (
+        f"The service at localhost wants another token (/problems/{slug}); set VERBATIM_TOKEN. What it took is on "
+        "record; run the same again for the rest."
+    )
+    assert (tally.new, tally.refused) == (0, {})
+
+
+class Poisoned(Stand):
+    """Fails for each message with a word in it, as for a rule of the host's, and takes the others."""
+
+    async def meddle(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/batch"):
+            return await self.service.handle_async_request(request)
+        messages = json.loads(request.content)["messages"]
+        good = [message for message in messages if "poison" not in message["content"]]
+        results = []
+        if good:
+            passed = httpx.Request("POST", request.url, json={"messages": good})
+            response = await self.service.handle_async_request(passed)
+            results = json.loads(await response.aread())["results"]
+        failed = {"status": 500, "problem": {"type": "/problems/internal-error", "status": 500}}
+        return httpx.Response(
+            200, json={"results": [results.pop(0) if message in good else failed for message in messages]}
+        )
+
+
+async def test_a_message_that_the_service_fails_for_alone_stops_no_other(play: Play, path: Path) -> None:
+    write(path, {"mixed": talk("One.", "poison", "Three.", *["More."] * 500)})
+    tally = await play(patience=0.1, attempts=10_000, through=Poisoned)
+    assert (tally.new, tally.refused, tally.trouble) == (502, {"/problems/internal-error": 1}, None)
+    assert not tally.complete
+
+
+async def test_a_service_that_fails_for_every_message_refuses_none(play: Play, path: Path) -> None:
+    write(path, {"spoilt": talk("poison", "poison, too")})
+    tally = await play(patience=0.1, attempts=10_000, through=Poisoned)
+    assert (tally.new, tally.refused) == (0, {})
+    assert tally.trouble
+    assert tally.trouble.startswith("The service at localhost took nothing for 0.1 seconds (it answers 500).")
 
 
 async def test_a_file_that_breaks_off_is_told_and_what_could_be_read_is_on_record(play: Play, path: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -17,12 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api import problems
 from backend.api.bodies import release_body
 from backend.api.dependencies import API, MONITORING
+from backend.api.templates import Templates
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
 from backend.observability.logs import request_id
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# Those that some route or CORS answers, or that clients send by mistake; a client may make up others without end.
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 # Another origin's page may not load an answer as an image or a script; what CORS allows is not concerned.
 _SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
@@ -32,10 +36,11 @@ log = structlog.get_logger("backend.access")
 
 
 class RequestMiddleware:
-    """Gives each request its id and sees it through to the end."""
+    """Gives each request its id and sees it through to the end; ``paths`` are the templates of the routes."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
         self._app = app
+        self._templates = Templates(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -72,7 +77,7 @@ class RequestMiddleware:
             await problems.internal_error()(scope, receive, sending)
         finally:
             release_body(scope)
-            _account(scope, status, time.perf_counter() - started)
+            _account(scope, self._templates, status, time.perf_counter() - started)
 
 
 def _identity(headers: list[tuple[bytes, bytes]]) -> str:
@@ -87,10 +92,12 @@ _requests = lru_cache(1024)(metrics.HTTP_REQUESTS.labels)
 _seconds = lru_cache(1024)(metrics.HTTP_SECONDS.labels)
 
 
-def _account(scope: Scope, status: int, seconds: float) -> None:
-    # The route's own words, not the path: what nobody serves could hold anything.
-    route = getattr(scope.get("route"), "path", "none")
-    _requests(route, status).inc()
-    _seconds(route).observe(seconds)
+def _account(scope: Scope, templates: Templates, status: int, seconds: float) -> None:
+    # Words of our own, not the path and the method as they came: those could hold anything, and without bounds.
+    found = scope.get("route")
+    route = found.path if found else templates.find(scope["path"]) or "none"
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    _requests(method, route, status).inc()
+    _seconds(method, route).observe(seconds)
     if route not in MONITORING:  # worth a measurement, not a line
-        log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
+        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))

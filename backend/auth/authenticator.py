@@ -1,8 +1,10 @@
 """From the Authorization header to a principal."""
 
+import asyncio
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import httpx
@@ -37,6 +39,7 @@ class Authenticator:
         self._clients: list[httpx.AsyncClient] = []
         self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client_for)) for issuer in issuers or ()]
         self._database = database
+        self._look_ups: dict[str, asyncio.Task[service_tokens.ServiceToken]] = {}
         # `until` is a time of the wall clock. What is left of it passes by the monotonic clock, so that no token is
         # good for longer when the wall clock is set back.
         self._known: TLRUCache[bytes, Verified] = TLRUCache(
@@ -44,7 +47,9 @@ class Authenticator:
         )
 
     async def close(self) -> None:
-        """Let go of the connections to the issuers."""
+        """Let go of the connections to the issuers, and look up no more."""
+        for look_up in [*self._look_ups.values()]:
+            look_up.cancel()
         for client in self._clients:
             await client.aclose()
 
@@ -76,10 +81,24 @@ class Authenticator:
     async def _check(self, token: str) -> Verified:
         now = time.time()
         if token.startswith(service_tokens.PREFIX):
-            service = await service_tokens.recognise(self._database, token)
+            service = await self._look_up(token)
             return Verified(service.principal, min(service.expires_at.timestamp(), now + SERVICE_MEMORY))
         person = await self._check_with_its_issuer(token)
         return person._replace(until=min(person.until, now + MEMORY))
+
+    async def _look_up(self, token: str) -> service_tokens.ServiceToken:
+        """Return what the database knows of a service token, asked once for all requests that come meanwhile."""
+        look_up = self._look_ups.get(token)
+        if look_up is None:
+            look_up = asyncio.create_task(service_tokens.recognise(self._database, token), name="token look-up")
+            self._look_ups[token] = look_up
+            look_up.add_done_callback(partial(self._end_look_up, token))
+        return await asyncio.shield(look_up)  # a caller that goes away takes it from no other
+
+    def _end_look_up(self, token: str, look_up: "asyncio.Task[service_tokens.ServiceToken]") -> None:
+        del self._look_ups[token]
+        if not look_up.cancelled():
+            look_up.exception()  # all callers may have gone away
 
     async def _check_with_its_issuer(self, token: str) -> Verified:
         claims = claims_of(token)

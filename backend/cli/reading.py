@@ -1,7 +1,7 @@
 """Commands that read what is on record: show, follow, export."""
 
 import sys
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -13,13 +13,12 @@ from backend.cli.access import ask
 from backend.cli.terminal import complaints
 from backend.dao_service.database import Database
 from backend.dao_service.notifier import Notifier
-from backend.errors import ConversationNotFound
 from backend.principal import LOCAL
 from backend.schemas.one_line import one_line
 from backend.schemas.page import MOST, ConversationQuery
 from backend.schemas.prose import text
 from backend.schemas.transcript import TranscriptFormat, write
-from backend.services import conversations, transcripts
+from backend.services import subjects, transcripts
 from backend.services.live import Ended, Live, News
 
 
@@ -52,14 +51,14 @@ def export(
     since: Annotated[datetime | None, typer.Option(help="Only what was opened at this time (UTC) or later.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only what was opened before this time (UTC).")] = None,
 ) -> None:
-    """Print conversations whole, newest first: a line each, {"conversation": …, "messages": […]}."""
+    """Print conversations whole, newest first: a line each, with messages, voice sessions, receipts and deliveries."""
     query = {"user_id": subject, "since": _utc(since), "until": _utc(until), "limit": MOST}
     ask(lambda database: _export(database, ConversationQuery.model_validate(query)))
 
 
 async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
-    parts = await transcripts.transcript(database, LOCAL, conversation_id)
-    async for piece in write(form, conversation_id, parts):
+    found = await transcripts.transcript(database, LOCAL, conversation_id)
+    async for piece in write(form, conversation_id, found.parts):
         _out(piece)
 
 
@@ -80,20 +79,8 @@ async def _follow(database: Database, conversation_id: UUID, after: int, form: L
 
 
 async def _export(database: Database, query: ConversationQuery) -> None:
-    more = True
-    while more:
-        page = await conversations.newest(database, LOCAL, query)
-        for conversation in page.data:
-            with suppress(ConversationNotFound):  # erased meanwhile
-                parts = await transcripts.transcript(database, LOCAL, conversation.id)
-                _out(one_line(f'{{"conversation":{conversation.model_dump_json()},"messages":['.encode()))
-                separator = b""
-                async for part in parts:
-                    if part:
-                        _out(separator + one_line(b",".join(part)))
-                        separator = b","
-                _out(b"]}\n")
-        query, more = query.model_copy(update={"cursor": page.next_cursor}), page.has_more
+    async for piece in await subjects.export(database, LOCAL, query):
+        _out(piece)
 
 
 def _ended(ended: Ended) -> str:

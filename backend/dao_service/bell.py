@@ -8,23 +8,42 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Final
 from uuid import UUID
+
+MOST_UNTOLD: Final = 10_000  # conversations that are kept for the notifier
 
 
 class Bell:
-    """Rings for conversations in this process, and keeps those for the notifier to tell other processes of."""
+    """Rings for conversations in this process, and keeps those for the notifier to tell other processes of.
+
+    At most MOST_UNTOLD are kept, because there may be no notifier, or no connection for it. If there are more, all are
+    forgotten and `overflowed` says so: other processes are then to look at everything.
+    """
 
     def __init__(self) -> None:
         self.untold: set[UUID] = set()  # rung here, and not told to other processes yet
+        self.overflowed = False
         self.news = asyncio.Event()  # that there are such
         self.closed = False
         self._waiting: defaultdict[UUID | None, set[asyncio.Event]] = defaultdict(set)
 
     def ring(self, conversation_ids: Collection[UUID]) -> None:
         """Wake who waits for one of these conversations, here and in other processes; after the commit."""
-        self.untold.update(conversation_ids)
+        if not self.overflowed:
+            self.untold.update(conversation_ids)
+        if len(self.untold) > MOST_UNTOLD:
+            self.untold.clear()
+            self.overflowed = True
         self.news.set()
         self.echo(conversation_ids)
+
+    def take_untold(self) -> list[UUID] | None:
+        """Return the conversations that other processes are to be told of, and keep none; None stands for all."""
+        untold = None if self.overflowed else [*self.untold]
+        self.untold.clear()
+        self.overflowed = False
+        return untold
 
     def echo(self, conversation_ids: Collection[UUID]) -> None:
         """Wake who waits here, because another process has rung."""

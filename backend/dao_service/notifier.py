@@ -60,7 +60,7 @@ class Notifier:
                 if not self._lost:
                     log.warning("processes do not wake each other's followers", **describe(error))
                 self._lost = True
-            self._bell.untold.clear()  # whoever is told next is told of everything
+            self._bell.take_untold()  # what is told next, when there is a connection again, is everything
             await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
 
     async def _serve(self) -> None:
@@ -81,9 +81,11 @@ class Notifier:
             async with asyncio.timeout(CHECK):
                 await self._bell.news.wait()
         self._bell.news.clear()
-        untold = [*self._bell.untold]
-        self._bell.untold.clear()
-        if not untold:
+        untold = self._bell.take_untold()
+        if untold is None:
+            await self._notify(connection, [])
+            untold = []
+        elif not untold:
             await connection.execute("SELECT")
         for place in range(0, len(untold), _MOST):
             await self._notify(connection, untold[place : place + _MOST])

@@ -92,12 +92,16 @@ class SchemaDAO:
     async def state(self) -> DatabaseState:
         """Return what a service needs to know before it takes anything in."""
         writable = not await self._session.scalar(text("SELECT pg_is_in_recovery()"))
+        return DatabaseState(await self.revision(), writable, await self._is_disk_full())
+
+    async def revision(self) -> str | None:
+        """Return the newest migration that was applied, None before the first."""
         try:
             async with self._session.begin_nested():
-                revision = await self._session.scalar(text("SELECT version_num FROM verbatim_alembic_version"))
+                found: str | None = await self._session.scalar(text("SELECT version_num FROM verbatim_alembic_version"))
         except ProgrammingError:
-            revision = None
-        return DatabaseState(revision, writable, await self._is_disk_full())
+            return None
+        return found
 
     async def _is_disk_full(self) -> bool:
         try:

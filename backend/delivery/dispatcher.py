@@ -36,7 +36,6 @@ HANDS: Final = 16  # deliveries that are carried at once
 PAUSE: Final = 1.0  # seconds between two looks
 MARGIN: Final = 30.0  # seconds for writing down what became of an attempt
 PATIENCE: Final = 10.0  # seconds for what is in hand when it stops
-_COUNTING: Final = 10.0  # seconds between two counts of what is pending
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +57,6 @@ class Dispatcher:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
-        self._counted = -_COUNTING
 
     def start(self) -> None:
         """Begin to carry; from inside the event loop."""
@@ -92,9 +90,6 @@ class Dispatcher:
                     await self._outbox.woken.wait()
 
     async def _look(self) -> None:
-        if time.monotonic() - self._counted >= _COUNTING:
-            self._counted = time.monotonic()
-            await self._count()
         free = HANDS - len(self._in_hand)
         if not free:
             return
@@ -151,8 +146,3 @@ class Dispatcher:
                 if time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(unavailable.retry_after or 1)
-
-    async def _count(self) -> None:
-        found = await deliveries.backlog(self._database)
-        metrics.DELIVERIES_PENDING.set(found.pending)
-        metrics.DELIVERY_OLDEST.set(max(0, time.time() - found.oldest.timestamp()) if found.oldest else 0)

@@ -15,6 +15,16 @@ APPENDED: Final = MESSAGES.labels("appended")
 REPLAYED: Final = MESSAGES.labels("replayed")
 REFUSED: Final = MESSAGES.labels("refused")
 
+SESSIONS_ENDED: Final = Counter(
+    "verbatim_voice_sessions_ended_total",
+    "Voice sessions that ended: with a complete receipt, with an incomplete one (something is missing), or abandoned "
+    "(the service presumed the end).",
+    ["receipt"],
+)
+ENDED_COMPLETE: Final = SESSIONS_ENDED.labels("complete")
+ENDED_INCOMPLETE: Final = SESSIONS_ENDED.labels("incomplete")
+ENDED_ABANDONED: Final = SESSIONS_ENDED.labels("abandoned")
+
 VOICE_EVENTS: Final = Counter(
     "verbatim_voice_events_total", "Events of voice sessions that were of their form, by Deepgram's type.", ["type"]
 )
@@ -42,14 +52,44 @@ DELIVERIES: Final = Counter(
     "Attempts to tell the orchestrator: delivered, retried (once more), failed (the last), held (it wants none).",
     ["outcome"],
 )
-DELIVERIES_PENDING: Final = Gauge(
-    "verbatim_deliveries_pending", "Deliveries that are due or wait.", multiprocess_mode="livemostrecent"
+
+
+def _of_database(name: str, description: str) -> Gauge:
+    """Return a gauge of what the database says, the same to every worker: the latest look counts."""
+    return Gauge(name, description, multiprocess_mode="livemostrecent")
+
+
+DELIVERIES_PENDING: Final = _of_database(
+    "verbatim_deliveries_pending", "Deliveries that are due or wait, counted up to 100,000."
 )
-DELIVERY_OLDEST: Final = Gauge(
-    "verbatim_delivery_oldest_seconds",
-    "Since when the oldest of those has been queued, 0 without any.",
-    multiprocess_mode="livemostrecent",
+DELIVERIES_HELD: Final = _of_database(
+    "verbatim_deliveries_held", "Deliveries that are held because the orchestrator wants none, up to 100,000."
 )
+DELIVERIES_FAILED: Final = _of_database(
+    "verbatim_deliveries_failed", "Deliveries that were given up after the last attempt, up to 100,000."
+)
+DELIVERY_OLDEST: Final = _of_database(
+    "verbatim_delivery_oldest_seconds", "Seconds since the oldest pending delivery was queued, 0 without any."
+)
+
+DATABASE_UP: Final = _of_database(
+    "verbatim_database_up", "1 if the database answered the latest look, else 0; then its other figures are old."
+)
+DURABILITY: Final = _of_database(
+    "verbatim_durability",
+    "What an acknowledged message survives: 2 the loss of the database's server, 1 its crash, 0 nothing for certain.",
+)
+STANDBYS_WANTED: Final = _of_database("verbatim_standbys_wanted", "Synchronous standbys that each commit waits for.")
+STANDBYS_CONNECTED: Final = _of_database(
+    "verbatim_standbys_connected", "Synchronous standbys that are connected; NaN if the service may not see them."
+)
+SCHEMA_REVISION: Final = _of_database(
+    "verbatim_schema_revision", "Number of the newest migration that was applied, 0 before the first."
+)
+SCHEMA_WANTED: Final = _of_database(
+    "verbatim_schema_revision_wanted", "Number of the newest migration that this version of the service has."
+)
+BUILD: Final = Gauge("verbatim_build_info", "1, with the version that runs.", ["version"], multiprocess_mode="livemax")
 
 FOLLOWERS: Final = Gauge(
     "verbatim_followers", "Clients that follow a conversation, or the feed.", multiprocess_mode="livesum"
@@ -70,12 +110,23 @@ POOL_IN_USE: Final = Gauge(
     multiprocess_mode="livesum",
 )
 
-HTTP_REQUESTS: Final = Counter("verbatim_http_requests_total", "Answers by route and status.", ["route", "status"])
+HTTP_REQUESTS: Final = Counter(
+    "verbatim_http_requests_total",
+    "Answers by method, route (its template, also where the request was refused before it got there; none without "
+    "one) and status.",
+    ["method", "route", "status"],
+)
 HTTP_SECONDS: Final = Histogram(
     "verbatim_http_seconds",
     "From the first byte asked to the last byte answered, in seconds.",
-    ["route"],
+    ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+REFUSALS: Final = Counter(
+    "verbatim_refusals_total",
+    "Problem documents that were answered, by the last part of their type; each of a batch counts.",
+    ["problem"],
 )
 
 HTTP_CONNECTIONS: Final = Gauge(

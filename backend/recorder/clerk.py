@@ -39,6 +39,7 @@ class Clerk:
         self._read_to = 0
         self._since: float | None = None  # when the first of what must be written came
         self._failing = False
+        self._opened = ExitStack()
 
     @property
     def wait(self) -> float | None:
@@ -57,9 +58,10 @@ class Clerk:
                 undo.callback(self._shelf.close)
                 left = self._shelf.adopt(refused=refused)
                 self._disk = Disk(self._path)
+                undo.callback(self._disk.close)
             except (OSError, sqlite3.Error) as error:
                 raise SetupError(f"There can be no spool at {self._path}: {error}.") from None
-            undo.pop_all()
+            self._opened = undo.pop_all()
         self.rows = left.ours
         return left
 
@@ -126,11 +128,12 @@ class Clerk:
         return unwritten, False
 
     def close(self) -> list[Entry]:
-        """Write all, close the file, and return what could not be written."""
-        self.save()
-        self._disk.close()
-        self._shelf.close()
-        self._claim.release()
+        """Write all, close the file if it is open, and return what could not be written."""
+        with self._opened:
+            try:
+                self.save()
+            except Exception as error:  # it must not keep the claim from being released
+                log.error("spool cannot be written", spool=str(self._path), exc_info=error)
         return list(self._new)
 
     def _insert(self, new: Sequence[Entry]) -> None:

@@ -12,7 +12,8 @@ class Entry:
 
     ``at`` is when it was said, in seconds since 1970. ``kept`` tells whether the sender has it in memory; what it has
     not it will read from the spool. ``reason`` says why it was refused for good. ``row`` is its place in the spool's
-    file and the business of the spool's thread alone.
+    file and the business of the spool's thread alone. ``failing`` is when the service first failed for this message
+    alone, by the monotonic clock.
     """
 
     body: bytes
@@ -20,3 +21,4 @@ class Entry:
     kept: bool = True
     reason: str | None = None
     row: int | None = None
+    failing: float | None = None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,21 +23,19 @@ from uuid import UUID
 import orjson
 import structlog
 
-from backend.ids import new_id
 from backend.observability import metrics
 from backend.recorder import signals, stats
 from backend.recorder.entry import LONGEST_BODY, Entry
+from backend.recorder.mending import fault_of, mend, outline
 from backend.recorder.sinks import Sink
 from backend.recorder.spool import Spool
 from backend.recorder.stats import Stats
 from backend.recorder.writer import Writer
-from backend.vocabulary import InputModality, Role
+from backend.vocabulary import InputModality
 
 GRACE: Final = 1.0  # seconds for the disk, when closing
 
 _VOICE: Final = str(InputModality.VOICE.value)  # of a plain string orjson asks nothing
-_ROLES: Final = frozenset(map(str, Role))
-_NOTHING: Final[Mapping[str, Any]] = {}
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +60,8 @@ class Recorder:
     """Puts what is said in ``conversation_id`` on record, through ``sink``, which it closes in the end.
 
     ``spool`` is a file for what is not on record yet; recorders may share it. ``on_lost`` is called with each message
-    (JSON) that finds no room in memory nor on disk: the newest ones, never what was said before.
+    (JSON) that `record` does not take: for want of room in memory and on disk, which befalls the newest ones and never
+    what was said before; or because it has no role or no text, and then it stays in the spool, too, with the reason.
     """
 
     def __init__(  # noqa: PLR0913 -- what, where to, and what if not
@@ -100,7 +99,7 @@ class Recorder:
             self._writer.catch_up(left.since)
         self._task = asyncio.create_task(self._writer.run(), name="writer")
         self._open = True
-        stats.watch(self, lambda: self.stats)
+        stats.watch(self)
         signals.guard(self, self._spool.flush)
         return self
 
@@ -116,41 +115,49 @@ class Recorder:
         content: str,
         *,
         timestamp: datetime | str | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[Any, Any] | None = None,
         id: UUID | str | None = None,  # noqa: A002 -- the field's name
         input_modality: str = _VOICE,
     ) -> UUID | str | None:
-        """Take one message and return its id at once, or None when it can be no message; nothing is ever raised.
+        """Take one message and return its id at once, or None when it is not taken; nothing is ever raised.
 
-        ``timestamp`` is when it was said (RFC 3339 or a datetime with a zone), now if left out. From inside the event
-        loop alone.
+        ``timestamp`` is when it was said (RFC 3339 or a datetime with a zone), now if left out. What cannot be sent as
+        it is, beside the role, is repaired, and `metadata.repaired` lists the names. From inside the event loop alone.
         """
         self._said += 1
         at = time.time()
+        message = {
+            "id": id,
+            "conversation_id": self._conversation,
+            "role": role,
+            "content": content,
+            "input_modality": input_modality,
+            "metadata": metadata,
+            "timestamp": timestamp,
+            "voice_session_id": self._voice_session_id,
+            "client_sequence": self._said,
+        }
         try:
-            identity = id or new_id()
-            written = orjson.dumps(
-                {
-                    "id": identity,
-                    "conversation_id": self._conversation,
-                    "role": role,
-                    "content": content,
-                    "input_modality": input_modality,
-                    "metadata": dict(metadata) if metadata else _NOTHING,
-                    "timestamp": timestamp or datetime.fromtimestamp(at, UTC),
-                    "voice_session_id": self._voice_session_id,
-                    "client_sequence": self._said,
-                }
-            )
-            body = bytes(memoryview(written))  # a copy, because orjson keeps 4 KiB for what it gives, however short
-            if fault := _fault(role, content, timestamp, len(body)):
-                self._refuse(fault)
-                self._keep(Entry(body, at, reason=fault))
-                return None
-            return identity if self._accept(Entry(body, at)) else None
+            return self._take(message, at)
         except Exception as error:  # noqa: BLE001 -- the speaker must not hear of it, and its message may quote them
-            self._refuse(type(error).__name__)
+            self._turn_away(message, at, type(error).__name__)
             return None
+
+    def _take(self, message: dict[str, Any], at: float) -> UUID | str | None:
+        if fault := fault_of(message["role"], message["content"]):
+            self._turn_away(message, at, fault)
+            return None
+        chosen = message["id"]
+        mend(message, at)
+        written = orjson.dumps(message)
+        body = bytes(memoryview(written))  # a copy, because orjson keeps 4 KiB for what it gives, however short
+        if len(body) > LONGEST_BODY:
+            self._turn_away(message, at, "it is too long")
+            return None
+        if not self._accept(Entry(body, at)):
+            return None
+        identity: UUID = message["id"]
+        return chosen if str(chosen).lower() == str(identity) else identity
 
     @property
     def stats(self) -> Stats:
@@ -184,23 +191,26 @@ class Recorder:
         task.cancel()
         saving = asyncio.create_task(self._spool.close(), name="spool")
         closing = asyncio.create_task(self._sink.aclose(), name="sink")
-        ending: set[asyncio.Task[Any]] = {task, saving, closing}
-        _, late = await asyncio.wait(ending, timeout=GRACE)
+        try:
+            _, late = await asyncio.wait({task, saving, closing}, timeout=GRACE)
+        finally:
+            stats.unwatch(self)
+            signals.unguard(self)
         for each in late:
             each.cancel()
             log.error("recorder does not close in time", what=each.get_name())
-        if saving not in late:
+        for each in {saving, closing} - late:
+            if error := each.exception():
+                log.error("recorder does not close", what=each.get_name(), why=type(error).__name__)
+        if saving not in late and not saving.exception():
             unsaved = [entry for entry in saving.result() if not entry.reason]
             self._taken -= len(unsaved)
             self._lose(unsaved)
-        if closing not in late and (error := closing.exception()):
-            log.error("sink does not close", why=type(error).__name__)
-        stats.unwatch(self)
-        signals.unguard(self)
 
     def _accept(self, entry: Entry) -> bool:
         if not self._open:
             self._refuse("the recorder is not open")
+            self._hand_over([entry])
             return False
         if self._spool.unsaved + len(entry.body) > self._limits.memory:
             self._lose([entry])
@@ -210,10 +220,17 @@ class Recorder:
         self._spool.put(entry)
         return True
 
-    def _keep(self, entry: Entry) -> None:
-        """Leave what nobody will take for somebody to look at, where there is room."""
+    def _turn_away(self, message: Mapping[str, Any], at: float, why: str) -> None:
+        """Keep what can be no message in the spool, where there is room, and hand it to `on_lost`; never raises."""
+        self._refuse(why)
+        try:
+            entry = Entry(outline(message), at, reason=why)
+        except Exception as error:  # noqa: BLE001 -- as above
+            self._say("message not kept", why=type(error).__name__)
+            return
         if self._open and self._spool.unsaved < self._limits.memory:
             self._spool.put(entry)
+        self._hand_over([entry])
 
     def _refuse(self, why: str) -> None:
         self._refused += 1
@@ -227,6 +244,9 @@ class Recorder:
         self._lost += len(entries)
         metrics.RECORDER_LOST.inc(len(entries))
         self._say("messages lost: memory and disk are full", messages=len(entries))
+        self._hand_over(entries)
+
+    def _hand_over(self, entries: Sequence[Entry]) -> None:
         for entry in entries if self._on_lost else ():
             try:
                 self._on_lost(entry.body)  # type: ignore[misc]
@@ -236,14 +256,3 @@ class Recorder:
     def _say(self, what: str, **more: object) -> None:
         with suppress(Exception):  # a log that cannot be written is no reason to stop speaking
             log.warning(what, conversation_id=str(self.conversation_id), **more)
-
-
-def _fault(role: object, content: object, timestamp: object, size: int) -> str | None:
-    """Return what is wrong with a message, as far as nobody need be asked."""
-    if role not in _ROLES:
-        return "no such role"
-    if not isinstance(content, str):
-        return "the content is no text"
-    if isinstance(timestamp, datetime) and timestamp.tzinfo is None:
-        return "the timestamp has no zone"
-    return "it is too long" if size > LONGEST_BODY else None

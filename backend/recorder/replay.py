@@ -35,7 +35,11 @@ async def replay(path: Path, sink: Sink, *, patience: float, watch: Callable[[in
     """
     limits = Limits()
     spool = Spool(path, within=limits.within, most_bytes=limits.disk)
-    found = await spool.open(refused=True)
+    try:
+        found = await spool.open(refused=True)
+    except BaseException:
+        await sink.aclose()
+        raise
     writer = Writer(sink, spool, memory=limits.memory, patience=limits.patience)
     if found.ours:
         writer.catch_up(found.since)

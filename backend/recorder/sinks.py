@@ -1,38 +1,40 @@
 """Where a recorder's messages go: into the database of this process, or to the service over HTTP.
 
 A sink takes messages as JSON, in order, and says of each what became of it: on record, refused for good, or to be
-sent again. When it can say nothing it raises Unsent, and all are sent again; their ids make that harmless. Only a
-sentence about a single message can be final: a token that has run out or a proxy that knows no such address is nothing
-that the message has done wrong.
+sent again. When it can say nothing it raises Unsent, and all are sent again; their ids make that harmless. `refusals`
+tells which answers are final.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import anyio._backends._asyncio  # noqa: F401 -- or the first request would look for it, for 25 ms of a conversation
 import httpcore._backends.anyio  # noqa: F401 -- and for this
 import httpx
-import orjson
 from pydantic import SecretStr
 
-from backend.errors import ConversationErased, Invalid, RecordError, SetupError, Unavailable
+from backend.errors import ConversationErased, Invalid, NotRecorded, RecordError, Refused, SetupError
 from backend.outgoing import http_client
 from backend.principal import Principal
+from backend.recorder.refusals import (
+    SPOILT,
+    is_unanswered,
+    own_failure_of,
+    problem_of,
+    refusal_of,
+    results_of,
+    retry_after_of,
+)
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse
 from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
 
-LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
-
 _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}
-_PROBLEM: Final = re.compile(r"/problems/[a-z-]+")
+_ERASED: Final = "/problems/conversation-erased"
 _STRANGER: Final = "what answers is not Verbatim"
-# What a request may be answered because of one message in it.
-_SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
 _KEEPALIVE: Final = 4.0  # seconds, which is less than the service keeps an idle connection
 
 
@@ -53,9 +55,11 @@ class BatchRefused(Unsent):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one message: ``final`` or to be sent again; refused when there is a ``reason``.
+    """What became of one message: ``final`` or to be sent again.
 
-    What is refused is kept for somebody to look at, unless it is ``forgotten``: said in a conversation that was erased.
+    A final answer with a ``reason`` is a refusal; one that is not final has a ``reason`` if this message failed by
+    itself, as for a rule of the host's in the database. What is refused is kept in the spool, unless it is
+    ``forgotten``: said in a conversation that was erased.
     """
 
     final: bool
@@ -102,6 +106,7 @@ class AppenderSink:
 class HttpSink:
     """The service at ``url``, with ``token`` if it wants one. ``client`` stands in for a client of the sink's own.
 
+    A ``token`` that expires is given as a function, which is called before each request and returns the token to send.
     The sink's own client uses no proxy but ``proxy``, and that not for this machine: `HTTP_PROXY` and its like are not
     read. Raises SetupError when ``url`` is no address.
     """
@@ -109,13 +114,13 @@ class HttpSink:
     def __init__(
         self,
         url: str,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         *,
         client: httpx.AsyncClient | None = None,
         proxy: SecretStr | None = None,
     ) -> None:
         self._url = _address(url)
-        self._headers = _JSON | ({"authorization": f"Bearer {token}"} if token else {})
+        self._token = token
         self._is_ours = client is None
         self._client = client or http_client(
             self._url,
@@ -128,18 +133,18 @@ class HttpSink:
         """Post ``messages`` in one request; raises as `Sink.send`."""
         body = b'{"messages":[%b]}' % b",".join(messages)
         try:
-            response = await self._client.post(self._url, content=body, headers=self._headers)
+            response = await self._client.post(self._url, content=body, headers=self._headers())
         except httpx.HTTPError as error:
             raise Unsent(f"no answer from the service ({type(error).__name__})") from None
-        if response.status_code in _SPOILT:
-            problem = _problem(response.content)
+        if response.status_code in SPOILT:
+            problem = problem_of(response)
             # A proxy's 413 says nothing of a single message: the service may take it, once it gets there.
             if problem or len(messages) > 1:
-                raise BatchRefused(f"{response.status_code} {problem or response.reason_phrase}")
+                raise BatchRefused(f"{response.status_code} {problem['type'] if problem else response.reason_phrase}")
         if response.status_code != httpx.codes.OK:
-            raise Unsent(f"the service answers {response.status_code}", _retry_after(response))
-        results = _results(response.content)
-        if len(results) != len(messages):
+            raise Unsent(f"the service answers {response.status_code}", retry_after_of(response))
+        results = results_of(response.content, len(messages))
+        if results is None:
             raise Unsent(_STRANGER)
         return [_judge(result) for result in results]
 
@@ -147,6 +152,10 @@ class HttpSink:
         """Close the connections, unless they are somebody else's."""
         if self._is_ours:
             await self._client.aclose()
+
+    def _headers(self) -> dict[str, str]:
+        token = self._token() if callable(self._token) else self._token
+        return _JSON | ({"authorization": f"Bearer {token}"} if token else {})
 
 
 def _parsed(message: bytes) -> MessageCreate | RecordError:
@@ -159,54 +168,27 @@ def _parsed(message: bytes) -> MessageCreate | RecordError:
 def _answer(outcome: Outcome) -> Answer:
     if isinstance(outcome, Recorded):
         return ON_RECORD
-    if isinstance(outcome, Unavailable):
-        return LATER
     if isinstance(outcome, ConversationErased):
         return ERASED
     if isinstance(outcome, Invalid):
         return Answer(final=True, reason="; ".join(f"{fault.pointer} {fault.detail}" for fault in outcome.faults))
-    return Answer(final=True, reason=str(outcome))
+    if isinstance(outcome, Refused):
+        return Answer(final=True, reason=str(outcome))
+    return Answer(final=False, reason=str(outcome)) if isinstance(outcome, NotRecorded) else LATER
 
 
 def _judge(result: Any) -> Answer:
     match result:
         case {"status": 200 | 201}:
             return ON_RECORD
-        case {"status": 429 | 503}:
-            return LATER
-        case {"status": 410}:
-            return ERASED
-        case {"status": int(status), "problem": {"type": str(kind)}} if _PROBLEM.search(kind):
-            return Answer(final=True, reason=f"{status} {kind}")
+    if refusal := refusal_of(result):
+        kind = refusal["type"]
+        return ERASED if kind == _ERASED else Answer(final=True, reason=f"{result['status']} {kind}")
+    if kind := own_failure_of(result):
+        return Answer(final=False, reason=f"500 {kind}")
+    if is_unanswered(result):
+        return LATER
     raise Unsent(_STRANGER)
-
-
-def _problem(body: bytes) -> str | None:
-    """Return the type of the problem that the service's answer describes, if it is the service's."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    match document:
-        case {"type": str(kind)} if _PROBLEM.search(kind):
-            return kind
-    return None
-
-
-def _results(body: bytes) -> list[Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        document = None
-    match document:
-        case {"results": list(results)}:
-            return results
-    raise Unsent(_STRANGER)
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    seconds = response.headers.get("retry-after", "")
-    return min(float(seconds), LONGEST_WAIT) if seconds.isdecimal() else None
 
 
 def _address(url: str) -> httpx.URL:

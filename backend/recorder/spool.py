@@ -26,11 +26,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from backend.recorder.clerk import Clerk
+import structlog
+
+from backend.recorder.clerk import AGAIN, Clerk
 from backend.recorder.entry import Entry
 from backend.recorder.shelf import Left
 
 LINGER: Final = 1.0  # seconds without anything new after which the thread sleeps
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _Wish = Callable[[], None]
@@ -45,6 +49,7 @@ class Spool:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._asleep = self._closing = False
         self._put = 0  # bytes
+        self._heard = 0.0  # when the thread last found something in the inbox
         self._clerk = Clerk(path, delay=self._pace, most_bytes=most_bytes)
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
@@ -61,10 +66,15 @@ class Spool:
     async def open(self, *, refused: bool = False) -> Left:
         """Open the file, take over what recorders left that are gone, and return what there is.
 
-        With ``refused`` also what had been refused. Raises SetupError when there can be no such file.
+        With ``refused`` also what had been refused. Raises SetupError when there can be no such file. If the caller is
+        cancelled, the thread closes the file again as soon as it is open, and gives back what it took over.
         """
         self._thread.start()
-        return await self._ask(lambda: self._open(refused=refused))
+        try:
+            return await self._ask(lambda: self._open(refused=refused))
+        except asyncio.CancelledError:
+            self._request(self._close)
+            raise
 
     def put(self, entry: Entry) -> None:
         """Have ``entry`` on disk soon, unless it is settled before."""
@@ -117,14 +127,22 @@ class Spool:
     # The thread.
 
     def _run(self) -> None:
-        heard = 0.0
         while not self._closing:
-            if self._empty():
-                heard = time.monotonic()
-            if self._clerk.wait == 0:
-                self._clerk.save()
-            if not self._closing:
-                self._rest(heard)
+            try:
+                self._work()
+            except Exception as error:
+                # Without the thread nothing more would come to the disk, and nobody would hear of it.
+                log.error("spool's thread failed", exc_info=error)
+                with suppress(queue.Empty):
+                    self._bell.get(timeout=AGAIN)
+
+    def _work(self) -> None:
+        if self._empty():
+            self._heard = time.monotonic()
+        if self._clerk.wait == 0:
+            self._clerk.save()
+        if not self._closing:
+            self._rest()
 
     def _empty(self) -> bool:
         """Take everything out of the inbox, and tell whether there was anything."""
@@ -138,10 +156,10 @@ class Spool:
                 item()
         return found
 
-    def _rest(self, heard: float) -> None:
+    def _rest(self) -> None:
         """Wait until something is due, or might have come, or the bell rings."""
         patience = self._clerk.wait
-        if patience is None and time.monotonic() < heard + LINGER:
+        if patience is None and time.monotonic() < self._heard + LINGER:
             patience = self._pace
         elif patience is None:
             self._asleep = True

@@ -1,9 +1,9 @@
 """What is known of the recorders of this process: for whoever asks one, and for Prometheus."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
-from weakref import WeakKeyDictionary
+from typing import Final, Protocol
+from weakref import WeakSet
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
@@ -27,14 +27,22 @@ class Stats:
     oldest_unsent_seconds: float
 
 
+class Watched(Protocol):
+    """What has stats."""
+
+    @property
+    def stats(self) -> Stats:
+        """How it stands, now."""
+
+
 class _Gauges(Collector):
-    """Asks the recorders only when somebody looks, so that recording pays nothing for being watched."""
+    """Asks the recorders only when the gauges are read, so that recording pays nothing, and keeps none alive."""
 
     def __init__(self) -> None:
-        self.sources: WeakKeyDictionary[object, Callable[[], Stats]] = WeakKeyDictionary()
+        self.sources: WeakSet[Watched] = WeakSet()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        stats = [ask() for ask in list(self.sources.values())]
+        stats = [recorder.stats for recorder in list(self.sources)]
         for name, description, value in (
             ("queued_messages", "Messages that have no answer yet.", sum(each.queued for each in stats)),
             ("spooled_messages", "Messages on disk that have no answer yet.", sum(each.spooled for each in stats)),
@@ -51,11 +59,11 @@ _GAUGES: Final = _Gauges()
 REGISTRY.register(_GAUGES)
 
 
-def watch(recorder: object, ask: Callable[[], Stats]) -> None:
+def watch(recorder: Watched) -> None:
     """Count ``recorder`` in, for as long as it is open."""
-    _GAUGES.sources[recorder] = ask
+    _GAUGES.sources.add(recorder)
 
 
-def unwatch(recorder: object) -> None:
+def unwatch(recorder: Watched) -> None:
     """Count it out."""
-    _GAUGES.sources.pop(recorder, None)
+    _GAUGES.sources.discard(recorder)

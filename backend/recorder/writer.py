@@ -7,6 +7,10 @@ every message of it has its final answer. So the record holds, at every moment, 
 A batch that is refused as a whole, because of one message in it, is sent in halves, the first half first, until a
 message that is refused alone is found. That one is set aside with the reason, and the next batches grow again.
 
+A message for which the service fails by itself (500 in its place of the batch) is sent again like all others, because
+nobody knows whether it was stored. If that lasts for `STUBBORN` seconds it is set aside with the reason, so that one
+message, which a rule in the database may refuse for ever, does not keep all later ones from the record.
+
 Memory is bounded. When it is full, what is said from then on goes to the spool alone (`behind`), and is read back,
 in order, when memory is empty. A recorder that finds a spool with messages of the last run begins that way: there is
 one path for what is left, whether a crash or an outage left it.
@@ -14,6 +18,7 @@ one path for what is left, whether a crash or an outage left it.
 
 import asyncio
 import random
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
@@ -29,6 +34,7 @@ from backend.recorder.spool import Spool
 BATCH: Final = 50  # messages; to read a hundred holds the event loop for four milliseconds on a slow machine
 BATCH_BYTES: Final = 2**20  # half of what the service takes at once
 LONGEST_WAIT: Final = 2.0  # seconds between two attempts, unless the sink asks for more
+STUBBORN: Final = 600.0  # seconds for which a message is sent again for which alone the service fails
 
 _PERSISTENT: Final = stamina.AsyncRetryingCaller(
     attempts=None, timeout=None, wait_initial=0.1, wait_max=LONGEST_WAIT, wait_jitter=0.5
@@ -166,14 +172,13 @@ class Writer:
             answers = [Answer(final=True, reason=str(refusal))]
         if len(answers) != len(batch):
             raise Unsent("the sink does not answer for each message")
-        self._settle(batch, answers)
-        if not all(answer.final for answer in answers):
+        if self._settle(batch, answers) < len(batch):
             raise Unsent("some messages have to be sent again")
         self._portion = min(2 * self._portion, BATCH)
 
-    def _settle(self, batch: Sequence[Entry], answers: Sequence[Answer]) -> None:
-        """Note the answers to ``batch``, the first of those in hand."""
-        judged = list(zip(batch, answers, strict=True))
+    def _settle(self, batch: Sequence[Entry], answers: Sequence[Answer]) -> int:
+        """Note the answers to ``batch``, the first of those in hand, and return how many are final."""
+        judged = [(entry, _bounded(entry, answer)) for entry, answer in zip(batch, answers, strict=True)]
         final = [(entry, answer) for entry, answer in judged if answer.final]
         kept = [(entry, answer.reason) for entry, answer in final if answer.reason and not answer.forgotten]
         self._in_hand = [entry for entry, answer in judged if not answer.final] + self._in_hand[len(batch) :]
@@ -184,12 +189,23 @@ class Writer:
         self._count_refusals(reasons)
         self.sent += len(final) - len(reasons)
         metrics.RECORDER_SENT.inc(len(final) - len(reasons))
+        return len(final)
 
     def _count_refusals(self, reasons: Sequence[str]) -> None:
         for reason in reasons:
             log.warning("message refused", why=reason)
         self.refusals.update(reasons)
         metrics.RECORDER_REFUSED.inc(len(reasons))
+
+
+def _bounded(entry: Entry, answer: Answer) -> Answer:
+    """Return ``answer``, made final if the service has failed for this message alone for `STUBBORN` seconds."""
+    if answer.final or not answer.reason:
+        return answer
+    now = time.monotonic()
+    if entry.failing is None:
+        entry.failing = now
+    return Answer(final=True, reason=answer.reason) if now - entry.failing >= STUBBORN else answer
 
 
 def _again(error: Exception) -> bool | float:

@@ -1,4 +1,10 @@
-"""Sending dialogues, and sending them again until they are answered."""
+"""Sending dialogues, and sending them again until they are answered.
+
+What counts as an answer is told by `recorder.refusals`: only the service's own problem about a conversation or a
+message refuses it. Any other failure is tried again until ``patience`` seconds have passed in which the service took
+nothing, and then ends the run with a sentence. It is different with a token that the service itself does not accept: a
+run has no other token to try.
+"""
 
 import random
 import re
@@ -14,6 +20,16 @@ import orjson
 import stamina
 
 from backend.errors import SetupError
+from backend.recorder.refusals import (
+    FINAL,
+    SPOILT,
+    is_unanswered,
+    own_failure_of,
+    problem_of,
+    refusal_of,
+    results_of,
+    retry_after_of,
+)
 from backend.replay.identity import message_id
 from backend.replay.source import Dialogue, Message
 from backend.replay.tally import Tally
@@ -22,12 +38,11 @@ from backend.vocabulary import ContextType
 
 MOST_MESSAGES: Final = 500
 MOST_BYTES: Final = 2**20  # half of what the service takes at once
-LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
 _TAKEN: Final = "/problems/conversation-id-reused"
-# What a whole batch may be answered because of one message in it.
-_SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
+# With these statuses and a problem of its own the service refuses the caller and not what is sent.
+_CALLER: Final = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.MISDIRECTED_REQUEST}
 _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}
 _TOO_LARGE: Final = "/problems/body-too-large"
@@ -36,11 +51,16 @@ _PERSISTENT: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
 
 
 class _Unanswered(Exception):
-    """The service answers, but not for good: the same may be sent again."""
+    """There is no final answer: the same is sent again, after ``retry_after`` seconds if the service asks for that."""
 
-    def __init__(self, status: int, retry_after: str = "") -> None:
+    def __init__(self, status: int, retry_after: float | None = None) -> None:
         super().__init__(f"it answers {status}")
-        self.retry_after = min(float(retry_after), LONGEST_WAIT) if retry_after.isdecimal() else None
+        self.status = status
+        self.retry_after = retry_after
+
+
+class _Stranger(_Unanswered):
+    """The answer is not the service's: another program or a proxy in between has given it."""
 
 
 class Sender:
@@ -51,7 +71,7 @@ class Sender:
         self._tally = tally
         self._watch = watch
         self._patience = patience
-        self._heard = time.monotonic()
+        self._heard = time.monotonic()  # when the service last took or refused something
 
     async def send_all(self, dialogues: Iterator[Dialogue]) -> None:
         """Send one dialogue after the other; raises SetupError when the service stays away or is none of ours."""
@@ -64,13 +84,20 @@ class Sender:
 
     def _again(self, error: Exception) -> bool | float:
         """Tell whether, or after how many seconds, to try again."""
-        if not isinstance(error, httpx.TransportError | _Unanswered):
+        if not isinstance(error, httpx.HTTPError | _Unanswered):
             return False
         if time.monotonic() - self._heard > self._patience:
+            if isinstance(error, _Stranger):
+                raise SetupError(f"What answers at {self._where()} is not Verbatim; look at --url.") from None
             raise SetupError(
                 f"The service at {self._where()} took nothing for {self._patience:g} seconds "
                 f"({str(error) or type(error).__name__}). What it took is on record; run the same again for the rest."
             ) from None
+        if isinstance(error, _Stranger):
+            self._watch.warn_once(
+                f"What answers at {self._where()} is perhaps not Verbatim ({error.status}); it is asked again for "
+                f"{self._patience:g} seconds."
+            )
         if isinstance(error, _Unanswered) and error.retry_after is not None:
             return error.retry_after + random.random()  # noqa: S311 -- so that not all come back at once
         return True
@@ -82,7 +109,7 @@ class Sender:
         if answer.get("type") == _TAKEN and await self._belongs_to_another(conversation):
             conversation = otherwise
             status, answer = await self._create(conversation)
-        opened = self._time(answer.get("created_at")) if status < httpx.codes.BAD_REQUEST else None
+        opened = _time(answer.get("created_at")) if status < httpx.codes.BAD_REQUEST else None
         if status < httpx.codes.BAD_REQUEST and answer.get("message_count"):
             path = f"{_CONVERSATIONS}/{conversation}/messages?order=recorded&limit=1"
             first, found = await self._ask("GET", path)
@@ -125,54 +152,79 @@ class Sender:
         if not waiting:
             return True
         body = b'{"messages":[%b]}' % b",".join(each.body for each in waiting)
-        status, answer = await self._ask("POST", _BATCH, body)
-        if status in _SPOILT and len(waiting) > 1:
+        response = await self._request("POST", _BATCH, body)
+        # A proxy may find a batch too large, of which the service would take each message.
+        if response.status_code in SPOILT and len(waiting) > 1:
             return False
-        if status >= httpx.codes.BAD_REQUEST:
-            results: object = [{"problem": answer}] * len(waiting)
+        if response.is_success:
+            results = results_of(response.content, len(waiting))
+        elif response.status_code in SPOILT and (problem := problem_of(response)):
+            results = [{"status": response.status_code, "problem": problem}]
         else:
-            results = answer.get("results")
-        if not isinstance(results, list) or len(results) != len(waiting):
-            raise self._stranger()
+            raise _unanswered(response)
+        if results is None:
+            raise _Stranger(response.status_code)
         for message, result in zip(waiting, results, strict=True):
             self._settle(message, result)
         if not all(message.answered for message in waiting):
-            raise _Unanswered(httpx.codes.SERVICE_UNAVAILABLE)
+            raise _Unanswered(max(result["status"] for result in results))
         return True
 
-    def _settle(self, message: Message, result: object) -> None:
+    def _settle(self, message: Message, result: Any) -> None:
         match result:
-            case {"status": 503}:
-                return
             case {"status": 200 | 201 as status, "message": {"timestamp": str(said), "sequence": int(sequence)}}:
-                message.place = self._time(said), sequence
+                message.place = _time(said), sequence
                 self._tally.new += status == httpx.codes.CREATED
                 self._tally.repeated += status == httpx.codes.OK
-            case {"problem": {"type": str()} as problem}:
-                self._tally.refused[_name(problem)] += 1
             case _:
-                raise self._stranger()
+                refusal = refusal_of(result) or self._given_up(message, result)
+                if refusal is None and is_unanswered(result):
+                    return
+                if refusal is None:
+                    raise _Stranger(httpx.codes.OK)
+                self._tally.refused[_name(refusal)] += 1
         message.answered = True
         self._heard = time.monotonic()
 
+    def _given_up(self, message: Message, result: Any) -> dict[str, Any] | None:
+        """Return the problem for which a message is given up: the service failed for it alone for too long.
+
+        It takes other messages meanwhile; if it took none, the service fails and not the message.
+        """
+        if own_failure_of(result) is None:
+            return None
+        now = time.monotonic()
+        if message.failing is None:
+            message.failing = now
+        is_alone = self._heard >= message.failing and now - message.failing > self._patience
+        problem: dict[str, Any] = result["problem"]
+        return problem if is_alone else None
+
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Return a final answer, yes or no."""
-        response = await self._client.request(method, path, content=body, headers=_JSON if body else None)
-        status = response.status_code
-        if status == httpx.codes.UNAUTHORIZED:
-            raise SetupError(
-                f"The service at {self._where()} wants another token; set VERBATIM_TOKEN. What it took is on record; "
-                "run the same again for the rest."
-            )
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS:
-            raise _Unanswered(status, response.headers.get("retry-after", ""))
+        """Return the status and the document of a final answer, yes or no; raises _Unanswered for any other."""
+        response = await self._request(method, path, body)
+        if not response.is_success:
+            problem = problem_of(response)
+            if problem is None or response.status_code not in FINAL:
+                raise _unanswered(response)
+            return response.status_code, problem
         try:
             answer = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             answer = None
-        if not isinstance(answer, dict) or (not response.is_success and "type" not in answer):
-            raise self._stranger()
-        return status, answer
+        if not isinstance(answer, dict):
+            raise _Stranger(response.status_code)
+        return response.status_code, answer
+
+    async def _request(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+        """Return any answer but one that refuses the caller, for which SetupError is raised."""
+        response = await self._client.request(method, path, content=body, headers=_JSON if body else None)
+        if response.status_code in _CALLER and (problem := problem_of(response)):
+            raise SetupError(
+                f"The service at {self._where()} wants another token ({problem['type']}); set VERBATIM_TOKEN. What it "
+                "took is on record; run the same again for the rest."
+            )
+        return response
 
     def _batches(self, messages: Sequence[Message]) -> Iterator[list[Message]]:
         """Yield what may travel together, in order."""
@@ -190,21 +242,28 @@ class Sender:
         if batch:
             yield batch
 
-    def _time(self, told: object) -> datetime:
-        """Return a time that the service tells; raises SetupError if it is none."""
-        try:
-            moment = datetime.fromisoformat(told) if isinstance(told, str) else None
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            raise self._stranger()
-        return moment
-
     def _where(self) -> str:
         return self._client.base_url.netloc.decode()
 
-    def _stranger(self) -> SetupError:
-        return SetupError(f"What answers at {self._where()} is not Verbatim; look at --url.")
+
+def _unanswered(response: httpx.Response) -> _Unanswered:
+    """Return what to raise for an answer that is not final."""
+    status = response.status_code
+    # A 5xx or a 429 may come from what stands before a service that is away for a moment.
+    is_passing = status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS
+    kind = _Unanswered if is_passing or problem_of(response) else _Stranger
+    return kind(status, retry_after_of(response))
+
+
+def _time(told: object) -> datetime:
+    """Return a time that the service tells; raises _Stranger if it is none."""
+    try:
+        moment = datetime.fromisoformat(told) if isinstance(told, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise _Stranger(httpx.codes.OK)
+    return moment
 
 
 def _name(problem: dict[str, Any]) -> str:

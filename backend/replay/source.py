@@ -41,7 +41,8 @@ class Message:
 
     ``spot`` is where it stands there, ``fields`` a JSON object without its first brace and without ids, and ``body``
     what is sent.
-    ``answered`` tells whether that has its final answer, and ``place`` where it is on record.
+    ``answered`` tells whether that has its final answer, and ``place`` where it is on record. ``failing`` is when the
+    service first failed for this message alone, by the monotonic clock.
     """
 
     spot: str
@@ -49,6 +50,7 @@ class Message:
     body: bytes = b""
     answered: bool = False
     place: tuple[datetime, int] | None = None
+    failing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

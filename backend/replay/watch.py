@@ -17,6 +17,7 @@ class Watch:
     def __init__(self, source: Source, tally: Tally) -> None:
         self._source = source
         self._tally = tally
+        self._warned = False
         console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
         self._progress = Progress(
@@ -38,6 +39,12 @@ class Watch:
     def say(self, sentence: str) -> None:
         """Say something above the bar."""
         self._progress.console.print(sentence)
+
+    def warn_once(self, sentence: str) -> None:
+        """Say something above the bar that need not be said again."""
+        if not self._warned:
+            self._warned = True
+            self.say(sentence)
 
     def advance(self) -> None:
         """Show how far it has come."""

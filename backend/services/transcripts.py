@@ -15,16 +15,35 @@ from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # what one reader may make the service hold, and enough for 500 ordinary messages
 _STRIDE: Final = Bounds(rows=500, size=2**18)  # read at a time for a transcript, and held while its reader takes it
+_ATTEMPTS: Final = 3  # to read a transcript of one part between two looks at a version that stays the same
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """A ``Page`` of messages on its way out; each is JSON."""
+    """A ``Page`` of messages on its way out; each is JSON.
+
+    ``exact`` tells that all of it is of ``version``. Long messages are read a moment after the others, and what is
+    noted beside them may be newer.
+    """
 
     data: list[bytes]
     next_cursor: str | None
     has_more: bool
     version: Version
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole conversation on its way out, in parts; each message is JSON.
+
+    ``exact`` tells that all of it is of ``version``. Otherwise its messages are, but not all that is noted beside them
+    (latencies, interruptions): of a conversation that is read in several parts, the later ones may hold newer notes.
+    """
+
+    parts: AsyncGenerator[list[bytes], None]
+    version: Version
+    exact: bool
 
 
 async def page(database: Database, principal: Principal, conversation_id: UUID, query: MessageQuery) -> MessagePage:
@@ -44,19 +63,19 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
     async with database.looking() as connection:
         messages = MessageDAO(connection)
         rows, more = await _read(messages, wanted, query.order, after)
-        if rows:
-            current = rows[0].version
-        else:
-            # Whoever has this version must have everything of it, so what came meanwhile is looked for behind it.
+        if not rows:
+            # A client with this version must have everything of it, so what came meanwhile is looked for behind it.
             current = await _version(messages, conversation_id, owner)
             rows, more = await _read(messages, wanted, query.order, after)
     if rows:
+        current = rows[0].version
         after = MessagePlace(query.order, query.direction, rows[-1].timestamp, rows[-1].sequence)
     return MessagePage(
         data=[row.document for row in rows],
         next_cursor=after.cursor() if after else None,
         has_more=more,
         version=current,
+        exact=all(len(row.document) <= wanted.bounds.share for row in rows),
     )
 
 
@@ -67,9 +86,7 @@ async def version(database: Database, principal: Principal, conversation_id: UUI
         return await _version(MessageDAO(connection), conversation_id, owner)
 
 
-async def transcript(
-    database: Database, principal: Principal, conversation_id: UUID
-) -> AsyncGenerator[list[bytes], None]:
+async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> Transcript:
     """Return the whole conversation as it stands now, in spoken order, as JSON, some hundred messages at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
@@ -77,9 +94,17 @@ async def transcript(
     part, if the conversation was erased meanwhile: it must not look like a shorter one.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    last = (await version(database, principal, conversation_id)).last_sequence
-    walk = _Walk(database, Selection(conversation_id, owner, _STRIDE, up_to_sequence=last))
-    return _parts(walk, [await walk.stride()])
+    current = await version(database, principal, conversation_id)
+    for _ in range(_ATTEMPTS):
+        begun = current
+        walk = _Walk(database, Selection(conversation_id, owner, _STRIDE, up_to_sequence=begun.last_sequence))
+        first = [await walk.stride()]
+        if walk.more:
+            break
+        current = await version(database, principal, conversation_id)
+        if current == begun:
+            break
+    return Transcript(_parts(walk, first), begun, exact=not walk.more and current == begun)
 
 
 async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list[bytes], None]:

@@ -26,6 +26,8 @@ from backend.errors import (
     Busy,
     ConversationErased,
     ConversationIdReused,
+    Fault,
+    Invalid,
     ProviderNotConfigured,
     ProviderRefused,
     ProviderUnavailable,
@@ -34,6 +36,7 @@ from backend.errors import (
     VoiceSessionNotFound,
 )
 from backend.ids import new_id
+from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
 from backend.services import conversations
@@ -62,10 +65,11 @@ class Begun(NamedTuple):
 
 
 async def begin(database: Database, principal: Principal, wanted: VoiceSessionCreate) -> Begun:
-    """Begin a session in a conversation of the caller's, or in a new one.
+    """Begin a session in a conversation of the caller's or of ``wanted.user_id``, or in a new one of theirs.
 
-    Raises ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
+    Raises ScopeMissing, ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
     """
+    principal = principal.acting_for(wanted.user_id)
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     session_id = wanted.id or _PREFIX + new_id().hex
     async with database.writing() as session:
@@ -162,9 +166,12 @@ async def end(
 ) -> tuple[Receipt, bool]:
     """End a session, once, and return what of it has arrived, and whether it had ended before.
 
-    Raises VoiceSessionNotFound, and VoiceSessionEnded when it ended otherwise.
+    Raises VoiceSessionNotFound, VoiceSessionEnded when it ended otherwise, and Invalid for the reason that tells an end
+    which the service has presumed.
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
+    if facts.reason == ABANDONED:
+        raise Invalid([Fault("/reason", "must be another one: this stands for an end that the service presumes")])
     async with database.writing() as session:
         sessions = VoiceSessionDAO(session)
         found = await _get(sessions, session_id, owner)
@@ -178,6 +185,8 @@ async def end(
             await ConversationDAO(session).end_session(found.conversation_id)
         answer = await _receipt(sessions, found, last)
     database.bell.ring([found.conversation_id])
+    if not ended:
+        (metrics.ENDED_COMPLETE if answer.complete else metrics.ENDED_INCOMPLETE).inc()
     return answer, ended
 
 

@@ -1,5 +1,6 @@
 """Transcripts for a model, a player and a person: whole, and not to be broken by what people say."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +44,19 @@ async def test_captions_are_timed_from_the_first_word_and_stay_until_the_next(
         "\n00:00:40.000 --> 00:00:42.133\n<v user>At the same time,\n"
         "\n00:00:40.000 --> 00:00:41.733\n<v user>in the end.\n"
     )
+
+
+async def test_every_caption_lasts_a_millisecond_or_more(service: httpx.AsyncClient, conversation: UUID) -> None:
+    times = ("00.0000", "00.0001", "00.0004", "00.0006", "00.0015", "00.0016", "59.9999", "59.99996")
+    said = [utterance(conversation, "A.", timestamp=f"2026-01-31T12:00:{time}Z") for time in times]
+    written = await transcript(service, conversation, "vtt", *said)
+    cues = re.findall(r"^00:(\d\d):(\d\d)\.(\d{3}) --> 00:(\d\d):(\d\d)\.(\d{3})$", written, re.MULTILINE)
+    spans = [
+        [int(minute) * 60_000 + int(second) * 1_000 + int(rest) for minute, second, rest in (cue[:3], cue[3:])]
+        for cue in cues
+    ]
+    assert [start for start, _ in spans] == [0, 0, 0, 1, 2, 2, 60_000, 60_000]
+    assert all(end > start for start, end in spans)
 
 
 async def test_no_messages_are_no_captions(service: httpx.AsyncClient, conversation: UUID) -> None:

@@ -40,16 +40,19 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "127.1.1.1:" + "1" * n + "x",
         lambda n: "localhost:" * (n // 10),
     ],
-    Used("backend.api.intents", "_TAG"): [lambda n: 'W/"' * (n // 3), lambda n: '"' + "a" * n],
     Used("backend.api.middleware", "_TRACEPARENT"): [lambda n: "00-" * (n // 3), lambda n: "0" * n],
     # The paths of the API, made into patterns: what stands for a parameter matches everything but a slash.
     Used("backend.api.problems", "re.sub('\\\\{\\\\w+\\\\}', '[^/]+', template)"): [
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
+    Used("backend.api.templates", "'|'.join((f'({one})' for one in each))"): [
+        lambda n: "/api/v1/conversations/" + "a" * n + "/",
+        lambda n: "/" * n,
+    ],
     Used("backend.auth.token", "_SURROGATE"): [lambda n: "a" * n],
     Used("backend.deepgram.reading", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
-    Used("backend.recorder.sinks", "_PROBLEM"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
+    Used("backend.recorder.refusals", "_TYPE"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
     Used("backend.replay.sender", "_FIELD"): [lambda n: "/messages/" + "1" * n, lambda n: "/" + "a" * n + "!"],
     Used("backend.schemas.fields", "_RFC_3339"): [
         lambda n: "2026-01-31T09:30:00." + "1" * n,
@@ -66,6 +69,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
 }
 # What meets the operator's settings and arguments, the catalogue of the operator's database, or text of our own.
 INSIDE: Final = {
+    Used("backend.api.templates", "_PARAMETER"),
     Used("backend.api.pages", "_INLINE"),
     Used("backend.api.problems", "'\\\\{\\\\w+\\\\}'"),
     Used("backend.api.problems", "'`([^`]+)`'"),

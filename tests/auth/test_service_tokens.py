@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -285,6 +286,29 @@ async def test_a_token_that_is_shown_by_many_at_once_is_good_for_all(who: Authen
     shown, _ = await create(database, "orchestrator", WRITE, DAY)
     principals = await asyncio.gather(*(ask(who, shown) for _ in range(40)))
     assert {principal.subject for principal in principals} == {"service:orchestrator"}
+
+
+async def test_a_token_that_is_shown_by_many_at_once_is_looked_up_once(
+    who: Authenticator, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, _ = await create(database, "orchestrator", WRITE, DAY)
+    asked: list[str] = []
+
+    async def count(database: Database, shown: str) -> service_tokens.ServiceToken:
+        asked.append(shown)
+        return await recognise(database, shown)
+
+    monkeypatch.setattr(service_tokens, "recognise", count)
+    unknown = "vbt_" + "A" * 43
+    asking = [asyncio.create_task(ask(who, token)) for token in (shown, unknown) for _ in range(40)]
+    await asyncio.sleep(0)
+    asking[0].cancel()  # the one with whom it began
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert sorted(asked) == sorted([shown, unknown])
+    assert {each.subject for each in answers if isinstance(each, Principal)} == {"service:orchestrator"}
+    assert Counter(type(each) for each in answers) == {Principal: 39, asyncio.CancelledError: 1, TokenInvalid: 40}
+    assert await why_not(who, unknown) == "it is not known here"
+    assert len(asked) == 3  # a token that was not good is remembered by nobody
 
 
 async def test_while_the_database_is_away_no_token_is_bad(authenticating: Authenticating) -> None:

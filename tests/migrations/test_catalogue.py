@@ -35,7 +35,18 @@ WIDENED = """
     CHECK (context_type IN ('onboarding', 'goal', 'task', 'reschedule', 'voice'));
 """
 OURS = {"last_sequence", "sequence", "timestamp", "client_sequence", "feed_position", ("messages", "voice_session_id")}
-OUR_INDEXES = {"idx_conversations_newest", "idx_conversations_owner", "idx_messages_session", "idx_messages_feed"}
+OUR_INDEXES = {
+    "idx_conversations_ended",
+    "idx_conversations_goal",
+    "idx_conversations_intent",
+    "idx_conversations_newest",
+    "idx_conversations_open",
+    "idx_conversations_owner",
+    "idx_conversations_task",
+    "idx_conversations_voice_session",
+    "idx_messages_feed",
+    "idx_messages_session",
+}
 OUR_CHECKS = {
     "messages_content_size_check",
     "messages_metadata_object_check",

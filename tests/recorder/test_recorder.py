@@ -64,17 +64,9 @@ async def test_a_thousand_words_at_once_keep_their_order(open_recorder: Open, re
     "fault",
     [
         {"role": "robot"},
-        {"role": None},
         {"role": ["user"]},
         {"content": None},
-        {"content": CANARY + "\ud800"},
         {"content": CANARY * 20_000},
-        {"metadata": {CANARY: object()}},
-        {"metadata": {7: CANARY}},
-        {"metadata": 7},
-        {"timestamp": datetime(2026, 1, 31)},  # noqa: DTZ001
-        {"timestamp": object()},
-        {"id": object()},
     ],
     ids=lambda fault: str(*fault),
 )

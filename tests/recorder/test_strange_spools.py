@@ -256,7 +256,9 @@ class Spoilt:
     async def take(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
         if any(word in request.content for word in self.poison):
-            return httpx.Response(self.status, content=self.answer)
+            return httpx.Response(
+                self.status, content=self.answer, headers={"content-type": "application/problem+json"}
+            )
         passed = await self.service.post(request.url.path, content=request.content, headers=dict(request.headers))
         return httpx.Response(passed.status_code, content=passed.content)
 
@@ -266,7 +268,8 @@ async def test_a_row_that_has_its_batch_refused_is_set_aside_and_the_others_go_o
     spool: Path, conversation: UUID, service: httpx.AsyncClient, record_of: Read, status: int
 ) -> None:
     fill(spool, *[(None, OWNER, 1.0, message(conversation, f"Number {number}.")) for number in range(200)])
-    spoilt = Spoilt(service, status, b'{"type": "/problems/strange"}', b'"Number 77."', b'"Number 140."')
+    problem = b'{"type": "/problems/strange", "status": %d}' % status
+    spoilt = Spoilt(service, status, problem, b'"Number 77."', b'"Number 140."')
     replayed = await send(spool, spoilt.sink)
     assert (replayed.sent, replayed.left) == (198, 0)
     assert replayed.refusals == {f"{status} /problems/strange": 2}

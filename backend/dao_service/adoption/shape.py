@@ -44,7 +44,16 @@ _SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  #
     "tasks": ({"id": _UUID}, {}),
 }
 INDEXES: Final = {
-    "conversations": ("idx_conversations_newest", "idx_conversations_owner"),
+    "conversations": (
+        "idx_conversations_ended",
+        "idx_conversations_goal",
+        "idx_conversations_intent",
+        "idx_conversations_newest",
+        "idx_conversations_open",
+        "idx_conversations_owner",
+        "idx_conversations_task",
+        "idx_conversations_voice_session",
+    ),
     "messages": (
         "idx_messages_conversation",
         "messages_conversation_id_sequence_key",

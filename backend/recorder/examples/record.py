@@ -36,7 +36,7 @@ class Record:
 
     async def show(self) -> None:
         """Print what is on record."""
-        parts = await transcripts.transcript(self.database, LOCAL, self.conversation_id)
+        parts = (await transcripts.transcript(self.database, LOCAL, self.conversation_id)).parts
         async for piece in write(TranscriptFormat.TEXT, self.conversation_id, parts):
             sys.stdout.write(piece.decode())
 

@@ -1,0 +1,53 @@
+"""`/export` and `/erasures`: all that is on record of one person, handed out or erased."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from backend.api.auth import Eraser, Reader
+from backend.api.dependencies import API, Db, read, takes
+from backend.api.openapi import refusals
+from backend.api.streams import Streamed
+from backend.schemas.page import MOST, ConversationQuery
+from backend.schemas.subject import Erasure, ErasureCreate, SubjectQuery
+from backend.services import subjects
+from backend.vocabulary import Scope
+
+router = APIRouter(prefix=API, tags=["subjects"])
+
+
+@router.get(
+    "/export",
+    operation_id="exportSubject",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "JSON Lines, a line for each conversation, newest first: `conversation`, `messages`, "
+            "`voice_sessions` (each with its `incidents` and `receipt`), `deliveries`.",
+            "content": {"application/jsonl": {"schema": {"type": "string"}}},
+        },
+        **refusals(422, 503),
+    },
+)
+async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader, database: Db) -> Streamed:
+    """Read everything that is on record of a person: one's own, or for a service that of the `user_id` it names."""
+    subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
+    lines = await subjects.export(database, subject, ConversationQuery(limit=MOST))
+    return Streamed(lines, media_type="application/jsonl")
+
+
+@router.post(
+    "/erasures",
+    operation_id="eraseSubject",
+    responses=refusals(413, 415, 422, 503),
+    openapi_extra=takes(ErasureCreate),
+)
+async def erase_subject(request: Request, caller: Eraser, database: Db) -> Erasure:
+    """Erase every conversation of a person, with everything said there, for good.
+
+    It answers within half a minute; send the same again until nothing is `left` but what is `kept`.
+    """
+    wanted = await read(ErasureCreate, request)
+    subject = subjects.acting_for(caller, wanted.user_id, Scope.CONVERSATIONS_ERASE, "/user_id")
+    return await subjects.erase(database, subject)

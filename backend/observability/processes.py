@@ -1,0 +1,32 @@
+"""`process_*` of every worker: one process answers a scrape, and without this nothing would be known of the others."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import ProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+
+class WorkerProcesses(Collector):
+    """The memory, processor time and open files of the workers and their supervisor, each with its `pid`.
+
+    A worker is known by its files in ``folder``, where the workers count together.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Return one family a figure, with a sample for each process; nothing where there is no `/proc`."""
+        families: dict[str, Metric] = {}
+        for pid in sorted(self._workers() | {os.getppid()}):
+            for found in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+                for sample in found.samples:
+                    family.add_sample(sample.name, {**sample.labels, "pid": str(pid)}, sample.value)
+        return families.values()
+
+    def _workers(self) -> set[int]:
+        return {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*_*.db")}

@@ -1,0 +1,147 @@
+"""All that is on record of one person: handed out, and erased.
+
+A subject is the ``user_id`` of conversations. Whatever is done for a subject is done as that subject, so that a
+conversation of another owner is never reached, whichever service asks.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from backend.dao_service.database import Database
+from backend.dao_service.delivery_dao import DeliveryDAO
+from backend.dao_service.voice_session_dao import VoiceSessionDAO
+from backend.errors import (
+    ConversationNotFound,
+    Fault,
+    HostKeepsConversation,
+    Invalid,
+    ScopeMissing,
+    VoiceSessionNotFound,
+)
+from backend.principal import Principal
+from backend.schemas.conversation import Conversation
+from backend.schemas.delivery import Delivery
+from backend.schemas.one_line import one_line
+from backend.schemas.page import MOST, ConversationQuery, Page
+from backend.schemas.subject import Erasure, Kept
+from backend.services import conversations, transcripts, voice_sessions
+from backend.vocabulary import Scope
+
+PATIENCE: Final = 20.0  # seconds after which an erasure answers how much is left
+_MOST_KEPT: Final = 100  # named in an answer
+
+
+def acting_for(principal: Principal, user_id: str | None, scope: Scope, pointer: str) -> Principal:
+    """Return the subject that ``principal`` asks about, with ``scope`` alone: ``user_id``, or else the caller's own.
+
+    Raises ScopeMissing for another subject than the caller's without the scope for everybody's, and Invalid at
+    ``pointer`` if a caller that may ask about everybody names no subject.
+    """
+    owner = principal.owner(scope)
+    if user_id is None and owner is None:
+        raise Invalid([Fault(pointer, "must name the subject, unless a person asks")])
+    if user_id is not None and owner not in (None, user_id):
+        raise ScopeMissing(scope)
+    return Principal(user_id or owner, frozenset({scope}))
+
+
+async def export(database: Database, principal: Principal, query: ConversationQuery) -> AsyncGenerator[bytes, None]:
+    """Return the conversations that ``query`` selects, newest first, as JSON Lines, in pieces.
+
+    A line holds a conversation whole: its messages in spoken order, its voice sessions with their incidents and
+    receipts, and its deliveries. One that is erased while it is read is cut short, and marked `"erased": true`. Raises
+    what `conversations.newest` raises; the first page is read here.
+    """
+    return _lines(database, principal, query, await conversations.newest(database, principal, query))
+
+
+async def _lines(
+    database: Database, principal: Principal, query: ConversationQuery, page: Page[Conversation]
+) -> AsyncGenerator[bytes, None]:
+    while True:
+        for conversation in page.data:
+            async with aclosing(_line(database, principal, conversation)) as line:
+                async for piece in line:
+                    yield piece
+        if not page.has_more:
+            return
+        query = query.model_copy(update={"cursor": page.next_cursor})
+        page = await conversations.newest(database, principal, query)
+
+
+async def _line(database: Database, principal: Principal, conversation: Conversation) -> AsyncGenerator[bytes, None]:
+    try:
+        parts = (await transcripts.transcript(database, principal, conversation.id)).parts
+    except ConversationNotFound:
+        return
+    yield one_line(b'{"conversation":%b,"messages":[' % conversation.model_dump_json().encode())
+    separator = b""
+    try:
+        async with aclosing(parts):
+            async for part in parts:
+                if part:
+                    yield separator + one_line(b",".join(part))
+                    separator = b","
+    except ConversationNotFound:
+        yield b'],"erased":true}\n'
+        return
+    yield b'],"voice_sessions":['
+    separator = b""
+    for session_id in await _sessions(database, conversation.id):
+        if session := await _session(database, principal, session_id):
+            yield separator + session
+            separator = b","
+    yield b'],"deliveries":%b}\n' % await _deliveries(database, conversation.id)
+
+
+async def _sessions(database: Database, conversation_id: UUID) -> Sequence[str]:
+    async with database.reading() as session:
+        return await VoiceSessionDAO(session).of_conversation(conversation_id)
+
+
+async def _session(database: Database, principal: Principal, session_id: str) -> bytes | None:
+    try:
+        state = await voice_sessions.state(database, principal, session_id)
+        receipt = await voice_sessions.receipt(database, principal, session_id)
+    except VoiceSessionNotFound:  # erased meanwhile
+        return None
+    return one_line(orjson.dumps(state.model_dump(mode="json") | {"receipt": receipt.model_dump(mode="json")}))
+
+
+async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
+    found: list[Delivery] = []
+    before: int | None = None
+    async with database.reading() as session:
+        while rows := await DeliveryDAO(session).newest(None, conversation_id, before=before, limit=MOST):
+            found += map(Delivery.model_validate, rows)
+            before = rows[-1].number
+    return orjson.dumps([delivery.model_dump(mode="json") for delivery in found])
+
+
+async def erase(database: Database, principal: Principal) -> Erasure:
+    """Erase every conversation of the subject, each in a transaction of its own, for at most ``PATIENCE`` seconds.
+
+    Returns what was erased and what is left; the caller asks again until nothing is left but what is kept. Raises
+    Unavailable when the database is away; what was erased before that stays erased.
+    """
+    subject = principal.owner(Scope.CONVERSATIONS_ERASE) or ""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    erased = messages = 0
+    kept: list[Kept] = []
+    for conversation_id in await conversations.of_subject(database, subject):
+        try:
+            messages += await conversations.erase(database, principal, conversation_id)
+            erased += 1
+        except ConversationNotFound:
+            pass  # another request has erased it
+        except HostKeepsConversation as refused:
+            kept.append(Kept(conversation_id=conversation_id, detail=str(refused)))
+        if asyncio.get_running_loop().time() >= deadline:
+            break
+    left = len(await conversations.of_subject(database, subject))
+    return Erasure(user_id=subject, erased=erased, messages=messages, left=left, kept=kept[:_MOST_KEPT])

@@ -1,0 +1,155 @@
+"""All that is on record of one person is handed out, or erased, by one request; and nothing of anybody else."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+
+from backend.app import create_app
+from backend.dao_service.database import Database
+from backend.services import subjects, transcripts
+from backend.vocabulary import Scope
+from tests import callers
+from tests.api.test_authorization import open_conversation
+from tests.conftest import running, settings_for, utterance
+from tests.deepgram.examples import EXAMPLES
+from tests.orchestrator_stand_in import settings
+from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
+
+EXPORT, ERASURES = "/api/v1/export", "/api/v1/erasures"
+OWNER, OTHER = callers.person("minh"), callers.person("lan")
+
+
+@pytest.fixture
+async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    told = settings("http://127.0.0.1:9/hook", deliver=False)
+    service = settings_for(database_url, auth_issuers=callers.issuers(tmp_path), **told)
+    async with running(create_app(service)) as client:
+        yield client
+
+
+@pytest.fixture
+async def service(database: Database) -> dict[str, str]:
+    scopes = Scope.CONVERSATIONS_READ_ANY, Scope.CONVERSATIONS_ERASE, Scope.INTENTS_WRITE
+    return await callers.service(database, "caretaker", *scopes)
+
+
+async def export(client: httpx.AsyncClient, headers: dict[str, str], **query: str) -> list[dict[str, Any]]:
+    answer = await client.get(EXPORT, headers=headers, params=query)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/jsonl")
+    return [orjson.loads(line) for line in answer.text.splitlines()]
+
+
+async def call(client: httpx.AsyncClient, headers: dict[str, str]) -> tuple[str, UUID]:
+    """Make a call with an error in it, that lacks an event at the end; return its session and its conversation."""
+    begun = (await client.post(SESSIONS, json={}, headers=headers)).json()
+    here = f"{SESSIONS}/{begun['id']}"
+    talk = numbered([said("user", "one\u2028two"), EXAMPLES["Error"], said("assistant", "Three.")])
+    await client.post(f"{here}/events", json={"events": talk}, headers=headers)
+    await client.post(f"{here}/end", json={"reason": "hangup", "last_client_sequence": 4}, headers=headers)
+    return begun["id"], UUID(begun["conversation_id"])
+
+
+async def test_an_export_holds_a_conversation_whole(client: httpx.AsyncClient, service: dict[str, str]) -> None:
+    session, conversation = await call(client, OWNER)
+    await call(client, OTHER)
+    place = f"{CONVERSATIONS}/{conversation}"
+    await client.put(f"{place}/intent", json={"intent": "GOAL", "payload": {"title": "x"}}, headers=service)
+    [line] = await export(client, OWNER)
+    assert [line] == await export(client, service, user_id="minh") == await export(client, OWNER, user_id="minh")
+    assert line["conversation"] == (await client.get(place, headers=OWNER)).json()
+    assert line["messages"] == (await client.get(f"{place}/transcript", headers=OWNER)).json()["messages"]
+    [found] = line["voice_sessions"]
+    receipt = found.pop("receipt")
+    assert found == (await client.get(f"{SESSIONS}/{session}", headers=OWNER)).json()
+    assert [incident["type"] for incident in found["incidents"]] == ["Error"]
+    assert receipt == (await client.get(f"{SESSIONS}/{session}/receipt", headers=OWNER)).json()
+    assert receipt["missing"] == [[4, 4]]
+    assert [(each["type"], each["state"]) for each in line["deliveries"]] == [("intent.extracted", "pending")]
+
+
+async def test_an_export_goes_on_over_many_pages(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.api.subjects.MOST", 2)
+    opened = [str(await open_conversation(connection, "minh")) for _ in range(5)]
+    assert [line["conversation"]["id"] for line in await export(client, OWNER)] == opened[::-1]
+
+
+async def test_what_is_erased_while_it_is_exported_leaves_whole_lines(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, erased = await call(client, OWNER)
+    _, kept = await call(client, OWNER)
+    read = transcripts._Walk.stride
+
+    async def stride(walk: transcripts._Walk) -> list[bytes]:
+        found = await read(walk)
+        walk.more = True  # as if there were a second part
+        monkeypatch.setattr(transcripts._Walk, "stride", read)
+        await client.delete(f"{CONVERSATIONS}/{walk.wanted.conversation_id}", headers=OWNER)
+        return found
+
+    monkeypatch.setattr(transcripts._Walk, "stride", stride)
+    first, second = await export(client, OWNER)
+    assert (first["conversation"]["id"], first["erased"]) == (str(kept), True)
+    assert (second["conversation"]["id"], len(second["messages"])) == (str(erased), 2)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", EXPORT), ("POST", ERASURES)])
+async def test_a_person_asks_about_nobody_else_and_a_service_names_the_person(
+    client: httpx.AsyncClient, service: dict[str, str], method: str, path: str
+) -> None:
+    def named(user_id: str | None) -> dict[str, Any]:
+        fields = {"user_id": user_id} if user_id is not None else {}
+        return {"params": fields} if method == "GET" else {"json": fields}
+
+    refused = await client.request(method, path, headers=OWNER, **named("lan"))
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/scope-missing")
+    unnamed = await client.request(method, path, headers=service, **named(None))
+    pointer = "/query/user_id" if method == "GET" else "/user_id"
+    assert (unnamed.status_code, unnamed.json()["errors"][0]["pointer"]) == (422, pointer)
+    for wrong in ("", "\0", "x" * 256):
+        assert (await client.request(method, path, headers=service, **named(wrong))).status_code == 422
+
+
+async def test_everything_of_a_subject_is_erased_by_one_request(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, service: dict[str, str]
+) -> None:
+    mine = [(await call(client, OWNER))[1] for _ in range(3)]
+    _, theirs = await call(client, OTHER)
+    answer = await client.post(ERASURES, json={"user_id": "minh"}, headers=service)
+    whole = {"user_id": "minh", "erased": 3, "messages": 6, "left": 0, "kept": []}
+    assert (answer.status_code, answer.json()) == (200, whole)
+    again = await client.post(ERASURES, json={}, headers=OWNER)
+    assert again.json() == whole | {"erased": 0, "messages": 0}
+    assert [row[0] for row in await connection.fetch("SELECT id FROM conversations")] == [theirs]
+    late = await client.post("/api/v1/voice/messages", json=utterance(mine[0]), headers=OWNER)
+    assert (late.status_code, late.json()["type"]) == (410, "/problems/conversation-erased")
+
+
+async def test_what_the_host_keeps_is_named_and_stops_no_other(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, service: dict[str, str]
+) -> None:
+    kept, gone = (await call(client, OWNER))[1], (await call(client, OWNER))[1]
+    await connection.execute("CREATE TABLE invoices (conversation_id UUID REFERENCES conversations (id))")
+    await connection.execute("INSERT INTO invoices VALUES ($1)", kept)
+    answer = (await client.post(ERASURES, json={"user_id": "minh"}, headers=service)).json()
+    assert (answer["erased"], answer["left"]) == (1, 1)
+    assert [each["conversation_id"] for each in answer["kept"]] == [str(kept)]
+    assert (await client.get(f"{CONVERSATIONS}/{gone}", headers=OWNER)).status_code == 404
+
+
+async def test_an_erasure_that_takes_too_long_says_what_is_left(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await open_conversation(connection, "minh")
+    monkeypatch.setattr(subjects, "PATIENCE", 0)
+    left = [(await client.post(ERASURES, json={}, headers=OWNER)).json()["left"] for _ in range(3)]
+    assert left == [2, 1, 0]
