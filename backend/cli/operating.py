@@ -99,8 +99,7 @@ def adopt(
             raise SetupError("The database cannot be adopted as it is; nothing was changed.")
         if survey.steps and not yes and not typer.confirm("Go on?"):
             raise SetupError("Nothing was changed.")
-        # At the newest revision there can only be steps where an operator has dropped what was made.
-        migrator.upgrade(url, anew=bool(survey.steps) and survey.revision == migrator.head())
+        adoption.complete(url, survey)
         console.print(f"The schema is at {migrator.current(url)}.", style="green")
 
 
