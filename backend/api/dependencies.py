@@ -12,6 +12,7 @@ from backend.api.parse_thread import parsed
 from backend.dao_service.database import Database
 from backend.deepgram import Grants
 from backend.schemas.parsing import parse
+from backend.services.abandonment import Returns
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
 
@@ -27,6 +28,11 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 def appender_of(request: Request) -> Appender:
     """Return the appender of this process."""
     return cast("Appender", request.state.appender)
+
+
+def returns_of(request: Request) -> Returns:
+    """Return what notices that a silent session goes on."""
+    return cast("Returns", request.state.returns)
 
 
 async def _database(request: Request) -> Database:

@@ -19,7 +19,7 @@ from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, V
 
 REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
 
-TAGGED: Final = {"ETag": {"description": "A strong entity tag.", "schema": {"type": "string"}}}
+TAGGED: Final = {"ETag": {"description": "An entity tag.", "schema": {"type": "string"}}}
 IF_MATCH: Final[dict[str, Any]] = {
     "parameters": [
         {

@@ -47,12 +47,12 @@ async def list_messages(
     caller = caller_of(request, Scope.CONVERSATIONS_READ)
     if is_conditional(request):
         current = await transcripts.version(database, caller, conversation_id)
-        if unchanged := known(request, _tag(request, current)):
+        if unchanged := _unchanged(request, current):
             return unchanged
     page = await transcripts.page(database, caller, conversation_id, query)
     messages = orjson.Fragment(b"[" + b",".join(page.data) + b"]")
     answer = {"data": messages, "next_cursor": page.next_cursor, "has_more": page.has_more}
-    headers = {"etag": _tag(request, page.version)}
+    headers = {"etag": _tag(request, page.version, exact=page.exact)}
     return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
 
 
@@ -77,18 +77,20 @@ async def get_transcript(
     """Read a whole conversation as it stands now, streamed."""
     if is_conditional(request):
         current = await transcripts.version(database, caller, conversation_id)
-        if unchanged := known(request, _tag(request, current), _weak(request, current)):
+        if unchanged := _unchanged(request, current):
             return unchanged
     found = await transcripts.transcript(database, caller, conversation_id)
-    tag = _tag(request, found.version) if found.exact else _weak(request, found.version)
     body = write(transcript_format, conversation_id, found.parts)
-    return Streamed(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
+    headers = {"etag": _tag(request, found.version, exact=found.exact)}
+    return Streamed(body, headers=headers, media_type=MEDIA_TYPES[transcript_format])
 
 
-def _weak(request: Request, version: Version) -> str:
-    """Return the tag of a transcript whose parts may be of different moments."""
-    return "W/" + entity_tag(__version__, request.url.path, request.url.query, *version, "parts")
+def _unchanged(request: Request, version: Version) -> Response | None:
+    """Return the 304 for a client that names either tag of ``version``."""
+    return known(request, *(_tag(request, version, exact=exact) for exact in (True, False)))
 
 
-def _tag(request: Request, version: Version) -> str:
-    return entity_tag(__version__, request.url.path, request.url.query, *version)
+def _tag(request: Request, version: Version, *, exact: bool) -> str:
+    """Return the strong tag of a body that is ``exact`` of ``version``, or a weak one, different in its text, too."""
+    tag = entity_tag(__version__, request.url.path, request.url.query, exact, *version)
+    return tag if exact else f"W/{tag}"

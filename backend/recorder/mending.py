@@ -31,6 +31,7 @@ _MOST_PARTS: Final = 5_000  # of one field of the metadata; more do not fit, and
 _MOST_PARTS_IN_ALL: Final = 20_000
 _CHARACTERS_PER_PART: Final = 100
 _CUT: Final = 2_000  # bytes that are left of a long value in metadata that are too large
+_LONGEST_LABEL: Final = 255  # characters of a voice session's name
 _LONGEST_NAME: Final = 64  # characters
 _MOST_NAMES: Final = 16  # that are listed; the last stands for all further ones, if there are more
 _METADATA: Final = "metadata"
@@ -117,11 +118,21 @@ def _mend_timestamp(message: dict[str, Any]) -> bool:
     return message["timestamp"] is None
 
 
+def _mend_session(message: dict[str, Any]) -> bool:
+    given = message["voice_session_id"]
+    if given is None:
+        return False
+    mended = storable(given)[:_LONGEST_LABEL] if isinstance(given, str) else _as_text(given)[:_LONGEST_LABEL]
+    message["voice_session_id"] = mended or None
+    return bool(mended != given)
+
+
 _MENDERS: Final = {
     "id": _mend_id,
     "content": _mend_content,
     "input_modality": _mend_modality,
     "timestamp": _mend_timestamp,
+    "voice_session_id": _mend_session,
 }
 
 

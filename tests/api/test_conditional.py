@@ -99,6 +99,18 @@ async def test_a_transcript_of_several_parts_has_a_weak_tag(
     assert (await service.get(url, headers={"if-none-match": tag})).status_code == 200
 
 
+async def test_a_page_with_a_long_message_has_a_weak_tag(service: httpx.AsyncClient, conversation: UUID) -> None:
+    long = utterance(conversation, "x" * 20_000)
+    await service.post("/api/v1/voice/messages", json=long)
+    await service.post("/api/v1/voice/messages", json=utterance(conversation))
+    for query, weak in (("limit=1", False), ("limit=500", True)):
+        url = f"/api/v1/conversations/{conversation}/messages?{query}"
+        tag = (await service.get(url)).headers["etag"]
+        assert tag.startswith("W/") == weak
+        again = await service.get(url, headers={"if-none-match": tag})
+        assert (again.status_code, again.headers["etag"]) == (304, tag)
+
+
 async def test_a_tag_opens_nothing_that_is_not_there(service: httpx.AsyncClient) -> None:
     for place in PLACES:
         url = f"/api/v1/conversations/00000000-0000-7000-8000-000000000000{place}"

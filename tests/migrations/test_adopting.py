@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from backend.dao_service import migrator
 from backend.dao_service.adoption import Survey, survey
@@ -111,6 +112,63 @@ async def test_ten_thousand_messages_from_before_get_their_places_by_time(sandbo
         ) AS m
     """)
     assert await sandbox.drift() == []
+
+
+TOUCH = """
+    CREATE TABLE touched (id uuid);
+    GRANT ALL ON touched TO PUBLIC;
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        NEW.updated_at := now();
+        NEW.mood := 'touched';
+        INSERT INTO touched VALUES (NEW.id);
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER zz_touch BEFORE UPDATE ON conversations FOR EACH ROW EXECUTE FUNCTION touch();
+"""
+
+
+async def _old_messages(sandbox: Sandbox) -> str:
+    """Be a host that stamps every change of a conversation, and return a checksum of its conversations."""
+    await sandbox.make_host(seed=True)
+    await sandbox.run(
+        "INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'hi' FROM conversations;"
+        "UPDATE conversations SET updated_at = '2020-01-01Z'"
+    )
+    await sandbox.run(TOUCH)
+    return await sandbox.checksum("conversations", BEFORE)
+
+
+async def test_numbering_old_messages_runs_none_of_the_hosts_triggers(sandbox: Sandbox) -> None:
+    before = await _old_messages(sandbox)
+    await sandbox.upgrade()
+    assert await sandbox.checksum("conversations", BEFORE) == before
+    assert await sandbox.value("SELECT count(*) FROM touched") == 0
+    assert await sandbox.faults() == []
+    await sandbox.run("UPDATE conversations SET context_type = 'goal'")
+    assert await sandbox.value("SELECT count(*) FROM touched") == 200
+
+
+async def test_where_the_role_may_not_leave_triggers_out_what_they_change_is_put_back(sandbox: Sandbox) -> None:
+    before = await _old_messages(sandbox)
+    catalogue = await sandbox.catalogue()
+    role = f"owner_{uuid4().hex}"
+    await sandbox.run(
+        f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role};"
+        + "".join(f"ALTER TABLE {name} OWNER TO {role};" for name in ("conversations", "messages", "goals", "tasks"))
+    )
+    owner = make_url(sandbox.url).set(username=role).render_as_string(hide_password=False)
+    try:
+        await asyncio.to_thread(migrator.upgrade, owner)
+        assert await sandbox.checksum("conversations", BEFORE) == before
+        assert await sandbox.faults() == []
+        await sandbox.run("UPDATE conversations SET context_type = 'goal'")
+        assert await sandbox.value("SELECT count(*) FROM conversations WHERE mood = 'touched'") == 200
+        await asyncio.to_thread(migrator.downgrade, owner, "base")
+        await sandbox.run(f"DROP TABLE {migrator.VERSION_TABLE}")
+        assert (await sandbox.catalogue())["functions"] == catalogue["functions"]
+    finally:
+        await sandbox.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 async def test_what_was_applied_by_hand_stays_on_the_way_down(sandbox: Sandbox) -> None:

@@ -162,6 +162,17 @@ async def test_an_id_and_a_time_that_are_good_are_kept_however_they_are_written(
     assert row["metadata"] == {}
 
 
+@pytest.mark.parametrize(("name", "stored"), [(f"vs_{HALF}", "vs_\ufffd"), ("v" * 300, "v" * 255), (7, "7")])
+async def test_a_name_of_a_voice_session_that_is_none_costs_no_message(
+    open_recorder: Open, record_of: Read, name: Any, stored: str | None
+) -> None:
+    async with open_recorder(voice_session_id=name) as recorder:
+        recorder.record("user", "Hello.")
+    [row] = await record_of()
+    assert (row["content"], row["voice_session_id"]) == ("Hello.", stored)
+    assert row["metadata"] == {"repaired": ["voice_session_id"]}
+
+
 async def test_what_was_repaired_before_stays_named(open_recorder: Open, record_of: Read) -> None:
     async with open_recorder() as recorder:
         recorder.record("user", "Hello.", metadata={"repaired": ["languages"], "price": Decimal(1)})
@@ -231,6 +242,7 @@ def mended(**given: Any) -> dict[str, Any]:
         "input_modality": "voice",
         "metadata": None,
         "timestamp": None,
+        "voice_session_id": None,
     } | given
     mend(message, time.time())
     return message

@@ -167,7 +167,8 @@ class EmbeddedPostgres:
             self.pid = None
 
     def _open(self, host: str) -> None:
-        self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}"
+        # All of it, so that no `PG*` variable of the environment fills a gap.
+        self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}&port=5432&sslmode=disable"
         if not self._started.done():
             self._started.set_result(None)
 
