@@ -4,6 +4,7 @@ One that the server closed is known by that. A host that is gone closes nothing:
 and one such wait is enough to know of all the others. And what is left half done on a connection, nobody knows.
 """
 
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,20 @@ class Trust:
             driver.terminate()  # nobody is there to say goodbye to
         if driver.is_closed():
             raise DisconnectionError
+        if _has_unread_bytes(driver):
+            driver.terminate()
+            raise DisconnectionError
+
+
+def _has_unread_bytes(driver: Any) -> bool:
+    """Tell whether PostgreSQL has sent something, or its end of the connection, that the event loop has not read yet.
+
+    On a connection of the pool nothing is awaited, so it is the notice that the server ends it, or the end itself. On a
+    busy machine a request may take the connection before the event loop comes to read that.
+    """
+    poll = select.poll()
+    poll.register(driver._transport.get_extra_info("socket").fileno(), select.POLLIN)  # noqa: SLF001 -- no public way
+    return bool(poll.poll(0))
 
 
 def _note_the_time(_connection: object, record: ConnectionPoolEntry) -> None:

@@ -13,7 +13,7 @@ import orjson
 
 from backend.ids import new_id
 from backend.schemas.fields import CONTENT_BYTES, JsonObject
-from backend.schemas.mending import Repairs, mended_object, mended_text, parts
+from backend.schemas.mending import Repairs, label, mended_object, mended_text, parts
 from backend.vocabulary import InputModality, Repaired, Role
 
 _ROLES: Final = frozenset(map(str, Role))
@@ -41,6 +41,7 @@ def mend(message: Mapping[str, Any], at: float) -> list[dict[str, Any]]:
         **message,
         "input_modality": _modality(message["input_modality"], repairs),
         "timestamp": _moment(message["timestamp"], repairs) or datetime.fromtimestamp(at, UTC),
+        "voice_session_id": _session(message["voice_session_id"], repairs),
     }
     found = _parts(message["content"], message["metadata"], repairs)
     return [
@@ -80,6 +81,10 @@ def _identity(given: object, repairs: Repairs) -> UUID:
     if given is not None:
         repairs.note("/id")
     return new_id()
+
+
+def _session(given: object, repairs: Repairs) -> str | None:
+    return None if given is None else label(given, "/voice_session_id", repairs)
 
 
 def _modality(given: object, repairs: Repairs) -> str:

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from backend.errors import Fault, Invalid
 from backend.schemas.nesting import load_any_depth
+from backend.schemas.parsing import unknown_field
 
 ItemT = TypeVar("ItemT")
 
@@ -25,8 +26,8 @@ def parse_each(read: Callable[[JsonValue], ItemT], body: bytes, name: str, *, mo
 def _listed(document: JsonValue, name: str) -> list[JsonValue]:
     if not isinstance(document, dict):
         raise Invalid([Fault("", "must be an object")])
-    if document.keys() - {name}:
-        raise Invalid([Fault("", "holds a field that is not known here")])
+    if unknown := [unknown_field("", each) for each in document if each != name]:
+        raise Invalid(unknown)
     items = document.get(name)
     return items if isinstance(items, list) else []
 

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import count
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from backend.dao_service.database import Database, Limits, asyncpg_url
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
+from tests.conftest import connect
 
 INSERT = text("INSERT INTO conversations (context_type) VALUES ('voice')")
 
@@ -74,6 +76,25 @@ def test_anything_else_is_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         asyncpg_url(url)
     assert "secret" not in str(refused.value)
+
+
+async def test_a_connection_that_was_closed_is_not_given_even_before_the_event_loop_has_noticed(
+    database: Database, database_url: str
+) -> None:
+    async def end_all() -> None:
+        connection = await connect(database_url)
+        others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        assert await connection.fetchval(f"SELECT bool_and(pg_terminate_backend(pid, 60000)) {others}")
+        await connection.close()
+
+    for kind in (database.reading, database.writing):
+        async with kind() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
+        ending = threading.Thread(target=asyncio.run, args=(end_all(),))
+        ending.start()
+        ending.join()  # the event loop stands still
+        async with kind() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
 
 
 async def test_a_database_that_lets_nobody_in_is_away(database_url: str, connection: asyncpg.Connection) -> None:

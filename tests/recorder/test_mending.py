@@ -123,6 +123,7 @@ async def test_what_json_says_as_well_is_no_repair(handed: Any, stored: Any) -> 
         ({"metadata": {f"name {number}": "x" * 30 for number in range(2_000)}}, "/metadata"),
         ({"metadata": {"x" * 20_000: 1}}, "/metadata"),
         ({"metadata": {HALF: 1}}, "/metadata"),
+        ({"metadata": {"a/b~": Decimal(1)}}, "/metadata/a~1b~0"),
         ({"timestamp": datetime(2026, 1, 31)}, "/timestamp"),  # noqa: DTZ001 -- the fault
         ({"timestamp": "half past nine"}, "/timestamp"),
         ({"timestamp": datetime.min.replace(tzinfo=UTC).isoformat().replace("+00:00", "+14:00")}, "/timestamp"),
@@ -160,6 +161,17 @@ async def test_an_id_and_a_time_that_are_good_are_kept_however_they_are_written(
     [row] = await record_of()
     assert (row["id"], row["timestamp"]) == (chosen, datetime(2026, 1, 31, 2, 30, tzinfo=UTC))
     assert row["metadata"] == {}
+
+
+@pytest.mark.parametrize(("name", "stored"), [(f"vs_{HALF}", "vs_\ufffd"), ("v" * 300, "v" * 255), (7, "7")])
+async def test_a_name_of_a_voice_session_that_is_none_costs_no_message(
+    open_recorder: Open, record_of: Read, name: Any, stored: str | None
+) -> None:
+    async with open_recorder(voice_session_id=name) as recorder:
+        recorder.record("user", "Hello.")
+    [row] = await record_of()
+    assert (row["content"], row["voice_session_id"]) == ("Hello.", stored)
+    assert row["metadata"] == {"repaired": ["/voice_session_id"]}
 
 
 async def test_what_was_repaired_before_stays_named(open_recorder: Open, record_of: Read) -> None:
@@ -231,6 +243,7 @@ def mended(**given: Any) -> dict[str, Any]:
         "input_modality": "voice",
         "metadata": None,
         "timestamp": None,
+        "voice_session_id": None,
     } | given
     [found] = mend(message, time.time())
     return found
