@@ -397,3 +397,14 @@ async def test_a_call_that_nobody_began_is_not_found(service: httpx.AsyncClient)
         body = {"end": {}, "events": {"events": TALK}}.get(path[1:])
         answer = await service.request(method, f"{SESSIONS}/vs_{uuid4().hex}{path}", json=body)
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/voice-session-not-found")
+
+
+@pytest.mark.parametrize("told", ["1970-01-01T00:00:07Z", "2569-01-31T09:30:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_phone_whose_clock_is_wrong_ends_its_call_now(service: httpx.AsyncClient, told: str) -> None:
+    phone = await begin(service)
+    await phone.send(*numbered([said("user", "Hello?")]))
+    first, again = [await phone.end(last_client_sequence=1, ended_at=told) for _ in range(2)]
+    assert first["complete"] is True
+    assert again == first
+    ended = datetime.fromisoformat((await phone.state())["ended_at"])
+    assert abs(datetime.now(UTC) - ended) < timedelta(minutes=1)
