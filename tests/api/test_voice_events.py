@@ -160,7 +160,7 @@ async def test_what_is_too_large_is_refused_alone(phone: Phone, event: dict[str,
         ({"received_at": "2126-01-01T00:00:00Z"}, "/received_at"),
         ({"id": "mine"}, "/id"),
         ({"event": "text"}, "/event"),
-        ({"unknown": 1}, ""),
+        ({"unknown": 1}, "/unknown"),
     ],
 )
 async def test_what_a_phone_says_of_an_event_is_checked_too(
