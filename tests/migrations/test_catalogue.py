@@ -105,9 +105,9 @@ async def test_alembic_finds_no_drift(sandbox: Sandbox) -> None:
 
 async def test_drift_is_told_in_a_line_each(sandbox: Sandbox) -> None:
     await sandbox.upgrade()
-    await sandbox.run("ALTER TABLE conversations DROP COLUMN ended_at; DROP INDEX idx_messages_spoken")
+    await sandbox.run("ALTER TABLE conversations DROP COLUMN duration_seconds; DROP INDEX idx_messages_spoken")
     lines = await sandbox.drift()
-    assert [("ended_at" in line, "idx_messages_spoken" in line) for line in lines] == [
+    assert [("duration_seconds" in line, "idx_messages_spoken" in line) for line in lines] == [
         (True, False),
         (False, True),
     ]
