@@ -10,7 +10,7 @@ UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 	--custom-compile-command "make lock"
 
 .PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
-	overload lock openapi wheel clean
+	outages overload lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -53,6 +53,9 @@ bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long 
 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
+
+outages: .venv/dev  ## a recorder whose service fails in each way that there is, SECONDS=60 each
+	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/recorder/test_outages.py tests/recorder/test_bad_service.py
 
 chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1, and count what was lost
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) --clients $(or $(CLIENTS),16)

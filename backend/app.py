@@ -4,10 +4,10 @@ import asyncio
 import multiprocessing
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -48,8 +48,9 @@ from backend.delivery import Dispatcher, Orchestrator
 from backend.departure import leave_with_supervisor, told_to_end
 from backend.errors import SetupError
 from backend.observability import logs, metrics
-from backend.services.abandonment import Abandonment
+from backend.services.abandonment import Abandonment, Returns
 from backend.services.appender import Appender
+from backend.services.feed import Feed
 from backend.services.figures import Figures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
@@ -58,7 +59,18 @@ from backend.settings import Settings
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["authorization", "content-type", "if-match", "if-none-match", "last-event-id", "traceparent"],
+    "allow_headers": [
+        "authorization",
+        "content-type",
+        "if-match",
+        "if-none-match",
+        "last-event-id",
+        # What tracing libraries add to every request of a page.
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+    ],
     "expose_headers": [
         "etag",
         "location",
@@ -114,15 +126,26 @@ def create_app(settings: Settings) -> FastAPI:
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
+    silence = timedelta(seconds=settings.session_timeout)
     background: list[Abandonment | Collector | Dispatcher | Notifier] = [
         Notifier(database),
-        Abandonment(database, timedelta(seconds=settings.session_timeout)),
+        Abandonment(database, silence),
         Collector(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
     checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
-    parts = _Parts(database, checked, authenticator, rate_limits, RequestQueue(), _grants(settings), outbox, background)
+    parts = _Parts(
+        database,
+        checked,
+        authenticator,
+        rate_limits,
+        RequestQueue(),
+        silence,
+        _grants(settings),
+        outbox,
+        background,
+    )
     app = FastAPI(
         title="Verbatim",
         version=__version__,
@@ -164,6 +187,7 @@ class _Parts:
     authenticator: Authenticator
     rate_limits: RateLimits
     request_queue: RequestQueue
+    session_timeout: timedelta
     grants: Grants | None
     outbox: Outbox | None
     background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
@@ -175,37 +199,44 @@ def _lifespan(parts: _Parts) -> Any:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, migrator.head()), health.counts()
         figures = Figures(parts.checked, migrator.head())
-        appender.start()
-        for worker in parts.background:
-            worker.start()
-        log.info("started", version=__version__)
-        try:
-            with told_to_end(parts.database.bell.close):
-                yield {
-                    "database": parts.database,
-                    "appender": appender,
-                    "live": Live(parts.database),
-                    "grants": parts.grants,
-                    "outbox": parts.outbox,
-                    "health": checks,
-                    "metrics": counts,
-                    "figures": figures,
-                    "request_queue": parts.request_queue,
-                }
-        finally:
-            # Each has its patience, and nobody waits for them one after the other.
-            await asyncio.gather(appender.close(), *(worker.close() for worker in parts.background))
-            await parts.authenticator.close()
-            if parts.grants:
-                await parts.grants.close()
-            await figures.close()
-            await checks.close()
-            await counts.close()
-            await parts.database.close()
-            await parts.rate_limits.close()
-            log.info("stopped")
+        async with AsyncExitStack() as stack:  # whatever fails to start or to close, all else is closed
+            stack.callback(log.info, "stopped")
+            for part in (parts.rate_limits, parts.database, counts, checks, figures, parts.grants, parts.authenticator):
+                if part is not None:
+                    stack.push_async_callback(part.close)
+            stack.push_async_callback(_close_together, [appender, *parts.background])
+            appender.start()
+            for worker in parts.background:
+                worker.start()
+            log.info("started", version=__version__)
+            stack.enter_context(told_to_end(parts.database.bell.close))
+            yield {
+                "database": parts.database,
+                "appender": appender,
+                "live": Live(parts.database),
+                "feed": Feed(parts.database),
+                "returns": Returns(parts.database, parts.session_timeout),
+                "grants": parts.grants,
+                "outbox": parts.outbox,
+                "health": checks,
+                "metrics": counts,
+                "figures": figures,
+                "request_queue": parts.request_queue,
+            }
 
     return lifespan
+
+
+class _Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+async def _close_together(workers: Sequence[_Closing]) -> None:
+    """Close the workers side by side, as each has its patience; raises the first error when all have ended."""
+    ended = await asyncio.gather(*(worker.close() for worker in workers), return_exceptions=True)
+    for error in ended:
+        if error is not None:
+            raise error
 
 
 class _CrossOrigin(CORSMiddleware):

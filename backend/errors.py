@@ -12,12 +12,15 @@
     │   ├── ConversationNotFound
     │   ├── ConversationErased
     │   ├── ConversationIdReused
+    │   ├── ConversationEnded    at another time than the caller says
+    │   ├── ConversationHasSessions
     │   ├── HostOwnsConversations
     │   ├── HostKeepsConversation
     │   ├── MessageIdReused
     │   ├── LinkNotFound
     │   ├── IntentNotFound
     │   ├── IntentConflict       and what stands
+    │   ├── PreconditionFailed   and which version stands
     │   ├── DeliveryNotFound
     │   ├── VoiceSessionNotFound
     │   ├── VoiceSessionIdReused
@@ -163,6 +166,20 @@ class ConversationIdReused(Refused):
         self.conversation_id = conversation_id
 
 
+class ConversationEnded(Refused):
+    """It has ended before, at another time."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} has ended with another ended_at; that stands.")
+
+
+class ConversationHasSessions(Refused):
+    """Its voice sessions end it, and it has some."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} ends with its voice sessions; end those.")
+
+
 class HostOwnsConversations(Refused):
     """The host application's table wants what only the host can give: ``rule`` is a column or a constraint of its."""
 
@@ -211,15 +228,23 @@ class IntentNotFound(Refused):
 
 
 class IntentConflict(Refused):
-    """Another intent stands than the one that the caller would replace; ``version`` is None where there is none."""
+    """Another intent stands, and the caller does not say that it may be replaced."""
 
-    def __init__(self, version: str | None) -> None:
+    def __init__(self, version: str) -> None:
+        super().__init__(f'Another intent stands; to replace it, send If-Match: "{version}".')
+        self.tag = f'"{version}"'
+
+
+class PreconditionFailed(Refused):
+    """`If-Match` does not name the version that stands; ``tag`` is that version's, None where there is none yet."""
+
+    def __init__(self, tag: str | None) -> None:
         super().__init__(
-            "There is no intent yet that If-Match could name; leave it out."
-            if version is None
-            else f'Another intent stands; to replace it, send If-Match: "{version}".'
+            "If-Match names a version, and there is none yet."
+            if tag is None
+            else f"If-Match does not name the version that stands, {tag}; nothing was changed."
         )
-        self.version = version
+        self.tag = tag
 
 
 class DeliveryNotFound(Refused):

@@ -1,7 +1,7 @@
 """Who asks, and how far they reach."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from backend.errors import ScopeMissing
@@ -45,6 +45,17 @@ class Principal:
         if scope in self.scopes and self.subject is not None:
             return self.subject
         raise ScopeMissing(scope)
+
+    def acting_for(self, user_id: str | None) -> "Principal":
+        """Return a principal that opens conversations for ``user_id`` and reaches only theirs; None changes nothing.
+
+        Raises ScopeMissing if ``user_id`` is another subject and they may not write everybody's conversations.
+        """
+        if user_id is None or user_id == self.subject:
+            return self
+        if self.owner(Scope.CONVERSATIONS_WRITE) is not None:
+            raise ScopeMissing(Scope.CONVERSATIONS_WRITE_ANY)
+        return replace(self, subject=user_id, scopes=frozenset({Scope.CONVERSATIONS_WRITE}))
 
     def may_write(self, role: Role) -> bool:
         """Tell whether they may speak in ``role``."""

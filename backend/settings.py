@@ -199,11 +199,11 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=7 * 86_400, description="Seconds of silence after which a voice session has ended.")
     ] = 3600
     rate_limit_subject: Annotated[RateLimit, Field(description="Requests that one person or service may send.")] = (
-        "6000/minute"
+        "60000/minute"
     )
-    rate_limit_address: Annotated[RateLimit, Field(description="Requests that may come from one address.")] = (
-        "30000/minute"
-    )
+    rate_limit_address: Annotated[
+        RateLimit, Field(description="Requests without a good token that may come from one address.")
+    ] = "30000/minute"
     rate_limit_redis_url: Annotated[
         RedisURL | None, Field(description="A Redis to count them in for all workers together.")
     ] = None

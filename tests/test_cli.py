@@ -20,7 +20,8 @@ import pytest
 from psutil import Process, net_if_addrs, wait_procs
 
 from backend import cli
-from backend.dao_service import migrator
+from backend.dao_service import losses, migrator
+from backend.dao_service.models import Base
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
 
@@ -200,6 +201,70 @@ def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: st
 def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
     result = verbatim("migrate", "--to", "9999", DATABASE_URL=empty_database_url)
     assert (result.code, result.err.count("\n")) == (1, 1)
+    assert f"There is no revision 9999; name one from 0001 to {migrator.head()}" in result.err
+
+
+async def test_going_back_counts_what_it_loses_and_wants_a_yes(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content) SELECT $1, 'user', 'x' FROM generate_series(1, 1200)",
+        conversation,
+    )
+    await connection.execute("INSERT INTO erasures (conversation_id, message_count) VALUES (gen_random_uuid(), 1)")
+    for target, lost in (
+        ("0013", "loses 1 row of erasures, 1,200 rows of messages.feed_position, for good"),
+        ("base", "loses 1 row of conversations, 1,200 rows of messages, 1 row of erasures, for good"),
+    ):
+        refused = await asyncio.to_thread(verbatim, "migrate", "--to", target, DATABASE_URL=database_url)
+        assert (refused.code, refused.err.count("\n")) == (1, 1)
+        assert lost in refused.err
+        assert await asyncio.to_thread(migrator.current, database_url) == migrator.head()
+    gone = await asyncio.to_thread(verbatim, "migrate", "--to", "0013", "--yes", DATABASE_URL=database_url)
+    assert gone.code == 0, gone.err
+    assert await connection.fetchval("SELECT count(*) FROM messages") == 1200
+
+
+async def test_everything_that_the_migrations_sign_is_counted_before_it_goes(connection: asyncpg.Connection) -> None:
+    tables = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE obj_description(oid, 'pg_class') = 'Made by Verbatim.'"
+    )
+    columns = await connection.fetch(
+        "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE col_description(attrelid, attnum) = 'Made by Verbatim.' AND relname IN ('conversations', 'messages')"
+    )
+    assert {row[0] for row in tables} == losses.TABLES.keys()
+    assert {tuple(row) for row in columns} <= losses.COLUMNS.keys()
+    assert {*losses.TABLES.values(), *losses.COLUMNS.values()} <= {*migrator.revisions()}
+
+
+@pytest.mark.parametrize("words", [("migrate",), ("adopt", "--yes"), ("check",), ("export",)])
+async def test_a_database_that_is_newer_than_the_program_says_that_the_program_is_too_old(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection, words: tuple[str, ...]
+) -> None:
+    await connection.execute("UPDATE verbatim_alembic_version SET version_num = '9999'")
+    result = await asyncio.to_thread(verbatim, *words, DATABASE_URL=database_url)
+    assert result.code == 1
+    assert "is at 9999" in result.err
+    assert "this version is too old" in result.err
+
+
+async def test_adopting_makes_again_what_was_dropped(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("DROP TRIGGER verbatim_take_place ON messages")
+    await connection.execute("ALTER TABLE messages DISABLE TRIGGER verbatim_take_position")
+    for table in Base.metadata.tables.values():
+        for index in table.indexes:
+            await connection.execute(f"DROP INDEX {index.name}")
+    adopted = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=database_url)
+    assert adopted.code == 0, adopted.err
+    again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=database_url)
+    assert "Everything is there." in again.out
+    checked = await asyncio.to_thread(verbatim, "check", DATABASE_URL=database_url)
+    assert "lacks" not in checked.err
+    assert "drifted" not in checked.err
 
 
 def test_the_sql_for_a_dba_needs_no_database(verbatim: Command) -> None:

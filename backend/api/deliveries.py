@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from backend.api.auth import DeliveryManager
 from backend.api.dependencies import API, Db, outbox_of
 from backend.api.openapi import refusals
-from backend.schemas.delivery import Delivery, DeliveryQuery
+from backend.schemas.delivery import DeliveriesRetried, Delivery, DeliveryQuery
 from backend.schemas.page import Page
 from backend.services import deliveries
 
@@ -21,6 +21,21 @@ async def list_deliveries(
 ) -> Page[Delivery]:
     """List deliveries, newest first. What was told is in the intent of the conversation."""
     return await deliveries.newest(database, caller, query)
+
+
+@router.post("/retry", operation_id="retryFailedDeliveries", responses=refusals(422, 503))
+async def retry_failed_deliveries(request: Request, caller: DeliveryManager, database: Db) -> DeliveriesRetried:
+    """Send everything anew that has failed, or that is held since the orchestrator answered 410.
+
+    Each delivery keeps its `webhook_id`.
+    """
+    return await deliveries.retry_failed(database, caller, outbox_of(request))
+
+
+@router.get("/{delivery_id}", operation_id="getDelivery", responses=refusals(404, 422, 503))
+async def get_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db) -> Delivery:
+    """Read what became of one delivery. What was told is in the intent of the conversation."""
+    return await deliveries.get(database, caller, delivery_id)
 
 
 @router.post("/{delivery_id}/retry", operation_id="retryDelivery", responses=refusals(404, 422, 503))

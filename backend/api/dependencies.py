@@ -12,11 +12,13 @@ from backend.api.parse_thread import parsed
 from backend.dao_service.database import Database
 from backend.deepgram import Grants
 from backend.schemas.parsing import parse
+from backend.services.abandonment import Returns
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
 
 API: Final = "/api/v1"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what machines ask for every few seconds
+_PLAIN: Final = frozenset({"", "identity"})  # codings of a body that is sent as it is
 BODY_BYTES: Final = 256 * 1024
 BATCH_BYTES: Final = 2 * 1024 * 1024
 
@@ -26,6 +28,11 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 def appender_of(request: Request) -> Appender:
     """Return the appender of this process."""
     return cast("Appender", request.state.appender)
+
+
+def returns_of(request: Request) -> Returns:
+    """Return what notices that a silent session goes on."""
+    return cast("Returns", request.state.returns)
 
 
 async def _database(request: Request) -> Database:
@@ -50,14 +57,17 @@ def outbox_of(request: Request) -> Outbox | None:
 async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
     """Return the body of a request that says it is JSON; raises HTTPException 415 otherwise, 413 beyond ``most`` bytes.
 
-    Raises Busy if the bodies of other requests leave no room. A browser may send other types to any address without
-    asking first. This one it asks for.
+    A compressed body is 415, too: a small one may become a very large one. Raises Busy if the bodies of other requests
+    leave no room. A browser may send other types to any address without asking first. This one it asks for.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise HTTPException(415)
+    codings = ",".join(request.headers.getlist("content-encoding")).split(",")
+    if any(coding.strip().lower() not in _PLAIN for coding in codings):
+        raise HTTPException(415, headers={"accept-encoding": "identity"})
     body = bytearray()
     held = HeldBody(request)
     async for chunk in request.stream():

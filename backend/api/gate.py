@@ -12,7 +12,7 @@ from backend.api import problems
 from backend.api.dependencies import API
 from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
 from backend.auth import Authenticator
-from backend.errors import ForeignPage, NotFromHere, RecordError, TokenInvalid, TooManyRequests
+from backend.errors import ForeignPage, NotFromHere, RecordError, Refused, TokenInvalid, TooManyRequests
 from backend.principal import caller
 
 _NAMES_OF_THIS_MACHINE: Final = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Gate:
-    """Counts every request and finds out who sends it.
+    """Finds out who sends a request, and counts those of each.
 
     With ``local_only`` none is let in but what came from this machine, to a loopback address, under a loopback name: a
     page that somebody looks at on this machine may point a name of its own at it (DNS rebinding). There, a request
@@ -81,14 +81,36 @@ class Gate:
                 raise ForeignPage
         if client := scope.get("client"):
             caller.set(f"address {client[0]}")
-            _note(quotas, await self._rate_limits.count_address(client[0]))
+        subject = None
         if scope["path"].startswith(API):
-            header = _authorization(scope)
-            principal = await self._authenticator.authenticate(header)
-            if principal.subject is not None:
-                caller.set(f"subject {principal.subject}")
-                _note(quotas, await self._rate_limits.count_subject(principal.subject))
-            scope["state"] |= {"principal": principal, "verify": partial(self._authenticator.verify, header)}
+            try:
+                subject = await self._authenticate(scope)
+            except Refused:
+                await self._count(scope, None, quotas)  # 429 goes before 401
+                raise
+        await self._count(scope, subject, quotas)
+
+    async def _authenticate(self, scope: Scope) -> str | None:
+        """Find out who sends a request and return their subject; raises what `Authenticator.verify` raises."""
+        header = _authorization(scope)
+        principal = await self._authenticator.authenticate(header)
+        if principal.subject is not None:
+            caller.set(f"subject {principal.subject}")
+        scope["state"] |= {"principal": principal, "verify": partial(self._authenticator.verify, header)}
+        return principal.subject
+
+    async def _count(self, scope: Scope, subject: str | None, quotas: list[Quota]) -> None:
+        """Count a request of a subject or, without a token that is good, of an address; raises TooManyRequests.
+
+        An address may be that of very many people (NAT), so those who can be told apart are not counted together. Where
+        no tokens are asked for, all come from this machine, and none is counted.
+        """
+        if self._local_only:
+            return
+        if subject is not None:
+            _note(quotas, await self._rate_limits.count_subject(subject))
+        elif client := scope.get("client"):
+            _note(quotas, await self._rate_limits.count_address(client[0]))
 
     def _is_of_foreign_page(self, scope: Scope) -> bool:
         """Tell whether a browser sends this for a page of an origin that may not use the service.

@@ -27,16 +27,18 @@ from backend.services.shared import Shared
 FRESH: Final = 1.0  # seconds, for which what was counted is not counted again
 _ASSETS: Final = "/docs/assets"
 
+_READING: Final = ["GET", "HEAD"]  # load balancers ask with HEAD
+
 router = APIRouter(tags=["service"], include_in_schema=False)
 
 
-@router.get("/livez")
+@router.api_route("/livez", methods=_READING)
 async def livez() -> Response:
     """Say that the process answers. Never asks the database: a restart would not bring that back."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=_READING)
 async def readyz(request: Request) -> Response:
     """Say whether messages can be taken, and if not, why; with `?verbose` also what an acknowledged one survives."""
     found = await cast("Health", request.state.health).look()
@@ -49,7 +51,7 @@ async def readyz(request: Request) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
-@router.get("/metrics")
+@router.api_route("/metrics", methods=_READING)
 async def metrics(request: Request) -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
     cast("Figures", request.state.figures).refresh()

@@ -10,15 +10,14 @@ from fastapi import APIRouter, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 
 from backend.api.auth import FeedReader, Reader
-from backend.api.dependencies import API, Db
+from backend.api.dependencies import API
 from backend.api.openapi import refusals
 from backend.api.streams import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.message import Message
 from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, LiveQuery, Page
-from backend.services import feed
-from backend.services.feed import FeedPage
+from backend.services.feed import Feed, FeedPage, place_of
 from backend.services.live import Ended, Live, News
 from backend.vocabulary import ABANDONED, Scope
 
@@ -73,7 +72,6 @@ async def follow_conversation(
 async def read_feed(
     request: Request,
     caller: FeedReader,
-    database: Db,
     query: Annotated[FeedQuery, Query()],
     last_event_id: Annotated[Cursor | None, Header()] = None,
 ) -> Response:
@@ -82,12 +80,13 @@ async def read_feed(
     A reader that keeps asking with the last `next_cursor` misses nothing that commits later. Each conversation comes in
     the order of its `sequence`. As server-sent events, the `id` of each is the cursor behind it.
     """
+    feed = cast("Feed", request.state.feed)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        return _page(await feed.page(database, caller, query))
+        return _page(await feed.page(caller, query))
     permit = Permit(request, _may_read_everything)
     await permit.ask()
-    begun = await feed.place(database, last_event_id or query.cursor, query.start)
-    return Stream(events(feed.follow(database, begun), permit, _fed))
+    begun = await feed.place(last_event_id or query.cursor, query.start)
+    return Stream(events(feed.follow(begun), permit, _fed))
 
 
 async def _may_follow(live: Live, conversation_id: UUID, caller: Principal) -> None:
@@ -124,7 +123,7 @@ def _ended(ended: Ended) -> bytes:
 
 def _fed(page: FeedPage) -> Iterator[bytes]:
     for row in page.rows:
-        yield message(feed.place_of(row).cursor(), row.document)
+        yield message(place_of(row).cursor(), row.document)
 
 
 def _page(page: FeedPage) -> Response:

@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from backend.api.problem_examples import add_examples
 from backend.schemas.chat import OpenAIChat
 from backend.schemas.context import DeepgramSettings
-from backend.schemas.conversation import ConversationCreate, ConversationPatch
+from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
@@ -18,7 +19,18 @@ from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, V
 
 REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}
 
-TAGGED: Final = {"ETag": {"description": "A strong entity tag.", "schema": {"type": "string"}}}
+TAGGED: Final = {"ETag": {"description": "An entity tag.", "schema": {"type": "string"}}}
+IF_MATCH: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "The version, or the versions, that may be changed, as ETags; or `*` for any. Else: 412.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 UNCHANGED: Final[dict[str, Any]] = {"description": "The same as `If-None-Match` names.", "headers": TAGGED}
 
 _BODIES: Final = (
@@ -26,6 +38,7 @@ _BODIES: Final = (
     MessageBatch,
     ConversationCreate,
     ConversationPatch,
+    ConversationEnd,
     ErasureCreate,
     IntentPut,
     VoiceSessionCreate,
@@ -39,13 +52,15 @@ _REFUSALS: Final = {
     404: "No such conversation, voice session or delivery, or somebody else's.",
     409: "The id is taken by something else, another intent stands, or the host has a rule against it.",
     410: "The conversation was erased.",
+    412: "`If-Match` does not name the version that stands; nothing was changed.",
     413: "The body is too large, or holds too many values.",
-    415: "The body is not declared as JSON.",
+    415: "The body is not declared as JSON, or is compressed.",
     422: "The request is not of the documented form; `errors` says where.",
     429: "Too many requests: send the same again after `Retry-After` seconds.",
     502: "Deepgram refuses a token to the service.",
     503: "Busy, or the database is away: send the same again after `Retry-After` seconds.",
 }
+_OTHERS: Final = "A fault of the service, or a request that reaches no route."
 _RETRY_AFTER: Final = {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
 _CHALLENGE: Final = {"headers": {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}}
 _HEADERS: Final = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
@@ -58,7 +73,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": _REFUSALS[status], "content": _problem(), **_HEADERS.get(status, {})}
         for status in sorted({*statuses, *_FROM_EVERY_ROUTE})
     }
-    return declared | {"default": {"description": "A fault of the service.", "content": _problem()}}
+    return declared | {"default": {"description": _OTHERS, "content": _problem()}}
 
 
 def _problem() -> dict[str, Any]:
@@ -87,5 +102,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
     # Declared by FastAPI wherever a parameter may be wrong; ours are problems.
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
+    add_examples(document)
     app.openapi_schema = document
     return document

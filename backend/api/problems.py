@@ -120,6 +120,18 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "That conversation id is taken",
         f"A conversation exists under this id with other content. Choose a new id. {_DO_NOT_RETRY}",
     ),
+    errors.ConversationEnded: Problem(
+        HTTPStatus.CONFLICT,
+        "conversation-ended",
+        "The conversation has ended at another time",
+        f"The first `ended_at` stands; GET the conversation to see it. {_DO_NOT_RETRY}",
+    ),
+    errors.ConversationHasSessions: Problem(
+        HTTPStatus.CONFLICT,
+        "conversation-has-sessions",
+        "The conversation ends with its voice sessions",
+        f"End each of them with POST /api/v1/voice/sessions/…/end. {_DO_NOT_RETRY}",
+    ),
     errors.HostOwnsConversations: Problem(
         HTTPStatus.CONFLICT,
         "host-owns-conversations",
@@ -157,6 +169,13 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "Another intent stands",
         "GET it, and if yours is to replace it, send If-Match with the version that `detail` and the ETag header name. "
         f"{_DO_NOT_RETRY}",
+    ),
+    errors.PreconditionFailed: Problem(
+        HTTPStatus.PRECONDITION_FAILED,
+        "precondition-failed",
+        "Another version stands",
+        "`If-Match` names another version than the one that stands, so nothing was changed. GET it again, look at what "
+        f"has changed, and decide anew; the ETag header names the version that stands. {_DO_NOT_RETRY}",
     ),
     errors.DeliveryNotFound: Problem(
         HTTPStatus.NOT_FOUND,
@@ -262,7 +281,7 @@ HTTP_PROBLEMS: Final = {
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
             "Only JSON is taken here",
-            "Send Content-Type: application/json.",
+            "Send Content-Type: application/json and no Content-Encoding: compressed bodies are not taken.",
         ),
         Problem(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
         Problem(
@@ -290,7 +309,11 @@ _refusals: Final = lru_cache(256)(metrics.REFUSALS.labels)
 def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
     """Return the members of a problem document about the request at hand, and count it as answered."""
     _refusals(problem.slug).inc()
-    identity = request_id.get()
+    return document_of(problem, detail, request_id.get(), faults) | more
+
+
+def document_of(problem: Problem, detail: str, identity: str, faults: tuple[Fault, ...] = ()) -> dict[str, Any]:
+    """Return the members of a problem document about the request with this ``identity`` (32 hexadecimal digits)."""
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
@@ -298,7 +321,7 @@ def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), 
         "detail": detail,
         "instance": f"urn:uuid:{UUID(hex=identity)}",
         "request_id": identity,
-    } | more
+    }
     if faults:
         body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
     return body
@@ -307,7 +330,7 @@ def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), 
 def refusal_body(error: RecordError) -> dict[str, Any]:
     """Return the problem document for ``error``, as it stands in a response or in one place of a batch."""
     more = {"more_errors": error.more} if isinstance(error, Invalid) and error.more else {}
-    return problem_body(PROBLEMS[type(error)], str(error), _faults(error), **more)
+    return problem_body(PROBLEMS[type(error)], str(error), faults_of(error), **more)
 
 
 def refusal(error: RecordError) -> Response:
@@ -324,8 +347,8 @@ def refusal_headers(error: RecordError) -> dict[str, str]:
             return {"www-authenticate": _CHALLENGE}
         case errors.TokenInvalid():
             return {"www-authenticate": f'{_CHALLENGE}, error="invalid_token", error_description="{error.why}"'}
-        case errors.IntentConflict(version=str(version)):
-            return {"etag": f'"{version}"'}
+        case errors.IntentConflict(tag=str(tag)) | errors.PreconditionFailed(tag=str(tag)):
+            return {"etag": tag}
         case errors.ScopeMissing():
             return {"www-authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'}
     return {}
@@ -372,7 +395,8 @@ def _methods(app: FastAPI, path: str) -> str:
     return ""
 
 
-def _faults(error: RecordError) -> tuple[Fault, ...]:
+def faults_of(error: RecordError) -> tuple[Fault, ...]:
+    """Return what ``error`` says of single fields."""
     if isinstance(error, Invalid):
         return error.faults
     if isinstance(error, LinkNotFound):

@@ -140,7 +140,7 @@ class Quota:
 
 
 class RateLimits:
-    """The limits of the service: for each address and for each subject."""
+    """The limits of the service: for each subject, and for each address from which requests without a token come."""
 
     def __init__(self, *, address: RateLimitItem, subject: RateLimitItem, storage: Storage) -> None:
         self._address = address

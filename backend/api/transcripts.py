@@ -9,9 +9,9 @@ from fastapi.responses import StreamingResponse
 
 from backend import __version__
 from backend.api.auth import Reader, caller_of, needs
-from backend.api.conditional import entity_tag, known
+from backend.api.conditional import entity_tag, is_conditional, known
 from backend.api.dependencies import API, Db
-from backend.api.openapi import TAGGED, UNCHANGED, refusals
+from backend.api.openapi import IF_MATCH, TAGGED, UNCHANGED, refusals
 from backend.api.streams import Streamed
 from backend.dao_service.message_dao import Version
 from backend.schemas.message import Message
@@ -33,8 +33,8 @@ _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MED
     "/messages",
     operation_id="listMessages",
     response_model=Page[Message],
-    responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 422, 503)},
-    openapi_extra=needs(Scope.CONVERSATIONS_READ),
+    responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
+    openapi_extra=needs(Scope.CONVERSATIONS_READ) | IF_MATCH,
 )
 async def list_messages(
     request: Request, conversation_id: UUID, query: Annotated[MessageQuery, Query()], database: Db
@@ -45,14 +45,14 @@ async def list_messages(
     spoken order a message that arrives late takes its place in the middle, perhaps behind the reader.
     """
     caller = caller_of(request, Scope.CONVERSATIONS_READ)
-    if "if-none-match" in request.headers:
+    if is_conditional(request):
         current = await transcripts.version(database, caller, conversation_id)
-        if unchanged := known(request, _tag(request, current)):
+        if unchanged := _unchanged(request, current):
             return unchanged
     page = await transcripts.page(database, caller, conversation_id, query)
     messages = orjson.Fragment(b"[" + b",".join(page.data) + b"]")
     answer = {"data": messages, "next_cursor": page.next_cursor, "has_more": page.has_more}
-    headers = {"etag": _tag(request, page.version)}
+    headers = {"etag": _tag(request, page.version, exact=page.exact)}
     return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
 
 
@@ -63,8 +63,9 @@ async def list_messages(
     responses={
         200: {"description": "The whole conversation, in spoken order.", "content": _TEXT, "headers": TAGGED},
         304: UNCHANGED,
-        **refusals(404, 422, 503),
+        **refusals(404, 412, 422, 503),
     },
+    openapi_extra=IF_MATCH,
 )
 async def get_transcript(
     request: Request,
@@ -74,27 +75,22 @@ async def get_transcript(
     transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
 ) -> Response:
     """Read a whole conversation as it stands now, streamed."""
-    if "if-none-match" in request.headers:
+    if is_conditional(request):
         current = await transcripts.version(database, caller, conversation_id)
-        if unchanged := known(request, _tag(request, current)) or _known_weakly(request, current):
+        if unchanged := _unchanged(request, current):
             return unchanged
     found = await transcripts.transcript(database, caller, conversation_id)
-    tag = _tag(request, found.version) if found.exact else f"W/{_weak(request, found.version)}"
     body = write(transcript_format, conversation_id, found.parts)
-    return Streamed(body, headers={"etag": tag}, media_type=MEDIA_TYPES[transcript_format])
+    headers = {"etag": _tag(request, found.version, exact=found.exact)}
+    return Streamed(body, headers=headers, media_type=MEDIA_TYPES[transcript_format])
 
 
-def _known_weakly(request: Request, version: Version) -> Response | None:
-    unchanged = known(request, _weak(request, version))
-    if unchanged is not None:
-        unchanged.headers["etag"] = f"W/{_weak(request, version)}"
-    return unchanged
+def _unchanged(request: Request, version: Version) -> Response | None:
+    """Return the 304 for a client that names either tag of ``version``."""
+    return known(request, *(_tag(request, version, exact=exact) for exact in (True, False)))
 
 
-def _weak(request: Request, version: Version) -> str:
-    """Return what stands behind the `W/` of a transcript whose parts may be of different moments."""
-    return entity_tag(__version__, request.url.path, request.url.query, *version, "parts")
-
-
-def _tag(request: Request, version: Version) -> str:
-    return entity_tag(__version__, request.url.path, request.url.query, *version)
+def _tag(request: Request, version: Version, *, exact: bool) -> str:
+    """Return the strong tag of a body that is ``exact`` of ``version``, or a weak one, different in its text, too."""
+    tag = entity_tag(__version__, request.url.path, request.url.query, exact, *version)
+    return tag if exact else f"W/{tag}"

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Request, Response, status
 
 from backend.api.auth import caller_of, needs
-from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, takes
+from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, returns_of, takes
 from backend.api.openapi import REPLAYED, refusals
 from backend.api.parse_thread import parsed
 from backend.api.problems import refusal, refusal_body
@@ -46,6 +46,8 @@ async def record_message(request: Request) -> Response:
     [outcome] = await appender_of(request).append(caller, [message])
     if not isinstance(outcome, Recorded):
         return refusal(outcome)
+    if message.voice_session_id:
+        await returns_of(request).note([outcome])
     if outcome.replayed:
         headers = {"idempotency-replayed": "true"}
         return Response(outcome.document, status.HTTP_200_OK, headers, "application/json")
@@ -71,7 +73,9 @@ async def record_messages(request: Request) -> Response:
     appending = appender_of(request).append(caller, [item for item in items if not isinstance(item, Invalid)])
     places = range(len(items))
     del items  # while the messages wait: parsed metadata takes up to twenty times the memory of its JSON
-    outcomes = iter(await appending)
+    appended = await appending
+    await returns_of(request).note(outcome for outcome in appended if isinstance(outcome, Recorded))
+    outcomes = iter(appended)
     results = [_result(invalid[place] if place in invalid else next(outcomes)) for place in places]
     return Response(orjson.dumps({"results": results}), media_type="application/json")
 

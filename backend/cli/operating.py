@@ -11,6 +11,7 @@ from backend import server
 from backend.cli.access import database_url, make_ready, reach, with_database
 from backend.cli.terminal import FAILED, Wait, complaints, console
 from backend.dao_service import adoption, migrator
+from backend.dao_service.losses import losses
 from backend.departure import STOP
 from backend.errors import SettingsError, SetupError
 from backend.http_limits import Limits
@@ -55,6 +56,7 @@ def migrate(
     to: Annotated[str, typer.Option(help="The revision to stop at; an older one takes the newer steps back.")] = "head",
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a DBA instead of running it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go back to an older revision although that loses rows.")] = False,
     wait: Wait = 0,
 ) -> None:
     """Bring the database's schema up to date, without stopping its writers."""
@@ -65,12 +67,21 @@ def migrate(
     with database_url(settings) as url:
         before = reach(url, wait)
         if before is not None and (to == "base" or to < before):
-            migrator.downgrade(url, to)
+            _go_back(url, to, yes=yes)
         else:
             migrator.upgrade(url, to)
         after = migrator.current(url)
     went = f"went from {before or 'nothing'} to {after or 'nothing'}" if before != after else f"is at {after}"
     console.print(f"The schema {went}.")
+
+
+def _go_back(url: str, to: str, *, yes: bool) -> None:
+    lost = [] if yes else losses(url, to)
+    if lost:
+        raise SetupError(
+            f"Going back to {to} loses {', '.join(lost)}, for good; nothing was changed. Say --yes if that is wanted."
+        )
+    migrator.downgrade(url, to)
 
 
 def adopt(
@@ -88,7 +99,7 @@ def adopt(
             raise SetupError("The database cannot be adopted as it is; nothing was changed.")
         if survey.steps and not yes and not typer.confirm("Go on?"):
             raise SetupError("Nothing was changed.")
-        migrator.upgrade(url)
+        adoption.complete(url, survey)
         console.print(f"The schema is at {migrator.current(url)}.", style="green")
 
 
@@ -129,6 +140,8 @@ def _tell(survey: adoption.Survey) -> None:
             console.print(f"{title}:", style=style)
         for sentence in sentences:
             console.print(f"  • {sentence}", soft_wrap=True)
+    for text in survey.advice:
+        console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:
         stamped = survey.revision == migrator.head()
         console.print("Everything is there." if stamped else "Everything is there; only the stamp is missing.")

@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.faults import constraint, is_unfit_value, missing_column
 from backend.dao_service.models import Conversation, Message, VoiceSession
+from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.errors import HostKeepsConversation, HostOwnsConversations
 
 _STRIDE: Final = 20_000
@@ -125,7 +126,9 @@ class ConversationDAO:
             if value is not None:
                 statement = statement.where(column == value)
         if wanted.ended is not None:
-            statement = statement.where(Conversation.ended_at.is_not(None) == wanted.ended)
+            # Not a comparison of booleans, which a partial index would not be used for.
+            ended = Conversation.ended_at
+            statement = statement.where(ended.is_not(None) if wanted.ended else ended.is_(None))
         if wanted.since is not None:
             statement = statement.where(Conversation.created_at >= wanted.since)
         if wanted.until is not None:
@@ -177,6 +180,44 @@ class ConversationDAO:
             select(Conversation.last_sequence).where(Conversation.id == conversation_id).with_for_update(key_share=True)
         )
         return found or 0
+
+    async def hold(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
+        """Return the conversation, if there is one; no other transaction changes it before this one ends."""
+        return await self._session.scalar(
+            select(Conversation)
+            .where(*_one(conversation_id, owner))
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+
+    async def has_sessions(self, conversation_id: UUID) -> bool:
+        """Tell whether the conversation has a voice session; the caller holds it, so that none begins meanwhile."""
+        found = await self._session.scalar(select(exists().where(VoiceSession.conversation_id == conversation_id)))
+        return bool(found)
+
+    async def end(self, conversation_id: UUID, ended_at: datetime | None) -> Conversation:
+        """End a conversation that the caller holds, at the database's now if no time is given, and return it.
+
+        It lasted from when it was opened or, where that was earlier, from when its first message was said.
+        """
+        moment = func.clock_timestamp() if ended_at is None else ended_at
+        said = select(func.min(Message.timestamp)).where(Message.conversation_id == conversation_id).scalar_subquery()
+        # A host may have opened it at '-infinity' or 'infinity', which PostgreSQL 15 cannot subtract.
+        began = func.greatest(func.least(Conversation.created_at, said, moment), EARLIEST_READABLE)
+        length = func.extract("epoch", moment - began)
+        ended = await self._session.scalar(
+            update(Conversation)
+            .where(Conversation.id == conversation_id)
+            .values(
+                ended_at=moment,
+                duration_seconds=func.least(func.round(length), _LONGEST),
+                updated_at=func.now(),
+            )
+            .returning(Conversation)
+            .execution_options(populate_existing=True)
+        )
+        assert ended is not None  # noqa: S101 -- the caller holds it
+        return ended
 
     async def begin_session(self, conversation_id: UUID, owner: str | None, session_id: str) -> bool:
         """Make a voice session the latest of the conversation, which goes on with it; tell whether there is one."""

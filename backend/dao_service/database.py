@@ -18,14 +18,16 @@ from sqlalchemy import URL, event, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from backend.dao_service import hosts
+from backend.dao_service import hosts, libpq
 from backend.dao_service.bell import Bell
 from backend.dao_service.confirmation import confirmed
 from backend.dao_service.fair_semaphore import FairSemaphore
 from backend.dao_service.faults import (
+    UNNAMED_POOLER,
     describe,
     is_lasting,
     is_locked,
+    is_of_a_pooler,
     is_outage,
     is_silence,
     is_timeout,
@@ -65,6 +67,10 @@ def asyncpg_url(url: str) -> URL:
         raise SettingsError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/name.") from None
     if parsed.drivername.partition("+")[0] not in {"postgres", "postgresql"}:
         raise SettingsError("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host:5432/name.")
+    try:
+        libpq.read(parsed)
+    except ValueError as error:
+        raise SettingsError(f"DATABASE_URL: {error}.") from None
     return parsed.set(drivername=_DRIVER)
 
 
@@ -76,23 +82,37 @@ async def dial(
     command_timeout: float | None = None,
     statement_cache_size: int = 100,
 ) -> asyncpg.Connection:
-    """Open a connection; the driver itself reads the URL, so that all of libpq's parameters mean what they should.
+    """Open a connection, as all of libpq's parameters in the URL say; `connect_timeout` there goes before ``timeout``.
 
     Of the hosts that are named the primary is taken, unless `target_session_attrs` says otherwise: on a standby nothing
     can be written, and what was written may not be there yet. Times are in seconds.
     """
     if "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": "primary"})
-    return await hosts.first(
-        asyncpg.connect(
+    asked = libpq.read(url)
+    if asked.application_name:
+        server_settings = server_settings | {"application_name": asked.application_name}
+
+    async def connect(each: URL) -> asyncpg.Connection:
+        if str(each.query.get("host", "")).startswith("/"):  # no TLS on a Unix socket, whatever PGSSLMODE says
+            each = each.update_query_dict({"sslmode": "disable"})
+        connection = await asyncpg.connect(
             each.set(drivername="postgresql").render_as_string(hide_password=False),
-            timeout=timeout,
+            timeout=asked.connect_timeout or timeout,
             command_timeout=command_timeout,
             server_settings=server_settings,
             statement_cache_size=statement_cache_size,
         )
-        for each in hosts.each(url)
-    )
+        # The driver has no public way to the socket.
+        transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            libpq.keep_alive(asked, transport.get_extra_info("socket"))
+        except OSError:
+            connection.terminate()
+            raise
+        return connection
+
+    return await hosts.first(map(connect, hosts.each(asked.url)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +259,8 @@ class Database:
         except Exception as error:
             # A server that lets nobody in, for whatever reason, is away.
             if is_outage(error) or isinstance(error, asyncpg.PostgresError):
-                log.warning("no connection to the database", **describe(error))
+                remedy = {"remedy": UNNAMED_POOLER} if is_of_a_pooler(error) else {}
+                log.warning("no connection to the database", **describe(error), **remedy)
                 raise DatabaseUnavailable(
                     read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
                 ) from error

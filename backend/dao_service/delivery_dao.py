@@ -49,6 +49,9 @@ _BACKLOG: Final = text("""
     GROUP BY state
 """)
 
+_STRIDE: Final = 20_000
+_DUE_NOW: Final = {"state": DeliveryState.PENDING, "due_at": func.now(), "spent": Delivery.attempts}
+
 
 class NewDelivery(NamedTuple):
     """What is to be queued: ``body`` is what will be signed and sent, ``version`` that of the intent in it."""
@@ -142,22 +145,28 @@ class DeliveryDAO:
             update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(state=DeliveryState.HELD)
         )
 
-    async def resume(self) -> None:
-        """Let everything that is held be due, and whoever wanted no more be asked again."""
+    async def resume(self) -> int:
+        """Let everything that is held be due now, and orchestrators that wanted no more be asked again.
+
+        Return how many deliveries were held.
+        """
         await self._session.execute(delete(StoppedOrchestrator))
-        await self._session.execute(
-            update(Delivery)
-            .where(Delivery.state == DeliveryState.HELD)
-            .values(state=DeliveryState.PENDING, due_at=func.now(), spent=Delivery.attempts)
+        return await self._retry_all(DeliveryState.HELD)
+
+    async def get(self, delivery_id: UUID) -> Delivery | None:
+        """Return a delivery without its body, or None if there is none."""
+        return await self._session.scalar(
+            select(Delivery).options(defer(Delivery.body, raiseload=True)).where(Delivery.id == delivery_id)
         )
+
+    async def retry_failed(self) -> int:
+        """Let everything that has failed be due now, and return how many deliveries those were."""
+        return await self._retry_all(DeliveryState.FAILED)
 
     async def retry(self, delivery_id: UUID) -> Delivery | None:
         """Let a delivery be due now, with all attempts before it, and return it, or None if there is none."""
         return await self._session.scalar(
-            update(Delivery)
-            .where(Delivery.id == delivery_id)
-            .values(state=DeliveryState.PENDING, due_at=func.now(), spent=Delivery.attempts)
-            .returning(Delivery)
+            update(Delivery).where(Delivery.id == delivery_id).values(_DUE_NOW).returning(Delivery)
         )
 
     async def newest(
@@ -181,3 +190,21 @@ class DeliveryDAO:
         counted = {DeliveryState(state): (count, oldest) for state, count, oldest in found}
         pending, oldest = counted[DeliveryState.PENDING]
         return Backlog(pending, counted[DeliveryState.HELD][0], counted[DeliveryState.FAILED][0], oldest)
+
+    async def _retry_all(self, state: DeliveryState) -> int:
+        # No statement may take long; changing very many rows at one stroke would.
+        retried, count = 0, _STRIDE
+        while count == _STRIDE:
+            # In one order, so that two transactions that do this at once do not wait for each other.
+            found = select(Delivery.id).where(Delivery.state == state).order_by(Delivery.number).limit(_STRIDE)
+            locked = found.with_for_update().cte("locked")
+            changed = await self._session.scalars(
+                update(Delivery)
+                .where(Delivery.id == locked.c.id)
+                .values(_DUE_NOW)
+                .returning(Delivery.id)
+                .execution_options(synchronize_session=False)
+            )
+            count = len(changed.all())
+            retried += count
+        return retried

@@ -19,6 +19,10 @@ _LASTING_STATES: Final = {"XX001", "XX002", "53400"}
 _LASTING_CLASSES: Final = {"54"}
 # A start-up parameter that a pooler refuses; a prepared statement that is there already, or is on another connection.
 _POOLER_STATES: Final = {"08P01", "42P05", "26000"}
+UNNAMED_POOLER: Final = (
+    "DATABASE_URL leads to a pooler that is not named: set VERBATIM_DATABASE_POOLER=pgbouncer, and "
+    "VERBATIM_DATABASE_DIRECT_URL to the database without the pooler."
+)
 # Serialisation failure, deadlock, and a plan prepared before the table changed: the same work will do, once more.
 _TRANSIENT_STATES: Final = {"40001", "40P01", "0A000"}
 

@@ -5,7 +5,6 @@ the short waits and the retries are). What goes wrong is a SetupError of one sen
 """
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from backend.dao_service import hosts
 from backend.dao_service.database import asyncpg_url, dial
-from backend.dao_service.faults import cause
+from backend.dao_service.faults import UNNAMED_POOLER, cause, is_of_a_pooler
 from backend.errors import SetupError
 
 VERSION_TABLE: Final = "verbatim_alembic_version"
@@ -36,18 +35,24 @@ _CHECKOUT = Path(__file__).parents[2] / "alembic"
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps its context in a module
 
 
-def upgrade(url: str, revision: str = "head", *, patience: float = PATIENCE) -> None:
+def upgrade(url: str, revision: str = "head", *, patience: float = PATIENCE, anew: bool = False) -> None:
     """Bring the database up to ``revision``, without stopping its writers; what is done already is left as it is.
+
+    With ``anew`` every step is tried again, whatever the stamp says: so what was dropped by hand comes back.
 
     The feed's sequence, if it is behind the record, is set forward: a move of the database does not bring it along.
     """
-    _run(url, patience, lambda config: command.upgrade(config, _absolute(revision)))
+    target = _target(url, revision)
+    if anew:
+        _run(url, patience, lambda config: command.stamp(config, "base"))
+    _run(url, patience, lambda config: command.upgrade(config, target))
     asyncio.run(_advance_feed(asyncpg_url(url)))
 
 
 def downgrade(url: str, revision: str, *, patience: float = PATIENCE) -> None:
     """Take the database back to ``revision``, or to ``base``: what Verbatim made goes, what it found stays."""
-    _run(url, patience, lambda config: command.downgrade(config, _absolute(revision)))
+    target = _target(url, revision)
+    _run(url, patience, lambda config: command.downgrade(config, target))
 
 
 def sql(revision: str = "head") -> str:
@@ -86,10 +91,7 @@ def revisions() -> list[str]:
 def mismatch(found: str | None, wanted: str) -> str:
     """Say why a schema at ``found`` is not the one for ``wanted``, and what to do."""
     if found is not None and found > wanted:
-        return (
-            f"The database's schema is at {found}, and this version of Verbatim knows none after {wanted}: this "
-            "version is too old; install the one that migrated the database."
-        )
+        return _too_old(found, wanted)
     return (
         f"The database's schema is at {found or 'nothing yet'}, this version needs {wanted}: run `verbatim migrate`, "
         "or `verbatim adopt` where a host application's tables are."
@@ -138,6 +140,8 @@ def sentence(error: DBAPIError | OSError, url: URL) -> str:
         )
     if isinstance(error, OSError):
         return f"PostgreSQL at {place} does not answer; check DATABASE_URL and that the server is up."
+    if is_of_a_pooler(error):
+        return UNNAMED_POOLER
     code = getattr(error.orig, "sqlstate", None) or ""
     message = getattr(getattr(error.orig, "__cause__", None), "message", None) or type(error.orig).__name__
     match code:
@@ -181,11 +185,25 @@ def _config() -> Config:
     return config
 
 
-def _absolute(revision: str) -> str:
-    """Refuse `-2`: a retry after its first step would count from there."""
-    if not re.fullmatch(r"\w+", revision):
-        raise SetupError(f"Name the revision itself, say {head()}, head or base.")
+def _target(url: str, revision: str) -> str:
+    """Return ``revision``, if both it and the one that the database is at are known here; raises SetupError else.
+
+    `-2` is none: a retry after its first step would count from there.
+    """
+    known = revisions()
+    if revision not in {"head", "base", *known}:
+        raise SetupError(f"There is no revision {revision}; name one from {known[0]} to {known[-1]}, head or base.")
+    stamp = current(url)
+    if stamp is not None and stamp not in known:
+        raise SetupError(_too_old(stamp, known[-1]))
     return revision
+
+
+def _too_old(found: str, newest: str) -> str:
+    return (
+        f"The database's schema is at {found}, and this version of Verbatim knows none after {newest}: this version is "
+        "too old; install the one that migrated the database."
+    )
 
 
 def _describe(difference: object) -> str:

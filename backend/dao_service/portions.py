@@ -43,7 +43,7 @@ _DOCUMENT: Final = f"""
 """
 _STUB: Final = 24  # bytes
 _ID: Final = 16  # bytes of those
-_MUCH_LONGER: Final = 4  # times; so much more than fits may be read, and dropped at once
+_MUCH_LONGER: Final = 4  # times an even share of the bytes
 _LONG: Final = f"SELECT m.id, {_AS_BYTES} {_FROM} WHERE m.id = ANY($1)"
 
 
@@ -53,6 +53,11 @@ class Bounds:
 
     rows: int
     size: int
+
+    @property
+    def share(self) -> int:
+        """The size of the longest row whose document is read at once, though it may not fit and be dropped."""
+        return _MUCH_LONGER * self.size // (self.rows + 1)
 
     def fitting(self, found: list[AnyT], size_of: Callable[[AnyT], int]) -> list[AnyT]:
         """Return the first of ``found``: as many as fit, and at least one."""
@@ -82,8 +87,7 @@ async def fetch(
 
     A message that is erased between the two statements is left out.
     """
-    share = _MUCH_LONGER * bounds.size // (bounds.rows + 1)
-    found = [*starmap(make, await connection.fetch(query, bounds.rows + 1, share, *values))]
+    found = [*starmap(make, await connection.fetch(query, bounds.rows + 1, bounds.share, *values))]
     rows = found[: bounds.rows]
     sizes = [len(row.document) for row in rows]
     if sum(sizes) > bounds.size or _STUB in sizes:

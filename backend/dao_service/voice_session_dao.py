@@ -4,13 +4,13 @@ What a session has sent is found in two places: its messages, and its events tha
 count that is in either has arrived.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import Text, bindparam, case, cast, exists, func, literal, select, text, true, update
+from sqlalchemy import Text, bindparam, case, cast, exists, func, literal, select, text, true, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -178,12 +178,21 @@ class VoiceSessionDAO:
         return bool(await self._session.scalar(_HEAR, values))
 
     async def reopen(self, session_id: str) -> None:
-        """Take back the end of a session, which the caller holds locked."""
+        """Take back the end of a session, which the caller holds locked, because its phone was heard of now."""
         await self._session.execute(
             update(VoiceSession)
             .where(VoiceSession.id == session_id)
             .values(ended_at=None, end_reason=None, duration_seconds=None, last_client_sequence=None)
         )
+        await self.hear(session_id)
+
+    async def presumed_ended(self, sessions: Collection[tuple[str, UUID]]) -> Sequence[tuple[str, UUID]]:
+        """Return those of the sessions, each with its conversation, whose end the service has presumed."""
+        found = select(VoiceSession.id, VoiceSession.conversation_id).where(
+            VoiceSession.end_reason == ABANDONED,
+            tuple_(VoiceSession.id, VoiceSession.conversation_id).in_(sessions),
+        )
+        return [(row[0], row[1]) for row in await self._session.execute(found)]
 
     async def end(
         self, session: VoiceSession, ended_at: datetime | None, reason: str | None, last_client_sequence: int | None

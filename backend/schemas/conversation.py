@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from backend.schemas.fields import Label, Timestamp
 from backend.vocabulary import ContextType, Intent
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-000000000001", "context_type": "voice"}
@@ -18,6 +19,24 @@ class ConversationCreate(BaseModel):
 
     id: UUID | None = Field(default=None, description="Chosen by the sender, so that a retry opens no second one.")
     context_type: ContextType
+    user_id: Label | None = Field(
+        default=None,
+        description="Whose it is: the subject of that person's token. Another subject than the sender's own needs a "
+        "service with `conversations:write:any`; left out, the conversation is the sender's.",
+    )
+
+
+class ConversationEnd(BaseModel):
+    """The end of a conversation that has no voice session."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={"examples": [{"ended_at": "2026-01-31T09:42:10.250Z"}]},
+    )
+
+    ended_at: Timestamp | None = Field(default=None, description="Now, if left out.")
 
 
 class ConversationPatch(BaseModel):

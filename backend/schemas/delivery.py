@@ -61,6 +61,15 @@ class Delivery(BaseModel):
         return webhook_id(self.id)
 
 
+class DeliveriesRetried(BaseModel):
+    """How many deliveries are sent anew, by what had become of them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"failed": 12, "held": 0}]})
+
+    failed: int
+    held: int
+
+
 class DeliveryQuery(BaseModel):
     """Which deliveries, and how many."""
 

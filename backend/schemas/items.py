@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from backend.errors import Fault, Invalid
-from backend.schemas.parsing import load, too_deep
+from backend.schemas.parsing import load, too_deep, unknown_field
 
 ItemT = TypeVar("ItemT")
 
@@ -31,8 +31,8 @@ def parse_each(read: Callable[[JsonValue], ItemT], body: bytes, name: str, *, mo
 def _listed(document: JsonValue, name: str) -> list[JsonValue]:
     if not isinstance(document, dict):
         raise Invalid([Fault("", "must be an object")])
-    if document.keys() - {name}:
-        raise Invalid([Fault("", "holds a field that is not known here")])
+    if unknown := [unknown_field("", each) for each in document if each != name]:
+        raise Invalid(unknown)
     items = document.get(name)
     return items if isinstance(items, list) else []
 

@@ -18,6 +18,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST_DIGITS: Final = 400
+_LONGEST_IDENTIFIER: Final = 40  # characters
 # Pydantic lists all faults or none, in one call into C: 50,000 of them stop every thread for 50 ms.
 _MOST_EXAMINED: Final = 1_000
 _SENTENCES: Final = {
@@ -109,9 +110,19 @@ def too_deep() -> Invalid:
 def fault_of(details: ErrorDetails) -> Fault:
     """Return one of Pydantic's findings as a pointer and a sentence of ours."""
     if details["type"] == "extra_forbidden":
-        # The name of an unknown field is input, too, and stays unsaid.
-        return Fault(_pointer(details["loc"][:-1]), "holds a field that is not known here")
+        *place, name = details["loc"]
+        return unknown_field(_pointer(place), str(name))
     return Fault(_pointer(details["loc"]), _sentence(details))
+
+
+def unknown_field(place: str, name: str) -> Fault:
+    """Return the fault of an object at the pointer ``place``, which holds a field with an unknown ``name``.
+
+    The name is named if it looks like an identifier, say a misspelt one. Any other may be what a person said.
+    """
+    if len(name) <= _LONGEST_IDENTIFIER and name.isascii() and name.isidentifier():
+        return Fault(f"{place}/{name}", "is not a field that is known here")
+    return Fault(place, "holds a field that is not known here")
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -32,6 +32,11 @@ class VoiceSessionCreate(BaseModel):
         default=None, description="Chosen by the phone, at random, so that a retry begins no second call."
     )
     conversation_id: UUID | None = Field(default=None, description="The one to go on with; a new one, if left out.")
+    user_id: Label | None = Field(
+        default=None,
+        description="Whose conversation it is: the subject of that person's token. Another subject than the sender's "
+        "own needs a service with `conversations:write:any`.",
+    )
 
 
 class ProviderToken(BaseModel):

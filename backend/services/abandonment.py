@@ -3,25 +3,32 @@
 A phone whose battery is empty, or whose app was killed, ends no session. So a session from which nothing was heard for
 long is presumed to have ended when it was last heard from. Its ``end_reason`` says that this is no word of the phone's.
 When the phone sends anything for the session after that, the end is taken back: the phone was only offline.
+
+Messages of a session that are posted by themselves are appended without a look at the session, because that would cost
+each of them a statement. `Returns` looks after the commit, once a minute for each session.
 """
 
 import asyncio
 import random
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
+from cachetools import TTLCache
 
 from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.database import Database
 from backend.dao_service.faults import describe
 from backend.dao_service.voice_session_dao import Idle, VoiceSessionDAO
 from backend.observability import metrics
+from backend.services.recording import Recorded
 from backend.vocabulary import ABANDONED
 
 _LONGEST_PAUSE: Final = 60.0  # seconds
 _MOST_AT_ONCE: Final = 100  # sessions that are looked up by one statement
+_MOST_REMEMBERED: Final = 10_000  # sessions; with more posting at once some are looked up more often
 
 log = structlog.get_logger(__name__)
 
@@ -46,14 +53,41 @@ class Abandonment:
 
     async def _run(self) -> None:
         while True:
-            pause = min(self._silence.total_seconds() / 4, _LONGEST_PAUSE)
             # Not all processes at the same moment.
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.sleep(_pause(self._silence) * random.uniform(0.5, 1.5))  # noqa: S311
             try:
                 if ended := await end_abandoned(self._database, self._silence):
                     log.info("voice sessions were abandoned", count=ended)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may go better
                 log.warning("abandoned voice sessions not looked for", **describe(error))
+
+
+class Returns:
+    """Notices that a session whose end was presumed goes on, by the messages that are posted for it."""
+
+    def __init__(self, database: Database, silence: timedelta) -> None:
+        self._database = database
+        # A session that was looked up cannot be presumed to have ended before this has run out.
+        self._looked_up: TTLCache[tuple[str, UUID], None] = TTLCache(_MOST_REMEMBERED, _pause(silence))
+
+    async def note(self, recorded: Iterable[Recorded]) -> None:
+        """Take back the presumed ends of the sessions of messages that are on record; raises nothing."""
+        sessions = {
+            (each.message.voice_session_id, each.message.conversation_id)
+            for each in recorded
+            if each.message.voice_session_id
+        } - self._looked_up.keys()
+        if not sessions:
+            return
+        try:
+            async with self._database.reading() as session:
+                found = await VoiceSessionDAO(session).presumed_ended(sessions)
+            for session_id, conversation_id in found:
+                await reopen(self._database, session_id, conversation_id)
+        except Exception as error:  # noqa: BLE001 -- the messages are on record, and the next one looks again
+            log.warning("whether a voice session goes on is not known", **describe(error))
+        else:
+            self._looked_up.update(dict.fromkeys(sessions))
 
 
 async def end_abandoned(database: Database, silence: timedelta) -> int:
@@ -85,6 +119,10 @@ async def reopen(database: Database, session_id: str, conversation_id: UUID) -> 
         await sessions.reopen(session_id)
         await conversation.end_session(conversation_id)
     database.bell.ring([conversation_id])
+
+
+def _pause(silence: timedelta) -> float:
+    return min(silence.total_seconds() / 4, _LONGEST_PAUSE)
 
 
 async def _idle(database: Database, silence: timedelta, after: Idle | None) -> list[Idle]:

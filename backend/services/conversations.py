@@ -1,6 +1,6 @@
-"""Opening, listing, linking and erasing conversations."""
+"""Opening, listing, linking, ending and erasing conversations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +10,9 @@ from backend.dao_service.erasure_dao import ErasureDAO, owner_digest
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row
 from backend.errors import (
+    ConversationEnded,
     ConversationErased,
+    ConversationHasSessions,
     ConversationIdReused,
     ConversationNotFound,
     LinkNotFound,
@@ -19,19 +21,23 @@ from backend.errors import (
 )
 from backend.ids import new_id
 from backend.principal import Principal
-from backend.schemas.conversation import Conversation, ConversationCreate, ConversationPatch
+from backend.schemas.conversation import Conversation, ConversationCreate, ConversationEnd, ConversationPatch
 from backend.schemas.page import ConversationPlace, ConversationQuery, Page
 from backend.vocabulary import ContextType, Scope
+
+# Raises PreconditionFailed if the conversation as it stands is not what the caller has seen.
+Precondition = Callable[[Conversation], None]
 
 _PAGE_BYTES: Final = 2**20  # of intents in a page, which become ten times as much while it is written
 
 
 async def create(database: Database, principal: Principal, wanted: ConversationCreate) -> tuple[Conversation, bool]:
-    """Open a conversation, once, and tell whether it was open before.
+    """Open a conversation of the caller's or of ``wanted.user_id``, once, and tell whether it was open before.
 
-    Raises ConversationIdReused when the id names another, ConversationErased when it named one that is gone for good,
-    HostOwnsConversations when only the host can make one.
+    Raises ScopeMissing for another subject's without the scope for it, ConversationIdReused when the id names another,
+    ConversationErased when it named one that is gone for good, HostOwnsConversations when only the host can make one.
     """
+    principal = principal.acting_for(wanted.user_id)
     principal.owner(Scope.CONVERSATIONS_WRITE)
     async with database.writing() as session:
         found, added = await open_in(session, principal, wanted.id or new_id(), wanted.context_type)
@@ -96,12 +102,18 @@ async def newest(database: Database, principal: Principal, query: ConversationQu
 
 
 async def link(
-    database: Database, principal: Principal, conversation_id: UUID, patch: ConversationPatch
+    database: Database,
+    principal: Principal,
+    conversation_id: UUID,
+    patch: ConversationPatch,
+    precondition: Precondition | None = None,
 ) -> Conversation:
-    """Link a conversation to a goal or a task; raises ConversationNotFound or LinkNotFound."""
+    """Link a conversation to a goal or a task; raises ConversationNotFound, PreconditionFailed or LinkNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     links = patch.model_dump(include=patch.model_fields_set)
     async with database.writing() as session:
+        if precondition:
+            precondition(await _locked(session, conversation_id, owner))
         targets = LinkDAO(session)
         for field, target in links.items():
             if target is not None and not await targets.exists(field, target):
@@ -112,14 +124,55 @@ async def link(
         return Conversation.model_validate(linked)
 
 
-async def erase(database: Database, principal: Principal, conversation_id: UUID) -> int:
+async def end(
+    database: Database,
+    principal: Principal,
+    conversation_id: UUID,
+    facts: ConversationEnd,
+    precondition: Precondition | None = None,
+) -> tuple[Conversation, bool]:
+    """End a conversation without voice sessions, once, and return it, and whether it had ended before in the same way.
+
+    Raises ConversationNotFound, ConversationHasSessions, ConversationEnded if it ended at another time, and
+    PreconditionFailed.
+    """
+    owner = principal.owner(Scope.CONVERSATIONS_WRITE)
+    async with database.writing() as session:
+        found = await _locked(session, conversation_id, owner)
+        conversations = ConversationDAO(session)
+        if await conversations.has_sessions(conversation_id):
+            raise ConversationHasSessions(conversation_id)
+        if found.ended_at is not None:
+            if facts.ended_at not in (None, found.ended_at):
+                raise ConversationEnded(conversation_id)
+            return found, True
+        if precondition:
+            precondition(found)
+        ended = Conversation.model_validate(await conversations.end(conversation_id, facts.ended_at))
+    database.bell.ring([conversation_id])
+    return ended, False
+
+
+async def _locked(session: Session, conversation_id: UUID, owner: str | None) -> Conversation:
+    """Return a conversation that no other transaction changes before this one ends; raises ConversationNotFound."""
+    found = await ConversationDAO(session).hold(conversation_id, owner)
+    if found is None:
+        raise ConversationNotFound(conversation_id)
+    return Conversation.model_validate(found)
+
+
+async def erase(
+    database: Database, principal: Principal, conversation_id: UUID, precondition: Precondition | None = None
+) -> int:
     """Erase a conversation and everything said in it, for good, and return how many messages that were.
 
-    What is left says that there was one, so that a sender who comes late is sent away. Raises ConversationNotFound, and
-    HostKeepsConversation where a table of the host's refers to it.
+    What is left says that there was one, so that a sender who comes late is sent away. Raises ConversationNotFound,
+    PreconditionFailed, and HostKeepsConversation where a table of the host's refers to it.
     """
     owner = principal.owner(Scope.CONVERSATIONS_ERASE)
     async with database.writing() as session:
+        if precondition:
+            precondition(await _locked(session, conversation_id, owner))
         erased = await ConversationDAO(session).erase(conversation_id, owner)
         if erased is None:
             raise ConversationNotFound(conversation_id)

@@ -9,7 +9,7 @@ from backend.dao_service.database import Database
 from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO
 from backend.errors import DeliveryNotFound
 from backend.principal import Principal
-from backend.schemas.delivery import Delivery, DeliveryQuery
+from backend.schemas.delivery import DeliveriesRetried, Delivery, DeliveryQuery
 from backend.schemas.page import DeliveryPlace, Page
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState, Scope
@@ -61,6 +61,27 @@ async def newest(database: Database, principal: Principal, query: DeliveryQuery)
     if shown:
         place = DeliveryPlace(rows[len(shown) - 1].number)
     return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
+
+
+async def get(database: Database, principal: Principal, delivery_id: UUID) -> Delivery:
+    """Return a delivery; raises DeliveryNotFound."""
+    principal.owner(Scope.DELIVERIES_MANAGE)
+    async with database.reading() as session:
+        found = await DeliveryDAO(session).get(delivery_id)
+        if found is None:
+            raise DeliveryNotFound(delivery_id)
+        return Delivery.model_validate(found)
+
+
+async def retry_failed(database: Database, principal: Principal, outbox: Outbox | None) -> DeliveriesRetried:
+    """Have everything that has failed or is held sent anew, and return how many deliveries those were."""
+    principal.owner(Scope.DELIVERIES_MANAGE)
+    async with database.writing() as session:
+        deliveries = DeliveryDAO(session)
+        retried = DeliveriesRetried(held=await deliveries.resume(), failed=await deliveries.retry_failed())
+    if outbox:
+        outbox.wake()
+    return retried
 
 
 async def retry(database: Database, principal: Principal, delivery_id: UUID, outbox: Outbox | None) -> Delivery:

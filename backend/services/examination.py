@@ -13,7 +13,14 @@ from typing import Final
 
 from backend.dao_service import migrator
 from backend.dao_service.database import Database, Session
-from backend.dao_service.faults import is_damage, is_disk_full, is_of_a_pooler, is_read_only, sqlstate
+from backend.dao_service.faults import (
+    UNNAMED_POOLER,
+    is_damage,
+    is_disk_full,
+    is_of_a_pooler,
+    is_read_only,
+    sqlstate,
+)
 from backend.dao_service.rights import missing_rights
 from backend.dao_service.schema_dao import DatabaseState, Durability, SchemaDAO
 from backend.dao_service.trial_dao import TrialDAO
@@ -75,12 +82,7 @@ AWAY: Final = Fault(
     "unavailable",
     "The database does not answer, or does not let this service in; check DATABASE_URL and the database's own log.",
 )
-_POOLER: Final = Fault(
-    Part.DATABASE,
-    "pooler",
-    "DATABASE_URL leads to a pooler that is not named: set VERBATIM_DATABASE_POOLER=pgbouncer, and "
-    "VERBATIM_DATABASE_DIRECT_URL to the database without the pooler.",
-)
+_POOLER: Final = Fault(Part.DATABASE, "pooler", UNNAMED_POOLER)
 _DAMAGED: Final = Fault(
     Part.DATABASE,
     "damaged",

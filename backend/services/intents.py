@@ -1,8 +1,7 @@
 """What the person wants done: set once, replaced only knowingly, and told to the orchestrator."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 import orjson
@@ -18,7 +17,8 @@ from backend.services.outbox import Outbox
 from backend.services.versions import version_of
 from backend.vocabulary import Scope
 
-ANY_VERSION: Final = "*"
+# Raises PreconditionFailed unless this version may be replaced; a conversation without an intent has the version None.
+Replaceable = Callable[[str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,14 @@ async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace
     conversation_id: UUID,
     wanted: IntentPut,
     *,
-    replacing: Collection[str],
+    replaceable: Replaceable | None,
     outbox: Outbox | None,
 ) -> Standing:
     """Set the intent of a conversation and queue what tells the orchestrator of it, both in one commit or neither.
 
-    What stands already is not told again. ``replacing`` are the versions that another one may replace, or ANY_VERSION.
-    Raises ConversationNotFound, ConversationErased, and IntentConflict.
+    What stands already is not told again. ``replaceable`` tells of the version that stands whether it may be replaced;
+    without it, only a conversation without an intent gets one. Raises ConversationNotFound, ConversationErased,
+    PreconditionFailed, and IntentConflict.
     """
     owner = principal.owner(Scope.INTENTS_WRITE)
     async with database.writing() as session:
@@ -72,19 +73,15 @@ async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace
         if version == before:
             delivery_id = await deliveries.of_version(conversation_id, version)
             return _standing(conversation_id, found, version, delivery_id, replayed=True)
-        if not _may_replace(before, replacing):
+        if replaceable is not None:
+            replaceable(before)
+        elif before is not None:
             raise IntentConflict(before)
         stored = await intents.set(conversation_id, wanted.intent, wanted.payload)
         delivery_id = await outbox.add(session, conversation_id, stored, version, before) if outbox else None
     if outbox:
         outbox.wake()
     return _standing(conversation_id, stored, version, delivery_id)
-
-
-def _may_replace(before: str | None, replacing: Collection[str]) -> bool:
-    if before is None:
-        return not replacing
-    return before in replacing or ANY_VERSION in replacing
 
 
 def _version(found: StoredIntent) -> str | None:

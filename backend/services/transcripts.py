@@ -20,12 +20,17 @@ _ATTEMPTS: Final = 3  # to read a transcript of one part between two looks at a 
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """A ``Page`` of messages on its way out; each is JSON."""
+    """A ``Page`` of messages on its way out; each is JSON.
+
+    ``exact`` tells that all of it is of ``version``. Long messages are read a moment after the others, and what is
+    noted beside them may be newer.
+    """
 
     data: list[bytes]
     next_cursor: str | None
     has_more: bool
     version: Version
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +63,19 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
     async with database.looking() as connection:
         messages = MessageDAO(connection)
         rows, more = await _read(messages, wanted, query.order, after)
-        if rows:
-            current = rows[0].version
-        else:
-            # Whoever has this version must have everything of it, so what came meanwhile is looked for behind it.
+        if not rows:
+            # A client with this version must have everything of it, so what came meanwhile is looked for behind it.
             current = await _version(messages, conversation_id, owner)
             rows, more = await _read(messages, wanted, query.order, after)
     if rows:
+        current = rows[0].version
         after = MessagePlace(query.order, query.direction, rows[-1].timestamp, rows[-1].sequence)
     return MessagePage(
         data=[row.document for row in rows],
         next_cursor=after.cursor() if after else None,
         has_more=more,
         version=current,
+        exact=all(len(row.document) <= wanted.bounds.share for row in rows),
     )
 
 

@@ -26,6 +26,8 @@ from backend.errors import (
     Busy,
     ConversationErased,
     ConversationIdReused,
+    Fault,
+    Invalid,
     ProviderNotConfigured,
     ProviderRefused,
     ProviderUnavailable,
@@ -63,10 +65,11 @@ class Begun(NamedTuple):
 
 
 async def begin(database: Database, principal: Principal, wanted: VoiceSessionCreate) -> Begun:
-    """Begin a session in a conversation of the caller's, or in a new one.
+    """Begin a session in a conversation of the caller's or of ``wanted.user_id``, or in a new one of theirs.
 
-    Raises ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
+    Raises ScopeMissing, ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
     """
+    principal = principal.acting_for(wanted.user_id)
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     session_id = wanted.id or _PREFIX + new_id().hex
     async with database.writing() as session:
@@ -163,9 +166,12 @@ async def end(
 ) -> tuple[Receipt, bool]:
     """End a session, once, and return what of it has arrived, and whether it had ended before.
 
-    Raises VoiceSessionNotFound, and VoiceSessionEnded when it ended otherwise.
+    Raises VoiceSessionNotFound, VoiceSessionEnded when it ended otherwise, and Invalid for the reason that tells an end
+    which the service has presumed.
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
+    if facts.reason == ABANDONED:
+        raise Invalid([Fault("/reason", "must be another one: this stands for an end that the service presumes")])
     async with database.writing() as session:
         sessions = VoiceSessionDAO(session)
         found = await _get(sessions, session_id, owner)

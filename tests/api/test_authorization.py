@@ -63,6 +63,7 @@ MATRIX = {
     "listConversations": Row(Scope.CONVERSATIONS_READ, 200, 200),
     "getConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "linkConversation": Row(Scope.CONVERSATIONS_WRITE, 200, 404, lambda _: {"linked_goal_id": None}),
+    "endConversation": Row(Scope.CONVERSATIONS_WRITE, 409, 404, lambda _: {}),  # its voice session does
     "eraseConversation": Row(Scope.CONVERSATIONS_ERASE, 204, 404),
     "exportSubject": Row(Scope.CONVERSATIONS_READ, 200, 200, service=422),  # which must name a subject
     "eraseSubject": Row(Scope.CONVERSATIONS_ERASE, 200, 200, lambda _: {}, service=422),
@@ -72,6 +73,8 @@ MATRIX = {
     "getIntent": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "putIntent": Row(Scope.INTENTS_WRITE, 403, 403, lambda _: {"intent": "GOAL", "payload": {}}, service=200),
     "listDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
+    "getDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
+    "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
     "beginVoiceSession": Row(
@@ -282,6 +285,94 @@ async def test_a_conversation_belongs_to_whoever_opened_it(client: httpx.AsyncCl
         assert OWNER not in taken.text
     other = await client.post(path, json={"context_type": "voice"}, headers=everywhere)
     assert other.json()["user_id"] == "service:everywhere"
+
+
+async def test_a_service_opens_a_conversation_for_a_person_who_then_has_it(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    everywhere = await callers.service(database, "everywhere", *ANY)
+    wanted = {"id": str(uuid4()), "context_type": "voice", "user_id": OWNER}
+    path = "/api/v1/conversations"
+    opened = await client.post(path, json=wanted, headers=everywhere)
+    assert (opened.status_code, opened.json()["user_id"]) == (201, OWNER)
+    assert (await client.get(opened.headers["location"], headers=callers.person(OWNER))).json() == opened.json()
+    assert (await client.get(opened.headers["location"], headers=callers.person(OTHER))).status_code == 404
+    # The person, and the service again, find it open; for another person its id is taken.
+    for headers, who, status in (
+        (callers.person(OWNER), OWNER, 200),
+        (everywhere, OWNER, 200),
+        (everywhere, OTHER, 409),
+        (callers.person(OTHER), OTHER, 409),
+    ):
+        again = await client.post(path, json=wanted | {"user_id": who}, headers=headers)
+        assert again.status_code == status
+    assert (await client.delete(opened.headers["location"], headers=callers.person(OWNER))).status_code == 204
+    gone = await client.post(path, json=wanted, headers=everywhere)
+    assert (gone.status_code, gone.json()["type"]) == (410, "/problems/conversation-erased")
+
+
+async def test_a_service_begins_a_voice_session_for_a_person_who_then_goes_on_with_it(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    everywhere = await callers.service(database, "everywhere", *ANY)
+    wanted = {"id": f"vs_{uuid4().hex}", "user_id": OWNER}
+    path = "/api/v1/voice/sessions"
+    begun = await client.post(path, json=wanted, headers=everywhere)
+    assert begun.status_code == 201
+    place = f"/api/v1/conversations/{begun.json()['conversation_id']}"
+    assert (await client.get(place, headers=callers.person(OWNER))).json()["user_id"] == OWNER
+    for headers in (everywhere, callers.person(OWNER)):
+        again = await client.post(path, json=wanted, headers=headers)
+        assert (again.status_code, again.json()) == (200, begun.json())
+    events = {"events": [{"event": {"type": "ConversationText", "role": "user", "content": "Hello."}}]}
+    sent = await client.post(f"{path}/{wanted['id']}/events", json=events, headers=callers.person(OWNER))
+    assert [result["status"] for result in sent.json()["results"]] == [201]
+
+
+async def test_a_session_for_a_person_goes_on_with_their_conversation_and_no_others(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, database: Database
+) -> None:
+    everywhere = await callers.service(database, "everywhere", *ANY)
+    theirs = str(await open_conversation(connection, OTHER))
+    path = "/api/v1/voice/sessions"
+    for who, status in ((OTHER, 201), (OWNER, 404)):
+        body = {"conversation_id": theirs, "user_id": who}
+        assert (await client.post(path, json=body, headers=everywhere)).status_code == status
+
+
+@pytest.mark.parametrize("operation", ["createConversation", "beginVoiceSession"])
+async def test_only_a_service_that_writes_everybodys_opens_something_for_another(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, database: Database, operation: str
+) -> None:
+    method, path = OPERATIONS[operation][0]
+    body = {"context_type": "voice"} if operation == "createConversation" else {}
+    kinds = {
+        "person for another": (callers.person(OWNER), OTHER, 403),
+        "person for themselves": (callers.person(OWNER), OWNER, 201),
+        "service without :any": (await callers.service(database, "nowhere", *BASE), OWNER, 403),
+        "service without :any for itself": (
+            await callers.service(database, "nowhere", *BASE),
+            "service:nowhere",
+            201,
+        ),
+        "service": (await callers.service(database, "everywhere", *ANY), OWNER, 201),
+    }
+    for kind, (headers, who, expected) in kinds.items():
+        answer = await client.request(method, path, json=body | {"user_id": who}, headers=headers)
+        assert answer.status_code == expected, kind
+        if expected == 403:
+            assert 'scope="conversations:write:any"' in answer.headers["www-authenticate"]
+    owners = {row["user_id"] for row in await connection.fetch("SELECT user_id FROM conversations")}
+    assert owners == {OWNER, "service:nowhere"}
+
+
+async def test_where_nothing_is_configured_a_conversation_may_be_opened_for_anybody(
+    service: httpx.AsyncClient,
+) -> None:
+    opened = await service.post("/api/v1/conversations", json={"context_type": "voice", "user_id": OWNER})
+    assert (opened.status_code, opened.json()["user_id"]) == (201, OWNER)
+    listed = await service.get("/api/v1/conversations", params={"user_id": OWNER})
+    assert [row["id"] for row in listed.json()["data"]] == [opened.json()["id"]]
 
 
 async def test_only_a_service_writes_the_role_system_and_a_refusal_blocks_nobody(

@@ -1,10 +1,13 @@
 import asyncio
 import json
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from backend.vocabulary import ContextType
 from tests.conftest import open_conversation, utterance
@@ -40,7 +43,13 @@ async def test_opening_twice_opens_once(service: httpx.AsyncClient) -> None:
         ({}, "/context_type"),
         ({"context_type": "chat"}, "/context_type"),
         ({"context_type": "voice", "id": "x\0"}, "/id"),
-        ({"context_type": "voice", "user_id": "me"}, ""),
+        ({"context_type": "voice", "user_id": ""}, "/user_id"),
+        ({"context_type": "voice", "user_id": "x\0"}, "/user_id"),
+        ({"context_type": "voice", "user_id": "x" * 256}, "/user_id"),
+        ({"context_type": "voice", "contextType": "voice"}, "/contextType"),
+        ({"context_type": "voice", "call the dentist": "voice"}, ""),
+        ({"context_type": "voice", "x" * 41: "voice"}, ""),
+        ({"context_type": "voice", "größe": "voice"}, ""),
         ({"context_type": "\ud800"}, "/context_type"),
         ([], ""),
     ],
@@ -77,7 +86,7 @@ POISON = {
 @pytest.mark.parametrize("poison", POISON)
 @pytest.mark.parametrize(
     ("method", "fields"),
-    [("POST", ["id", "context_type"]), ("PATCH", ["linked_goal_id", "linked_task_id"])],
+    [("POST", ["id", "context_type", "user_id"]), ("PATCH", ["linked_goal_id", "linked_task_id"])],
     ids=["opening", "linking"],
 )
 async def test_poison_in_any_field_is_refused_with_its_place(
@@ -180,6 +189,82 @@ async def test_conversations_are_narrowed_by_when_they_were_opened(
     for time in ("yesterday", "2026-01-31T09:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
         refused = await service.get(CONVERSATIONS, params={"since": time})
         assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/query/since"]
+
+
+FILTERS = [
+    ({"intent": "GOAL"}, "idx_conversations_intent"),
+    ({"linked_goal_id": str(UUID(int=7))}, "idx_conversations_goal"),
+    ({"linked_task_id": str(UUID(int=7))}, "idx_conversations_task"),
+    ({"voice_session_id": "vs_7"}, "idx_conversations_voice_session"),
+    ({"ended": "true"}, "idx_conversations_ended"),
+    ({"ended": "false"}, "idx_conversations_open"),
+]
+
+
+async def open_many(connection: asyncpg.Connection, *, rarely: str = "ended") -> None:
+    """Open conversations of which one in a thousand has each of what the list can be narrowed by."""
+    await connection.execute(
+        f"""
+        INSERT INTO goals (id) VALUES ('{UUID(int=7)}');
+        INSERT INTO tasks (id) VALUES ('{UUID(int=7)}');
+        INSERT INTO conversations (
+            context_type, created_at, extracted_intent, linked_goal_id, linked_task_id, voice_session_id, ended_at
+        )
+        SELECT 'voice', now() - number * interval '1 minute', CASE WHEN is_rare THEN 'GOAL' END, link, link,
+            CASE WHEN is_rare THEN 'vs_7' ELSE 'vs_' || number + 100 END,
+            CASE WHEN {"is_rare" if rarely == "ended" else "NOT is_rare"} THEN now() END
+        FROM generate_series(1, 20000) AS number, LATERAL (SELECT number % 1000 = 0) AS one (is_rare),
+            LATERAL (SELECT CASE WHEN is_rare THEN '{UUID(int=7)}'::uuid END) AS two (link)
+        """
+    )
+    await connection.execute("VACUUM ANALYZE conversations")
+
+
+@pytest.fixture
+def asked() -> Iterator[list[tuple[str, tuple[object, ...]]]]:
+    """Give the statements that the service sends, each with its values."""
+    found: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object) -> None:
+        found.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield found
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize(("query", "index"), FILTERS, ids=str)
+async def test_where_few_conversations_are_wanted_of_many_an_index_leads_to_them(
+    service: httpx.AsyncClient,
+    connection: asyncpg.Connection,
+    asked: list[tuple[str, tuple[object, ...]]],
+    query: dict[str, str],
+    index: str,
+) -> None:
+    await open_many(connection, rarely="open" if query == {"ended": "false"} else "ended")
+    found = await service.get(CONVERSATIONS, params=query)
+    assert len(found.json()["data"]) == 20
+    [(statement, values)] = [each for each in asked if "FROM conversations" in each[0]]
+    plan = [row[0] for row in await connection.fetch(f"EXPLAIN {statement}", *values)]
+    assert _uses(plan, index), "\n".join(plan)
+
+
+@pytest.mark.parametrize("kind", ["goal", "task"])
+async def test_when_a_goal_or_task_is_deleted_an_index_leads_to_what_is_linked_to_it(
+    connection: asyncpg.Connection, kind: str
+) -> None:
+    await open_many(connection)
+    # What PostgreSQL itself asks for a foreign key (ri_triggers.c), planned once for all values.
+    await connection.execute(
+        f"PREPARE linked (uuid) AS SELECT 1 FROM ONLY conversations x WHERE $1 = linked_{kind}_id FOR KEY SHARE OF x;"
+        "SET plan_cache_mode = force_generic_plan"
+    )
+    plan = [row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE linked ('{UUID(int=7)}')")]
+    assert _uses(plan, f"idx_conversations_{kind}"), "\n".join(plan)
+
+
+def _uses(plan: list[str], index: str) -> bool:
+    return any(f"using {index} " in line or f"on {index} " in line for line in plan)
 
 
 async def test_a_conversation_is_linked_and_unlinked(

@@ -1,5 +1,6 @@
 """What the orchestrator was told, shown and sent anew."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -60,6 +61,7 @@ async def test_everything_of_a_delivery_is_shown_but_what_it_says(
 ) -> None:
     identity = await add(connection, conversation, attempts=2, last_status=500, last_error="It answered 500.")
     [row] = (await service.get(DELIVERIES)).json()["data"]
+    assert (await service.get(f"{DELIVERIES}/{identity}")).json() == row
     assert all(row.pop(name).endswith("Z") for name in ("created_at", "due_at"))
     assert row == {
         "id": identity,
@@ -95,6 +97,52 @@ async def test_a_delivery_is_sent_anew_by_hand_with_all_attempts_before_it(
             [row] = (await client.get(DELIVERIES)).json()["data"]
     assert (row["attempts"], row["last_status"]) == (12, 204)
     assert listener.times == {row["webhook_id"]: 2}
+
+
+async def test_a_delivery_that_is_not_there_is_not_found(service: httpx.AsyncClient) -> None:
+    refused = await service.get(f"{DELIVERIES}/{uuid4()}")
+    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/delivery-not-found")
+
+
+async def test_all_that_have_failed_or_are_held_are_sent_anew_with_one_request(
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.dao_service.delivery_dao._STRIDE", 2)
+    await connection.execute("INSERT INTO stopped_orchestrators (url_digest) VALUES ('x')")
+    in_a_day = await connection.fetchval("SELECT now()") + ONE_DAY
+    states = {"failed": 5, "held": 2, "delivered": 1, "pending": 1}
+    added = {
+        state: {
+            await add(connection, await open_conversation(connection), state, attempts=10, due_at=in_a_day)
+            for _ in range(count)
+        }
+        for state, count in states.items()
+    }
+    table = Table(connection)
+    await table.watch()
+    async with (
+        orchestrator() as listener,
+        running(create_app(settings_for(database_url, **settings(listener.url)))) as client,
+    ):
+        answer = await client.post(f"{DELIVERIES}/retry")
+        assert (answer.status_code, answer.json()) == (200, {"failed": 5, "held": 2})
+        await table.until_all("state = 'delivered' OR due_at > now() + '1 hour'::interval")
+        again = await client.post(f"{DELIVERIES}/retry")
+        assert again.json() == {"failed": 0, "held": 0}
+    sent = {f"msg_{UUID(identity).hex}" for identity in added["failed"] | added["held"]}
+    assert listener.times == dict.fromkeys(sent, 1)
+    assert await connection.fetchval("SELECT count(*) FROM stopped_orchestrators") == 0
+
+
+async def test_two_operators_who_retry_all_at_once_do_not_wait_for_each_other(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.dao_service.delivery_dao._STRIDE", 10)
+    for number in range(100):
+        await add(connection, conversation, ("failed", "held")[number % 2])
+    answers = await asyncio.gather(*(service.post(f"{DELIVERIES}/retry") for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["failed"] + answer.json()["held"] for answer in answers) == 100
 
 
 async def test_deliveries_are_counted(database_url: str, connection: asyncpg.Connection, conversation: UUID) -> None:

@@ -267,11 +267,35 @@ async def test_whoever_may_not_send_is_told_so_before_a_byte_of_the_body_is_read
         assert int(limited.headers["retry-after"]) > 0
 
 
-async def test_an_address_that_asks_too_often_is_not_even_asked_for_its_token(guarded: Configured) -> None:
+@pytest.mark.parametrize("bad", [{}, callers.unsigned("minh"), callers.bearer("vbt_x"), {"authorization": "Basic x"}])
+async def test_an_address_that_has_no_good_token_is_soon_told_no_more_than_to_come_later(
+    guarded: Configured, bad: dict[str, str]
+) -> None:
     async with at_the_door(guarded(rate_limit_address="1/year")) as knock:
-        assert problem(await knock()) == (401, "token-missing")
-        assert problem(await knock()) == (429, "too-many-requests")
-        assert problem(await knock(CONVERSATIONS, *MINH.items())) == (429, "too-many-requests")
+        assert problem(await knock(CONVERSATIONS, *bad.items()))[0] == 401
+        for headers in (bad, {}):
+            assert problem(await knock(CONVERSATIONS, *headers.items())) == (429, "too-many-requests")
+        assert problem(await knock("/docs")) == (429, "too-many-requests")
+
+
+async def test_strangers_at_an_address_keep_no_one_from_using_a_good_token_there(guarded: Configured) -> None:
+    """A network of very many people may have one address (NAT), and so may a pipeline with very many calls."""
+    async with at_the_door(guarded(rate_limit_address="1/year", rate_limit_subject="3/year")) as knock:
+        for _ in range(3):
+            await knock()
+        for who in (MINH, callers.person("lan")):
+            answers = [await knock(CONVERSATIONS, *who.items()) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+            assert answers[0].headers["ratelimit-policy"].startswith('"subject";q=3;')
+
+
+async def test_while_nothing_is_configured_nothing_is_counted(unguarded: Configured) -> None:
+    limits = {"rate_limit_address": "1/year", "rate_limit_subject": "1/year"}
+    async with at_the_door(unguarded(**limits)) as knock:
+        for path in (CONVERSATIONS, "/readyz", "/docs"):
+            answers = [await knock(path, ("host", "localhost")) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200, 200, 200]
+            assert "ratelimit" not in answers[0].headers
 
 
 async def test_of_two_tokens_nobody_knows_which_one_is_meant(guarded: Configured) -> None:
@@ -366,7 +390,8 @@ async def test_no_page_of_another_origin_may_use_the_api_by_default(unguarded: C
 
 async def test_a_page_of_an_allowed_origin_may_use_the_api_and_read_every_refusal(guarded: Configured) -> None:
     async with running(guarded(cors_origins=(APP,), rate_limit_subject="2/year")) as client:
-        asked = await preflight(client, APP, "authorization, content-type, traceparent")
+        named = "authorization, content-type, if-match, traceparent, tracestate, baggage, sentry-trace"
+        asked = await preflight(client, APP, named)
         assert (asked.status_code, opened_to(asked)) == (200, APP)
         assert "POST" in asked.headers["access-control-allow-methods"]
         origin = {"origin": APP}

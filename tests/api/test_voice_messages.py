@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -301,6 +302,21 @@ async def test_a_body_beyond_its_limit_is_refused(service: httpx.AsyncClient, co
 async def test_a_body_that_is_not_declared_as_json_is_refused(service: httpx.AsyncClient) -> None:
     answer = await service.post(MESSAGES, content=b"{}", headers={"content-type": "text/plain"})
     assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "x"])
+async def test_a_compressed_body_is_refused_as_one(service: httpx.AsyncClient, conversation: UUID, coding: str) -> None:
+    body = gzip.compress(json.dumps(utterance(conversation)).encode())
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    for path in (MESSAGES, f"{MESSAGES}/batch"):
+        refused = await service.post(path, content=body, headers=headers)
+        assert (refused.status_code, refused.json()["type"]) == (415, "/problems/unsupported-media-type")
+        assert refused.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_that_says_it_is_not_compressed_is_taken(service: httpx.AsyncClient, conversation: UUID) -> None:
+    headers = {"content-encoding": "Identity"}
+    assert (await service.post(MESSAGES, json=utterance(conversation), headers=headers)).status_code == 201
 
 
 _JSON = {"content-type": "application/json"}

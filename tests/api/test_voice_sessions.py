@@ -267,7 +267,7 @@ async def test_of_several_processes_one_ends_an_abandoned_call(
     assert sum(ended) == 5
 
 
-@pytest.mark.parametrize("sign", ["begin", "token", "events"])
+@pytest.mark.parametrize("sign", ["begin", "token", "events", "message", "batch"])
 async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anything(
     service: httpx.AsyncClient, connection: asyncpg.Connection, database: Database, sign: str
 ) -> None:
@@ -275,6 +275,7 @@ async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anyth
     begun = (await service.post(SESSIONS, json=wanted)).json()
     phone = Phone(service, begun["id"], UUID(begun["conversation_id"]))
     await phone.send(*TALK[:2])
+    message = utterance(phone.conversation_id, voice_session_id=phone.session_id)
     await fall_silent(connection, database)
     path = f"{CONVERSATIONS}/{phone.conversation_id}"
     assert (await service.get(path)).json()["ended_at"] is not None
@@ -282,6 +283,10 @@ async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anyth
         assert (await service.post(SESSIONS, json=wanted)).json()["next_client_sequence"] == 3
     elif sign == "token":
         assert (await service.post(f"{SESSIONS}/{phone.session_id}/token")).status_code == 409  # there is no key
+    elif sign == "batch":
+        await service.post("/api/v1/voice/messages/batch", json={"messages": [message]})
+    elif sign == "message":
+        await service.post("/api/v1/voice/messages", json=message)
     else:
         await phone.send(TALK[3])
     state = await phone.state()
@@ -289,6 +294,23 @@ async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anyth
     found = (await service.get(path)).json()
     assert (found["ended_at"], found["duration_seconds"]) == (None, None)
     await end_abandoned(database, LONG)
+    assert (await phone.state())["ended_at"] is None
+
+
+async def test_a_message_that_only_names_a_silent_call_of_another_conversation_takes_nothing_back(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, database: Database, conversation: UUID
+) -> None:
+    phone = await begin(service)
+    await fall_silent(connection, database)
+    body = utterance(conversation, voice_session_id=phone.session_id)
+    assert (await service.post("/api/v1/voice/messages", json=body)).status_code == 201
+    assert (await phone.state())["end_reason"] == "abandoned"
+
+
+async def test_no_phone_gives_the_reason_of_a_presumed_end(service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    refused = await service.post(f"{SESSIONS}/{phone.session_id}/end", json={"reason": "abandoned"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/reason")
     assert (await phone.state())["ended_at"] is None
 
 

@@ -145,7 +145,7 @@ async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str,
         configured = {
             "open": settings_for(database_url),
             "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
-            "limited": settings_for(database_url, rate_limit_address="1/minute"),
+            "limited": settings_for(database_url, auth_issuers=(), rate_limit_address="1/minute"),
             "without database": settings_for("postgresql://127.0.0.1:9/none"),
             "unanswered": settings_for(database_url, **key, deepgram_url=NOBODY_ANSWERS),
             "refused": settings_for(database_url, **key, deepgram_url=deepgram.url),
@@ -202,6 +202,7 @@ async def _provocations(
         begun = await services[service].post(SESSIONS, json={"id": f"vs_{uuid4().hex}"})
         session = begun.json().get("session", begun.json())
         yield service, "POST", f"{SESSIONS}/{session['id']}/token", {}
+        yield service, "POST", f"{CONVERSATIONS}/{session['conversation_id']}/end", {"json": {}}
     async for provocation in _by_session(session["id"]):
         yield provocation
     opened = await services["open"].post(CONVERSATIONS, json={"context_type": "voice"})
@@ -249,10 +250,12 @@ async def _by_intent(conversation: str) -> AsyncIterator[Provocation]:
     """Requests about an intent and what tells of it that are refused."""
     place = f"{CONVERSATIONS}/{conversation}/intent"
     yield "open", "GET", place, {}
-    named = {"if-match": f'"{CANARY.encode().hex()}"'}
-    for payload, headers in (({CANARY: CANARY}, {}), ({CANARY: [CANARY]}, named), ({CANARY: "\0"}, {})):
+    named, other = {"if-match": f'"{CANARY}"'}, {CANARY: [CANARY]}
+    for payload, headers in (({CANARY: CANARY}, {}), (other, {}), (other, named), ({CANARY: "\0"}, {})):
         yield "open", "PUT", place, {"json": {"intent": "GOAL", "payload": payload}, "headers": headers}
     yield "open", "POST", f"/api/v1/deliveries/{uuid4()}/retry", {}
+    for end in ({}, {"ended_at": "2026-01-31T09:30:00Z"}, {CANARY: CANARY}, {"ended_at": CANARY}):
+        yield "open", "POST", f"{CONVERSATIONS}/{conversation}/end", {"json": end}
 
 
 async def _by_session(session: str) -> AsyncIterator[Provocation]:

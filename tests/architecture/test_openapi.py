@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from backend.api.problems import ALL
 from backend.app import create_app
+from backend.schemas.problem import Problem
 from backend.settings import Settings
 
 FILE = Path(__file__).parents[2] / "openapi.json"
@@ -51,12 +53,33 @@ def test_every_body_has_an_example() -> None:
             assert schema.get("examples"), schema["title"]
 
 
+# What comes from no operation as such: there is no path or method for it, it is said of one event, or of the service.
+WITHOUT_OPERATION = {"not-found", "method-not-allowed", "bad-request", "event-id-reused", "not-ready"}
+
+
+def test_every_problem_is_shown_with_an_example_where_it_may_come_from() -> None:
+    document = current()
+    shown = set()
+    for name, operation in operations():
+        for status, answer in operation["responses"].items():
+            for media_type in (each for kind, each in answer.get("content", {}).items() if "problem" in kind):
+                assert media_type["examples"], (name, status)
+                for slug in media_type["examples"]:
+                    example = Problem.model_validate(document["components"]["examples"][slug]["value"], extra="forbid")
+                    assert example.type == ALL[slug].type
+                    assert status in {"default", str(example.status)}
+                shown |= media_type["examples"].keys()
+    assert shown == ALL.keys() - WITHOUT_OPERATION
+
+
 def test_every_reference_leads_somewhere() -> None:
     document = current()
     schemas = document["components"]["schemas"]
     text = written(document).decode()
     wanted = {part.partition('"')[0] for part in text.split('"#/components/schemas/')[1:]}
     assert wanted == set(schemas)
+    examples = {part.partition('"')[0] for part in text.split('"#/components/examples/')[1:]}
+    assert examples <= document["components"]["examples"].keys()
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "127.1.1.1:" + "1" * n + "x",
         lambda n: "localhost:" * (n // 10),
     ],
-    Used("backend.api.intents", "_TAG"): [lambda n: 'W/"' * (n // 3), lambda n: '"' + "a" * n],
     Used("backend.api.middleware", "_TRACEPARENT"): [lambda n: "00-" * (n // 3), lambda n: "0" * n],
     # The paths of the API, made into patterns: what stands for a parameter matches everything but a slash.
     Used("backend.api.problems", "re.sub('\\\\{\\\\w+\\\\}', '[^/]+', template)"): [
@@ -81,7 +80,6 @@ INSIDE: Final = {
     Used("backend.dao_service.embedded.sockets", "_PLAIN"),
     Used("backend.dao_service.hosts", "_LISTED"),
     Used("backend.dao_service.hosts", "_OWN_PORT"),
-    Used("backend.dao_service.migrator", "'\\\\w+'"),
     Used("backend.delivery.endpoint", "_SECRET"),
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),

@@ -85,7 +85,8 @@ def test_what_the_readme_tells_people_to_type_works(database_url: str) -> None:
     assert "> Remind me to call the dentist tomorrow at nine\\." in answers
     assert answers.count("/problems/") == 3
     assert "event: message\ndata: {" in answers
-    assert answers.count('"type":"intent.extracted","state":"pending"') == 2
+    assert answers.count('"type":"intent.extracted","state":"pending"') == 3
+    assert '{"failed":0,"held":0}' in answers
     assert '"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2' in answers
     assert '"pointer":"/conversation_id","detail":"is required"' in answers
 

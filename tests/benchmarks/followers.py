@@ -119,7 +119,7 @@ async def _follow(address: str, conversation: UUID, heard: Heard, said: int, rea
     url = urlsplit(address)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(f"GET /api/v1/conversations/{conversation}/live HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode())
-    await reader.readuntil(b"retry: 1000\n\n")
+    await reader.readuntil(b"retry: 1000\n")
     await ready.wait()
     while len(heard.sequences) < said:
         line = await reader.readline()

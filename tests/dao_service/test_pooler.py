@@ -10,8 +10,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 from sqlalchemy import URL, make_url, text
+from typer.testing import CliRunner
 
 from backend.app import create_app
+from backend.cli import app
 from backend.dao_service import migrator
 from backend.dao_service.append_dao import LOCK_TIMEOUT
 from backend.dao_service.database import Database, Limits
@@ -161,11 +163,15 @@ async def test_many_share_few_connections_and_nothing_is_mixed_up(
         await database.close()
 
 
-async def test_a_pooler_that_nobody_spoke_of_is_refused_instead_of_half_understood(pooled_url: str) -> None:
-    database = Database(pooled_url)
-    with pytest.raises(DatabaseUnavailable):
-        await database.connect(lock=1)
-    await database.close()
+async def test_a_pooler_that_is_not_named_is_refused_with_the_setting_that_names_it(
+    pooled_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running(create_app(Settings(database_url=pooled_url))) as service:
+        answer = await service.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "pooler")
+    checked = await asyncio.to_thread(CliRunner().invoke, app, ["check"], env={"DATABASE_URL": pooled_url})
+    for words in (answer.json()["detail"], capfd.readouterr().out, f"{checked.stderr}{checked.exception}"):
+        assert "VERBATIM_DATABASE_POOLER=pgbouncer" in words
 
 
 async def test_a_lock_that_is_held_is_busy(

@@ -20,7 +20,7 @@ from backend.principal import LOCAL
 from backend.schemas.delivery import webhook_id
 from backend.schemas.intent import IntentPut
 from backend.services import intents
-from backend.services.intents import ANY_VERSION
+from backend.services.intents import Replaceable
 from backend.services.outbox import Outbox
 from backend.vocabulary import Intent
 from tests.conftest import open_conversation
@@ -44,8 +44,8 @@ def endpoint(url: str, *, private: bool = True) -> Endpoint:
 async def put(database: Database, conversation: UUID, outbox: Outbox, number: int = 1) -> UUID:
     """Set an intent, the first of a conversation or a later one, and return its delivery."""
     wanted = IntentPut(intent=Intent.NEW_TASK, payload={"number": number})
-    replacing = {ANY_VERSION} if number > 1 else set()
-    standing = await intents.put(database, LOCAL, conversation, wanted, replacing=replacing, outbox=outbox)
+    anything: Replaceable | None = (lambda _: None) if number > 1 else None
+    standing = await intents.put(database, LOCAL, conversation, wanted, replaceable=anything, outbox=outbox)
     assert standing.delivery_id
     return standing.delivery_id
 

@@ -35,7 +35,18 @@ WIDENED = """
     CHECK (context_type IN ('onboarding', 'goal', 'task', 'reschedule', 'voice'));
 """
 OURS = {"last_sequence", "sequence", "timestamp", "client_sequence", "feed_position", ("messages", "voice_session_id")}
-OUR_INDEXES = {"idx_conversations_newest", "idx_conversations_owner", "idx_messages_session", "idx_messages_feed"}
+OUR_INDEXES = {
+    "idx_conversations_ended",
+    "idx_conversations_goal",
+    "idx_conversations_intent",
+    "idx_conversations_newest",
+    "idx_conversations_open",
+    "idx_conversations_owner",
+    "idx_conversations_task",
+    "idx_conversations_voice_session",
+    "idx_messages_feed",
+    "idx_messages_session",
+}
 OUR_CHECKS = {
     "messages_content_size_check",
     "messages_metadata_object_check",
@@ -94,9 +105,9 @@ async def test_alembic_finds_no_drift(sandbox: Sandbox) -> None:
 
 async def test_drift_is_told_in_a_line_each(sandbox: Sandbox) -> None:
     await sandbox.upgrade()
-    await sandbox.run("ALTER TABLE conversations DROP COLUMN ended_at; DROP INDEX idx_messages_spoken")
+    await sandbox.run("ALTER TABLE conversations DROP COLUMN duration_seconds; DROP INDEX idx_messages_spoken")
     lines = await sandbox.drift()
-    assert [("ended_at" in line, "idx_messages_spoken" in line) for line in lines] == [
+    assert [("duration_seconds" in line, "idx_messages_spoken" in line) for line in lines] == [
         (True, False),
         (False, True),
     ]

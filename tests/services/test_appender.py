@@ -208,6 +208,53 @@ async def test_closing_finishes_what_was_taken_and_takes_no_more(
         await appender.append(LOCAL, [said(conversation)])
 
 
+async def test_closing_that_runs_out_of_patience_answers_what_is_in_hand_and_what_waits(
+    database: Database, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.services.appender.PATIENCE", 0.1)
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> list[Outcome | None]:
+        begun.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    monkeypatch.setattr(Appender, "_commit", hang)
+    appender = Appender(database)
+    appender.start()
+    in_hand = asyncio.create_task(appender.append(LOCAL, [said(conversation)]))
+    await begun.wait()
+    waiting = asyncio.create_task(appender.append(LOCAL, [said(conversation)]))
+    await asyncio.sleep(0)
+    await appender.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(DatabaseUnavailable):  # nobody knows whether it was stored
+            await in_hand
+        with pytest.raises(Busy):
+            await waiting
+
+
+async def test_one_message_of_five_hundred_that_is_refused_is_found_in_a_few_transactions(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute("ALTER TABLE messages ADD CONSTRAINT theirs CHECK (content <> 'unwanted')")
+    transactions: list[int] = []
+    transact = Appender._transact
+
+    async def count(appender: Appender, messages: list[NewMessage], lock: float | None) -> Sequence[Outcome | None]:
+        transactions.append(len(messages))
+        return await transact(appender, messages, lock)
+
+    monkeypatch.setattr(Appender, "_transact", count)
+    outcomes = await appender.append(
+        LOCAL, [said(conversation, "unwanted" if number == 321 else str(number)) for number in range(500)]
+    )
+    assert [number for number, each in enumerate(outcomes) if not isinstance(each, Recorded)] == [321]
+    assert isinstance(outcomes[321], NotRecorded)
+    assert len(transactions) < 25
+    contents = await connection.fetch("SELECT content FROM messages ORDER BY sequence")
+    assert [row[0] for row in contents] == [str(number) for number in range(500) if number != 321]
+
+
 async def test_a_locked_table_is_busy_for_everybody_and_not_a_refusal(
     appender: Appender, connection: asyncpg.Connection, conversation: UUID
 ) -> None:

@@ -79,11 +79,16 @@ class Launcher:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={**os.environ, "LC_ALL": "C"},
+                env=_environment(),
                 pass_fds=(self.lock, *theirs),
                 start_new_session=True,
             )
             return Child(process, ours)
+
+
+def _environment() -> dict[str, str]:
+    """Return ours without `PG*`, which is meant for clients of another server: PGPORT, PGDATESTYLE, PGDATA."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
 @contextlib.contextmanager

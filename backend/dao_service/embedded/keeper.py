@@ -167,7 +167,8 @@ class EmbeddedPostgres:
             self.pid = None
 
     def _open(self, host: str) -> None:
-        self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}"
+        # With the port, which PGPORT would else be taken for.
+        self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}&port=5432"
         if not self._started.done():
             self._started.set_result(None)
 

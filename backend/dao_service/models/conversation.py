@@ -13,6 +13,11 @@ from backend.dao_service.models.message import Message
 from backend.dao_service.models.mixins import ReadableTime, TimestampMixin, UUIDMixin
 
 
+def _filtered(name: str, column: str) -> Index:
+    """Return the index for the conversations with one value in ``column``, in the order of their list."""
+    return Index(name, column, "created_at", "id", postgresql_where=text(f"{column} IS NOT NULL"))
+
+
 class Conversation(UUIDMixin, TimestampMixin, Base):
     """One row of ``conversations``.
 
@@ -28,6 +33,12 @@ class Conversation(UUIDMixin, TimestampMixin, Base):
         ),
         Index("idx_conversations_newest", "created_at", "id"),
         Index("idx_conversations_owner", "user_id", "created_at", "id"),
+        _filtered("idx_conversations_voice_session", "voice_session_id"),
+        _filtered("idx_conversations_intent", "extracted_intent"),
+        _filtered("idx_conversations_goal", "linked_goal_id"),
+        _filtered("idx_conversations_task", "linked_task_id"),
+        Index("idx_conversations_ended", "created_at", "id", postgresql_where=text("ended_at IS NOT NULL")),
+        Index("idx_conversations_open", "created_at", "id", postgresql_where=text("ended_at IS NULL")),
     )
 
     user_id: Mapped[str | None] = mapped_column(Text)

@@ -1,12 +1,15 @@
 """Columns that several tables share."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
 from sqlalchemy import ColumnElement, DateTime, TypeDecorator, case, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
+
+EARLIEST_READABLE: Final[ColumnElement[datetime]] = literal_column("timestamptz '0001-01-02 00:00:00+00'")
+LATEST_READABLE: Final[ColumnElement[datetime]] = literal_column("timestamptz '9999-12-30 00:00:00+00'")
 
 
 class ReadableTime(TypeDecorator[datetime]):
@@ -20,10 +23,8 @@ class ReadableTime(TypeDecorator[datetime]):
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[datetime]:
         """Wrap the column wherever it is read."""
-        earliest: ColumnElement[datetime] = literal_column("timestamptz '0001-01-02 00:00:00+00'")
-        latest: ColumnElement[datetime] = literal_column("timestamptz '9999-12-30 00:00:00+00'")
         # LEAST and GREATEST pass over NULL, which must stay what it is.
-        return case((column.is_not(None), func.least(func.greatest(column, earliest), latest)))
+        return case((column.is_not(None), func.least(func.greatest(column, EARLIEST_READABLE), LATEST_READABLE)))
 
 
 class UUIDMixin:
