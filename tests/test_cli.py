@@ -21,6 +21,7 @@ from psutil import Process, net_if_addrs, wait_procs
 
 from backend import cli
 from backend.dao_service import losses, migrator
+from backend.dao_service.models import Base
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
 
@@ -252,11 +253,18 @@ async def test_a_database_that_is_newer_than_the_program_says_that_the_program_i
 async def test_adopting_makes_again_what_was_dropped(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
-    await connection.execute("DROP INDEX idx_messages_spoken; DROP TRIGGER verbatim_take_place ON messages")
+    await connection.execute("DROP TRIGGER verbatim_take_place ON messages")
+    await connection.execute("ALTER TABLE messages DISABLE TRIGGER verbatim_take_position")
+    for table in Base.metadata.tables.values():
+        for index in table.indexes:
+            await connection.execute(f"DROP INDEX {index.name}")
     adopted = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=database_url)
     assert adopted.code == 0, adopted.err
     again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=database_url)
     assert "Everything is there." in again.out
+    checked = await asyncio.to_thread(verbatim, "check", DATABASE_URL=database_url)
+    assert "lacks" not in checked.err
+    assert "drifted" not in checked.err
 
 
 def test_the_sql_for_a_dba_needs_no_database(verbatim: Command) -> None:

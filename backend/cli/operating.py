@@ -99,8 +99,7 @@ def adopt(
             raise SetupError("The database cannot be adopted as it is; nothing was changed.")
         if survey.steps and not yes and not typer.confirm("Go on?"):
             raise SetupError("Nothing was changed.")
-        # At the newest revision there can only be steps where an operator has dropped what was made.
-        migrator.upgrade(url, anew=bool(survey.steps) and survey.revision == migrator.head())
+        adoption.complete(url, survey)
         console.print(f"The schema is at {migrator.current(url)}.", style="green")
 
 
@@ -141,6 +140,8 @@ def _tell(survey: adoption.Survey) -> None:
             console.print(f"{title}:", style=style)
         for sentence in sentences:
             console.print(f"  • {sentence}", soft_wrap=True)
+    for text in survey.advice:
+        console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:
         stamped = survey.revision == migrator.head()
         console.print("Everything is there." if stamped else "Everything is there; only the stamp is missing.")

@@ -94,6 +94,8 @@ async def dial(
         server_settings = server_settings | {"application_name": asked.application_name}
 
     async def connect(each: URL) -> asyncpg.Connection:
+        if str(each.query.get("host", "")).startswith("/"):  # no TLS on a Unix socket, whatever PGSSLMODE says
+            each = each.update_query_dict({"sslmode": "disable"})
         connection = await asyncpg.connect(
             each.set(drivername="postgresql").render_as_string(hide_password=False),
             timeout=asked.connect_timeout or timeout,
@@ -103,7 +105,11 @@ async def dial(
         )
         # The driver has no public way to the socket.
         transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
-        libpq.keep_alive(asked, transport.get_extra_info("socket"))
+        try:
+            libpq.keep_alive(asked, transport.get_extra_info("socket"))
+        except OSError:
+            connection.terminate()
+            raise
         return connection
 
     return await hosts.first(map(connect, hosts.each(asked.url)))

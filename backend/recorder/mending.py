@@ -2,9 +2,9 @@
 
 A role of ours and a text make a message. Whatever else cannot be sent as it is (a Decimal, a set, bytes, a key that is
 no text, half an emoji, an integer beyond 2^53-1, a cycle, more than 16 KiB) is written as text, cut, or left out, and
-`metadata.repaired` lists the names of the fields to which that happened: those of the message, and the uppermost ones
-of the metadata. What JSON says as well (a UUID, a date, a tuple, an enumeration, a dataclass) is written so and not
-listed.
+`metadata.repaired` lists JSON pointers (RFC 6901) to what that happened to, as "/content" or "/metadata/price"; to all
+of the metadata where the name of a field is long or cannot be printed. What JSON says as well (a UUID, a date, a tuple,
+an enumeration, a dataclass) is written so and not listed.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ _CUT: Final = 2_000  # bytes that are left of a long value in metadata that are 
 _LONGEST_LABEL: Final = 255  # characters of a voice session's name
 _LONGEST_NAME: Final = 64  # characters
 _MOST_NAMES: Final = 16  # that are listed; the last stands for all further ones, if there are more
-_METADATA: Final = "metadata"
+_METADATA: Final = "/metadata"
 _SMALLEST: Final = 1e-15  # nearer to 0, PostgreSQL writes a number with more zeros than digits
 _REPLACEMENT: Final = "\ufffd"
 
@@ -48,7 +48,7 @@ def fault_of(role: object, content: object) -> str | None:
 
 def mend(message: dict[str, Any], at: float) -> None:
     """Make ``message``, which has a usable role and text, one that the service takes; ``at`` is when it was said."""
-    names = [name for name, mender in _MENDERS.items() if mender(message)]
+    names = [f"/{name}" for name, mender in _MENDERS.items() if mender(message)]
     if message["timestamp"] is None:
         message["timestamp"] = datetime.fromtimestamp(at, UTC)
     given = message["metadata"]
@@ -179,7 +179,7 @@ def _keep_fields(given: object, kept: dict[str, JsonValue], names: list[str]) ->
         except Exception:  # noqa: BLE001 -- as above
             writing.changed = True
         if writing.changed:
-            names.append(key)
+            names.append(_pointer(key))
         parts += writing.parts
         if parts > _MOST_PARTS_IN_ALL:
             return False
@@ -207,7 +207,7 @@ def _shrink(kept: dict[str, JsonValue], names: list[str]) -> None:
                 return
             if may_cut and sizes[name] <= _CUT:
                 break
-            names.append(name)
+            names.append(_pointer(name))
             room += sizes.pop(name)
             value = kept.pop(name)
             if may_cut:
@@ -217,12 +217,17 @@ def _shrink(kept: dict[str, JsonValue], names: list[str]) -> None:
 
 
 def _marks(kept: Mapping[str, JsonValue], names: Sequence[str]) -> dict[str, JsonValue]:
-    listed: list[JsonValue] = [name[:_LONGEST_NAME] for name in dict.fromkeys(names[: 4 * _MOST_NAMES])]
+    listed: list[JsonValue] = [*dict.fromkeys(names[: 4 * _MOST_NAMES])]
     if not listed:
         return {}
     before = kept.get(_REPAIRED, [])
     every = [*(before if isinstance(before, list) else [before]), *listed]
     return {_REPAIRED: every if len(every) <= _MOST_NAMES else [*every[: _MOST_NAMES - 1], _METADATA]}
+
+
+def _pointer(name: str) -> str:
+    pointer = f"{_METADATA}/{name.replace('~', '~0').replace('/', '~1')}"
+    return pointer if len(pointer) <= _LONGEST_NAME and pointer.isascii() and pointer.isprintable() else _METADATA
 
 
 def _size(name: str, value: JsonValue) -> int:

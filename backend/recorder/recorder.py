@@ -122,7 +122,7 @@ class Recorder:
         """Take one message and return its id at once, or None when it is not taken; nothing is ever raised.
 
         ``timestamp`` is when it was said (RFC 3339 or a datetime with a zone), now if left out. What cannot be sent as
-        it is, beside the role, is repaired, and `metadata.repaired` lists the names. From inside the event loop alone.
+        it is, beside the role, is repaired, and `metadata.repaired` points to it. From inside the event loop alone.
         """
         self._said += 1
         at = time.time()

@@ -80,7 +80,6 @@ INSIDE: Final = {
     Used("backend.dao_service.embedded.sockets", "_PLAIN"),
     Used("backend.dao_service.hosts", "_LISTED"),
     Used("backend.dao_service.hosts", "_OWN_PORT"),
-    Used("backend.dao_service.migrator", "'\\\\w+'"),
     Used("backend.delivery.endpoint", "_SECRET"),
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),

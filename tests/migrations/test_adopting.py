@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import make_url
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from backend.dao_service import migrator
 from backend.dao_service.adoption import Survey, survey
+from backend.dao_service.database import asyncpg_url
 from backend.errors import SetupError
 
 if TYPE_CHECKING:
@@ -159,7 +164,11 @@ async def test_where_the_role_may_not_leave_triggers_out_what_they_change_is_put
     )
     owner = make_url(sandbox.url).set(username=role).render_as_string(hide_password=False)
     try:
+        warned = "trigger zz_touch on conversations runs once for each conversation that has old messages"
+        assert warned in str((await asyncio.to_thread(survey, owner)).warnings)
+        assert warned not in str((await _survey(sandbox)).warnings)
         await asyncio.to_thread(migrator.upgrade, owner)
+        assert warned not in str((await asyncio.to_thread(survey, owner)).warnings)
         assert await sandbox.checksum("conversations", BEFORE) == before
         assert await sandbox.faults() == []
         await sandbox.run("UPDATE conversations SET context_type = 'goal'")
@@ -305,6 +314,20 @@ async def test_the_survey_of_an_empty_database_and_of_ours(sandbox: Sandbox) -> 
 
 
 WARNED = {
+    "Row-level security is on for conversations": "ALTER TABLE conversations ENABLE ROW LEVEL SECURITY",
+    "The unique key one_each allows one conversation for each user_id and context_type": """
+        DELETE FROM conversations AS c WHERE EXISTS (SELECT FROM conversations AS o WHERE
+            (o.user_id, o.context_type) = (c.user_id, c.context_type) AND o.id < c.id);
+        CREATE UNIQUE INDEX one_each ON conversations (user_id, context_type)
+    """,
+    "a person has conversations only if their subject is there": """
+        ALTER TABLE users ADD name TEXT UNIQUE;
+        INSERT INTO users (name) SELECT DISTINCT user_id FROM conversations;
+        ALTER TABLE conversations ADD FOREIGN KEY (user_id) REFERENCES users (name)
+    """,
+    "conversations.user_id is of type uuid: the subjects of tokens must be values of that type": """
+        ALTER TABLE conversations ALTER user_id TYPE uuid USING gen_random_uuid()
+    """,
     "conversations.tenant is NOT NULL and has no default": """
         ALTER TABLE conversations ADD tenant INT;
         UPDATE conversations SET tenant = 1;
@@ -339,6 +362,63 @@ async def test_the_survey_warns(sandbox: Sandbox, sentence: str, change: str) ->
     assert [warning for warning in found.warnings if sentence in warning]
     assert found.adoptable
     await sandbox.upgrade()
+
+
+QUIET = {
+    "a user_id that is NOT NULL": "SELECT",
+    "a unique key that is not for voice": """
+        CREATE UNIQUE INDEX one_each ON conversations (user_id) WHERE context_type = 'diary'
+    """,
+    "a trigger that is disabled": f"{TOUCH} ALTER TABLE conversations DISABLE TRIGGER zz_touch",
+}
+
+
+@pytest.mark.parametrize("change", QUIET.values(), ids=QUIET.keys())
+async def test_the_survey_does_not_warn_of(sandbox: Sandbox, change: str) -> None:
+    await sandbox.make_host()
+    await sandbox.run(change)
+    assert (await _survey(sandbox)).warnings == ()
+
+
+async def test_forced_row_level_security_is_in_the_way_of_a_role_that_it_holds_for(sandbox: Sandbox) -> None:
+    role = f"owner_{uuid4().hex}"
+    await sandbox.make_host()
+    await sandbox.run(
+        f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role};"
+        + "".join(f"ALTER TABLE {name} OWNER TO {role};" for name in ("conversations", "goals", "tasks"))
+        + "ALTER TABLE conversations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    )
+    owner = make_url(sandbox.url).set(username=role).render_as_string(hide_password=False)
+    try:
+        found = await asyncio.to_thread(survey, owner)
+        assert [blocker for blocker in found.blockers if "forced on conversations" in blocker]
+        assert (await _survey(sandbox)).adoptable
+    finally:
+        await sandbox.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_with_what_is_printed_the_hosts_autogenerate_drops_nothing_of_ours(sandbox: Sandbox) -> None:
+    await sandbox.make_host()
+    assert "include_object" not in str((await _survey(sandbox)).advice)
+    await sandbox.run("CREATE TABLE alembic_version (version_num TEXT PRIMARY KEY)")
+    engine = create_async_engine(asyncpg_url(sandbox.url))
+    models = MetaData()
+    async with engine.connect() as connection:
+        await connection.run_sync(models.reflect)
+    await sandbox.upgrade()
+    [recipe] = [text for text in (await _survey(sandbox)).advice if "include_object" in text]
+    scope: dict[str, Any] = {}
+    exec(recipe[recipe.index("VERBATIM =") : recipe.index("context.configure")], scope)
+
+    def differences(connection: Connection, /, **options: Any) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"target_metadata": models, **options})
+        found: list[Any] = compare_metadata(context, models)
+        return found
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences)
+        assert await connection.run_sync(partial(differences, include_object=scope["include_object"])) == []
+    await engine.dispose()
 
 
 BLOCKED = {

@@ -101,7 +101,7 @@ async def test_what_json_cannot_say_is_written_otherwise_and_named(handed: Any, 
     assert mended(metadata={"given": handed, "fine": 1})["metadata"] == {
         "given": stored,
         "fine": 1,
-        "repaired": ["given"],
+        "repaired": ["/metadata/given"],
     }
 
 
@@ -113,23 +113,24 @@ async def test_what_json_says_as_well_is_no_repair(handed: Any, stored: Any) -> 
 @pytest.mark.parametrize(
     ("fault", "name"),
     [
-        ({"content": f"Call {HALF} me."}, "content"),
-        ({"content": "Call\0 me."}, "content"),
-        ({"metadata": 7}, "metadata"),
-        ({"metadata": Broken()}, "metadata"),
-        ({"metadata": cycle()}, "around"),
-        ({"metadata": {"long": "é" * 20_000}}, "long"),
-        ({"metadata": {"many": list(range(10_000))}}, "many"),
-        ({"metadata": {f"name {number}": "x" * 30 for number in range(2_000)}}, "metadata"),
-        ({"metadata": {"x" * 4_000: 1}}, "x" * 64),
-        ({"metadata": {HALF: 1}}, "\ufffd"),
-        ({"timestamp": datetime(2026, 1, 31)}, "timestamp"),  # noqa: DTZ001 -- the fault
-        ({"timestamp": "half past nine"}, "timestamp"),
-        ({"timestamp": datetime.min.replace(tzinfo=UTC).isoformat().replace("+00:00", "+14:00")}, "timestamp"),
-        ({"timestamp": object()}, "timestamp"),
-        ({"id": object()}, "id"),
-        ({"id": "nine"}, "id"),
-        ({"input_modality": "smell"}, "input_modality"),
+        ({"content": f"Call {HALF} me."}, "/content"),
+        ({"content": "Call\0 me."}, "/content"),
+        ({"metadata": 7}, "/metadata"),
+        ({"metadata": Broken()}, "/metadata"),
+        ({"metadata": cycle()}, "/metadata/around"),
+        ({"metadata": {"long": "é" * 20_000}}, "/metadata/long"),
+        ({"metadata": {"many": list(range(10_000))}}, "/metadata/many"),
+        ({"metadata": {f"name {number}": "x" * 30 for number in range(2_000)}}, "/metadata"),
+        ({"metadata": {"x" * 4_000: 1}}, "/metadata"),
+        ({"metadata": {HALF: 1}}, "/metadata"),
+        ({"metadata": {"a/b~": Decimal(1)}}, "/metadata/a~1b~0"),
+        ({"timestamp": datetime(2026, 1, 31)}, "/timestamp"),  # noqa: DTZ001 -- the fault
+        ({"timestamp": "half past nine"}, "/timestamp"),
+        ({"timestamp": datetime.min.replace(tzinfo=UTC).isoformat().replace("+00:00", "+14:00")}, "/timestamp"),
+        ({"timestamp": object()}, "/timestamp"),
+        ({"id": object()}, "/id"),
+        ({"id": "nine"}, "/id"),
+        ({"input_modality": "smell"}, "/input_modality"),
     ],
     ids=lambda value: value if isinstance(value, str) else str(*value),
 )
@@ -170,14 +171,14 @@ async def test_a_name_of_a_voice_session_that_is_none_costs_no_message(
         recorder.record("user", "Hello.")
     [row] = await record_of()
     assert (row["content"], row["voice_session_id"]) == ("Hello.", stored)
-    assert row["metadata"] == {"repaired": ["voice_session_id"]}
+    assert row["metadata"] == {"repaired": ["/voice_session_id"]}
 
 
 async def test_what_was_repaired_before_stays_named(open_recorder: Open, record_of: Read) -> None:
     async with open_recorder() as recorder:
-        recorder.record("user", "Hello.", metadata={"repaired": ["languages"], "price": Decimal(1)})
+        recorder.record("user", "Hello.", metadata={"repaired": ["/metadata/languages"], "price": Decimal(1)})
     [row] = await record_of()
-    assert row["metadata"] == {"repaired": ["languages", "price"], "price": "1"}
+    assert row["metadata"] == {"repaired": ["/metadata/languages", "/metadata/price"], "price": "1"}
 
 
 @pytest.mark.parametrize(

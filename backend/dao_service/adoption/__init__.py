@@ -17,8 +17,18 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.dao_service import migrator
+from backend.dao_service.adoption.advice import for_a_role_that_serves, for_the_hosts_alembic
 from backend.dao_service.adoption.catalogue import HostTable, read_made, read_server, read_tables
-from backend.dao_service.adoption.plan import Findings, plan_conversations, plan_messages, plan_own_tables, worries
+from backend.dao_service.adoption.indexes import build_missing, missing
+from backend.dao_service.adoption.plan import (
+    Findings,
+    plan_conversations,
+    plan_messages,
+    plan_own_tables,
+    worries,
+    worries_of_numbering,
+)
 from backend.dao_service.adoption.probe import (
     COUNTING,
     count_offenders,
@@ -31,18 +41,19 @@ from backend.dao_service.database import asyncpg_url
 from backend.dao_service.migrator import VERSION_TABLE, connectable, sentence
 from backend.errors import SetupError
 
-__all__ = ["HostTable", "Survey", "survey"]
+__all__ = ["HostTable", "Survey", "complete", "survey"]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found. ``steps``, ``warnings`` and ``blockers`` are one sentence each."""
+    """What was found. ``steps``, ``warnings`` and ``blockers`` are one sentence each; ``advice`` is text to copy."""
 
     revision: str | None
     tables: Mapping[str, HostTable]
     steps: tuple[str, ...]
     warnings: tuple[str, ...]
     blockers: tuple[str, ...]
+    advice: tuple[str, ...]
 
     @property
     def adoptable(self) -> bool:
@@ -52,6 +63,13 @@ class Survey:
     def complete(self) -> bool:
         """Everything is there already; at most the stamp is missing."""
         return not self.steps
+
+
+def complete(url: str, found: Survey) -> None:
+    """Take the steps of ``found``, which a survey of the same database has found; raises SetupError."""
+    # At the newest revision there are only steps where an operator has dropped what was made.
+    migrator.upgrade(url, anew=bool(found.steps) and found.revision == migrator.head())
+    asyncio.run(build_missing(url))
 
 
 def survey(url: str) -> Survey:
@@ -76,7 +94,7 @@ async def _look(connection: AsyncConnection) -> Survey:
     found = Findings()
     found.blockers += unfit(server)
     for table in present.values():
-        found.blockers += strange(table)
+        found.blockers += strange(table, sees_all=server.sees_all)
     found.steps += [f"There is no table {name}: will be made, empty." for name in tables if name not in present]
     plan_own_tables(await read_made(connection, OWN_TABLES), found)
     if conversations.columns:
@@ -89,6 +107,12 @@ async def _look(connection: AsyncConnection) -> Survey:
         await count_offenders(connection, messages, found)
     for table in present.values():
         found.warnings += worries(table)
+    if not server.leaves_triggers_out:
+        found.warnings += worries_of_numbering(conversations, messages, server.role)
+    found.steps += [
+        f"{table} has no index {index.name}: will be built concurrently, while writers go on."
+        for table, index in await missing(connection)
+    ]
     await name_old_transactions(connection, found)
     stamp = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
     return Survey(
@@ -97,4 +121,8 @@ async def _look(connection: AsyncConnection) -> Survey:
         steps=tuple(found.steps),
         warnings=tuple(found.warnings),
         blockers=tuple(found.blockers),
+        advice=(
+            *((for_the_hosts_alembic(VERSION_TABLE),) if server.has_alembic else ()),
+            for_a_role_that_serves(server.quoted_schema),
+        ),
     )

@@ -39,10 +39,16 @@ class HostConstraint:
 
 @dataclass(frozen=True, slots=True)
 class HostIndex:
-    """An index; an invalid one is what an interrupted CREATE INDEX CONCURRENTLY leaves."""
+    """An index; an invalid one is what an interrupted CREATE INDEX CONCURRENTLY leaves.
+
+    ``columns`` is empty for one over expressions; ``predicate`` is what a partial one is for.
+    """
 
     name: str
     valid: bool
+    unique: bool
+    columns: tuple[str, ...]
+    predicate: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class HostTable:
     indexes: tuple[HostIndex, ...]
     triggers: tuple[str, ...]
     update_triggers: tuple[str, ...]
+    secured: bool  # row-level security holds for roles that do not own the table
+    forced: bool  # and for its owner
 
     @property
     def about(self) -> str:
@@ -101,9 +109,11 @@ def _table(name: str, description: Mapping[str, Any]) -> HostTable:
         constraints=tuple(
             HostConstraint(**{**part, "columns": tuple(part["columns"])}) for part in parts("constraints")
         ),
-        indexes=tuple(HostIndex(**part) for part in parts("indexes")),
+        indexes=tuple(HostIndex(**{**part, "columns": tuple(part["columns"])}) for part in parts("indexes")),
         triggers=tuple(parts("triggers")),
         update_triggers=tuple(parts("update_triggers")),
+        secured=description.get("secured", False),
+        forced=description.get("forced", False),
     )
 
 
@@ -111,7 +121,10 @@ _SERVER: Final = """
     SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int / 10000 AS major,
            current_schema() AS schema, current_user AS role, pg_is_in_recovery() AS standby,
            has_schema_privilege(current_schema(), 'CREATE') AS may_create,
-           to_regclass(:version_table) IS NOT NULL AS stamped
+           to_regclass(:version_table) IS NOT NULL AS stamped,
+           quote_ident(current_schema()) AS quoted_schema, to_regclass('alembic_version') IS NOT NULL AS has_alembic,
+           has_parameter_privilege('session_replication_role', 'SET') AS leaves_triggers_out,
+           (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS sees_all
 """
 
 _MADE: Final = """
@@ -145,15 +158,25 @@ _TABLES: Final = """
             FROM pg_constraint AS c WHERE conrelid = t.oid AND contype IN ('p', 'u', 'f', 'c')
         ),
         'indexes', (
-            SELECT jsonb_agg(jsonb_build_object('name', relname, 'valid', indisvalid) ORDER BY relname)
+            SELECT jsonb_agg(jsonb_build_object(
+                'name', relname, 'valid', indisvalid, 'unique', indisunique,
+                'predicate', pg_get_expr(indpred, indrelid),
+                'columns', (
+                    SELECT coalesce(jsonb_agg(attname ORDER BY attnum), '[]')
+                    FROM pg_attribute WHERE attrelid = indrelid AND indexprs IS NULL AND attnum = ANY (indkey)
+                )
+            ) ORDER BY relname)
             FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = t.oid
         ),
+        'secured', t.relrowsecurity, 'forced', t.relrowsecurity AND t.relforcerowsecurity,
         'triggers', (
-            SELECT jsonb_agg(tgname ORDER BY tgname) FROM pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal
+            SELECT jsonb_agg(tgname ORDER BY tgname) FROM pg_trigger
+            WHERE tgrelid = t.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A')
         ),
         'update_triggers', (  -- those that name no columns: ours is none of theirs
             SELECT jsonb_agg(tgname ORDER BY tgname) FROM pg_trigger
-            WHERE tgrelid = t.oid AND NOT tgisinternal AND tgtype & 16 > 0 AND tgattr::text = ''
+            WHERE tgrelid = t.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgtype & 16 > 0
+                AND tgattr::text = ''
         )
     ) END AS description
     FROM unnest(ARRAY['goals', 'tasks', 'conversations', 'messages']) WITH ORDINALITY AS wanted (name, place)

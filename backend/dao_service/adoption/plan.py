@@ -63,6 +63,18 @@ def plan_messages(messages: HostTable, found: Findings) -> None:
             found.steps.append(f"messages lacks the rule {name}: will be added, then validated while writers go on.")
 
 
+def worries_of_numbering(conversations: HostTable, messages: HostTable, role: str) -> Iterator[str]:
+    """Say which triggers run while old messages get their places, for a role that may not leave triggers out."""
+    sequence = messages.column("sequence")
+    if messages.rows and not (sequence and sequence.required):
+        for trigger in conversations.update_triggers:
+            yield (
+                f"The trigger {trigger} on conversations runs once for each conversation that has old messages. What "
+                "it changes in the row is put back, what it does elsewhere is not; to leave it out, let a superuser "
+                f"GRANT SET ON PARAMETER session_replication_role TO {role}."
+            )
+
+
 def worries(table: HostTable) -> Iterator[str]:
     """Say what stops nobody, but should surprise nobody either."""
     if table.rows >= _BIG:
@@ -70,9 +82,28 @@ def worries(table: HostTable) -> Iterator[str]:
     for index in table.indexes:
         if not index.valid and index.name not in INDEXES.get(table.name, ()):
             yield f"The index {index.name} on {table.name} is invalid; it is the host's, and stays."
+    if table.secured:
+        yield (
+            f"Row-level security is on for {table.name}: a role that serves and does not own the table sees only what "
+            f"a policy shows it; CREATE POLICY verbatim ON {table.name} TO that role USING (true) WITH CHECK (true)."
+        )
+    if table.name == "conversations":
+        yield from _worries_of_conversations(table)
+
+
+def _worries_of_conversations(table: HostTable) -> Iterator[str]:
     for trigger in table.update_triggers:
-        if table.name == "conversations":
-            yield f"The trigger {trigger} on conversations will also run whenever a message is recorded."
+        yield f"The trigger {trigger} on conversations will also run whenever a message is recorded."
+    for key in table.indexes:
+        excluded = key.predicate is not None and "context_type" in key.predicate and "'voice'" not in key.predicate
+        if key.unique and key.columns and {*key.columns} <= {"user_id", "context_type"} and not excluded:
+            yield (
+                f"The unique key {key.name} allows one conversation for each {' and '.join(key.columns)}, so POST "
+                "/conversations refuses the second; drop it, or make it partial: WHERE context_type <> 'voice'."
+            )
+    for rule in table.constraints:
+        if rule.kind == "f" and rule.columns == ("user_id",):
+            yield f"{rule.name}: a person has conversations only if their subject is there ({rule.definition})."
 
 
 def _plan_columns(conversations: HostTable, found: Findings) -> None:
@@ -83,7 +114,12 @@ def _plan_columns(conversations: HostTable, found: Findings) -> None:
     ]
     if not conversations.column("last_sequence"):
         found.steps.append("conversations lacks last_sequence: will be added with a constant default, instant.")
-    filled = {"id", "context_type"}
+    filled = {"id", "context_type", "user_id"}
+    owner = conversations.column("user_id")
+    if owner and owner.type != "text" and not owner.type.startswith("character varying"):
+        found.warnings.append(
+            f"conversations.user_id is of type {owner.type}: the subjects of tokens must be values of that type."
+        )
     found.warnings += [
         f"conversations.{column.name} is NOT NULL and has no default, so POST /conversations cannot make rows; "
         "give it a default, or let the host alone make conversations."

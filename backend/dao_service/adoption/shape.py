@@ -106,8 +106,13 @@ def unfit(server: Any) -> Iterator[str]:
         yield f"The user {server.role} may not create in schema {server.schema}; grant it CREATE there."
 
 
-def strange(table: HostTable) -> Iterator[str]:
-    """Say what is there in a shape that no added column can mend."""
+def strange(table: HostTable, *, sees_all: bool) -> Iterator[str]:
+    """Say what is there in a shape that no added column can mend; ``sees_all`` tells of a role with BYPASSRLS."""
+    if table.forced and not sees_all:
+        yield (
+            f"Row-level security is forced on {table.name}, so that not even its owner sees all rows: ALTER TABLE "
+            f"{table.name} NO FORCE ROW LEVEL SECURITY, or adopt as a role with BYPASSRLS."
+        )
     if not table.ordinary:
         yield f"{table.name} is not an ordinary table, and triggers, keys and concurrent indexes need one."
     if not table.open:

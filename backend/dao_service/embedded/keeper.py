@@ -167,8 +167,8 @@ class EmbeddedPostgres:
             self.pid = None
 
     def _open(self, host: str) -> None:
-        # All of it, so that no `PG*` variable of the environment fills a gap.
-        self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}&port=5432&sslmode=disable"
+        # With the port, which PGPORT would else be taken for.
+        self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}&port=5432"
         if not self._started.done():
             self._started.set_result(None)
 
