@@ -23,6 +23,7 @@ KEY: Final = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM: Final = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 _ISSUER: Final = "https://id.example"
 _AUDIENCE: Final = "verbatim"
+_LIFETIME: Final = 86_400  # seconds: some tokens are made when the tests are collected, and a run may take long
 
 
 def issuers(folder: Path) -> tuple[Issuer, ...]:
@@ -34,7 +35,7 @@ def issuers(folder: Path) -> tuple[Issuer, ...]:
 
 def claims(subject: str, scopes: frozenset[Scope] = PERSONAL, **more: object) -> dict[str, Any]:
     now = int(time.time())
-    standard = {"iss": _ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + 600, "sub": subject}
+    standard = {"iss": _ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + _LIFETIME, "sub": subject}
     return standard | {"scope": " ".join(sorted(scopes))} | more
 
 

@@ -300,6 +300,7 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     unanswered = await asyncio.to_thread(verbatim, "adopt", DATABASE_URL=empty_database_url)
     assert unanswered.code == 1
     assert "To be added" in unanswered.out
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON public.messages TO verbatim_service;" in unanswered.out
     assert await asyncio.to_thread(migrator.current, empty_database_url) is None
 
     adopted = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)

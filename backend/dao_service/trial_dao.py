@@ -8,6 +8,8 @@ transaction comes from `Database.trying`, which never commits. What a rollback d
 - `verbatim.in_feed` is set, so that no reader of the feed waits for a position to come;
 - a new conversation is tried only where no column of the host's draws from a sequence. Else, and where only the host
   can make conversations, the trial takes the oldest one that no other transaction has locked, for a few milliseconds.
+
+A trigger of the host's that acts outside of the transaction (dblink, HTTP) acts for a trial as well.
 """
 
 from typing import Final

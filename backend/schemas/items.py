@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from backend.errors import Fault, Invalid
+from backend.errors import MOST_FAULTS, Fault, Invalid
 from backend.schemas.nesting import load_any_depth
 from backend.schemas.parsing import unknown_field
 
@@ -26,8 +26,9 @@ def parse_each(read: Callable[[JsonValue], ItemT], body: bytes, name: str, *, mo
 def _listed(document: JsonValue, name: str) -> list[JsonValue]:
     if not isinstance(document, dict):
         raise Invalid([Fault("", "must be an object")])
-    if unknown := [unknown_field("", each) for each in document if each != name]:
-        raise Invalid(unknown)
+    if unknown := [each for each in document if each != name]:
+        named = [unknown_field("", each) for each in unknown[:MOST_FAULTS]]
+        raise Invalid(named, more=len(unknown) - len(named))
     items = document.get(name)
     return items if isinstance(items, list) else []
 

@@ -6,7 +6,7 @@ back by the role that serves, because only that tells whether one can be. A sche
 No sentence quotes PostgreSQL, because PostgreSQL quotes rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -24,7 +24,7 @@ from backend.dao_service.faults import (
 from backend.dao_service.rights import missing_rights
 from backend.dao_service.schema_dao import DatabaseState, Durability, SchemaDAO
 from backend.dao_service.trial_dao import TrialDAO
-from backend.errors import Busy, RecordError, TooSlow
+from backend.errors import Busy, RecordError, TooSlow, Unreadable
 
 _FEED_INDEX: Final = "idx_messages_feed"
 _NO_RIGHT: Final = "42501"
@@ -92,7 +92,8 @@ _DAMAGED: Final = Fault(
 _SLOW: Final = Fault(
     Part.DATABASE,
     "slow",
-    "The database takes too long for a small statement; look at its load, and at pg_stat_activity for what waits.",
+    "The database takes too long for a small statement, or has no room for it within its limits; look at its load, and "
+    "at pg_stat_activity for what waits.",
 )
 _LOCKED: Final = Fault(
     Part.WRITES,
@@ -105,6 +106,14 @@ _FEED_BEHIND: Final = Fault(
     "The sequence messages_feed_position_seq is behind the positions on record, as after the database was moved: "
     "readers of the feed miss messages. `verbatim migrate` sets it forward, and so does a running service.",
 )
+
+
+_FAILURES: Final[Mapping[Callable[[BaseException], bool], Fault]] = {
+    is_disk_full: _FULL,
+    is_read_only: _READ_ONLY,
+    is_of_a_pooler: _POOLER,
+    is_damage: _DAMAGED,
+}
 
 
 async def examine(database: Database, revision: str) -> Examination:
@@ -202,13 +211,8 @@ def _incomplete(what: str) -> Fault:
 def _of_failure(error: RecordError) -> Fault:
     if isinstance(error, Busy):
         return _LOCKED
-    if isinstance(error, TooSlow):
-        return _SLOW
     why = error.__cause__ or error
-    if is_disk_full(why):
-        return _FULL
-    if is_read_only(why):
-        return _READ_ONLY
-    if is_of_a_pooler(why):
-        return _POOLER
-    return _DAMAGED if is_damage(why) else AWAY
+    for recognises, fault in _FAILURES.items():
+        if recognises(why):
+            return fault
+    return _SLOW if isinstance(error, TooSlow | Unreadable) else AWAY

@@ -108,7 +108,7 @@ async def test_the_answer_to_twenty_thousand_unknown_fields_is_short_and_counts_
     service: httpx.AsyncClient, conversation: UUID
 ) -> None:
     good = utterance(conversation)
-    for count, pointers in ((900, ["/id", ""]), (20_000, [""])):
+    for count, pointers in ((900, ["/id", *(f"/u{number}" for number in range(5)), ""]), (20_000, [""])):
         bad = good | {"id": "none"} | {f"u{number}": 1 for number in range(count)}
         alone = await service.post(MESSAGES, json=bad)
         assert alone.status_code == 422
@@ -127,14 +127,14 @@ async def test_five_hundred_bad_items_get_an_answer_shorter_than_what_was_sent(s
     answer = await service.post(BATCH, content=sent, headers=JSON)
     results = answer.json()["results"]
     assert {result["status"] for result in results} == {422}
-    assert {result["problem"]["more_errors"] for result in results} == {89}
+    assert {result["problem"]["more_errors"] for result in results} == {84}
     assert len(answer.content) < len(sent)
 
 
 async def test_a_query_of_many_unknown_names_gets_a_short_answer(service: httpx.AsyncClient) -> None:
     query = "&".join(f"u{number}=1" for number in range(2_000))
     answer = await service.get(f"/api/v1/conversations?{query}")
-    assert (answer.status_code, len(answer.json()["errors"]), answer.json()["more_errors"]) == (422, 1, 1_999)
+    assert (answer.status_code, len(answer.json()["errors"]), answer.json()["more_errors"]) == (422, 20, 1_980)
 
 
 # Costly bodies leave the event loop

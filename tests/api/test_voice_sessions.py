@@ -83,7 +83,7 @@ async def test_ten_attempts_at_once_begin_one_call(service: httpx.AsyncClient, c
         ({"conversation_id": 7}, "/conversation_id"),
         ({"id": "mine"}, "/id"),
         ({"id": "vs_" + "é" * 20}, "/id"),
-        ({"unknown": 1}, ""),
+        ({"unknown": 1}, "/unknown"),
         ([], ""),
     ],
 )

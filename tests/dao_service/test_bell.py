@@ -1,25 +1,15 @@
 """The bell: what it keeps for other processes is bounded, and nothing of it is lost to them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from uuid import uuid4
+from collections.abc import Sequence
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from backend.dao_service.bell import MOST_UNTOLD, Bell
 from backend.dao_service.database import Database
 from backend.dao_service.notifier import Notifier
-
-
-@pytest.fixture
-async def elsewhere(database_url: str) -> AsyncIterator[Database]:
-    """The same database as another process has it, with a notifier."""
-    other = Database(database_url)
-    notifier = Notifier(other)
-    notifier.start()
-    yield other
-    await notifier.close()
-    await other.close()
 
 
 def test_without_a_notifier_the_bell_keeps_no_more_than_its_bound() -> None:
@@ -42,20 +32,28 @@ def test_what_is_taken_is_kept_no_longer() -> None:
 
 
 async def test_processes_are_told_of_everything_if_there_was_too_much_to_keep(
-    database: Database, elsewhere: Database
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waited_for = uuid4()
-    database.bell.ring([waited_for, *(uuid4() for _ in range(MOST_UNTOLD))])
+    told: list[Sequence[UUID]] = []
+    again = asyncio.Event()
+    notify = Notifier._notify
+
+    async def note(notifier: Notifier, connection: asyncpg.Connection, conversation_ids: Sequence[UUID]) -> None:
+        await notify(notifier, connection, conversation_ids)
+        told.append(conversation_ids)
+        again.set()
+
+    monkeypatch.setattr(Notifier, "_notify", note)
     notifier = Notifier(database)
-    with elsewhere.bell.waiting(waited_for) as rung:
-        notifier.start()
-        async with asyncio.timeout(20):
-            await rung.wait()
-            # Both have come up by now, and have told each other so; from here on only news ring.
-            while database.bell.overflowed or database.bell.untold:
-                await asyncio.sleep(0.01)
-            rung.clear()
-            database.bell.ring([waited_for, *(uuid4() for _ in range(MOST_UNTOLD))])
-            await rung.wait()
-    assert not database.bell.overflowed
+    notifier.start()
+    async with asyncio.timeout(20):
+        await again.wait()  # it has come up, and has told all others to look
+        again.clear()
+        database.bell.ring([uuid4() for _ in range(MOST_UNTOLD + 1)])
+        await again.wait()
+        again.clear()
+        rung = uuid4()
+        database.bell.ring([rung])
+        await again.wait()
+    assert told == [[], [], [rung]]
     await notifier.close()

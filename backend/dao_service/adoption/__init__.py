@@ -21,7 +21,14 @@ from backend.dao_service import migrator
 from backend.dao_service.adoption.advice import for_a_role_that_serves, for_the_hosts_alembic
 from backend.dao_service.adoption.catalogue import HostTable, read_made, read_server, read_tables
 from backend.dao_service.adoption.indexes import build_missing, missing
-from backend.dao_service.adoption.plan import Findings, plan_conversations, plan_messages, plan_own_tables, worries
+from backend.dao_service.adoption.plan import (
+    Findings,
+    plan_conversations,
+    plan_messages,
+    plan_own_tables,
+    worries,
+    worries_of_numbering,
+)
 from backend.dao_service.adoption.probe import (
     COUNTING,
     count_offenders,
@@ -100,6 +107,8 @@ async def _look(connection: AsyncConnection) -> Survey:
         await count_offenders(connection, messages, found)
     for table in present.values():
         found.warnings += worries(table)
+    if not server.leaves_triggers_out:
+        found.warnings += worries_of_numbering(conversations, messages, server.role)
     found.steps += [
         f"{table} has no index {index.name}: will be built concurrently, while writers go on."
         for table, index in await missing(connection)

@@ -123,6 +123,7 @@ _SERVER: Final = """
            has_schema_privilege(current_schema(), 'CREATE') AS may_create,
            to_regclass(:version_table) IS NOT NULL AS stamped,
            quote_ident(current_schema()) AS quoted_schema, to_regclass('alembic_version') IS NOT NULL AS has_alembic,
+           has_parameter_privilege('session_replication_role', 'SET') AS leaves_triggers_out,
            (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS sees_all
 """
 

@@ -63,6 +63,18 @@ def plan_messages(messages: HostTable, found: Findings) -> None:
             found.steps.append(f"messages lacks the rule {name}: will be added, then validated while writers go on.")
 
 
+def worries_of_numbering(conversations: HostTable, messages: HostTable, role: str) -> Iterator[str]:
+    """Say which triggers run while old messages get their places, for a role that may not leave triggers out."""
+    sequence = messages.column("sequence")
+    if messages.rows and not (sequence and sequence.required):
+        for trigger in conversations.update_triggers:
+            yield (
+                f"The trigger {trigger} on conversations runs once for each conversation that has old messages. What "
+                "it changes in the row is put back, what it does elsewhere is not; to leave it out, let a superuser "
+                f"GRANT SET ON PARAMETER session_replication_role TO {role}."
+            )
+
+
 def worries(table: HostTable) -> Iterator[str]:
     """Say what stops nobody, but should surprise nobody either."""
     if table.rows >= _BIG:
