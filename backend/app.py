@@ -108,12 +108,14 @@ def from_environment() -> FastAPI:
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     try:
-        return create_app(settings)
+        app = create_app(settings)
     except SetupError as error:
         if multiprocessing.parent_process() is None:
             raise
         log.error("the worker cannot start", reason=str(error))
         sys.exit(STARTUP_FAILURE)  # so that the supervisor begins no other
+    app.openapi()  # kept; it takes half a second, and the first request that needs it would hold up all others
+    return app
 
 
 def create_app(settings: Settings) -> FastAPI:
