@@ -6,7 +6,7 @@ They are partial, because most conversations have no intent and no link.
 
 from alembic import op
 
-revision = "0025"
+revision = "0024"
 down_revision = "0023"
 branch_labels = None
 depends_on = None
