@@ -1,5 +1,6 @@
 """Every metric there is, in one list. None of them carries a word that anybody said, nor whose it was."""
 
+import math
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -55,8 +56,13 @@ DELIVERIES: Final = Counter(
 
 
 def _of_database(name: str, description: str) -> Gauge:
-    """Return a gauge of what the database says, the same to every worker: the latest look counts."""
-    return Gauge(name, description, multiprocess_mode="livemostrecent")
+    """Return a gauge of what the database says, the same to every worker: the latest look counts.
+
+    It is NaN before the first one, because 0 would tell of a database that is away.
+    """
+    gauge = Gauge(name, description, multiprocess_mode="livemostrecent")
+    gauge.set(math.nan)
+    return gauge
 
 
 DELIVERIES_PENDING: Final = _of_database(

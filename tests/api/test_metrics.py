@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -151,6 +153,14 @@ async def test_the_durability_the_schema_and_the_version_are_said(
     assert [found(f"verbatim_{name}") for name in figures] == [1, 0, 0, 0]
     await connection.execute("UPDATE verbatim_alembic_version SET version_num = '0001'")
     await until(service, lambda found: found("verbatim_schema_revision") == 1)
+
+
+def test_before_the_first_look_nothing_is_said_of_the_database() -> None:
+    """A 0 would be an alarm at each start."""
+    program = "import prometheus_client as p; import backend.observability.metrics; print(p.generate_latest().decode())"
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert "\nverbatim_database_up NaN\n" in said
+    assert "\nverbatim_schema_revision NaN\n" in said
 
 
 async def test_metrics_are_answered_while_the_database_is_away_and_say_so(tmp_path: Path) -> None:
