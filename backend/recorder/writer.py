@@ -32,7 +32,7 @@ from backend.recorder.sinks import Answer, BatchRefused, Sink, Unsent
 from backend.recorder.spool import Spool
 
 BATCH: Final = 50  # messages; to read a hundred holds the event loop for four milliseconds on a slow machine
-BATCH_BYTES: Final = 2**20  # half of what the service takes at once
+BATCH_BYTES: Final = 2**20  # a quarter of what the service takes at once
 LONGEST_WAIT: Final = 2.0  # seconds between two attempts, unless the sink asks for more
 STUBBORN: Final = 600.0  # seconds for which a message is sent again for which alone the service fails
 
