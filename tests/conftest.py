@@ -24,6 +24,7 @@ from backend.dao_service import migrator
 from backend.dao_service.database import Database
 from backend.dao_service.embedded import EmbeddedPostgres
 from backend.observability import logs
+from backend.services.appender import Appender
 from backend.settings import Settings
 from tests.pooler import PgBouncer
 
@@ -92,6 +93,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(settings.database_url or "", direct=settings.past_the_pooler)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def appender(database: Database) -> AsyncIterator[Appender]:
+    appender = Appender(database)
+    appender.start()
+    yield appender
+    await appender.close()
 
 
 @pytest.fixture

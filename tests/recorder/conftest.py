@@ -1,7 +1,7 @@
 """The world around a recorder: the real record behind a door that can be shut."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,6 @@ import asyncpg
 import orjson
 import pytest
 
-from backend.dao_service.database import Database
 from backend.principal import LOCAL
 from backend.recorder import Answer, AppenderSink, HttpSink, Limits, Recorder, Sink, Unsent
 from backend.services.appender import Appender
@@ -50,14 +49,6 @@ class Door:
 
     async def aclose(self) -> None:
         await self.behind.aclose()
-
-
-@pytest.fixture
-async def appender(database: Database) -> AsyncIterator[Appender]:
-    appender = Appender(database)
-    appender.start()
-    yield appender
-    await appender.close()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
@@ -19,14 +19,6 @@ from backend.services.appender import Appender
 from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import Role
 from tests.conftest import connect, open_conversation
-
-
-@pytest.fixture
-async def appender(database: Database) -> AsyncIterator[Appender]:
-    appender = Appender(database)
-    appender.start()
-    yield appender
-    await appender.close()
 
 
 def said(conversation: UUID, content: str = "Hello.", **more: object) -> MessageCreate:

@@ -25,14 +25,6 @@ PLAIN = "INSERT INTO messages (id, conversation_id, role, content) VALUES ($1, $
 
 
 @pytest.fixture
-async def appender(database: Database) -> AsyncIterator[Appender]:
-    appender = Appender(database)
-    appender.start()
-    yield appender
-    await appender.close()
-
-
-@pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the feed has asked the database."""
     asked: list[str] = []
