@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -37,6 +38,10 @@ def unguard(recorder: object) -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    wait([flush() for flush in _FLUSHES.values()], PATIENCE)
+    flushes = []
+    for flush in [*_FLUSHES.values()]:
+        with suppress(Exception):  # whatever it is, the others are flushed and the process ends
+            flushes.append(flush())
+    wait(flushes, PATIENCE)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
