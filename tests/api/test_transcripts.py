@@ -110,7 +110,7 @@ async def test_a_page_can_be_narrowed_to_a_role_and_to_what_came_after(
         ({"cursor": "WyJzcG9rZW4iLCJmb3J3YXJkIiw5MjIzMzcyMDM2ODU0Nzc1ODA3LDFd"}, "/query/cursor"),
         ({"cursor": "WyJzcG9rZW4iLCJmb3J3YXJkIiwxLDkyMjMzNzIwMzY4NTQ3NzU4MDhd"}, "/query/cursor"),
         ({"role": "bot"}, "/query/role"),
-        ({"before": 1}, "/query"),
+        ({"before": 1}, "/query/before"),
     ],
 )
 async def test_a_question_of_another_form_is_refused(
