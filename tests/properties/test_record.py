@@ -271,7 +271,7 @@ class Clients(RuleBasedStateMachine):
             assert answer.status_code == 200
             conversation.intent = wanted
         else:
-            assert answer.status_code == 409
+            assert answer.status_code == (412 if replace else 409)
 
     @rule(pick=PICKS)
     @precondition(lambda self: self.record.living())
