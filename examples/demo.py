@@ -68,12 +68,16 @@ async def _epilogue(api: httpx.AsyncClient, conversation: str) -> None:
 async def _running(address: str, settings: dict[str, str], *command: str) -> AsyncIterator[None]:
     """Run a Python program until it is left, and begin when it answers at ``address``."""
     command = (*command, "--port", address.rpartition(":")[2])
-    quiet = asyncio.subprocess.DEVNULL if command[0] == "backend" else None
+    log = asyncio.subprocess.DEVNULL if command[0] == "backend" else None
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | settings
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, env=environment, stdout=quiet)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *command, env=environment, stdout=log, stderr=asyncio.subprocess.PIPE
+    )
     try:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(_PATIENCE):
             while True:
+                if process.returncode is not None and process.stderr:
+                    raise RuntimeError((await process.stderr.read()).decode())
                 try:
                     await client.get(f"{address}/openapi.json")
                     break
