@@ -306,9 +306,14 @@ ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PR
 _refusals: Final = lru_cache(256)(metrics.REFUSALS.labels)
 
 
+def count(problem: Problem) -> None:
+    """Count ``problem`` as answered."""
+    _refusals(problem.slug).inc()
+
+
 def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
     """Return the members of a problem document about the request at hand, and count it as answered."""
-    _refusals(problem.slug).inc()
+    count(problem)
     return document_of(problem, detail, request_id.get(), faults) | more
 
 

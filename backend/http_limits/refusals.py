@@ -1,15 +1,14 @@
 """What the server refuses itself: complete HTTP/1.1 answers, problem documents (RFC 9457) like the application's."""
 
-import random
 from enum import StrEnum
 from functools import cache
 from typing import Final, NamedTuple
 
 import orjson
 
-from backend.api.problems import HTTP_PROBLEMS, MEDIA_TYPE, PROBLEMS, Problem, problem_body
+from backend.api.problems import HTTP_PROBLEMS, MEDIA_TYPE, PROBLEMS, Problem, count, document_of
 from backend.errors import Busy
-from backend.observability.logs import request_id
+from backend.observability.logs import new_request_id
 
 
 class Reason(StrEnum):
@@ -52,8 +51,9 @@ OVERLOADED: Final = Refusal(Reason.OVERLOADED, _BUSY, "Too many requests are bei
 
 def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *, last: bool = True) -> bytes:
     """Return the bytes of the whole answer; after the ``last`` one of a connection it is closed."""
+    count(refusal.problem)
     status, rest = _parts(refusal, last=last)
-    identity = f"{random.getrandbits(128):032x}".encode()
+    identity = new_request_id().encode()
     parts = [identity[:8], identity[8:12], identity[12:16], identity[16:20], identity[20:]]
     rest = rest.replace(_NO_UUID, b"-".join(parts)).replace(_NO_IDENTITY, identity)
     return b"\r\n".join([status, *(name + b": " + value for name, value in default_headers), rest])
@@ -65,11 +65,7 @@ def _parts(refusal: Refusal, *, last: bool) -> tuple[bytes, bytes]:
 
     An overloaded service sends thousands of them a second; to make them anew was half the cost of a refusal.
     """
-    token = request_id.set(_NO_IDENTITY.decode())
-    try:
-        body = orjson.dumps(problem_body(refusal.problem, refusal.detail))
-    finally:
-        request_id.reset(token)
+    body = orjson.dumps(document_of(refusal.problem, refusal.detail, _NO_IDENTITY.decode()))
     status = refusal.problem.status
     headers = [
         b"content-type: " + MEDIA_TYPE.encode(),

@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from backend.api.request_queue import Caller, RequestQueue
+from backend.observability.metrics import REFUSALS
 from tests.http_limits.peers import Served, served
 
 POST: Final = b"POST /a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %s\r\ncontent-length: 5\r\n\r\nHello"
@@ -39,6 +40,17 @@ def test_one_is_answered_503_before_the_application_and_its_connection_goes_on_a
         assert not server.application.begun
         assert peer.send(POST % b"another").answer().body == b"/a 5"
         assert time.monotonic() - begun >= PAUSE
+
+
+def test_each_refusal_is_counted_by_its_problem() -> None:
+    refusals = REFUSALS.labels("busy")._value
+    before = refusals.get()
+    with served() as server:
+        Crowd(server)
+        for _ in range(3):
+            with server.connect() as peer:
+                assert peer.send(POST % b"greedy").answer().status == 503
+    assert refusals.get() == before + 3
 
 
 def test_what_is_sent_behind_it_is_not_lost() -> None:
