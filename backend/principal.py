@@ -49,7 +49,7 @@ class Principal:
     def acting_for(self, user_id: str | None) -> "Principal":
         """Return a principal that opens conversations for ``user_id`` and reaches only theirs; None changes nothing.
 
-        Raises ScopeMissing if ``user_id`` is another subject and they may not write everybody's conversations.
+        Raises ScopeMissing if ``user_id`` is another subject and they may not write the conversations of others.
         """
         if user_id is None or user_id == self.subject:
             return self

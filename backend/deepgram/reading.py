@@ -1,6 +1,6 @@
 """An event as a phone forwards it: mended, and what it means to the record.
 
-What Deepgram heard is somebody else's text, and the phone that forwards it cannot mend it. So an event whose role and
+What Deepgram heard is another program's text, and the phone that forwards it cannot mend it. So an event whose role and
 text can be used is a message whatever else is in it, and one that stands for no message is counted whatever is in it.
 What cannot be stored is mended (`schemas.mending`) and named in the message. Only an event without a type, and one that
 is to be a message and has no usable role or text, is refused.
@@ -195,7 +195,7 @@ def _remembered(event: JsonObject, repairs: Repairs) -> JsonObject | None:
 
 
 def _seconds(value: JsonValue, place: str, repairs: Repairs) -> JsonValue:
-    """Return a duration in seconds, or as text what no duration is; so nobody calculates with it."""
+    """Return a duration in seconds, or as text what no duration is, so that no reader calculates with it."""
     if isinstance(value, bool) or (isinstance(value, int | float) and not abs(value) <= _LONGEST_DURATION):
         repairs.note(place)
         return as_text(value)

@@ -131,7 +131,7 @@ class Spool:
             try:
                 self._work()
             except Exception as error:
-                # Without the thread nothing more would come to the disk, and nobody would hear of it.
+                # Without the thread nothing more would come to the disk, and no log would say so.
                 log.error("spool's thread failed", exc_info=error)
                 with suppress(queue.Empty):
                     self._bell.get(timeout=AGAIN)

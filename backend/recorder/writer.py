@@ -8,7 +8,7 @@ A batch that is refused as a whole, because of one message in it, is sent in hal
 message that is refused alone is found. That one is set aside with the reason, and the next batches grow again.
 
 A message for which the service fails by itself (500 in its place of the batch) is sent again like all others, because
-nobody knows whether it was stored. If that lasts for `STUBBORN` seconds it is set aside with the reason, so that one
+it is unknown whether it was stored. If that lasts for `STUBBORN` seconds it is set aside with the reason, so that one
 message, which a rule in the database may refuse for ever, does not keep all later ones from the record.
 
 Memory is bounded. When it is full, what is said from then on goes to the spool alone (`behind`), and is read back,

@@ -306,7 +306,7 @@ def _shown(value: object) -> str:
 
 
 def _shrink_all(metadata: JsonObject, excess: int, place: str, repairs: Repairs) -> None:
-    """Take ``excess`` bytes out of ``metadata``, first of all out of the fields that nobody knows."""
+    """Take ``excess`` bytes out of ``metadata``, first of all out of the unknown fields."""
     extra = metadata.get(EXTRA)
     if isinstance(extra, dict):
         excess -= _shrink(extra, excess, f"{place}/{EXTRA}", repairs)

@@ -28,7 +28,7 @@ from backend.dao_service.portions import Bounds
 from backend.errors import Unavailable
 from backend.principal import SERVICE, Principal, caller
 from backend.schemas.page import FeedPlace, FeedQuery, FeedStart
-from backend.services.live import Stopping
+from backend.services.live import Stopping, happens
 from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # of a page, which its reader may take slowly
@@ -87,7 +87,7 @@ class Feed:
                 left = deadline - asyncio.get_running_loop().time()
                 if found.rows or left <= 0:
                     break
-                await _happens(changed, left)
+                await happens(changed, left)
         # The reader may not have looked yet at what was committed last.
         return found if found.rows else await _read(self._database, found.place, bounds)
 
@@ -101,7 +101,7 @@ class Feed:
                 if found.rows:
                     yield found
                 else:
-                    await _happens(changed, _TICK)
+                    await happens(changed, _TICK)
                     yield None
             yield Stopping()
 
@@ -167,12 +167,12 @@ class _Tail:
                 if self._reached > before:
                     pause = _SOON
                     if not more:
-                        await _happens(self._bell, _SOON if on_the_way else _POLL)
+                        await happens(self._bell, _SOON if on_the_way else _POLL)
                 elif on_the_way:
-                    await _happens(self._stopping, pause)
+                    await happens(self._stopping, pause)
                     pause = min(2 * pause, _POLL)
                 else:
-                    await _happens(self._bell, _POLL)
+                    await happens(self._bell, _POLL)
         self._announce()
 
     async def _look(self) -> tuple[bool, bool]:
@@ -245,9 +245,3 @@ def _position(row: FeedRow) -> int:
 
 def _size(row: FeedRow) -> int:
     return len(row.document)
-
-
-async def _happens(event: asyncio.Event, within: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await event.wait()

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 class Figures:
     """Sets the gauges of the database. ``revision`` is the schema that this service was written for.
 
-    A scrape asks for the next look and is answered with the figures of the one before, so nothing is read while nobody
+    A scrape asks for the next look and is answered with the figures of the one before, so nothing is read without
     scrapes. ``database`` has connections of its own, apart from those that requests wait for.
     """
 

@@ -112,7 +112,7 @@ class Live:
                     yield News(ended=ended)
                     return
                 else:
-                    await _happens(changed, TICK)
+                    await happens(changed, TICK)
                     yield None
             yield Stopping()
 
@@ -276,7 +276,8 @@ def _trouble_logged(what: str) -> Iterator[None]:
         log.warning(what, **describe(error))
 
 
-async def _happens(event: asyncio.Event, within: float) -> None:
+async def happens(event: asyncio.Event, within: float) -> None:
+    """Wait for ``event``, but no longer than ``within`` seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await event.wait()

@@ -39,8 +39,8 @@ _MOST_KEPT: Final = 100  # named in an answer
 def acting_for(principal: Principal, user_id: str | None, scope: Scope, pointer: str) -> Principal:
     """Return the subject that ``principal`` asks about, with ``scope`` alone: ``user_id``, or else the caller's own.
 
-    Raises ScopeMissing for another subject than the caller's without the scope for everybody's, and Invalid at
-    ``pointer`` if a caller that may ask about everybody names no subject.
+    Raises ScopeMissing for another subject than the caller's without the scope for all subjects, and Invalid at
+    ``pointer`` if a caller that may ask about all subjects names none.
     """
     owner = principal.owner(scope)
     if user_id is None and owner is None:
