@@ -6,13 +6,9 @@ follower takes from there what is past its own place, and one that has fallen fu
 While another program's transaction is open that has written a message, the feed cannot be read beyond that message's
 position, whatever else is committed. So as long as a look finds the same end, with more on the way, the reader does not
 listen to the bell, and looks again after pauses that double.
-
-The reader keeps what lies between two positions without a gap, `_since` and `_reached`: a follower whose place is
-inside has missed nothing when it takes what is past it.
 """
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +25,7 @@ from backend.errors import Unavailable
 from backend.principal import SERVICE, Principal, caller
 from backend.schemas.page import FeedPlace, FeedQuery, FeedStart
 from backend.services.live import Stopping, happens
+from backend.services.window import Window
 from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # of a page, which its reader may take slowly
@@ -135,9 +132,7 @@ class _Tail:
         self._database = database
         self._bell = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._kept: list[FeedRow] = []
-        self._size = 0  # bytes of these
-        self._since = self._reached = -1  # it has not looked yet
+        self._window = Window(_position, _KEPT)
         self._task = asyncio.create_task(self._run(), name="feed reader")
 
     def stop(self) -> None:
@@ -147,14 +142,11 @@ class _Tail:
 
     def past(self, begun: FeedPlace, bounds: Bounds) -> FeedPage | None:
         """Return what is known past ``begun``, without a gap, as much as fits; None if that is not known."""
-        if self._since < 0 or begun.position is None or begun.position < self._since:
+        found = None if begun.position is None else self._window.past(begun.position, bounds)
+        if found is None:
             return None
-        first = bisect_right(self._kept, begun.position, key=_position)
-        rows = self._kept[first : first + bounds.rows]
-        if not rows:
-            return FeedPage([], begun, has_more=False)
-        rows = bounds.fitting(rows, _size)
-        return FeedPage(rows, place_of(rows[-1]), has_more=first + len(rows) < len(self._kept))
+        rows, has_more = found
+        return FeedPage(rows, place_of(rows[-1]) if rows else begun, has_more=has_more)
 
     async def _run(self) -> None:
         caller.set(SERVICE)  # and not the follower's with whom it began
@@ -162,9 +154,9 @@ class _Tail:
         with self._database.bell.waiting(None, self._bell):
             while not (self._stopping.is_set() or self._database.bell.closed):
                 self._bell.clear()  # before looking: what is recorded meanwhile rings again
-                before = self._reached
+                before = self._window.reached
                 more, on_the_way = await self._look()
-                if self._reached > before:
+                if self._window.reached > before:
                     pause = _SOON
                     if not more:
                         await happens(self._bell, _SOON if on_the_way else _POLL)
@@ -183,8 +175,8 @@ class _Tail:
                 end = await feed.end()
                 rows: Sequence[FeedRow] = []
                 more = False
-                if self._since >= 0:
-                    rows, more = await feed.after(self._reached, end.position, _STRIDE)
+                if self._window.since >= 0:
+                    rows, more = await feed.after(self._window.reached, end.position, _STRIDE)
         except Unavailable:
             return False, False
         except Exception as error:  # noqa: BLE001 -- the next look may go better
@@ -194,20 +186,11 @@ class _Tail:
         return more, end.more
 
     def _keep(self, rows: Sequence[FeedRow], reached: int) -> None:
-        if self._since < 0:
-            self._since = reached
-        elif reached <= self._reached:
+        if self._window.since < 0:
+            self._window.begin(reached)
+        elif reached <= self._window.reached:
             return
-        self._kept += rows
-        self._reached = reached
-        self._size += sum(map(_size, rows))
-        dropped = 0
-        while len(self._kept) - dropped > _KEPT.rows or self._size > _KEPT.size:
-            self._size -= _size(self._kept[dropped])
-            dropped += 1
-        if dropped:
-            self._since = _position(self._kept[dropped - 1])
-            del self._kept[:dropped]
+        self._window.add(rows, reached)
         self._announce()
 
     def _announce(self) -> None:
@@ -241,7 +224,3 @@ async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPag
 
 def _position(row: FeedRow) -> int:
     return row.position or 0
-
-
-def _size(row: FeedRow) -> int:
-    return len(row.document)

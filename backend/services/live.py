@@ -8,13 +8,12 @@ and holds up nobody. No connection to the database is held while anybody waits.
 Nobody rings for what other programs insert, and a ring may be lost. So every few seconds one statement looks at how all
 conversations stand that are followed here, and wakes the readers that have something to read.
 
-The reader keeps what lies between two places without a gap, `_since` and `_reached`: a follower whose place is inside
+The reader keeps what lies between two places without a gap (`window`): a follower whose place is inside
 has missed nothing when it takes what is past it.
 """
 
 import asyncio
 import random
-from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Select
 from backend.dao_service.portions import Bounds
 from backend.errors import ConversationNotFound, Unavailable
 from backend.principal import SERVICE, Principal, caller
+from backend.services.window import Window
 from backend.vocabulary import Scope
 
 POLL: Final = 2.0  # seconds after which it is looked for what nobody rang for
@@ -179,9 +179,7 @@ class _Reader:
         self._database = database
         self._conversation_id = conversation_id
         self._memory = memory
-        self._kept: list[MessageRow] = []
-        self._size = 0  # bytes of these
-        self._since = self._reached = -1  # it has not looked yet
+        self._window = Window(_sequence, Bounds(_KEPT, _KEPT_SIZE))
         self._stopped = False
         self._task = asyncio.create_task(self._run(), name="live reader")
 
@@ -193,21 +191,17 @@ class _Reader:
 
     def forget(self) -> None:
         """Keep nothing: followers that are behind read from the record."""
-        self._kept.clear()
-        self._size = 0
-        self._since = self._reached
+        self._window.forget()
         self._memory.note(self, 0)
 
     def past(self, after: int) -> Sequence[MessageRow] | None:
         """Return what is known past ``after``, without a gap, as much as fits; None if that is not known."""
-        if self._since < 0 or after < self._since:
-            return None
-        first = bisect_right(self._kept, after, key=lambda row: row.sequence)
-        return _STRIDE.fitting(self._kept[first : first + _STRIDE.rows], lambda row: len(row.document))
+        found = self._window.past(after, _STRIDE)
+        return None if found is None else found[0]
 
     def ended(self, after: int) -> Ended | None:
         """Return how the conversation ended, if it has and there is nothing past ``after``."""
-        if self._since < 0:
+        if self._window.since < 0:
             return None
         if self.head is None:
             return Ended()
@@ -236,29 +230,17 @@ class _Reader:
         async with self._database.looking() as connection:
             messages = MessageDAO(connection)
             head = (await messages.heads([self._conversation_id])).get(self._conversation_id)
-            reached = self._reached if self._reached >= 0 else head.last_sequence if head else 0
+            reached = self._window.reached if self._window.reached >= 0 else head.last_sequence if head else 0
             if head:
                 rows, more = await messages.recorded(wanted, reached)
-        if not self._stopped and (rows, head, reached) != ([], self.head, self._reached):
-            self._keep(rows, reached)
+        if not self._stopped and (rows, head, reached) != ([], self.head, self._window.reached):
+            if self._window.since < 0:
+                self._window.begin(reached)
+            self._window.add(rows, rows[-1].sequence if rows else reached)
+            self._memory.note(self, self._window.size)
             self.head = head
             self._announce()
         return more
-
-    def _keep(self, rows: Sequence[MessageRow], reached: int) -> None:
-        if self._since < 0:
-            self._since = reached
-        self._kept += rows
-        self._reached = rows[-1].sequence if rows else reached
-        self._size += sum(len(row.document) for row in rows)
-        dropped = 0
-        while len(self._kept) - dropped > _KEPT or self._size > _KEPT_SIZE:
-            self._size -= len(self._kept[dropped].document)
-            dropped += 1
-        if dropped:
-            self._since = self._kept[dropped - 1].sequence
-            del self._kept[:dropped]
-        self._memory.note(self, self._size)
 
     def _announce(self) -> None:
         self.changed.set()
@@ -274,6 +256,10 @@ def _trouble_logged(what: str) -> Iterator[None]:
         pass
     except Exception as error:  # noqa: BLE001
         log.warning(what, **describe(error))
+
+
+def _sequence(row: MessageRow) -> int:
+    return row.sequence
 
 
 async def happens(event: asyncio.Event, within: float) -> None:

@@ -88,7 +88,7 @@ async def followers(database: Database, appender: Appender, conversation: UUID) 
     for follower in followers:
         await follower.until(1)
     assert source._tail
-    while source._tail._reached < 1:
+    while source._tail._window.reached < 1:
         await asyncio.sleep(0.01)
     yield followers
     for follower in followers:
