@@ -1,11 +1,12 @@
 """Attack and overload the service, measure what it does, and write docs/overload.md.
 
-    python -m tests.overload [--scenario NAME] [--scale 1] [--seconds N] [--quiet 10] [--json FILE] [--page FILE]
+    python -m tests.overload [--scenario NAME] [--scale 1] [--seconds N] [--quiet 10] [--rounds 3] [--json FILE]
+        [--page FILE]
 
 `stage` brings up PostgreSQL, and the service anew for each of the `scenarios`. Two processes then work beside each
 other: one runs the scenario's attack (`attacks`, on the connections of `wire`), one is the innocent caller (`probe`).
 `measuring` joins what they saw with the worker's memory and with the database, `bounds` judges it, and `page` writes it
-down. The whole takes about eight minutes on two cores. Only a run of every scenario writes the page.
+down. Three rounds of all take about half an hour on two cores. Only a run of every scenario writes the page.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.overload.bounds import broken
-from tests.overload.measuring import Dose, Result, measure, processes
+from tests.overload.measuring import Dose, Result, measure, merged, processes
 from tests.overload.page import page
 from tests.overload.probe import percentile
 from tests.overload.scenarios import SCENARIOS
@@ -33,12 +34,13 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1, help="of the connections and bytes of each scenario")
     parser.add_argument("--seconds", type=float, help="of each attack")
     parser.add_argument("--quiet", type=float, default=Dose.quiet, help="seconds before each attack")
+    parser.add_argument("--rounds", type=int, default=3, help="of each scenario, of which the median counts")
     parser.add_argument("--json", type=Path, help="a file for all figures")
     parser.add_argument("--page", type=Path, default=_PAGE, help="the file for the page")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every process is ended
     names = [options.scenario] if options.scenario else list(SCENARIOS)
-    results = _measure(names, Dose(options.scale, quiet=options.quiet, seconds=options.seconds))
+    results = _measure(names, Dose(options.scale, quiet=options.quiet, seconds=options.seconds), options.rounds)
     if options.json:
         options.json.write_text(json.dumps([_figures(result) for result in results], indent=2))
     if not options.scenario:
@@ -49,19 +51,20 @@ def main() -> int:
     return int(bool(faults))
 
 
-def _measure(names: list[str], dose: Dose) -> list[Result]:
-    results = []
+def _measure(names: list[str], dose: Dose, rounds: int) -> list[Result]:
+    results: dict[str, list[Result]] = {name: [] for name in names}
     with (
         tempfile.TemporaryDirectory(prefix="verbatim-overload-") as folder,
         stage(Path(folder)) as prepared,
         processes() as pools,
     ):
-        for name in names:
+        for name in names * rounds:
             print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201
             with prepared.serve() as worker:
-                results.append(measure(prepared, worker, pools, SCENARIOS[name], dose))
-            print(json.dumps(_figures(results[-1])), file=sys.stderr, flush=True)  # noqa: T201
-    return results
+                result = measure(prepared, worker, pools, SCENARIOS[name], dose)
+            results[name].append(result)
+            print(json.dumps(_figures(result)), file=sys.stderr, flush=True)  # noqa: T201
+    return [merged(each) for each in results.values()]
 
 
 def _figures(result: Result) -> dict[str, object]:

@@ -3,10 +3,10 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -42,11 +42,7 @@ class Result:
     alive: bool  # at the end
     lost: int
     not_dense: int
-
-    @property
-    def recovery(self) -> float | None:
-        """From the end of the attack to the first answer as fast as before; None without one."""
-        return self.report.recovery
+    recovery: float | None  # from the end of the attack to the first answer as fast as before; None without one
 
     @property
     def alone_p99(self) -> float:
@@ -89,6 +85,24 @@ class Result:
         )
 
 
+def merged(rounds: Sequence[Result]) -> Result:
+    """Return one result for several rounds of a scenario: the times of the median round, and the worst of the rest.
+
+    One pause of the machine decides a p99 of some hundred posts, so a single round tells more of the machine.
+    """
+    ranked = sorted(rounds, key=lambda each: each.accepted_p99 if each.scenario.general else each.ratio)
+    recoveries = [each.recovery for each in rounds if each.recovery is not None]
+    return replace(
+        ranked[len(ranked) // 2],
+        peak_mib=max(each.peak_mib for each in rounds),
+        killed=any(each.killed for each in rounds),
+        alive=all(each.alive for each in rounds),
+        lost=sum(each.lost for each in rounds),
+        not_dense=max(each.not_dense for each in rounds),
+        recovery=max(recoveries) if len(recoveries) == len(rounds) else None,
+    )
+
+
 def _seconds(sample: Sample, wanted: int) -> float:
     return sample.seconds if sample.status == wanted else max(sample.seconds, PATIENCE)
 
@@ -124,6 +138,7 @@ def measure(stage: Stage, worker: Worker, pools: Processes, scenario: Scenario, 
         worker.alive,
         stage.absent(stored),
         stage.not_dense(),
+        report.recovery,
     )
 
 

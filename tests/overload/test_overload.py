@@ -1,11 +1,12 @@
 """Every scenario of the overload page at a small scale, so that what measures the service is tested itself."""
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from tests.overload.bounds import broken
-from tests.overload.measuring import Dose, Result, measure, processes
+from tests.overload.measuring import Dose, Result, measure, merged, processes
 from tests.overload.page import page
 from tests.overload.scenarios import SCENARIOS
 from tests.overload.stage import stage
@@ -41,3 +42,13 @@ def test_the_page_has_a_row_for_every_scenario_and_a_sentence_for_every_bound_th
     written = page(list(results.values()))
     assert all(f"| **{name}**: " in written for name in SCENARIOS)
     assert all(f"- {sentence}" in written for result in results.values() for sentence in broken(result))
+
+
+def test_several_rounds_count_as_the_median_one_with_the_most_memory_and_all_that_was_lost(
+    results: dict[str, Result],
+) -> None:
+    first = replace(results["silent connections"], recovery=0.1)
+    slow = replace(first, report=replace(first.report, posts=[]), peak_mib=first.peak_mib + 1, lost=2)
+    found = merged([first, slow, replace(first, lost=1)])
+    assert (found.ratio, found.peak_mib, found.lost, found.recovery) == (first.ratio, slow.peak_mib, 3, 0.1)
+    assert merged([first, replace(first, recovery=None)]).recovery is None
