@@ -20,8 +20,8 @@ test: .venv/dev  ## run the tests against a real PostgreSQL that they bring up t
 
 test-pooled: .venv/dev  ## run those in which the API meets its database again, behind a PgBouncer in transaction mode
 	@$(BIN)/python -m pytest --pooler pgbouncer tests/api tests/services --ignore-glob '*/test_rate_limits.py' \
-		--ignore-glob '*/test_gate.py' --ignore-glob '*/test_pages.py' --ignore-glob '*/test_schema.py' \
-		--ignore-glob '*/test_authorization.py' --ignore-glob '*/test_examination.py'
+		--ignore-glob '*/test_gate.py' --ignore-glob '*/test_docs.py' --ignore-glob '*/test_schema.py' \
+		--ignore-glob '*/test_authorization.py' --ignore-glob '*/test_database_checks.py'
 
 lint: .venv/dev
 	@$(BIN)/ruff check .

@@ -27,10 +27,10 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import SchemaItem
 
-from backend.dao_service.database import asyncpg_url
-from backend.dao_service.migrator import PATIENCE, VERSION_TABLE, connectable, sentence
+from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
 from backend.errors import SetupError
+from backend.migrations.runner import PATIENCE, VERSION_TABLE, connectable, sentence
 
 _SESSION: Final = (
     "SET lock_timeout = '200ms'",

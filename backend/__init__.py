@@ -1,18 +1,21 @@
 """Verbatim: the durable record of voice conversations.
 
-The rooms, from the door down; each may import only what stands below it:
+The packages, from the entry points down. Each may import only what stands below it:
 
-    cli             commands        server  how it listens        replay  a client of the API, for recorded calls
-    app             where the parts meet; only cli and app see the settings
-    http_limits     Uvicorn's HTTP protocol, bounded; the event loop, and who is turned away
-    api             HTTP: admission, the gate, routes, problems        recorder  inside a voice pipeline
-    delivery        the outbox is carried to the orchestrator
-    auth            who is asking: tokens and their issuers
-    services        use cases: one function, one transaction; the appender and its queue
-    deepgram        Deepgram's events in our words, and its tokens for phones
-    dao_service     PostgreSQL: one method, one question        schemas    the words that cross the wire
-    principal       who asks, and how far they reach           outgoing   HTTP clients and TLS
-    errors  vocabulary  ids  observability  departure  budget  collector
+    cli                commands         server  sockets and workers      replay  imports recorded calls
+    app                where the parts meet; only cli and app read the settings
+    http_limits        Uvicorn's HTTP protocol with limits; the event loop; refusals before the application
+    api                HTTP: admission, gate, routes, problems                recorder  inside a voice pipeline
+    delivery           sends the outbox to the orchestrator
+    auth               bearer tokens and their issuers
+    services           use cases: one function, one transaction; the appender and its queue
+    deepgram           Deepgram's events as messages, and its tokens for phones
+    formats            a transcript as text, Markdown, WebVTT, OpenAI messages, Deepgram context
+    migrations         Alembic's runner, and the plan for a database that a host application owns
+    dao_service        PostgreSQL: one method, one statement; `connection`, `wakeups`, `models`
+    schemas            what crosses the wire, checked
+    embedded_postgres  a PostgreSQL server that this process owns
+    principal  http_client  errors  vocabulary  ids  observability  shutdown  budget  garbage_collection
 """
 
 from importlib.metadata import version

@@ -39,23 +39,23 @@ from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, RateLimits, Redis
 from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
-from backend.collector import Collector
-from backend.dao_service import migrator
-from backend.dao_service.database import Database, Limits
-from backend.dao_service.notifier import Notifier
+from backend.dao_service.connection.database import Database, Limits
+from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.deepgram import Grants
 from backend.delivery import Dispatcher, Orchestrator
-from backend.departure import leave_with_supervisor, told_to_end
 from backend.errors import SetupError
+from backend.garbage_collection import Collector
+from backend.migrations import runner
 from backend.observability import logs, metrics
-from backend.services.abandonment import Abandonment, Returns
 from backend.services.appender import Appender
+from backend.services.database_metrics import Figures
 from backend.services.feed import Feed
-from backend.services.figures import Figures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
+from backend.services.session_timeout import Abandonment, Returns
 from backend.settings import Settings
+from backend.shutdown import leave_with_supervisor, told_to_end
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
@@ -199,8 +199,8 @@ def _lifespan(parts: _Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(parts.database)
-        checks, counts = Health(parts.checked, appender, migrator.head()), health.counts()
-        figures = Figures(parts.checked, migrator.head())
+        checks, counts = Health(parts.checked, appender, runner.head()), health.counts()
+        figures = Figures(parts.checked, runner.head())
         async with AsyncExitStack() as stack:  # whatever fails to start or to close, all else is closed
             stack.callback(log.info, "stopped")
             for part in (parts.rate_limits, parts.database, counts, checks, figures, parts.grants, parts.authenticator):

@@ -13,9 +13,9 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from backend.departure import SIGNALS, STOP
 from backend.errors import SetupError
 from backend.http_limits import LimitedHTTP, Limits, allow_connections
+from backend.shutdown import SIGNALS, STOP
 
 # A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
 # there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.

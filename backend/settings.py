@@ -25,7 +25,7 @@ from pydantic_settings import SettingsError as UnreadableSetting
 from backend.auth import Issuer, private_url
 from backend.delivery.endpoint import Endpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
-from backend.outgoing import proxy_url
+from backend.http_client import proxy_url
 
 PREFIX: Final = "VERBATIM_"
 

@@ -20,8 +20,8 @@ from typing import Final
 
 import httpx
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from examples.phone import call
 
 _PAUSE: Final = 0.5  # seconds between two lines of the call
@@ -31,7 +31,7 @@ _PATIENCE: Final = 30.0  # seconds for a program to come up
 def main() -> None:
     """Bring it all up, let the phone call, and print the story as it happens."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         asyncio.run(_tell(postgres.url.replace("+asyncpg", "")))
 
 

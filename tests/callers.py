@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backend.auth import Issuer
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.principal import PERSONAL
 from backend.services import service_tokens
 from backend.vocabulary import Scope

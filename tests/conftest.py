@@ -20,9 +20,9 @@ from sqlalchemy import URL, make_url
 from starlette.types import Receive, Scope, Send
 
 from backend.app import create_app
-from backend.dao_service import migrator
-from backend.dao_service.database import Database
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from backend.observability import logs
 from backend.services.appender import Appender
 from backend.settings import Settings
@@ -69,7 +69,7 @@ def _pooler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def template(postgres: URL) -> str:
     """The name of a database to clone, with our schema and nothing else in it."""
     asyncio.run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
-    migrator.upgrade(_text(postgres.set(database=_TEMPLATE)))
+    runner.upgrade(_text(postgres.set(database=_TEMPLATE)))
     return _TEMPLATE
 
 

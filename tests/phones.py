@@ -9,8 +9,8 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from backend.dao_service.database import Database
-from backend.services.abandonment import end_abandoned
+from backend.dao_service.connection.database import Database
+from backend.services.session_timeout import end_abandoned
 
 SESSIONS = "/api/v1/voice/sessions"
 CONVERSATIONS = "/api/v1/conversations"

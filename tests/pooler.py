@@ -10,10 +10,10 @@ from typing import Any, Final, Self
 import pytest
 from sqlalchemy import URL, make_url
 
-from backend.dao_service.embedded.account import Account, choose_account
-from backend.dao_service.embedded.child import Child, Launcher
-from backend.dao_service.embedded.home import lock
-from backend.dao_service.embedded.sockets import answers, socket_file
+from backend.embedded_postgres.data_directory import lock
+from backend.embedded_postgres.process import Child, Launcher
+from backend.embedded_postgres.run_as import Account, choose_account
+from backend.embedded_postgres.sockets import answers, socket_file
 
 PROGRAM: Final = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin") or shutil.which(
     "pgbouncer"

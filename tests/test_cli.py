@@ -20,8 +20,8 @@ import pytest
 from psutil import Process, net_if_addrs, wait_procs
 
 from backend import cli
-from backend.dao_service import losses, migrator
 from backend.dao_service.models import Base
+from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
 
@@ -190,18 +190,18 @@ def test_a_schema_that_is_behind_says_which_command_to_run(verbatim: Command, em
 
 
 def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: str) -> None:
-    head = migrator.head()
+    head = runner.head()
     for target, there in (("head", head), ("head", head), ("0004", "0004"), ("base", None), ("head", head)):
         result = verbatim("migrate", "--to", target, DATABASE_URL=empty_database_url)
         assert result.code == 0, result.err
         assert str(there or "nothing") in result.out
-        assert migrator.current(empty_database_url) == there
+        assert runner.current(empty_database_url) == there
 
 
 def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
     result = verbatim("migrate", "--to", "9999", DATABASE_URL=empty_database_url)
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert f"There is no revision 9999; name one from 0001 to {migrator.head()}" in result.err
+    assert f"There is no revision 9999; name one from 0001 to {runner.head()}" in result.err
 
 
 async def test_going_back_counts_what_it_loses_and_wants_a_yes(
@@ -220,7 +220,7 @@ async def test_going_back_counts_what_it_loses_and_wants_a_yes(
         refused = await asyncio.to_thread(verbatim, "migrate", "--to", target, DATABASE_URL=database_url)
         assert (refused.code, refused.err.count("\n")) == (1, 1)
         assert lost in refused.err
-        assert await asyncio.to_thread(migrator.current, database_url) == migrator.head()
+        assert await asyncio.to_thread(runner.current, database_url) == runner.head()
     gone = await asyncio.to_thread(verbatim, "migrate", "--to", "0013", "--yes", DATABASE_URL=database_url)
     assert gone.code == 0, gone.err
     assert await connection.fetchval("SELECT count(*) FROM messages") == 1200
@@ -234,9 +234,9 @@ async def test_everything_that_the_migrations_sign_is_counted_before_it_goes(con
         "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
         " WHERE col_description(attrelid, attnum) = 'Made by Verbatim.' AND relname IN ('conversations', 'messages')"
     )
-    assert {row[0] for row in tables} == losses.TABLES.keys()
-    assert {tuple(row) for row in columns} <= losses.COLUMNS.keys()
-    assert {*losses.TABLES.values(), *losses.COLUMNS.values()} <= {*migrator.revisions()}
+    assert {row[0] for row in tables} == downgrade_losses.TABLES.keys()
+    assert {tuple(row) for row in columns} <= downgrade_losses.COLUMNS.keys()
+    assert {*downgrade_losses.TABLES.values(), *downgrade_losses.COLUMNS.values()} <= {*runner.revisions()}
 
 
 @pytest.mark.parametrize("words", [("migrate",), ("adopt", "--yes"), ("check",), ("export",)])
@@ -301,11 +301,11 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     assert unanswered.code == 1
     assert "To be added" in unanswered.out
     assert "GRANT SELECT, INSERT, UPDATE, DELETE ON public.messages TO verbatim_service;" in unanswered.out
-    assert await asyncio.to_thread(migrator.current, empty_database_url) is None
+    assert await asyncio.to_thread(runner.current, empty_database_url) is None
 
     adopted = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert adopted.code == 0, adopted.err
-    assert await asyncio.to_thread(migrator.current, empty_database_url) == migrator.head()
+    assert await asyncio.to_thread(runner.current, empty_database_url) == runner.head()
     assert await host.fetchval("SELECT messages::text FROM conversations") == '[{"mine": true}]'
     again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert again.code == 0

@@ -5,8 +5,8 @@ import pytest
 
 from backend.app import create_app
 from backend.auth import Authenticator
-from backend.collector import Collector
-from backend.dao_service.notifier import Notifier
+from backend.dao_service.wakeups.listen_notify import Notifier
+from backend.garbage_collection import Collector
 from tests.conftest import running, settings_for
 
 OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 
 from backend.api.auth import Editor, Eraser, Reader
-from backend.api.conditional import entity_tag, if_match, known
 from backend.api.dependencies import API, Db, read, takes
+from backend.api.etags import entity_tag, if_match, known
 from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.conversation import Conversation, ConversationCreate, ConversationEnd, ConversationPatch
 from backend.schemas.page import ConversationQuery, Page

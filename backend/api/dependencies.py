@@ -9,12 +9,12 @@ from starlette.exceptions import HTTPException
 
 from backend.api.bodies import HeldBody
 from backend.api.parse_thread import parsed
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.deepgram import Grants
 from backend.schemas.parsing import parse
-from backend.services.abandonment import Returns
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
+from backend.services.session_timeout import Returns
 
 API: Final = "/api/v1"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what machines ask for every few seconds

@@ -17,12 +17,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.exceptions import HTTPException
 
-from backend.api.pages import html_page
+from backend.api.docs import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
 from backend.observability.processes import WorkerProcesses
-from backend.services.figures import Figures
+from backend.services.database_metrics import Figures
 from backend.services.health import Health
-from backend.services.shared import Shared
+from backend.services.single_flight import Shared
 
 FRESH: Final = 1.0  # seconds, for which what was counted is not counted again
 _ASSETS: Final = "/docs/assets"

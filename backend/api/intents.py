@@ -6,8 +6,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from backend.api.auth import IntentWriter, Reader
-from backend.api.conditional import IfMatch, if_match
 from backend.api.dependencies import API, Db, outbox_of, read, takes
+from backend.api.etags import IfMatch, if_match
 from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, refusals
 from backend.schemas.intent import ConversationIntent, IntentPut
 from backend.services import intents

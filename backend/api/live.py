@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from backend.api.auth import FeedReader, Reader
 from backend.api.dependencies import API
 from backend.api.openapi import refusals
-from backend.api.streams import Permit, Stream, event, events, message, resume
+from backend.api.sse import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.message import Message

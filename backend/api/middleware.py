@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api import problems
 from backend.api.bodies import release_body
 from backend.api.dependencies import API, MONITORING
-from backend.api.templates import Templates
+from backend.api.route_templates import Templates
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
 from backend.observability.logs import new_request_id, request_id

@@ -7,14 +7,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from backend.api.problem_examples import add_examples
-from backend.schemas.chat import OpenAIChat
-from backend.schemas.context import DeepgramSettings
+from backend.formats.deepgram import DeepgramSettings
+from backend.formats.openai import OpenAIChat
+from backend.formats.transcript import Transcript
 from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import MessageBatch, MessageCreate
 from backend.schemas.problem import Problem
 from backend.schemas.subject import ErasureCreate
-from backend.schemas.transcript import Transcript
 from backend.schemas.voice_session import VoiceEventBatch, VoiceSessionCreate, VoiceSessionEnd
 
 REPLAYED: Final = {"Idempotency-Replayed": {"description": "`true`", "schema": {"type": "string"}}}

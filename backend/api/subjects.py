@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from backend.api.auth import Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.openapi import refusals
-from backend.api.streams import Streamed
+from backend.api.sse import Streamed
 from backend.schemas.page import MOST, ConversationQuery
 from backend.schemas.subject import Erasure, ErasureCreate, SubjectQuery
 from backend.services import subjects

@@ -9,14 +9,14 @@ from fastapi.responses import StreamingResponse
 
 from backend import __version__
 from backend.api.auth import Reader, caller_of, needs
-from backend.api.conditional import entity_tag, is_conditional, known
 from backend.api.dependencies import API, Db
+from backend.api.etags import entity_tag, is_conditional, known
 from backend.api.openapi import IF_MATCH, TAGGED, UNCHANGED, refusals
-from backend.api.streams import Streamed
+from backend.api.sse import Streamed
 from backend.dao_service.message_dao import Version
+from backend.formats.transcript import MEDIA_TYPES, TranscriptFormat, write
 from backend.schemas.message import Message
 from backend.schemas.page import MessageQuery, Page
-from backend.schemas.transcript import MEDIA_TYPES, TranscriptFormat, write
 from backend.services import transcripts
 from backend.vocabulary import Scope
 

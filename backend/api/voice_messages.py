@@ -15,7 +15,7 @@ from backend.errors import Invalid
 from backend.schemas.items import parse_each
 from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate
 from backend.schemas.parsing import parse_item
-from backend.services.recording import Outcome, Recorded
+from backend.services.append_transaction import Outcome, Recorded
 from backend.vocabulary import Scope
 
 MOST_PER_BATCH: Final = 500

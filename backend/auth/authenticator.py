@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from backend.auth.issuer import Issuer
 from backend.auth.keys import keys_of
 from backend.auth.token import UNPROVEN, TokenChecker, Verified, claims_of
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.errors import IssuerUnavailable, TokenInvalid, TokenMissing
-from backend.outgoing import http_client
+from backend.http_client import http_client
 from backend.principal import LOCAL, Principal
 from backend.services import service_tokens
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from backend.outgoing import is_this_machine
+from backend.http_client import is_this_machine
 from backend.principal import SERVICE_PREFIX
 
 SECRET_BYTES: Final = 32  # as long as the hash (RFC 7518, section 3.2)

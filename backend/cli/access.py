@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from backend.cli.terminal import complaints
-from backend.dao_service import migrator
-from backend.dao_service.database import Database
-from backend.dao_service.embedded import EmbeddedPostgres
-from backend.departure import STOP
+from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SetupError
+from backend.migrations import runner
 from backend.settings import Settings
+from backend.shutdown import STOP
 
 ResultT = TypeVar("ResultT")
 
@@ -34,7 +34,7 @@ def reach(url: str, wait: float) -> str | None:
     deadline = time.monotonic() + wait
     while True:
         try:
-            return migrator.current(url)
+            return runner.current(url)
         except SetupError:
             STOP.exit_if_requested()
             if time.monotonic() >= deadline:
@@ -44,12 +44,12 @@ def reach(url: str, wait: float) -> str | None:
 
 def make_ready(url: str, wait: float, *, ours: bool) -> None:
     """See that the schema is ours to work with; only in a database of our own is it brought there."""
-    revision, wanted = reach(url, wait), migrator.head()
+    revision, wanted = reach(url, wait), runner.head()
     if revision == wanted:
         return
     if not ours:
-        raise SetupError(migrator.mismatch(revision, wanted))
-    migrator.upgrade(url)
+        raise SetupError(runner.mismatch(revision, wanted))
+    runner.upgrade(url)
 
 
 def ask(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:

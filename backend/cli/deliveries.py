@@ -9,9 +9,8 @@ import typer
 
 from backend.cli.access import ask, database_url, make_ready, with_database
 from backend.cli.terminal import Wait, complaints, console
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.delivery import Dispatcher, Endpoint, Orchestrator
-from backend.departure import STOP, told_to_end
 from backend.errors import SettingsError
 from backend.observability import logs
 from backend.principal import LOCAL
@@ -19,6 +18,7 @@ from backend.schemas.delivery import Delivery, DeliveryQuery
 from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.settings import Settings
+from backend.shutdown import STOP, told_to_end
 from backend.vocabulary import DeliveryState
 
 _TITLES: Final = ("delivery", "conversation", "state", "attempts", "queued", "due", "last status", "last error")

@@ -10,14 +10,14 @@ import typer
 from backend import server
 from backend.cli.access import database_url, make_ready, reach, with_database
 from backend.cli.terminal import FAILED, Wait, complaints, console
-from backend.dao_service import adoption, migrator
-from backend.dao_service.losses import losses
-from backend.departure import STOP
 from backend.errors import SettingsError, SetupError
 from backend.http_limits import Limits
+from backend.migrations import adoption, runner
+from backend.migrations.downgrade_losses import losses
 from backend.observability import logs
 from backend.services import health
 from backend.settings import Settings
+from backend.shutdown import STOP
 
 
 def serve(
@@ -61,7 +61,7 @@ def migrate(
 ) -> None:
     """Bring the database's schema up to date, without stopping its writers."""
     if sql:
-        sys.stdout.write(migrator.sql(to))
+        sys.stdout.write(runner.sql(to))
         return
     settings = Settings.from_environment()
     with database_url(settings) as url:
@@ -69,8 +69,8 @@ def migrate(
         if before is not None and (to == "base" or to < before):
             _go_back(url, to, yes=yes)
         else:
-            migrator.upgrade(url, to)
-        after = migrator.current(url)
+            runner.upgrade(url, to)
+        after = runner.current(url)
     went = f"went from {before or 'nothing'} to {after or 'nothing'}" if before != after else f"is at {after}"
     console.print(f"The schema {went}.")
 
@@ -81,7 +81,7 @@ def _go_back(url: str, to: str, *, yes: bool) -> None:
         raise SetupError(
             f"Going back to {to} loses {', '.join(lost)}, for good; nothing was changed. Say --yes if that is wanted."
         )
-    migrator.downgrade(url, to)
+    runner.downgrade(url, to)
 
 
 def adopt(
@@ -100,7 +100,7 @@ def adopt(
         if survey.steps and not yes and not typer.confirm("Go on?"):
             raise SetupError("Nothing was changed.")
         adoption.complete(url, survey)
-        console.print(f"The schema is at {migrator.current(url)}.", style="green")
+        console.print(f"The schema is at {runner.current(url)}.", style="green")
 
 
 def check(wait: Wait = 0) -> None:
@@ -109,8 +109,8 @@ def check(wait: Wait = 0) -> None:
     with database_url(settings) as url:
         reach(url, wait)
         served, direct = settings.database_url or url, settings.past_the_pooler
-        found = asyncio.run(with_database(served, lambda each: health.look(each, migrator.head()), direct=direct))
-        drift = migrator.drift(url) if found.tried else []
+        found = asyncio.run(with_database(served, lambda each: health.look(each, runner.head()), direct=direct))
+        drift = runner.drift(url) if found.tried else []
         faults = [*found.faults, *(f"The schema has drifted: {line}." for line in drift)]
     if found.promise:
         console.print(found.promise, soft_wrap=True)
@@ -143,5 +143,5 @@ def _tell(survey: adoption.Survey) -> None:
     for text in survey.advice:
         console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:
-        stamped = survey.revision == migrator.head()
+        stamped = survey.revision == runner.head()
         console.print("Everything is there." if stamped else "Everything is there; only the stamp is missing.")

@@ -11,13 +11,13 @@ import typer
 
 from backend.cli.access import ask
 from backend.cli.terminal import complaints
-from backend.dao_service.database import Database
-from backend.dao_service.notifier import Notifier
+from backend.dao_service.connection.database import Database
+from backend.dao_service.wakeups.listen_notify import Notifier
+from backend.formats.text import text
+from backend.formats.transcript import TranscriptFormat, write
 from backend.principal import LOCAL
-from backend.schemas.one_line import one_line
 from backend.schemas.page import MOST, ConversationQuery
-from backend.schemas.prose import text
-from backend.schemas.transcript import TranscriptFormat, write
+from backend.schemas.single_line_json import one_line
 from backend.services import subjects, transcripts
 from backend.services.live import Ended, Live, News
 

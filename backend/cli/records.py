@@ -12,7 +12,7 @@ from backend import replay as recordings
 from backend.cli import spools
 from backend.cli.access import ask
 from backend.cli.terminal import FAILED, complaints, console
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.errors import ConversationNotFound, RecordError, SettingsError, SetupError
 from backend.principal import LOCAL
 from backend.recorder import HttpSink

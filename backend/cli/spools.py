@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from backend.cli.terminal import FAILED, console
 from backend.errors import SetupError
 from backend.recorder import Sink
+from backend.recorder.repair import is_spool as looks_like_spool
 from backend.recorder.replay import Replayed
 from backend.recorder.replay import replay as send
-from backend.recorder.salvage import is_spool as looks_like_spool
 
 
 def is_spool(file: Path) -> bool:

@@ -29,10 +29,10 @@ from uuid import UUID
 
 import asyncpg
 
-from backend.dao_service.confirmation import confirmed
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.pool_invalidation import orderly
+from backend.dao_service.connection.sync_commit import confirmed
 from backend.dao_service.portions import DOCUMENT
-from backend.dao_service.trust import orderly
 from backend.vocabulary import REPAIRED, Enrichment, Repaired
 
 

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.faults import constraint, is_unfit_value, missing_column
+from backend.dao_service.connection.sqlstate import constraint, is_unfit_value, missing_column
 from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.errors import HostKeepsConversation, HostOwnsConversations

@@ -6,7 +6,7 @@ from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.faults import is_disk_full
+from backend.dao_service.connection.sqlstate import is_disk_full
 from backend.dao_service.models import Base
 
 # Whoever may not read all statistics is shown that there are standbys, and not in which state.

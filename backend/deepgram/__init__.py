@@ -1,17 +1,17 @@
 """Deepgram's Voice Agent (version 1), in the words of the record.
 
-forms      what its events hold
-drafts     the messages that stand for an event
-reading    an event as a phone forwards it: mended, and what it means
-turns      what latencies and interruptions say of which message
-grants     tokens for phones, so that the key stays here
+events       the fields of Deepgram's events
+parse        an event as a phone forwards it: repaired, and what it means
+to_messages  the messages that stand for an event
+turns        which message a latency or an interruption belongs to
+tokens       short-lived tokens for phones, so that the API key stays in the service
 """
 
 from typing import Final
 
-from backend.deepgram.drafts import FIRST, Draft, drafts, session_of
-from backend.deepgram.grants import Grants
-from backend.deepgram.reading import Event, read
+from backend.deepgram.parse import Event, read
+from backend.deepgram.to_messages import FIRST, Draft, drafts, session_of
+from backend.deepgram.tokens import Grants
 from backend.deepgram.turns import Moment, Telling, enrichments
 
 PROVIDER: Final = "deepgram"

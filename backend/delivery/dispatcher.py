@@ -19,9 +19,9 @@ from typing import Final
 
 import structlog
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.delivery_dao import Claimed
-from backend.dao_service.faults import describe
 from backend.delivery.orchestrator import Answer, Orchestrator
 from backend.delivery.schedule import SCHEDULE, wait_after
 from backend.errors import Unavailable

@@ -22,7 +22,7 @@ from backend import __version__
 from backend.delivery.endpoint import Endpoint
 from backend.delivery.network import NotPublic, PublicNetwork
 from backend.delivery.signing import Signer
-from backend.outgoing import tls_context
+from backend.http_client import tls_context
 from backend.schemas.delivery import webhook_id
 
 _BUSY: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}

@@ -19,9 +19,9 @@ try:
 except ImportError as error:
     raise ImportError("LiveKit Agents is not installed: pip install 'verbatim[livekit]'") from error
 
-from backend.recorder.fitting import take
+from backend.recorder.conversion import take
 from backend.recorder.recorder import Recorder
-from backend.schemas.mending import storable
+from backend.schemas.repair import storable
 from backend.vocabulary import Role
 
 log = structlog.get_logger(__name__)

@@ -26,7 +26,7 @@ try:
 except ImportError as error:
     raise ImportError("Pipecat is not installed: pip install 'verbatim[pipecat]'") from error
 
-from backend.recorder.fitting import take
+from backend.recorder.conversion import take
 from backend.recorder.pipecat_words import Words
 from backend.recorder.recorder import Recorder
 from backend.vocabulary import Role

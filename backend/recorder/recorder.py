@@ -26,7 +26,7 @@ import structlog
 from backend.observability import metrics
 from backend.recorder import signals, stats
 from backend.recorder.entry import LONGEST_BODY, Entry
-from backend.recorder.mending import fault_of, mend, outline
+from backend.recorder.message_repair import fault_of, mend, outline
 from backend.recorder.sinks import Sink
 from backend.recorder.spool import Spool
 from backend.recorder.stats import Stats

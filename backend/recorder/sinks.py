@@ -15,7 +15,7 @@ import httpx
 from pydantic import SecretStr
 
 from backend.errors import ConversationErased, Invalid, NotRecorded, RecordError, Refused, SetupError
-from backend.outgoing import http_client
+from backend.http_client import http_client
 from backend.principal import Principal
 from backend.recorder.refusals import (
     SPOILT,
@@ -28,8 +28,8 @@ from backend.recorder.refusals import (
 )
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse
+from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
-from backend.services.recording import Outcome, Recorded
 
 _BATCH: Final = "/api/v1/voice/messages/batch"
 _JSON: Final = {"content-type": "application/json"}

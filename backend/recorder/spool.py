@@ -28,9 +28,9 @@ from typing import Final, TypeVar
 
 import structlog
 
-from backend.recorder.clerk import AGAIN, Clerk
 from backend.recorder.entry import Entry
-from backend.recorder.shelf import Left
+from backend.recorder.pending_writes import AGAIN, Clerk
+from backend.recorder.sqlite_store import Left
 
 LINGER: Final = 1.0  # seconds without anything new after which the thread sleeps
 

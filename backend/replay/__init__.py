@@ -20,7 +20,7 @@ import httpx
 from pydantic import SecretStr
 
 from backend.errors import SetupError
-from backend.outgoing import http_client
+from backend.http_client import http_client
 from backend.replay.sender import Sender
 from backend.replay.source import Source
 from backend.replay.tally import Tally

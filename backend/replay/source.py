@@ -25,8 +25,8 @@ from backend import deepgram
 from backend.errors import Invalid, SetupError
 from backend.replay.identity import conversation_id, message_id
 from backend.replay.tally import Tally
-from backend.schemas.mending import storable
-from backend.schemas.nesting import load_any_depth
+from backend.schemas.nested_json import load_any_depth
+from backend.schemas.repair import storable
 
 LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
 LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are passed over

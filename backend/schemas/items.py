@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from backend.errors import MOST_FAULTS, Fault, Invalid
-from backend.schemas.nesting import load_any_depth
+from backend.schemas.nested_json import load_any_depth
 from backend.schemas.parsing import unknown_field
 
 ItemT = TypeVar("ItemT")

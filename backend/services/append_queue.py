@@ -32,7 +32,7 @@ from uuid import UUID
 from backend.dao_service.append_dao import NewMessage
 from backend.errors import Busy, DatabaseUnavailable, RecordError, Unavailable
 from backend.observability import metrics
-from backend.services.recording import Outcome
+from backend.services.append_transaction import Outcome
 from backend.services.senders import Senders
 
 MOST_PER_COMMIT: Final = 1_000  # messages

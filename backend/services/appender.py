@@ -2,8 +2,8 @@
 
 One commit is under way at a time, and the messages that arrive meanwhile share the next one. Under load many messages
 share the cost of a transaction, of its locks and of the flush to disk. Without load a message is committed when it
-arrives, because no timer delays a commit. `append_queue` decides which messages a commit takes, `recording` does the
-work of one transaction.
+arrives, because no timer delays a commit. `append_queue` decides which messages a commit takes, and
+`append_transaction` does the work of one transaction.
 
 Callers are answered after their transaction has committed, each about its own messages: appended, replayed, or refused.
 A refusal touches no other message: the appender halves a commit that fails until it has found the message that the
@@ -23,14 +23,14 @@ from uuid import UUID
 import structlog
 
 from backend.dao_service.append_dao import AppendConnection, NewMessage
-from backend.dao_service.database import Database
-from backend.dao_service.faults import constraint, describe, is_locked, is_outage, is_transient
+from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.sqlstate import constraint, describe, is_locked, is_outage, is_transient
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
 from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_queue import AppendQueue, Commit
-from backend.services.recording import Outcome, Recorded, new_message, record, record_new, tell_the_erased
+from backend.services.append_transaction import Outcome, Recorded, new_message, record, record_new, tell_the_erased
 from backend.vocabulary import Scope
 
 ATTEMPTS: Final = 4

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
+from backend.dao_service.connection.database import Database, Session
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter
-from backend.dao_service.database import Database, Session
 from backend.dao_service.erasure_dao import ErasureDAO, owner_digest
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO
 from backend.errors import DeliveryNotFound
 from backend.principal import Principal

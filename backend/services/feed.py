@@ -16,9 +16,9 @@ from typing import Final
 
 import structlog
 
-from backend.dao_service.database import Database
-from backend.dao_service.fair_semaphore import FairSemaphore
-from backend.dao_service.faults import describe
+from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.fair_semaphore import FairSemaphore
+from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.feed_dao import FeedDAO, FeedRow
 from backend.dao_service.portions import Bounds
 from backend.errors import Unavailable

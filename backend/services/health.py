@@ -6,19 +6,19 @@ from typing import Final
 
 import structlog
 
-from backend.dao_service.database import Database, Limits
-from backend.dao_service.faults import describe
+from backend.dao_service.connection.database import Database, Limits
+from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.schema_dao import SchemaDAO
-from backend.services import durability, examination
+from backend.services import database_checks, durability
 from backend.services.appender import Appender
+from backend.services.database_checks import Examination, Part
 from backend.services.durability import InForce
-from backend.services.examination import Examination, Part
-from backend.services.shared import Shared
+from backend.services.single_flight import Shared
 
 FRESH: Final = 3.0  # seconds; load balancers ask every few, and each look inserts a message and takes it back
 PATIENCE: Final = 2.0  # seconds after which a database that has not answered counts as unavailable
 LIMITS: Final = Limits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the database for these looks
-_SILENT: Final = Examination([examination.AWAY], None, tried=False)
+_SILENT: Final = Examination([database_checks.AWAY], None, tried=False)
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ class Health:
         await self._database.close()
 
     async def _examine(self) -> Examination:
-        found = await examination.examine(self._database, self._revision)
+        found = await database_checks.examine(self._database, self._revision)
         if found.feed_is_behind:
             await self._advance_feed()
         return found
@@ -107,7 +107,7 @@ class Findings:
 
 async def look(database: Database, revision: str) -> Findings:
     """Look at everything about the database that the record depends on."""
-    found = await examination.examine(database, revision)
+    found = await database_checks.examine(database, revision)
     sentences = [fault.sentence for fault in found.faults]
     if found.durability is None:
         return Findings(sentences, None, found.tried)

@@ -6,15 +6,15 @@ from uuid import UUID
 
 import orjson
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import DeliveryDAO
 from backend.dao_service.intent_dao import IntentDAO, StoredIntent
 from backend.errors import ConversationNotFound, IntentConflict, IntentNotFound
 from backend.principal import Principal
 from backend.schemas.intent import IntentPut
 from backend.services import conversations
+from backend.services.intent_versions import version_of
 from backend.services.outbox import Outbox
-from backend.services.versions import version_of
 from backend.vocabulary import Scope
 
 # Raises PreconditionFailed unless this version may be replaced; a conversation without an intent has the version None.

@@ -22,9 +22,9 @@ from uuid import UUID
 
 import structlog
 
-from backend.dao_service.database import Database
-from backend.dao_service.fair_semaphore import FairSemaphore
-from backend.dao_service.faults import describe
+from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.fair_semaphore import FairSemaphore
+from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
 from backend.dao_service.portions import Bounds
 from backend.errors import ConversationNotFound, Unavailable

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import orjson
 
-from backend.dao_service.database import Session
+from backend.dao_service.connection.database import Session
 from backend.dao_service.delivery_dao import DeliveryDAO, NewDelivery
 from backend.dao_service.intent_dao import StoredIntent
 from backend.ids import new_id
-from backend.schemas.one_line import one_line
+from backend.schemas.single_line_json import one_line
 
 INTENT_EXTRACTED: Final = "intent.extracted"
 

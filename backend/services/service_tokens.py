@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.models import ServiceToken as Row
 from backend.dao_service.service_token_dao import ServiceTokenDAO
 from backend.errors import SettingsError, SetupError, TokenInvalid, Unavailable

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import DeliveryDAO
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.errors import (
@@ -26,8 +26,8 @@ from backend.errors import (
 from backend.principal import Principal
 from backend.schemas.conversation import Conversation
 from backend.schemas.delivery import Delivery
-from backend.schemas.one_line import one_line
 from backend.schemas.page import MOST, ConversationQuery, Page
+from backend.schemas.single_line_json import one_line
 from backend.schemas.subject import Erasure, Kept
 from backend.services import conversations, transcripts, voice_sessions
 from backend.vocabulary import Scope

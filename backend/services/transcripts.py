@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.message_dao import MessageDAO, MessageRows, Selection, Version
 from backend.dao_service.portions import Bounds
 from backend.errors import ConversationNotFound

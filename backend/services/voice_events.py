@@ -27,8 +27,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
+from backend.dao_service.connection.database import Database
 from backend.dao_service.conversation_dao import ConversationDAO
-from backend.dao_service.database import Database
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_of
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
@@ -38,11 +38,11 @@ from backend.deepgram import FIRST, Draft, Event, Moment, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.ids import new_id
 from backend.principal import Principal
-from backend.schemas.mending import marked
 from backend.schemas.message import MessageCreate
-from backend.services.abandonment import reopen
+from backend.schemas.repair import marked
+from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
-from backend.services.recording import Outcome, Recorded
+from backend.services.session_timeout import reopen
 from backend.services.spoken_times import is_moved, spoken_times
 from backend.vocabulary import Repaired, Role, Scope
 

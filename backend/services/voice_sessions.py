@@ -1,7 +1,7 @@
 """Voice sessions: a phone begins a call, hangs up, and learns what of it is on record.
 
 A session ends once. What its phone says of the end stands, and again the same changes nothing. An end that the service
-presumed (`abandonment`) is taken back as soon as the phone sends anything for the session.
+presumed (`session_timeout`) is taken back as soon as the phone sends anything for the session.
 
 A session that is begun without a conversation opens one. A retry finds the session by its id, whichever release began
 it, and so opens no second conversation; of two attempts at once the second is answered Busy. The conversation's id
@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
+from backend.dao_service.connection.database import Database, Session
 from backend.dao_service.conversation_dao import ConversationDAO
-from backend.dao_service.database import Database, Session
 from backend.dao_service.models import VoiceSession as Row
 from backend.dao_service.voice_event_dao import VoiceEventDAO
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
@@ -40,7 +40,7 @@ from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
 from backend.services import conversations
-from backend.services.abandonment import reopen
+from backend.services.session_timeout import reopen
 from backend.services.voice_events import UNSALTED
 from backend.vocabulary import ABANDONED, ContextType, Scope
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from backend.app import create_app
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.vocabulary import Scope
 from tests import callers
 from tests.api.test_authorization import open_conversation

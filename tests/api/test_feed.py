@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from backend.app import create_app
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import connect, open_conversation, running, settings_for, utterance

@@ -17,10 +17,10 @@ import orjson
 import pytest
 from fastapi import FastAPI, Request
 
-from backend.api import streams
+from backend.api import sse
 from backend.app import create_app
 from backend.auth import Verified, authenticator
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.principal import LOCAL, Principal
 from backend.services import live
 from backend.vocabulary import Scope
@@ -150,7 +150,7 @@ async def test_no_part_of_a_stream_is_an_event_without_data(
     client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "TICK", 0.01)
-    monkeypatch.setattr(streams, "KEEPALIVE", 0.02)
+    monkeypatch.setattr(sse, "KEEPALIVE", 0.02)
     path = f"/api/v1/conversations/{conversation}/live"
     heard = b""
     async with client.stream("GET", path) as answer, asyncio.timeout(10):
@@ -300,7 +300,7 @@ async def test_silence_is_broken_so_that_no_proxy_takes_it_for_death(
     client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "TICK", 0.01)
-    monkeypatch.setattr(streams, "KEEPALIVE", 0.02)
+    monkeypatch.setattr(sse, "KEEPALIVE", 0.02)
     async with following(client, f"/conversations/{conversation}/live") as follower:
         with pytest.raises(TimeoutError):
             await follower.next(within=0.5)
@@ -333,7 +333,7 @@ async def test_a_service_that_stops_asks_its_followers_to_come_back(database_url
 async def test_a_listener_who_takes_nothing_is_let_go_and_loses_nothing(
     client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "PATIENCE", 0.1)
+    monkeypatch.setattr(sse, "PATIENCE", 0.1)
     for _ in range(3):
         await say(client, conversation, *["x" * 60_000] * 30)
     deaf = socket.socket()
@@ -393,13 +393,13 @@ async def test_a_clock_that_is_set_back_puts_no_check_off(monkeypatch: pytest.Mo
     async def check(caller: Principal) -> None:
         asked.append(caller)
 
-    monkeypatch.setattr(streams, "time", clock)
-    permit = streams.Permit(Request({"type": "http", "state": {"verify": verify}}), check)
+    monkeypatch.setattr(sse, "time", clock)
+    permit = sse.Permit(Request({"type": "http", "state": {"verify": verify}}), check)
     await permit.ask()
     assert await permit.refusal() is None
     assert len(asked) == 1
     wall -= 86_400
-    since_boot += streams.RECHECK
+    since_boot += sse.RECHECK
     assert await permit.refusal() is None
     assert len(asked) == 2
 
@@ -407,7 +407,7 @@ async def test_a_clock_that_is_set_back_puts_no_check_off(monkeypatch: pytest.Mo
 async def test_a_conversation_that_goes_to_somebody_else_is_heard_no_longer(
     guarded: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "RECHECK", 0)
+    monkeypatch.setattr(sse, "RECHECK", 0)
     mine = await open_conversation(connection)
     await connection.execute("UPDATE conversations SET user_id = 'minh'")
     minh = callers.person("minh")

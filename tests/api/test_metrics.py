@@ -18,10 +18,10 @@ from psutil import Process
 from backend import __version__
 from backend.api import health
 from backend.app import create_app
-from backend.dao_service import migrator
-from backend.dao_service.database import Database
-from backend.dao_service.embedded import EmbeddedPostgres
-from backend.services import figures
+from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
+from backend.services import database_metrics
 from tests.api.test_deliveries import add
 from tests.conftest import open_conversation, running, serving, settings_for
 from tests.phones import begin, fall_silent, numbered, said
@@ -35,7 +35,7 @@ Sample = tuple[str, dict[str, str]]
 @pytest.fixture(autouse=True)
 def _never_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "FRESH", 0)
-    monkeypatch.setattr(figures, "FRESH", 0)
+    monkeypatch.setattr(database_metrics, "FRESH", 0)
 
 
 async def scrape(client: httpx.AsyncClient) -> Callable[..., float | None]:
@@ -143,14 +143,14 @@ async def test_what_waits_was_held_and_failed_is_counted_whether_this_service_de
 async def test_the_durability_the_schema_and_the_version_are_said(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
-    head = int(migrator.head())
+    head = int(runner.head())
     await until(service, lambda found: found("verbatim_schema_revision") == head)
     found = await scrape(service)
     assert found("verbatim_schema_revision_wanted") == head
     assert found("verbatim_build_info", version=__version__) == 1
     # The tests' own server writes nothing to the disk before it says so, and no standby follows.
-    figures = ("database_up", "durability", "standbys_wanted", "standbys_connected")
-    assert [found(f"verbatim_{name}") for name in figures] == [1, 0, 0, 0]
+    database_metrics = ("database_up", "durability", "standbys_wanted", "standbys_connected")
+    assert [found(f"verbatim_{name}") for name in database_metrics] == [1, 0, 0, 0]
     await connection.execute("UPDATE verbatim_alembic_version SET version_num = '0001'")
     await until(service, lambda found: found("verbatim_schema_revision") == 1)
 
@@ -167,7 +167,7 @@ async def test_metrics_are_answered_while_the_database_is_away_and_say_so(tmp_pa
     server = EmbeddedPostgres(tmp_path, durable=False)
     url = await asyncio.to_thread(server.start)
     try:
-        await asyncio.to_thread(migrator.upgrade, url)
+        await asyncio.to_thread(runner.upgrade, url)
         async with running(create_app(settings_for(url))) as client:
             await until(client, lambda found: found("verbatim_database_up") == 1)
             await asyncio.to_thread(server.stop)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from backend.deepgram.drafts import drafts
+from backend.deepgram.to_messages import drafts
 from backend.schemas.fields import CONTENT_BYTES, METADATA_BYTES
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said

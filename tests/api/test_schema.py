@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.vocabulary import Scope
 from tests import callers
 from tests.architecture.test_openapi import operations

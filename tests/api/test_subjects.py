@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from backend.app import create_app
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.services import subjects, transcripts
 from backend.vocabulary import Scope
 from tests import callers

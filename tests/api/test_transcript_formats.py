@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from backend.schemas.calls import Calls
+from backend.formats.function_calls import Calls
 from tests.conftest import utterance
 
 AT = "2026-01-31T12:00:{:06.3f}Z"

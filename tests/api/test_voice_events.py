@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from backend.deepgram.reading import MOST_FUNCTIONS
+from backend.deepgram.parse import MOST_FUNCTIONS
 from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from backend.app import create_app
-from backend.dao_service.database import Database
-from backend.services import abandonment
-from backend.services.abandonment import end_abandoned
+from backend.dao_service.connection.database import Database
+from backend.services import session_timeout
+from backend.services.session_timeout import end_abandoned
 from tests import callers
 from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, Phone, begin, fall_silent, numbered, said
@@ -330,7 +330,7 @@ async def test_a_call_that_cannot_be_ended_stops_no_other(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(abandonment, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(session_timeout, "_MOST_AT_ONCE", 2)
     phones = [await begin(service) for _ in range(5)]
     await connection.execute("""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$

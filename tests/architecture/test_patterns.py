@@ -30,7 +30,7 @@ class Used(NamedTuple):
 # What meets input from outside: a request, a token, what a phone or Deepgram said, an answer of another program. Each
 # with the inputs that make it try the most, as long as they are told to be.
 OUTSIDE: Final[dict[Used, list[Worst]]] = {
-    Used("backend.api.conditional", "_TAGS"): [
+    Used("backend.api.etags", "_TAGS"): [
         lambda n: 'W/"' * (n // 3),
         lambda n: '"' + "a" * n,
         lambda n: "W/" * (n // 2),
@@ -46,7 +46,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
-    Used("backend.api.templates", "'|'.join((f'({one})' for one in each))"): [
+    Used("backend.api.route_templates", "'|'.join((f'({one})' for one in each))"): [
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
@@ -58,34 +58,34 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "2026-01-31T09:30:00.1" * (n // 21),
         lambda n: "1" * n,
     ],
-    Used("backend.schemas.invisible", "_MONGOLIAN"): [lambda n: "\u1820" * n],
-    Used("backend.schemas.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
-    Used("backend.schemas.invisible", "_UNSEEN"): [lambda n: "\0" * n],
-    Used("backend.schemas.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
-    Used("backend.schemas.mending", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
-    Used("backend.schemas.nesting", "_MARK"): [
+    Used("backend.formats.invisible", "_MONGOLIAN"): [lambda n: "\u1820" * n],
+    Used("backend.formats.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
+    Used("backend.formats.invisible", "_UNSEEN"): [lambda n: "\0" * n],
+    Used("backend.formats.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
+    Used("backend.schemas.repair", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
+    Used("backend.schemas.nested_json", "_MARK"): [
         lambda n: '"' + "\\" * n,
         lambda n: '"' + "a" * n,
         lambda n: '"\\"' * (n // 3),
         lambda n: "[" * n,
     ],
     Used("backend.schemas.parsing", "_SURROGATE"): [lambda n: "a" * n],
-    Used("backend.schemas.prose", "_INDENT"): [lambda n: " " * n],
-    Used("backend.schemas.prose", "_MARKUP"): [lambda n: "*" * n],
+    Used("backend.formats.text", "_INDENT"): [lambda n: " " * n],
+    Used("backend.formats.text", "_MARKUP"): [lambda n: "*" * n],
 }
 # What meets the operator's settings and arguments, the catalogue of the operator's database, or text of our own.
 INSIDE: Final = {
-    Used("backend.api.templates", "_PARAMETER"),
-    Used("backend.api.pages", "_INLINE"),
+    Used("backend.api.route_templates", "_PARAMETER"),
+    Used("backend.api.docs", "_INLINE"),
     Used("backend.api.problems", "'\\\\{\\\\w+\\\\}'"),
     Used("backend.api.problems", "'`([^`]+)`'"),
-    Used("backend.dao_service.adoption.catalogue", "\"'((?:[^']|'')*)'\""),
-    Used("backend.dao_service.adoption.plan", "f'REFERENCES (\\\\S+\\\\.)?{kind}s\\\\('"),
-    Used("backend.dao_service.embedded.binaries", "'\\\\(PostgreSQL\\\\) (\\\\d+)'"),
-    Used("backend.dao_service.embedded.home", "_SEVERITY"),
-    Used("backend.dao_service.embedded.sockets", "_PLAIN"),
-    Used("backend.dao_service.hosts", "_LISTED"),
-    Used("backend.dao_service.hosts", "_OWN_PORT"),
+    Used("backend.migrations.adoption.introspection", "\"'((?:[^']|'')*)'\""),
+    Used("backend.migrations.adoption.plan", "f'REFERENCES (\\\\S+\\\\.)?{kind}s\\\\('"),
+    Used("backend.embedded_postgres.binaries", "'\\\\(PostgreSQL\\\\) (\\\\d+)'"),
+    Used("backend.embedded_postgres.data_directory", "_SEVERITY"),
+    Used("backend.embedded_postgres.sockets", "_PLAIN"),
+    Used("backend.dao_service.connection.multihost", "_LISTED"),
+    Used("backend.dao_service.connection.multihost", "_OWN_PORT"),
     Used("backend.delivery.endpoint", "_SECRET"),
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),

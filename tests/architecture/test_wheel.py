@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from backend.dao_service import migrator
+from backend.migrations import runner
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,10 +24,10 @@ def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
 
     environment = os.environ | {"DATABASE_URL": empty_database_url, "PYTHONPATH": str(installed)}
     where = subprocess.run(
-        [sys.executable, "-c", "import backend.dao_service.migrator as m; print(m.__file__)"],
+        [sys.executable, "-c", "import backend.migrations.runner as m; print(m.__file__)"],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert Path(where.stdout.strip()).is_relative_to(installed)
     command = [sys.executable, "-m", "backend", "migrate"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
-    assert migrator.current(empty_database_url) == migrator.head()
+    assert runner.current(empty_database_url) == runner.head()

@@ -11,7 +11,7 @@ import pytest
 
 from backend.auth import Authenticator
 from backend.auth.authenticator import SERVICE_MEMORY
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.errors import DatabaseUnavailable, SetupError, TokenInvalid
 from backend.principal import Principal
 from backend.services import service_tokens

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from backend.auth import Authenticator, Issuer, authenticator
 from backend.auth.development import mint
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.errors import IssuerUnavailable, TokenInvalid, TokenMissing
 from backend.principal import LOCAL, PERSONAL, Principal
 from backend.vocabulary import Scope

@@ -27,8 +27,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from tests.conftest import connect, open_conversation, serving, utterance
 
 RATE: Final = 20  # messages a second
@@ -76,13 +76,13 @@ class Results:
 def measure(*, followers: int, seconds: float) -> Results:
     """Bring everything up, let ``followers`` listen for ``seconds``, and take it down."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder), durable=True) as postgres:
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         limits = {f"VERBATIM_RATE_LIMIT_{name}": "1000000/minute" for name in ("ADDRESS", "SUBJECT")}
         with (
             serving(postgres.url, "--workers", str(WORKERS), VERBATIM_POOL_SIZE=str(_POOL), **limits) as address,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop_runner,
         ):
-            return runner.run(_measure(postgres.url, address, followers, round(seconds * RATE)))
+            return loop_runner.run(_measure(postgres.url, address, followers, round(seconds * RATE)))
 
 
 async def _measure(url: str, address: str, followers: int, said: int) -> Results:

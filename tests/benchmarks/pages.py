@@ -22,8 +22,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from tests.conftest import connect, open_conversation, serving
 
 SHORT: Final = 100
@@ -41,7 +41,7 @@ Costs = dict[str, float]  # seconds by kind of page
 def measure(*, messages: int, rounds: int) -> tuple[Costs, Costs]:
     """Return what the pages of the long conversation cost, and those of the short."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder), durable=True) as postgres:
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         long, short = asyncio.run(_fill(postgres.url, messages))
         unlimited = {f"VERBATIM_RATE_LIMIT_{name}": "1000000/minute" for name in ("ADDRESS", "SUBJECT")}
         with serving(postgres.url, **unlimited) as address, httpx.Client(base_url=address) as client:

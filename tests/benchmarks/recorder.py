@@ -28,9 +28,9 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
-from backend.dao_service import migrator
-from backend.dao_service.database import Database
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from backend.observability import logs
 from backend.principal import LOCAL
 from backend.recorder import Answer, AppenderSink, Limits, Recorder
@@ -252,7 +252,7 @@ def measure(*, seconds: float, messages: int) -> Results:
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         EmbeddedPostgres(Path(folder) / "postgres", durable=True) as postgres,
     ):
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         gc.collect()
         gc.freeze()
         return asyncio.run(_measure(postgres.url, Path(folder), seconds, messages))

@@ -22,8 +22,8 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import make_url
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 
 CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(32)]
 READ: Final = UUID(int=(0x4000_8000 << 64) + 1_000)
@@ -102,7 +102,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     with ExitStack() as stack:
         postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", durable=True))
         literal, ours, bare = (_database(postgres.url, name) for name in ("literal", "ours", "bare"))
-        migrator.upgrade(ours.url)
+        runner.upgrade(ours.url)
         for database in (literal, bare):
             asyncio.run(_execute(database.url, _SEED.read_text()))
         for database in (literal, ours, bare):

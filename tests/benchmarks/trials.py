@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from backend.dao_service.embedded import find_tool
+from backend.embedded_postgres import find_tool
 from tests.benchmarks.guarded import token
 from tests.benchmarks.load import Measurement, get, load, post
 from tests.benchmarks.stage import CONVERSATIONS, OWNER, READ, Database, Stage

@@ -14,8 +14,8 @@ from backend import app, cli
 from backend.dao_service.append_dao import NewMessage
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
+from backend.services.append_transaction import Outcome, Recorded, new_message
 from backend.services.appender import Appender
-from backend.services.recording import Outcome, Recorded, new_message
 from backend.vocabulary import Scope
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import asyncpg
 
-from backend.dao_service import migrator
+from backend.migrations import runner
 from tests.chaos.clocked import Clock
 from tests.chaos.fleet import REPOSITORY, Member
 from tests.chaos.plan import Plan
@@ -203,9 +203,9 @@ async def lock_the_table(scene: Scene, dice: Random) -> str:
 
 @_fault("locks")
 async def migrate_down_and_up(scene: Scene, dice: Random) -> str:
-    await asyncio.to_thread(migrator.downgrade, scene.stage.url, BEFORE)
+    await asyncio.to_thread(runner.downgrade, scene.stage.url, BEFORE)
     await asyncio.sleep(dice.uniform(0, 2))
-    await asyncio.to_thread(migrator.upgrade, scene.stage.url)
+    await asyncio.to_thread(runner.upgrade, scene.stage.url)
     return f"{BEFORE} and back"
 
 

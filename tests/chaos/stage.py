@@ -11,8 +11,8 @@ import asyncpg
 import orjson
 from sqlalchemy import make_url
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from tests.chaos.checker import Row
 from tests.disks import small_disk
 
@@ -57,7 +57,7 @@ class Stage:
     async def restore(self) -> None:
         """See to it that PostgreSQL runs, and has the newest schema."""
         await asyncio.to_thread(self._postgres.start)  # which does nothing where it still is looked after
-        await asyncio.to_thread(migrator.upgrade, self.url)
+        await asyncio.to_thread(runner.upgrade, self.url)
 
     async def rows(self) -> tuple[list[Row], dict[str, int]]:
         """Return everything on record, and what each conversation says that it has."""
@@ -82,7 +82,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     data = folder / "postgres"
     data.mkdir()
     with small_disk(data, DISK) as small, EmbeddedPostgres(data / "home", durable=True) as postgres:
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         prepared = Stage(data, postgres, small_disk=small)
         asyncio.run(_prepare(prepared))
         yield prepared

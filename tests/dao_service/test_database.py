@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from backend.dao_service.database import Database, Limits, asyncpg_url
+from backend.dao_service.connection.database import Database, Limits, asyncpg_url
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from tests.conftest import connect
 

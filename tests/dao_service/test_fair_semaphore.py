@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from backend.dao_service.fair_semaphore import FairSemaphore
+from backend.dao_service.connection.fair_semaphore import FairSemaphore
 
 
 async def test_a_caller_has_no_more_than_its_share() -> None:

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from backend.dao_service import libpq
-from backend.dao_service.database import Database, asyncpg_url, dial
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.connection import libpq
+from backend.dao_service.connection.database import Database, asyncpg_url, dial
+from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SettingsError
 
 ALL = {

@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from backend.app import create_app
 from backend.cli import app
-from backend.dao_service import migrator
 from backend.dao_service.append_dao import LOCK_TIMEOUT
-from backend.dao_service.database import Database, Limits
-from backend.dao_service.embedded import EmbeddedPostgres
-from backend.dao_service.notifier import Notifier
+from backend.dao_service.connection.database import Database, Limits
+from backend.dao_service.wakeups.listen_notify import Notifier
+from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import Busy, DatabaseUnavailable, TooSlow
+from backend.migrations import runner
 from backend.principal import LOCAL
 from backend.services import health
+from backend.services.append_transaction import Recorded
 from backend.services.appender import Appender
-from backend.services.recording import Recorded
 from backend.settings import Settings
 from tests.conftest import open_conversation, running, utterance
 from tests.pooler import PgBouncer
@@ -274,8 +274,8 @@ def test_commands_migrate_past_the_pooler_and_check_both_ways(pgbouncer: PgBounc
         )
         return done.stdout + done.stderr
 
-    assert f"from nothing to {migrator.head()}" in verbatim("migrate")
-    assert f"is at {migrator.head()}" in verbatim("migrate")
+    assert f"from nothing to {runner.head()}" in verbatim("migrate")
+    assert f"is at {runner.head()}" in verbatim("migrate")
     checked = verbatim("check")
     assert "fsync = off" in checked
     assert "synchronous_commit = on" in checked
@@ -288,7 +288,7 @@ async def test_the_service_outlives_its_pooler_and_the_database_behind_it(
     monkeypatch.setattr(health, "FRESH", 0)
     server = EmbeddedPostgres(tmp_path / "data", durable=False)
     url = await asyncio.to_thread(server.start)
-    await asyncio.to_thread(migrator.upgrade, url)
+    await asyncio.to_thread(runner.upgrade, url)
     (tmp_path / "pooler").mkdir()
     pooler = PgBouncer(tmp_path / "pooler", make_url(url), pool_size=2)
     pooler.start()

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from backend.dao_service import append_dao, voice_turn_dao
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_turn_dao import TurnWindow, turns
 from tests.conftest import open_conversation

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.deepgram import Event, drafts, read, session_of
-from backend.deepgram.forms import KNOWN
+from backend.deepgram.events import KNOWN
 from backend.errors import Invalid
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.delivery import Dispatcher, Endpoint, Orchestrator
 from backend.services.outbox import Outbox
 from tests.orchestrator_stand_in import OrchestratorStandIn, orchestrator

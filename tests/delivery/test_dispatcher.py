@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from backend.app import create_app
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.delivery import Endpoint
 from backend.delivery.endpoint import webhook_secret
 from backend.delivery.schedule import LONGEST, SCHEDULE, wait_after

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.delivery import Endpoint, Orchestrator, dispatcher
 from backend.delivery.schedule import SCHEDULE
 from backend.ids import new_id

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from tests.failover.servers import Pair, pair
 
 
@@ -15,7 +15,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a server that was stopped in order, to be copied."""
     folder = tmp_path_factory.mktemp("cluster")
     with EmbeddedPostgres(folder, durable=False) as server:
-        migrator.upgrade(server.url)
+        runner.upgrade(server.url)
     [data] = folder.glob("postgresql-*/data")
     return data
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from backend.dao_service.embedded import find_binaries
-from backend.dao_service.embedded.account import Account, choose_account
-from backend.dao_service.embedded.child import Child, Launcher
-from backend.dao_service.embedded.cluster import NAME
-from backend.dao_service.embedded.home import Home, lock, open_home
+from backend.embedded_postgres import find_binaries
+from backend.embedded_postgres.data_directory import Home, lock, open_home
+from backend.embedded_postgres.initdb import NAME
+from backend.embedded_postgres.process import Child, Launcher
+from backend.embedded_postgres.run_as import Account, choose_account
 
 PATIENCE = 30.0
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 
 from backend.app import create_app
-from backend.dao_service.embedded.cluster import NAME
+from backend.embedded_postgres.initdb import NAME
 from tests.conftest import running, settings_for, utterance
 from tests.failover.relay import relayed
 from tests.failover.servers import Pair

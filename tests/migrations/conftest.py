@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from backend.dao_service import migrator
+from backend.migrations import runner
 
 _numbers = count(1)
 
@@ -92,13 +92,13 @@ class Sandbox:
             return [tuple(row) for row in await connection.fetch(sql, *arguments)]
 
     async def upgrade(self, revision: str = "head", **options: Any) -> None:
-        await asyncio.to_thread(migrator.upgrade, self.url, revision, **options)
+        await asyncio.to_thread(runner.upgrade, self.url, revision, **options)
 
     async def downgrade(self, revision: str, **options: Any) -> None:
-        await asyncio.to_thread(migrator.downgrade, self.url, revision, **options)
+        await asyncio.to_thread(runner.downgrade, self.url, revision, **options)
 
     async def drift(self) -> list[str]:
-        return await asyncio.to_thread(migrator.drift, self.url)
+        return await asyncio.to_thread(runner.drift, self.url)
 
     async def make_host(self, *, check: str = OLD_CHECK, rows: int = 200, seed: bool = False) -> None:
         """Be a host application; with ``seed``, one that applied the seed's SQL by hand."""
@@ -165,7 +165,7 @@ def migrated_template(migration_server: str) -> Iterator[str]:
     """The name of a database that is migrated and empty."""
     server, name = Sandbox(migration_server), f"mig_{os.getpid()}_template"
     asyncio.run(server.run(f"CREATE DATABASE {name}"))
-    migrator.upgrade(Sandbox(migration_server, name).url)
+    runner.upgrade(Sandbox(migration_server, name).url)
     yield name
     asyncio.run(server.run(f"DROP DATABASE {name} WITH (FORCE)"))
 

@@ -14,10 +14,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from backend.dao_service import migrator
-from backend.dao_service.adoption import Survey, survey
-from backend.dao_service.database import asyncpg_url
+from backend.dao_service.connection.database import asyncpg_url
 from backend.errors import SetupError
+from backend.migrations import runner
+from backend.migrations.adoption import Survey, survey
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import Sandbox
@@ -81,7 +81,7 @@ async def test_the_hosts_rows_columns_and_indexes_survive_the_way_up_and_down(sa
     assert await sandbox.checksum("conversations", BEFORE) == content[2]
     assert await sandbox.drift() == []
     await sandbox.downgrade("base")
-    await sandbox.run(f"DROP TABLE {migrator.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
     assert await sandbox.catalogue() == catalogue
     assert [await sandbox.checksum(table) for table in ("goals", "tasks", "conversations")] == content
 
@@ -167,14 +167,14 @@ async def test_where_the_role_may_not_leave_triggers_out_what_they_change_is_put
         warned = "trigger zz_touch on conversations runs once for each conversation that has old messages"
         assert warned in str((await asyncio.to_thread(survey, owner)).warnings)
         assert warned not in str((await _survey(sandbox)).warnings)
-        await asyncio.to_thread(migrator.upgrade, owner)
+        await asyncio.to_thread(runner.upgrade, owner)
         assert warned not in str((await asyncio.to_thread(survey, owner)).warnings)
         assert await sandbox.checksum("conversations", BEFORE) == before
         assert await sandbox.faults() == []
         await sandbox.run("UPDATE conversations SET context_type = 'goal'")
         assert await sandbox.value("SELECT count(*) FROM conversations WHERE mood = 'touched'") == 200
-        await asyncio.to_thread(migrator.downgrade, owner, "base")
-        await sandbox.run(f"DROP TABLE {migrator.VERSION_TABLE}")
+        await asyncio.to_thread(runner.downgrade, owner, "base")
+        await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
         assert (await sandbox.catalogue())["functions"] == catalogue["functions"]
     finally:
         await sandbox.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
@@ -188,7 +188,7 @@ async def test_what_was_applied_by_hand_stays_on_the_way_down(sandbox: Sandbox) 
     catalogue, content = await sandbox.catalogue(), await sandbox.checksum("messages")
     await sandbox.upgrade()
     await sandbox.downgrade("base")
-    await sandbox.run(f"DROP TABLE {migrator.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
     assert await sandbox.catalogue() == catalogue
     assert await sandbox.checksum("messages") == content
 
@@ -251,7 +251,7 @@ async def test_going_back_is_refused_while_there_are_voice_conversations(sandbox
     before = await sandbox.rows(CONTEXT_RULES)
     with pytest.raises(SetupError, match="1 conversations are of type voice"):
         await sandbox.downgrade("0003")
-    assert await asyncio.to_thread(migrator.current, sandbox.url) == "0004"
+    assert await asyncio.to_thread(runner.current, sandbox.url) == "0004"
     assert await sandbox.rows(CONTEXT_RULES) == before
     await sandbox.upgrade()
     assert await sandbox.value("SELECT count(*) FROM conversations") == 1
@@ -272,15 +272,15 @@ async def test_where_everything_is_there_already_adoption_only_stamps(sandbox: S
     await sandbox.run(
         "INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'hi' FROM conversations"
     )
-    await sandbox.run(f"DROP TABLE {migrator.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
     before = await sandbox.catalogue()
     storage = "SELECT oid, relfilenode FROM pg_class WHERE relname ~ 'conversations|messages|goals|tasks' ORDER BY 1"
     files = await sandbox.rows(storage)
     found = await _survey(sandbox)
     assert (found.complete, found.adoptable, found.revision) == (True, True, None)
     await sandbox.upgrade()
-    assert (await _survey(sandbox)).revision == migrator.head()
-    await sandbox.run(f"DROP TABLE {migrator.VERSION_TABLE}")
+    assert (await _survey(sandbox)).revision == runner.head()
+    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
     assert await sandbox.catalogue() == before
     assert await sandbox.rows(storage) == files
 
@@ -304,7 +304,7 @@ async def test_a_host_may_name_its_users_as_it_likes(sandbox: Sandbox) -> None:
     await sandbox.run("ALTER TABLE conversations ALTER COLUMN user_id TYPE UUID USING gen_random_uuid()")
     assert (await _survey(sandbox)).adoptable
     await sandbox.upgrade()
-    assert await asyncio.to_thread(migrator.drift, sandbox.url) == []
+    assert await asyncio.to_thread(runner.drift, sandbox.url) == []
 
 
 async def test_the_survey_of_an_empty_database_and_of_ours(sandbox: Sandbox) -> None:

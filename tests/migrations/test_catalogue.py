@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from backend.dao_service import migrator
-from backend.dao_service.database import asyncpg_url
-from backend.dao_service.embedded import find_tool
+from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
+from backend.embedded_postgres import find_tool
 from backend.errors import SetupError
+from backend.migrations import runner
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox
@@ -92,7 +92,7 @@ async def test_the_models_make_the_same_catalogue_as_the_migrations(make_sandbox
         await connection.run_sync(Base.metadata.create_all)
     await engine.dispose()
     await migrated.upgrade()
-    await migrated.run(f"ALTER TABLE conversations DROP COLUMN messages; DROP TABLE {migrator.VERSION_TABLE}")
+    await migrated.run(f"ALTER TABLE conversations DROP COLUMN messages; DROP TABLE {runner.VERSION_TABLE}")
     expected, found = await modelled.catalogue(), await migrated.catalogue()
     for kind in ("columns", "constraints", "indexes"):
         assert found[kind] == expected[kind]
@@ -118,7 +118,7 @@ async def test_up_down_and_up_again_leaves_nothing_between_and_the_same_at_the_e
     first = await sandbox.catalogue()
     await sandbox.downgrade("base")
     between = await sandbox.catalogue()
-    assert {row[0] for row in between["columns"]} == {migrator.VERSION_TABLE}
+    assert {row[0] for row in between["columns"]} == {runner.VERSION_TABLE}
     assert between["triggers"] == between["functions"] == []
     await sandbox.upgrade()
     assert await sandbox.catalogue() == first
@@ -127,7 +127,7 @@ async def test_up_down_and_up_again_leaves_nothing_between_and_the_same_at_the_e
 async def test_each_step_down_can_be_gone_up_again(sandbox: Sandbox) -> None:
     await sandbox.upgrade()
     whole = await sandbox.catalogue()
-    for revision in migrator.revisions()[-2::-1]:
+    for revision in runner.revisions()[-2::-1]:
         await sandbox.downgrade(revision)
         await sandbox.upgrade()
         assert await sandbox.catalogue() == whole
@@ -137,8 +137,8 @@ async def test_each_revision_can_be_done_twice(sandbox: Sandbox) -> None:
     """What a blocked or killed run leaves half-done is done again from its beginning."""
     await sandbox.upgrade()
     whole = await sandbox.catalogue()
-    for revision in migrator.revisions():
-        await sandbox.run(f"UPDATE {migrator.VERSION_TABLE} SET version_num = '{revision}'")
+    for revision in runner.revisions():
+        await sandbox.run(f"UPDATE {runner.VERSION_TABLE} SET version_num = '{revision}'")
         await sandbox.upgrade()
         assert await sandbox.catalogue() == whole
 
@@ -149,10 +149,10 @@ async def test_the_printed_sql_run_by_psql_makes_the_same_catalogue(make_sandbox
         pytest.skip("there is no psql")
     online, offline = await make_sandbox(), await make_sandbox()
     await online.upgrade()
-    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, migrator.sql())
+    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, runner.sql())
     assert run.returncode == 0, run.stderr
     assert await offline.catalogue() == await online.catalogue()
-    assert await asyncio.to_thread(migrator.current, offline.url) == migrator.head()
+    assert await asyncio.to_thread(runner.current, offline.url) == runner.head()
 
 
 async def test_a_host_may_be_adopted_by_the_printed_sql(make_sandbox: MakeSandbox) -> None:
@@ -166,7 +166,7 @@ async def test_a_host_may_be_adopted_by_the_printed_sql(make_sandbox: MakeSandbo
             "INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'x' FROM conversations"
         )
     await online.upgrade()
-    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, migrator.sql())
+    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, runner.sql())
     assert run.returncode == 0, run.stderr
     assert await offline.catalogue() == await online.catalogue()
     assert await offline.faults() == []
@@ -179,7 +179,7 @@ async def test_the_printed_sql_goes_on_from_a_revision(make_sandbox: MakeSandbox
     online, offline = await make_sandbox(), await make_sandbox()
     await online.upgrade()
     await offline.upgrade("0005")
-    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, migrator.sql("0005:head"))
+    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, runner.sql("0005:head"))
     assert run.returncode == 0, run.stderr
     assert await offline.catalogue() == await online.catalogue()
 
@@ -201,9 +201,9 @@ async def test_tables_may_live_in_another_schema(make_sandbox: MakeSandbox) -> N
 
 
 async def test_a_database_says_where_it_stands(sandbox: Sandbox) -> None:
-    assert await asyncio.to_thread(migrator.current, sandbox.url) is None
+    assert await asyncio.to_thread(runner.current, sandbox.url) is None
     await sandbox.upgrade("0003")
-    assert await asyncio.to_thread(migrator.current, sandbox.url) == "0003"
+    assert await asyncio.to_thread(runner.current, sandbox.url) == "0003"
 
 
 @pytest.mark.parametrize("revision", ["-1", "+2", "nonsense", "0099"])

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from backend.dao_service import migrator
 from backend.errors import SetupError
+from backend.migrations import runner
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox
@@ -52,7 +52,7 @@ async def test_threads_of_one_process_take_turns(make_sandbox: MakeSandbox) -> N
 async def test_nothing_is_printed(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
     await sandbox.upgrade()
     await sandbox.drift()
-    await asyncio.to_thread(migrator.sql)
+    await asyncio.to_thread(runner.sql)
     await sandbox.downgrade("base")
     assert capfd.readouterr() == ("", "")
 
@@ -88,7 +88,7 @@ async def test_an_index_that_a_killed_run_left_invalid_is_built_again(
             await builder.execute(definition.replace("INDEX", "INDEX CONCURRENTLY"))
         await transaction.rollback()
     assert not await sandbox.value("SELECT indisvalid FROM pg_index WHERE indexrelid = $1::text::regclass", index)
-    await sandbox.run(f"UPDATE {migrator.VERSION_TABLE} SET version_num = '{revision}'")
+    await sandbox.run(f"UPDATE {runner.VERSION_TABLE} SET version_num = '{revision}'")
     await sandbox.upgrade()
     assert await sandbox.catalogue() == await whole.catalogue()
 
@@ -131,7 +131,7 @@ async def test_a_run_that_is_blocked_for_a_moment_goes_on_by_itself(sandbox: San
                 assert not run.done()
         await transaction.rollback()
         await run
-    assert await asyncio.to_thread(migrator.current, sandbox.url) == migrator.head()
+    assert await asyncio.to_thread(runner.current, sandbox.url) == runner.head()
 
 
 async def test_a_migration_that_is_killed_is_completed_by_the_next(sandbox: Sandbox) -> None:
@@ -164,7 +164,7 @@ async def test_a_migration_that_is_killed_is_completed_by_the_next(sandbox: Sand
 
 async def test_a_migration_that_is_killed_while_it_builds_an_index_says_so(sandbox: Sandbox) -> None:
     await sandbox.upgrade()
-    await asyncio.to_thread(migrator.downgrade, sandbox.url, "0017")
+    await asyncio.to_thread(runner.downgrade, sandbox.url, "0017")
     async with sandbox.connect() as old, sandbox.connect() as watcher, asyncio.timeout(20):
         transaction = old.transaction()
         await transaction.start()
@@ -186,18 +186,18 @@ async def test_a_migration_that_is_killed_while_it_builds_an_index_says_so(sandb
 
 async def test_a_database_that_is_away_is_a_sentence() -> None:
     with pytest.raises(SetupError, match=r"PostgreSQL at 127\.0\.0\.1, database gone does not answer"):
-        await asyncio.to_thread(migrator.upgrade, "postgresql://me:secret@127.0.0.1:1/gone")
+        await asyncio.to_thread(runner.upgrade, "postgresql://me:secret@127.0.0.1:1/gone")
     with pytest.raises(SetupError, match="does not answer"):
-        await asyncio.to_thread(migrator.current, "postgresql://me:secret@127.0.0.1:1/gone")
+        await asyncio.to_thread(runner.current, "postgresql://me:secret@127.0.0.1:1/gone")
 
 
 async def test_a_database_or_user_that_is_not_there_is_a_sentence(sandbox: Sandbox) -> None:
     missing = make_url(sandbox.url).set(database="nowhere").render_as_string(hide_password=False)
     with pytest.raises(SetupError, match='"nowhere" does not exist; create it first'):
-        await asyncio.to_thread(migrator.upgrade, missing)
+        await asyncio.to_thread(runner.upgrade, missing)
     nobody = make_url(sandbox.url).set(username="nobody_here").render_as_string(hide_password=False)
     with pytest.raises(SetupError, match="lets no nobody_here in"):
-        await asyncio.to_thread(migrator.upgrade, nobody)
+        await asyncio.to_thread(runner.upgrade, nobody)
 
 
 async def test_a_user_who_may_not_create_is_a_sentence(sandbox: Sandbox) -> None:
@@ -206,11 +206,11 @@ async def test_a_user_who_may_not_create_is_a_sentence(sandbox: Sandbox) -> None
     guest = make_url(sandbox.url).set(username=role).render_as_string(hide_password=False)
     try:
         with pytest.raises(SetupError, match="may not do what a migration needs: permission denied for schema public"):
-            await asyncio.to_thread(migrator.upgrade, guest)
+            await asyncio.to_thread(runner.upgrade, guest)
         await sandbox.make_host()
         await sandbox.run(f"GRANT CREATE ON SCHEMA public TO {role}")
         with pytest.raises(SetupError, match="permission denied for table conversations"):
-            await asyncio.to_thread(migrator.upgrade, guest)
+            await asyncio.to_thread(runner.upgrade, guest)
     finally:
         await sandbox.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -235,7 +235,7 @@ async def test_it_runs_from_a_thread_while_a_loop_runs_elsewhere(sandbox: Sandbo
     done = threading.Event()
 
     def work() -> None:
-        migrator.upgrade(sandbox.url)
+        runner.upgrade(sandbox.url)
         done.set()
 
     run = asyncio.ensure_future(asyncio.to_thread(work))

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from backend.dao_service import migrator
+from backend.migrations import runner
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import Sandbox
@@ -111,4 +111,4 @@ async def test_adoption_under_load_stalls_no_writer_for_half_a_second(sandbox: S
     """)
         == 0
     )
-    assert await asyncio.to_thread(migrator.drift, sandbox.url) == []
+    assert await asyncio.to_thread(runner.drift, sandbox.url) == []

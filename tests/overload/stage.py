@@ -16,8 +16,8 @@ from uuid import UUID
 import asyncpg
 import psutil
 
-from backend.dao_service import migrator
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
 from tests.benchmarks.guarded import token
 from tests.benchmarks.stage import Database, Service, free_ports, service
 from tests.conftest import connect
@@ -135,7 +135,7 @@ class Worker:
 def stage(folder: Path) -> Iterator[Stage]:
     """Bring the database up in ``folder``, with the subjects' conversations, and take it down."""
     with EmbeddedPostgres(folder / "postgres", durable=True) as postgres:
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         [port] = free_ports(1)
         posters = [_caller(f"poster-{number}", 1 << 32 | number) for number in range(POSTERS)]
         followed = [_caller(f"followed-{number}", 2 << 32 | number) for number in range(FOLLOWED)]

@@ -12,9 +12,9 @@ import pytest
 
 from backend.principal import LOCAL
 from backend.recorder import AppenderSink, stats
-from backend.recorder.clerk import Clerk
+from backend.recorder.pending_writes import Clerk
 from backend.recorder.replay import replay
-from backend.recorder.shelf import Left, Shelf
+from backend.recorder.sqlite_store import Left, Shelf
 from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent, until
 from tests.recorder.test_recorder import left_in
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from backend.recorder.salvage import is_spool
+from backend.recorder.repair import is_spool
 from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent, until
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]

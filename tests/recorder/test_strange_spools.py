@@ -23,7 +23,7 @@ from backend.errors import SetupError
 from backend.recorder import Answer, BatchRefused, HttpSink, Limits, Recorder, Unsent
 from backend.recorder.entry import LONGEST_BODY
 from backend.recorder.replay import Replayed, replay
-from backend.recorder.shelf import DAMAGED, NO_MESSAGE, Shelf
+from backend.recorder.sqlite_store import DAMAGED, NO_MESSAGE, Shelf
 from backend.recorder.tail import is_half_written
 from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent
 

@@ -11,7 +11,7 @@ from backend.dao_service.append_dao import NewMessage
 from backend.errors import Busy
 from backend.services import append_queue
 from backend.services.append_queue import FIRST_RETRY, LOCK_PATIENCE, MOST_PER_COMMIT, AppendQueue, Commit
-from backend.services.recording import Recorded
+from backend.services.append_transaction import Recorded
 from tests.clock import Clock
 
 

@@ -16,7 +16,7 @@ from backend.errors import Busy, DatabaseUnavailable
 from backend.observability import metrics
 from backend.services import append_queue
 from backend.services.append_queue import AppendQueue, Commit
-from backend.services.recording import Outcome, Recorded
+from backend.services.append_transaction import Outcome, Recorded
 
 RECORDED = cast("Recorded", "recorded")
 MOST_PER_COMMIT = 20

@@ -7,16 +7,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from backend.dao_service import migrator
 from backend.dao_service.append_dao import AppendConnection, NewMessage
-from backend.dao_service.database import Database
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
+from backend.migrations import runner
 from backend.observability import metrics
 from backend.principal import LOCAL
 from backend.schemas.message import MessageCreate
+from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
-from backend.services.recording import Outcome, Recorded
 from backend.vocabulary import Role
 from tests.conftest import connect, open_conversation
 
@@ -357,7 +357,7 @@ async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
 
 async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path, durable=False) as server:
-        await asyncio.to_thread(migrator.upgrade, server.url)
+        await asyncio.to_thread(runner.upgrade, server.url)
         connection = await connect(server.url)
         conversation = await open_conversation(connection)
         database = Database(server.url)
@@ -425,7 +425,7 @@ async def test_a_table_may_change_under_a_prepared_statement(
 async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_back(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path, durable=False)
     url = await asyncio.to_thread(server.start)
-    await asyncio.to_thread(migrator.upgrade, url)
+    await asyncio.to_thread(runner.upgrade, url)
     connection = await connect(url)
     conversation = await open_conversation(connection)
     await connection.close()

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from backend.dao_service.database import Database
+from backend.dao_service.connection.database import Database
 from backend.dao_service.feed_dao import FeedDAO
 from backend.dao_service.portions import Bounds
 from backend.errors import DatabaseUnavailable

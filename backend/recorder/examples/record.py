@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from backend.dao_service import migrator
-from backend.dao_service.database import Database
-from backend.dao_service.embedded import EmbeddedPostgres
+from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.formats.transcript import TranscriptFormat, write
+from backend.migrations import runner
 from backend.observability import logs
 from backend.principal import LOCAL
 from backend.recorder import AppenderSink, Recorder
 from backend.schemas.conversation import ConversationCreate
-from backend.schemas.transcript import TranscriptFormat, write
 from backend.services import conversations, transcripts
 from backend.services.appender import Appender
 from backend.vocabulary import ContextType
@@ -45,7 +45,7 @@ def run(hold: Callable[[Record], Awaitable[None]]) -> None:
     """Bring up a record, ``hold`` a conversation, print what is on record of it, and take everything away again."""
     logs.configure("WARNING")
     with tempfile.TemporaryDirectory(prefix="verbatim-") as folder, EmbeddedPostgres(Path(folder) / "db") as postgres:
-        migrator.upgrade(postgres.url)
+        runner.upgrade(postgres.url)
         asyncio.run(_run(postgres.url, Path(folder) / "calls.spool", hold))
 
 

@@ -1,0 +1,196 @@
+"""An event as a phone forwards it: mended, and what it means to the record.
+
+What Deepgram heard is another program's text, and the phone that forwards it cannot mend it. So an event whose role and
+text can be used is a message whatever else is in it, and one that stands for no message is counted whatever is in it.
+What cannot be stored is mended (`schemas.repair`) and named in the message. Only an event without a type, and one that
+is to be a message and has no usable role or text, is refused.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from backend.deepgram.events import KNOWN, count_unknown
+from backend.deepgram.to_messages import Draft, drafts, session_of
+from backend.errors import Fault, Invalid
+from backend.schemas.fields import JsonObject, clock_time, plausible
+from backend.schemas.repair import Repairs, as_text, label, mended_metadata, storable
+from backend.vocabulary import Repaired
+
+UNKNOWN: Final = "unknown"
+MOST_FUNCTIONS: Final = 1_000  # of one event; each becomes a message
+_LONGEST_TYPE: Final = 100  # characters
+_LAST_NUMBER: Final = 2**31 - 1
+_LONGEST_DURATION: Final = 1e6  # seconds
+_MOST_CALLS: Final = 64  # whose ids are kept of a history
+_ENVELOPE: Final = frozenset({"event", "id", "client_sequence", "received_at"})
+# What else is kept of an event that is no message. The others may hold prompts and keys, and say nothing of the call.
+_LATENCIES: Final = {"AgentStartedSpeaking", "LatencyReport"}
+_KEPT: Final = {"Welcome", "Error", "Warning", "InjectionRefused", "FrustrationDetected", *_LATENCIES}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that was read: the messages that stand for it, or, if none do, the ``detail`` to keep of it.
+
+    ``id`` is the phone's id for it, or ``key`` is what the phone gave in the place of an id or a number and is neither.
+    ``connection`` is Deepgram's name for the one that begins with it.
+    """
+
+    type: str
+    id: UUID | None
+    key: str | None
+    client_sequence: int | None
+    received_at: datetime | None
+    messages: list[Draft]
+    detail: JsonObject | None
+    connection: str | None
+    unknown_fields: int
+
+    @property
+    def known_type(self) -> str:
+        """Its type if that is one of Deepgram's, else a word for all others."""
+        return self.type if self.type in KNOWN else UNKNOWN
+
+
+def read(item: JsonValue) -> Event:
+    """Return one of the ``events`` that a phone sent; raises Invalid with pointers into it."""
+    if not isinstance(item, dict):
+        raise Invalid([Fault("", "must be an object")])
+    event = item.get("event")
+    if not isinstance(event, dict):
+        raise Invalid([Fault("/event", "must be an object" if "event" in item else "is required")])
+    kind = _type(event)
+    repairs = Repairs()
+    envelope = _envelope(item, repairs)
+    return Event(
+        type=kind,
+        id=envelope.id,
+        key=envelope.key,
+        client_sequence=envelope.client_sequence,
+        received_at=envelope.received_at,
+        messages=_messages(event, repairs),
+        detail=_detail(event, kind),
+        connection=session_of(event),
+        unknown_fields=count_unknown(event),
+    )
+
+
+def _type(event: JsonObject) -> str:
+    kind = event.get("type")
+    if not isinstance(kind, str) or not 0 < len(kind) <= _LONGEST_TYPE:
+        raise Invalid([Fault("/event/type", f"must be a text of 1 to {_LONGEST_TYPE} characters")])
+    return storable(kind)
+
+
+class _Envelope(NamedTuple):
+    """What the phone says of an event: which it is, and when it came."""
+
+    id: UUID | None
+    key: str | None
+    client_sequence: int | None
+    received_at: datetime | None
+
+
+def _envelope(item: JsonObject, repairs: Repairs) -> _Envelope:
+    """Return what the phone says, and note what of it is of no use."""
+    count, identity, time = (item.get(name) for name in ("client_sequence", "id", "received_at"))
+    number, uuid, received_at = _number(count), _uuid(identity), _time(time)
+    key = None
+    if count is not None and (number is None or type(count) is not int):
+        repairs.note("/client_sequence")
+        key = None if number else _key("client_sequence", count)
+    if identity is not None and uuid is None:
+        repairs.note("/id")
+        key = _key("id", identity)
+    if time is not None and received_at is None:
+        repairs.note(Repaired.TIMESTAMP)
+    for name in item.keys() - _ENVELOPE:
+        repairs.note(f"/{name}")
+    return _Envelope(uuid, None if uuid else key, number, received_at)
+
+
+def _key(name: str, value: JsonValue) -> str | None:
+    """Return a text that stands for what the phone gave, and for nothing else that it gave."""
+    if isinstance(value, float) and not math.isfinite(value):  # as are all numbers of too many digits
+        return None
+    return storable(f"{name}:{as_text(value)}")
+
+
+def _number(value: JsonValue) -> int | None:
+    """Return the phone's count, also where it is written as text or with a decimal point; None if it is no count."""
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) < len(str(_LAST_NUMBER)) + 1 else 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= _LAST_NUMBER:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _uuid(value: JsonValue) -> UUID | None:
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _time(value: JsonValue) -> datetime | None:
+    moment = clock_time(value)
+    return moment if moment is not None and plausible(moment) else None
+
+
+def _messages(event: JsonObject, repairs: Repairs) -> list[Draft]:
+    """Return the messages that can be used; raises Invalid if there are only others, or too many."""
+    functions = event.get("functions")
+    if isinstance(functions, list) and len(functions) > MOST_FUNCTIONS and drafts({**event, "functions": [{}]}):
+        raise Invalid([Fault("/event/functions", f"must be an array of at most {MOST_FUNCTIONS} functions")])
+    found = drafts(event, repairs=repairs)
+    faults = [draft.fault for draft in found if draft.fault is not None]
+    if not faults:
+        return found
+    if len(faults) == len(found):
+        raise Invalid([_fault(event, fault) for fault in faults])
+    for fault in faults:
+        repairs.note(fault)
+    return [draft for draft in drafts(event, repairs=repairs) if draft.fault is None]
+
+
+def _fault(event: JsonObject, pointer: str) -> Fault:
+    if pointer == "/role":
+        return Fault("/event/role", "must be 'user' or 'assistant'" if "role" in event else "is required")
+    return Fault(f"/event{pointer}", "must be an object" if pointer.startswith("/functions") else "must be a text")
+
+
+def _detail(event: JsonObject, kind: str) -> JsonObject | None:
+    repairs = Repairs()
+    if kind == "History":
+        return _remembered(event, repairs)
+    if kind not in _KEPT:
+        return None
+    detail = {name: value for name, value in event.items() if name != "type"}
+    if kind in _LATENCIES:
+        detail = {name: _seconds(value, f"/{name}", repairs) for name, value in detail.items()}
+    return mended_metadata(detail, repairs, place="")
+
+
+def _remembered(event: JsonObject, repairs: Repairs) -> JsonObject | None:
+    """Return what finds the same in the record, and not what was said."""
+    calls, content, role = (event.get(name) for name in ("function_calls", "content", "role"))
+    if isinstance(calls, list):
+        ids = [call.get("id") for call in calls[:_MOST_CALLS] if isinstance(call, dict)]
+        return {"call_ids": [label(each, "/call_ids", repairs) for each in ids if each is not None]}
+    if isinstance(content, str) and role in ("user", "assistant"):
+        return {"role": role, "sha256": hashlib.sha256(storable(content).encode()).hexdigest()}
+    return None
+
+
+def _seconds(value: JsonValue, place: str, repairs: Repairs) -> JsonValue:
+    """Return a duration in seconds, or as text what no duration is, so that no reader calculates with it."""
+    if isinstance(value, bool) or (isinstance(value, int | float) and not abs(value) <= _LONGEST_DURATION):
+        repairs.note(place)
+        return as_text(value)
+    return value

@@ -1,0 +1,178 @@
+"""What adopting adds to a host's tables, a sentence for each step, and what the host should know of it."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from backend.migrations.adoption.introspection import HostConstraint, HostTable
+from backend.migrations.adoption.requirements import CONTEXT_RULE, INDEXES, OWN_TABLES, PLACE, RULES, SEVEN, TRIGGERS
+from backend.vocabulary import ContextType
+
+_BIG: Final = 1_000_000  # rows, from which on reading a table takes a while
+
+
+@dataclass(slots=True)
+class Findings:
+    """The sentences so far."""
+
+    steps: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    blockers: list[str] = field(default_factory=list)
+
+
+def plan_own_tables(present: Mapping[str, bool], found: Findings) -> None:
+    """Say which of our own tables will be made; ``present`` tells of each that is there whether we made it."""
+    for name in OWN_TABLES:
+        if name not in present:
+            found.steps.append(f"There is no table {name}: will be made, empty.")
+        elif not present[name]:
+            found.blockers.append(f"There is a table {name} that is not Verbatim's; rename it first.")
+
+
+def plan_conversations(conversations: HostTable, lists: Collection[HostConstraint], found: Findings) -> None:
+    """Say what `conversations` lacks; ``lists`` are the host's own rules that list the words of context_type."""
+    _plan_columns(conversations, found)
+    _plan_indexes(conversations, found)
+    _plan_links(conversations, found)
+    if conversations.column("context_type"):
+        _plan_context_type(conversations, lists, found)
+
+
+def plan_messages(messages: HostTable, found: Findings) -> None:
+    """Say what `messages` lacks: places and who gives them out, indexes, rules."""
+    found.steps += [
+        f"messages lacks {name}: will be added without a default, instant."
+        for name in PLACE
+        if not messages.column(name)
+    ]
+    for name, effect in TRIGGERS.items():
+        if name not in messages.triggers:
+            found.steps.append(f"messages has no trigger {name}: will be made; {effect}.")
+    if not all((column := messages.column(name)) and column.required for name in ("sequence", "timestamp")):
+        if messages.rows:
+            found.steps.append(
+                f"The messages that are there ({messages.about}) will be numbered by created_at, "
+                "one conversation at a time, while writers go on."
+            )
+        found.steps.append("messages.sequence and timestamp will become NOT NULL, without reading under a lock.")
+    _plan_indexes(messages, found)
+    for name in (*RULES, "messages_sequence_check"):
+        rule = messages.constraint(name)
+        if rule is None or not rule.valid:
+            found.steps.append(f"messages lacks the rule {name}: will be added, then validated while writers go on.")
+
+
+def worries_of_numbering(conversations: HostTable, messages: HostTable, role: str) -> Iterator[str]:
+    """Say which triggers run while old messages get their places, for a role that may not leave triggers out."""
+    sequence = messages.column("sequence")
+    if messages.rows and not (sequence and sequence.required):
+        for trigger in conversations.update_triggers:
+            yield (
+                f"The trigger {trigger} on conversations runs once for each conversation that has old messages. What "
+                "it changes in the row is put back, what it does elsewhere is not; to leave it out, let a superuser "
+                f"GRANT SET ON PARAMETER session_replication_role TO {role}."
+            )
+
+
+def worries(table: HostTable) -> Iterator[str]:
+    """Say what stops nobody, but should surprise nobody either."""
+    if table.rows >= _BIG:
+        yield f"{table.name} has about {table.rows:,} rows: reading them takes a while, during which writers go on."
+    for index in table.indexes:
+        if not index.valid and index.name not in INDEXES.get(table.name, ()):
+            yield f"The index {index.name} on {table.name} is invalid; it is the host's, and stays."
+    if table.secured:
+        yield (
+            f"Row-level security is on for {table.name}: a role that serves and does not own the table sees only what "
+            f"a policy shows it; CREATE POLICY verbatim ON {table.name} TO that role USING (true) WITH CHECK (true)."
+        )
+    if table.name == "conversations":
+        yield from _worries_of_conversations(table)
+
+
+def _worries_of_conversations(table: HostTable) -> Iterator[str]:
+    for trigger in table.update_triggers:
+        yield f"The trigger {trigger} on conversations will also run whenever a message is recorded."
+    for key in table.indexes:
+        excluded = key.predicate is not None and "context_type" in key.predicate and "'voice'" not in key.predicate
+        if key.unique and key.columns and {*key.columns} <= {"user_id", "context_type"} and not excluded:
+            yield (
+                f"The unique key {key.name} allows one conversation for each {' and '.join(key.columns)}, so POST "
+                "/conversations refuses the second; drop it, or make it partial: WHERE context_type <> 'voice'."
+            )
+    for rule in table.constraints:
+        if rule.kind == "f" and rule.columns == ("user_id",):
+            yield f"{rule.name}: a person has conversations only if their subject is there ({rule.definition})."
+
+
+def _plan_columns(conversations: HostTable, found: Findings) -> None:
+    found.steps += [
+        f"conversations lacks {name}: will be added without a default, instant."
+        for name in (*SEVEN, "user_id")
+        if not conversations.column(name)
+    ]
+    if not conversations.column("last_sequence"):
+        found.steps.append("conversations lacks last_sequence: will be added with a constant default, instant.")
+    filled = {"id", "context_type", "user_id"}
+    owner = conversations.column("user_id")
+    if owner and owner.type != "text" and not owner.type.startswith("character varying"):
+        found.warnings.append(
+            f"conversations.user_id is of type {owner.type}: the subjects of tokens must be values of that type."
+        )
+    found.warnings += [
+        f"conversations.{column.name} is NOT NULL and has no default, so POST /conversations cannot make rows; "
+        "give it a default, or let the host alone make conversations."
+        for column in conversations.columns
+        if column.required and not column.has_default and column.name not in filled
+    ]
+
+
+def _plan_links(conversations: HostTable, found: Findings) -> None:
+    for kind in ("goal", "task"):
+        name = f"conversations_linked_{kind}_id_fkey"
+        keys = [c for c in conversations.constraints if c.kind == "f" and c.columns == (f"linked_{kind}_id",)]
+        key = next((c for c in keys if re.search(rf"REFERENCES (\S+\.)?{kind}s\(", c.definition)), None)
+        if key is None:
+            found.steps.append(
+                f"conversations.linked_{kind}_id refers to nothing: {name} will be added, then validated."
+            )
+            continue
+        if key.name != name:
+            found.steps.append(f"The foreign key {key.name} will be renamed to {name}, instant.")
+        if not key.valid:
+            found.steps.append(f"{key.name} is not validated: its rows will be read while writers go on.")
+        if " ON " in key.definition:
+            found.warnings.append(f"{key.name} has an action of its own ({key.definition}); it stays.")
+
+
+def _plan_context_type(conversations: HostTable, lists: Collection[HostConstraint], found: Findings) -> None:
+    allowed = {word.value for word in ContextType}
+    for rule in conversations.constraints:
+        if rule.kind != "c" or "context_type" not in rule.columns:
+            continue
+        if rule.columns != ("context_type",):
+            found.warnings.append(
+                f"{rule.name} rules context_type together with other columns; see that it allows voice."
+            )
+        elif rule.name == CONTEXT_RULE and rule not in lists:
+            found.steps.append(f"{rule.name} is no list of words: will be renamed to {rule.name}_of_host, instant.")
+    if [(rule.name, rule.valid, rule.words) for rule in lists] != [(CONTEXT_RULE, True, allowed)]:
+        names = ", ".join(rule.name for rule in lists) or "nothing"
+        found.steps.append(
+            f"context_type is ruled by {names}: {CONTEXT_RULE} will take that place and allow voice; "
+            "a brief lock, then old rows are read while writers go on."
+        )
+    known = set().union(*(rule.words for rule in lists))
+    lost = sorted(word for word in known - allowed if word.isidentifier())  # not a pattern
+    if lost:
+        found.warnings.append(f"The host's rule also allows the context types {', '.join(lost)}; they will be refused.")
+
+
+def _plan_indexes(table: HostTable, found: Findings) -> None:
+    valid = {index.name: index.valid for index in table.indexes}
+    for name in INDEXES[table.name]:
+        if name not in valid:
+            found.steps.append(f"{table.name} has no index {name}: will be built concurrently, while writers go on.")
+        elif not valid[name]:
+            found.steps.append(f"The index {name} is invalid: will be dropped and built again, concurrently.")

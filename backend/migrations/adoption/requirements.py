@@ -1,0 +1,144 @@
+"""What Verbatim needs of a host's database, and what is there in a shape that nothing we add can mend."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from backend.migrations.adoption.introspection import HostTable
+from backend.vocabulary import InputModality, Role
+
+_OLDEST_SERVER: Final = 15
+
+_TEXT: Final = "text"
+_UUID: Final = "uuid"
+_TIME: Final = "timestamp with time zone"
+SEVEN: Final = {
+    "voice_session_id": _TEXT,
+    "extracted_intent": _TEXT,
+    "intent_payload": "jsonb",
+    "linked_goal_id": _UUID,
+    "linked_task_id": _UUID,
+    "ended_at": _TIME,
+    "duration_seconds": "integer",
+}
+_HOST: Final = {"id": _UUID, "context_type": _TEXT, "created_at": _TIME, "updated_at": _TIME}
+SEED: Final = {
+    "id": _UUID,
+    "conversation_id": _UUID,
+    "role": _TEXT,
+    "content": _TEXT,
+    "input_modality": _TEXT,
+    "metadata": "jsonb",
+    "created_at": _TIME,
+}
+PLACE: Final = {
+    "sequence": "bigint",
+    "timestamp": _TIME,
+    "voice_session_id": _TEXT,
+    "client_sequence": "integer",
+    "feed_position": "bigint",
+}
+_SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  # what must be there, what may
+    "conversations": (_HOST, {"last_sequence": "bigint", **SEVEN}),
+    "messages": (SEED, PLACE),
+    "goals": ({"id": _UUID}, {}),
+    "tasks": ({"id": _UUID}, {}),
+}
+INDEXES: Final = {
+    "conversations": (
+        "idx_conversations_ended",
+        "idx_conversations_goal",
+        "idx_conversations_intent",
+        "idx_conversations_newest",
+        "idx_conversations_open",
+        "idx_conversations_owner",
+        "idx_conversations_task",
+        "idx_conversations_voice_session",
+    ),
+    "messages": (
+        "idx_messages_conversation",
+        "messages_conversation_id_sequence_key",
+        "idx_messages_spoken",
+        "idx_messages_session",
+        "idx_messages_feed",
+        "idx_messages_before_feed",
+    ),
+}
+OWN_TABLES: Final = (
+    "service_tokens",
+    "erasures",
+    "voice_sessions",
+    "voice_events",
+    "deliveries",
+    "stopped_orchestrators",
+)
+TRIGGERS: Final = {
+    "verbatim_take_place": "every row then takes its place",
+    "verbatim_advance_counter": "every row then is counted",
+    "verbatim_enter_feed": "the feed then misses no row",
+    "verbatim_take_position": "every row then is in the feed",
+}
+RULES: Final = {
+    "messages_content_size_check": ("content is longer than 1 MiB", "octet_length(content) > 1048576"),
+    "messages_metadata_object_check": ("metadata is no JSON object", "jsonb_typeof(metadata) <> 'object'"),
+    "messages_metadata_size_check": ("metadata is longer than 65,536 bytes", "octet_length(metadata::text) > 65536"),
+    "messages_metadata_readable_check": (
+        "metadata is nested deeper than 32 or holds a number beyond 1e308",
+        """jsonb_path_exists(metadata, '$.**{33 to last}')
+        OR jsonb_path_exists(metadata, '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')""",
+    ),
+    "messages_readable_times_check": (
+        "created_at lies outside the years 1 to 9999",
+        "created_at < '0001-01-02 00:00:00+00' OR created_at >= '9999-12-31 00:00:00+00'",
+    ),
+}
+CONTEXT_RULE: Final = "conversations_context_type_check"
+
+
+def unfit(server: Any) -> Iterator[str]:
+    """Say why no database here can be migrated, whatever is in it."""
+    if server.major < _OLDEST_SERVER:
+        yield f"The server is PostgreSQL {server.version}; {_OLDEST_SERVER} is the oldest that Verbatim works with."
+    if server.standby:
+        yield "The server is a standby and takes no changes; name the primary in DATABASE_URL."
+    if server.schema is None:
+        yield "No schema of the search_path exists; set the role's search_path to the one that holds the tables."
+    elif not server.may_create:
+        yield f"The user {server.role} may not create in schema {server.schema}; grant it CREATE there."
+
+
+def strange(table: HostTable, *, sees_all: bool) -> Iterator[str]:
+    """Say what is there in a shape that no added column can mend; ``sees_all`` tells of a role with BYPASSRLS."""
+    if table.forced and not sees_all:
+        yield (
+            f"Row-level security is forced on {table.name}, so that not even its owner sees all rows: ALTER TABLE "
+            f"{table.name} NO FORCE ROW LEVEL SECURITY, or adopt as a role with BYPASSRLS."
+        )
+    if not table.ordinary:
+        yield f"{table.name} is not an ordinary table, and triggers, keys and concurrent indexes need one."
+    if not table.open:
+        yield f"{table.name} belongs to another user; adopt as that one, or for goals and tasks grant REFERENCES."
+    if not any(c.kind in {"p", "u"} and c.columns == ("id",) for c in table.constraints):
+        yield f"{table.name}.id is neither primary key nor unique, so nothing can refer to it."
+    needed, added = _SHAPES[table.name]
+    for name, type_ in {**needed, **added}.items():
+        column = table.column(name)
+        if column is None:
+            if name in needed:
+                yield f"{table.name} has no {name} ({type_}), which Verbatim reads."
+        elif column.type != type_ and not (type_ == _TEXT and column.type.startswith("character varying")):
+            yield f"{table.name}.{name} is of type {column.type}; Verbatim needs {type_}."
+    if table.name == "messages":
+        yield from _not_the_seed(table)
+
+
+def _not_the_seed(messages: HostTable) -> Iterator[str]:
+    """Say where a table `messages` that is there already differs from the seed's, types apart."""
+    if not any(
+        c.kind == "f" and c.columns == ("conversation_id",) and c.definition.endswith("ON DELETE CASCADE")
+        for c in messages.constraints
+    ):
+        yield "messages.conversation_id does not refer to conversations(id) ON DELETE CASCADE."
+    for column, words in (("role", Role), ("input_modality", InputModality)):
+        rule = messages.constraint(f"messages_{column}_check")
+        if rule is None or rule.words != set(words):
+            yield f"messages has no constraint messages_{column}_check that allows exactly {', '.join(words)}."

@@ -1,0 +1,83 @@
+"""What going back to an older revision takes away: each table and column that Verbatim made, by the revision that did.
+
+A test holds the two lists against a migrated database, so that none is left out.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
+
+from backend.dao_service.connection.database import asyncpg_url
+from backend.errors import SetupError
+from backend.migrations.runner import connectable, sentence
+
+TABLES: Final[Mapping[str, str]] = {
+    "goals": "0001",
+    "tasks": "0001",
+    "conversations": "0001",
+    "messages": "0002",
+    "service_tokens": "0013",
+    "erasures": "0014",
+    "voice_sessions": "0015",
+    "voice_events": "0015",
+    "deliveries": "0019",
+    "stopped_orchestrators": "0019",
+}
+COLUMNS: Final[Mapping[tuple[str, str], str]] = {
+    ("conversations", "voice_session_id"): "0003",
+    ("conversations", "extracted_intent"): "0003",
+    ("conversations", "intent_payload"): "0003",
+    ("conversations", "linked_goal_id"): "0003",
+    ("conversations", "linked_task_id"): "0003",
+    ("conversations", "ended_at"): "0003",
+    ("conversations", "duration_seconds"): "0003",
+    ("conversations", "user_id"): "0005",
+    ("conversations", "last_sequence"): "0006",
+    ("messages", "sequence"): "0006",
+    ("messages", "timestamp"): "0006",
+    ("messages", "voice_session_id"): "0006",
+    ("messages", "client_sequence"): "0006",
+    ("messages", "feed_position"): "0017",
+}
+_SIGNED_TABLES: Final = """
+    SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name)
+    WHERE obj_description(to_regclass(name), 'pg_class') = 'Made by Verbatim.'
+"""
+_SIGNED_COLUMNS: Final = """
+    SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE attrelid IN (to_regclass('conversations'), to_regclass('messages')) AND NOT attisdropped
+        AND col_description(attrelid, attnum) = 'Made by Verbatim.'
+"""
+
+
+def losses(url: str, revision: str) -> list[str]:
+    """Return what going back to ``revision`` takes away, each as ``12 rows of messages``; what is empty is left out."""
+    return asyncio.run(_losses(asyncpg_url(url), "" if revision == "base" else revision))
+
+
+async def _losses(url: URL, revision: str) -> list[str]:
+    names = [name for name, made in TABLES.items() if made > revision]
+    lost: list[str] = []
+    try:
+        async with connectable(url).connect() as connection:
+            tables = set((await connection.scalars(text(_SIGNED_TABLES), {"names": names})).all())
+            columns = {(row[0], row[1]) for row in await connection.execute(text(_SIGNED_COLUMNS))}
+            for what, query in _counts(revision, tables, columns):
+                if count := await connection.scalar(text(query)):
+                    lost.append(f"{count:,} {'row' if count == 1 else 'rows'} of {what}")
+    except (DBAPIError, OSError) as error:
+        raise SetupError(sentence(error, url)) from error
+    return lost
+
+
+def _counts(revision: str, tables: set[str], columns: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each table or column that goes, and the question how many of its rows hold something."""
+    for table in TABLES:
+        if table in tables:
+            yield table, f"SELECT count(*) FROM {table}"  # noqa: S608 -- our own names
+    for (table, column), made in COLUMNS.items():
+        if made > revision and (table, column) in columns and table not in tables:
+            yield f"{table}.{column}", f'SELECT count("{column}") FROM {table}'  # noqa: S608 -- our own names

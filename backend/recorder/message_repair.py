@@ -1,0 +1,108 @@
+"""Making of what a pipeline hands over messages that the service takes, so that nothing beside the words costs them.
+
+A role of ours and a text make a message. Whatever else cannot be sent as it is becomes fit as `schemas.repair` has it,
+and `metadata.repaired` names it. A text that is longer than a message may be goes on in further ones.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import orjson
+
+from backend.ids import new_id
+from backend.schemas.fields import CONTENT_BYTES, JsonObject
+from backend.schemas.repair import Repairs, label, mended_object, mended_text, parts
+from backend.vocabulary import InputModality, Repaired, Role
+
+_ROLES: Final = frozenset(map(str, Role))
+_MODALITIES: Final = frozenset(map(str, InputModality))
+_VOICE: Final = str(InputModality.VOICE.value)
+_MOST_JSON: Final = 2 * 2**20  # bytes of a text as it travels, half of what the service takes at once
+_LONGEST_ESCAPE: Final = 6  # bytes that JSON makes of a control character
+
+
+def fault_of(role: object, content: object) -> str | None:
+    """Return why this can be no message, whatever hangs on it; None if it can."""
+    if not (isinstance(role, str) and role in _ROLES):
+        return "no such role"
+    return None if isinstance(content, str) else "the content is no text"
+
+
+def mend(message: Mapping[str, Any], at: float) -> list[dict[str, Any]]:
+    """Return the messages that the service takes for ``message``, which has a usable role and text; usually one.
+
+    ``at`` is when it was said, in seconds since 1970.
+    """
+    repairs = Repairs()
+    identity = _identity(message["id"], repairs)
+    mended = {
+        **message,
+        "input_modality": _modality(message["input_modality"], repairs),
+        "timestamp": _moment(message["timestamp"], repairs) or datetime.fromtimestamp(at, UTC),
+        "voice_session_id": _session(message["voice_session_id"], repairs),
+    }
+    found = _parts(message["content"], message["metadata"], repairs)
+    return [
+        {**mended, "id": uuid5(identity, str(place)) if place else identity, "content": text, "metadata": metadata}
+        for place, (text, metadata) in enumerate(found)
+    ]
+
+
+def outline(message: Mapping[str, Any]) -> bytes:
+    """Return ``message``, which can be none, as JSON for a person to look at."""
+    return orjson.dumps(mended_object(message, Repairs(), place=""))
+
+
+def _parts(content: str, metadata: Any, repairs: Repairs) -> list[tuple[str, JsonObject]]:
+    text = mended_text(content, Repaired.CONTENT, repairs)
+    is_short = len(text) * _LONGEST_ESCAPE <= _MOST_JSON or len(orjson.dumps(text)) <= _MOST_JSON
+    most = CONTENT_BYTES if is_short else CONTENT_BYTES // 4
+    if metadata is None:
+        metadata = {}
+    try:
+        if isinstance(metadata, Mapping):
+            return parts(text, dict(metadata), repairs, most)
+    except Exception:  # noqa: BLE001, S110 -- it asks the pipeline's objects, which may do anything
+        pass
+    repairs.note(Repaired.METADATA)
+    return parts(text, {}, repairs, most)
+
+
+def _identity(given: object, repairs: Repairs) -> UUID:
+    if isinstance(given, UUID):
+        return given
+    try:
+        if isinstance(given, str):
+            return UUID(given)
+    except ValueError:
+        pass
+    if given is not None:
+        repairs.note("/id")
+    return new_id()
+
+
+def _session(given: object, repairs: Repairs) -> str | None:
+    return None if given is None else label(given, "/voice_session_id", repairs)
+
+
+def _modality(given: object, repairs: Repairs) -> str:
+    if isinstance(given, str) and given in _MODALITIES:
+        return given
+    repairs.note("/input_modality")
+    return _VOICE
+
+
+def _moment(given: object, repairs: Repairs) -> str | None:
+    """Return a time as RFC 3339 in UTC; None if there is none, it cannot be read, or has no zone."""
+    if given is None or given == "":
+        return None
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
+            return moment.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    repairs.note(Repaired.TIMESTAMP)
+    return None

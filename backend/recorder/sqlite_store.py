@@ -1,0 +1,244 @@
+"""The spool's file: messages that are not on record yet, in the order in which they were said.
+
+SQLite with a write-ahead log. A transaction is in the log before it counts, so the end of the process costs at most the
+one that was being written; `disk` says what the end of the machine costs. A row has a checksum of its own besides: what
+a failing disk has changed is found out and not sent. What was deleted is overwritten (`secure_delete`), because it was
+somebody's words.
+
+The file may have been changed by a crash or made by a stranger. So nothing in it is taken to be of the type that the
+schema names (SQLite does not see to that), of any size, or the name of an owner; and a file with other tables, views or
+triggers is none of ours, because SQLite would run what they say.
+
+The numbers of rows only ever rise, and every owner writes its rows in the order of its recording; rows that are taken
+over are older than any that their new owner will write. So the number of a row is its place in line.
+"""
+
+import sqlite3
+import stat
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+
+from backend.recorder.entry import LONGEST_BODY, Entry
+from backend.recorder.ownership import Claim
+from backend.recorder.tail import is_half_written
+
+MARK: Final = 0x5642_5350  # SQLite's application_id, so that no other file is taken for a spool
+BUSY: Final = 5.0  # seconds that another process may take for its transaction
+
+_LOG_BYTES: Final = 2**20
+PAGE: Final = 4096
+AT_ONCE: Final = 500  # rows
+DAMAGED: Final = "damaged on the disk"
+NO_MESSAGE: Final = "no message"
+HIGHEST_ROW: Final = 2**62  # far from where SQLite has no more numbers to give
+_SCHEMA: Final = """
+    CREATE TABLE IF NOT EXISTS spool (
+        row INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner TEXT NOT NULL,
+        at REAL NOT NULL,
+        body BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        reason TEXT
+    )
+"""
+_INSERT: Final = "INSERT INTO spool (owner, at, body, checksum, reason) VALUES "
+_ROW: Final = "(?, ?, ?, ?, ?)"
+# Null where it is of another type or longer than any message.
+TIME: Final = "CASE typeof(at) WHEN 'real' THEN at END"
+BODY: Final = f"CASE WHEN typeof(body) = 'blob' AND length(body) <= {LONGEST_BODY} THEN body END"
+CHECKSUM: Final = "CASE typeof(checksum) WHEN 'integer' THEN checksum END"
+_LEFT: Final = f"""
+    SELECT count(*) FILTER (WHERE owner = :owner), count(*) FILTER (WHERE owner <> :owner), min({TIME})
+    FROM spool WHERE reason IS NULL
+"""  # noqa: S608 -- made of constants
+_ENDS: Final = """
+    SELECT coalesce(min(row), 1), max(coalesce(max(row), 0), (
+        SELECT coalesce(max(CAST(seq AS INTEGER)), 0) FROM sqlite_sequence WHERE name = 'spool'
+    )) FROM spool
+"""
+_MARKED: Final = f"PRAGMA application_id = {MARK}"
+_NEXT: Final = f"""
+    SELECT row, {TIME}, {BODY}, {CHECKSUM} FROM spool
+    WHERE owner = ? AND reason IS NULL AND row > ? ORDER BY row LIMIT ?
+"""  # noqa: S608 -- made of constants
+
+_OTHERS_MAY: Final = stat.S_IRWXG | stat.S_IRWXO
+_MOST_BESIDE: Final = 1_000  # files in a folder of the spool's own
+
+log = structlog.get_logger(__name__)
+
+
+class Left(NamedTuple):
+    """How many messages are there to be sent, how many belong to recorders that live, and when the first was said."""
+
+    ours: int
+    others: int
+    since: float | None
+
+
+class Shelf:
+    """An open file with the rows of one ``owner``. Belongs to the thread that opened it; raises sqlite3.Error."""
+
+    def __init__(self, path: Path, owner: str, most_bytes: int) -> None:
+        self._path = path
+        self._owner = owner
+        path.touch(mode=0o600)  # before SQLite makes it, for everybody to read
+        _make_private(path)
+        self._file = connect(path)
+        try:
+            # The limit is SQLite's to keep: beyond it a transaction fails as on a full disk.
+            self._file.execute(f"PRAGMA max_page_count = {max(most_bytes // PAGE, 8)}")
+            self._look_at_the_tail()
+            self._file.execute(_SCHEMA)
+            first, last = self._file.execute(_ENDS).fetchone()
+            if first < 1 or last > HIGHEST_ROW:
+                raise sqlite3.DatabaseError("its rows have numbers that no spool gives")
+            # Whoever writes first into an empty log waits for the disk: better now than when somebody has spoken.
+            self._file.execute("PRAGMA user_version = 1")
+        except sqlite3.Error:
+            self._file.close()
+            raise
+
+    def _look_at_the_tail(self) -> None:
+        self._file.execute("BEGIN IMMEDIATE")  # nobody is writing now
+        half_written = is_half_written(self._path)
+        self._file.execute("END")
+        if half_written:
+            log.error("spool ends inside a transaction; what that held is lost", spool=str(self._path))
+
+    def insert(self, entries: Sequence[Entry]) -> range:
+        """Add at most `AT_ONCE` rows at the end, all or none, and return their numbers.
+
+        In one statement. Each call of SQLite lets go of the interpreter, and to get it back from an event loop that
+        computes costs five milliseconds.
+        """
+        values = [(self._owner, entry.at, entry.body, zlib.crc32(entry.body), entry.reason) for entry in entries]
+        statement = _INSERT + ", ".join([_ROW] * len(entries))
+        last = self._file.execute(statement, [*chain.from_iterable(values)]).lastrowid or 0
+        return range(last - len(entries) + 1, last + 1)
+
+    def delete(self, rows: Sequence[int]) -> None:
+        """Forget what is on record."""
+        self._file.execute("DELETE FROM spool WHERE row IN (SELECT value FROM json_each(?))", (str([*rows]),))
+
+    def refuse(self, row: int | None, reason: str | None) -> None:
+        """Write down why a row will not be sent again."""
+        self._file.execute("UPDATE spool SET reason = ? WHERE row = ?", (reason, row))
+
+    def copy(self, rows: Iterable[Sequence[object]]) -> None:
+        """Add rows as they stood in another file, their owners' still: all, or none if that fails."""
+        with self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            self._file.executemany(_INSERT + "(CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT))", rows)
+
+    def read(self, after: int, limit: int, most_bytes: int) -> list[Entry]:
+        """Return what is to be sent next; what the disk has changed meanwhile comes with that as the ``reason``."""
+        entries: list[Entry] = []
+        size = 0
+        for row, at, body, checksum in self._file.execute(_NEXT, (self._owner, after, limit)):
+            reason = _fault(body, checksum)
+            at = time.time() if at is None else at  # noqa: PLW2901 -- it tells how long the message has waited
+            entries.append(Entry(b"" if reason else body, at, row=row, reason=reason))
+            size += len(body or b"")
+            if size >= most_bytes:
+                break
+        return entries
+
+    def adopt(self, *, refused: bool = False) -> Left:
+        """Take over what recorders left that are gone; with ``refused`` also what was refused, to be tried again.
+
+        A recorder has its lock file before it writes a row. So whoever has a row and no lock file is gone; nobody adds
+        a row between the look at those files and the change of the rows, because that is one transaction.
+        """
+        again = "owner = ?, reason = NULL" if refused else "owner = ?"
+        which = "" if refused else "AND reason IS NULL"
+        with self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            living = orjson.dumps([self._owner, *self._others()]).decode()
+            self._file.execute(
+                f"UPDATE spool SET {again} WHERE owner NOT IN (SELECT value FROM json_each(?)) {which}",  # noqa: S608 -- both are ours
+                (self._owner, living),
+            )
+        return Left(*self._file.execute(_LEFT, {"owner": self._owner}).fetchone())
+
+    def _others(self) -> Iterator[str]:
+        """Yield the owners that live, and sweep up the locks of those that do not."""
+        for owner in Claim.names(self._path) - {self._owner}:
+            claim = None
+            with suppress(OSError):  # it may be another user's, or no file
+                claim = Claim.take(self._path, owner)
+            if claim:
+                claim.release()
+            else:
+                yield owner
+
+    def close(self) -> None:
+        """Close the file; whoever closes it last leaves no log beside it."""
+        self._file.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file as it has to be opened, and see that it is sound; raises sqlite3.DatabaseError when it is not."""
+    file = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=True)
+    try:
+        file.execute("PRAGMA trusted_schema = OFF")
+        [(mark,)] = file.execute("PRAGMA application_id")
+        if not is_ours(file, empty=mark != MARK):
+            raise sqlite3.OperationalError("it is a database of something else")
+        if mark != MARK:
+            file.execute(_MARKED)  # before there is a log: later it would be in that alone for a while
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.execute("PRAGMA wal_autocheckpoint = 0")
+        file.execute("PRAGMA secure_delete = ON")
+        file.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        [(verdict,)] = file.execute("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+    except sqlite3.Error:
+        file.close()
+        raise
+    return file
+
+
+def is_ours(file: sqlite3.Connection, *, empty: bool = False) -> bool:
+    """Tell whether the file holds nothing but a spool's table, or not even that; with ``empty`` only the latter."""
+    found = file.execute("SELECT type, sql FROM sqlite_schema WHERE name <> 'sqlite_sequence' LIMIT 2").fetchall()
+    ours = [("table", " ".join(_SCHEMA.replace("IF NOT EXISTS ", "").split()))]
+    return not found or (not empty and [(kind, " ".join((sql or "").split())) for kind, sql in found] == ours)
+
+
+def _fault(body: bytes | None, checksum: int | None) -> str | None:
+    """Return why a row cannot be sent, if it cannot: in a request it must stand for one message."""
+    if body is None or zlib.crc32(body) != checksum:
+        return DAMAGED
+    try:
+        return None if isinstance(orjson.loads(body), dict) else NO_MESSAGE
+    except orjson.JSONDecodeError:
+        return NO_MESSAGE
+
+
+def _make_private(path: Path) -> None:
+    """Let no other user read the file, what SQLite keeps beside it, or a folder that holds nothing else.
+
+    Where they belong to another user they stay as they are.
+    """
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(FileNotFoundError, PermissionError):
+            if stat.S_ISREG(each.lstat().st_mode) and each.lstat().st_mode & _OTHERS_MAY:
+                each.chmod(0o600)
+    folder = path.absolute().parent
+    with suppress(PermissionError):
+        mode = folder.stat().st_mode
+        names = [each.name for each in islice(folder.iterdir(), _MOST_BESIDE)]
+        own = len(names) < _MOST_BESIDE and all(name.startswith(path.name) for name in names)
+        if own and mode & _OTHERS_MAY and not mode & stat.S_ISVTX:
+            folder.chmod(0o700)

@@ -1,0 +1,153 @@
+"""What one append transaction does, and what becomes of each message in it.
+
+It stores new messages behind the last one of their conversation, and compares the others with the rows that have their
+ids. `append_dao` explains why one statement suffices for messages that are all new, and the others need several.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+
+from backend.dao_service.append_dao import AppendConnection, AppendDAO, Head, NewMessage, StoredMessage
+from backend.dao_service.erasure_dao import owner_digest
+from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
+from backend.ids import new_id
+from backend.schemas.fields import plausible
+from backend.schemas.message import MessageCreate
+from backend.schemas.repair import marked
+from backend.vocabulary import Repaired
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message that is on record, as JSON. ``replayed`` tells that it was before."""
+
+    message: NewMessage
+    sequence: int
+    document: bytes
+    replayed: bool
+
+
+Outcome = Recorded | RecordError
+
+
+def new_message(message: MessageCreate, owner: str | None) -> NewMessage:
+    """Return ``message`` as it is to be stored in a conversation of ``owner``'s, with an identity if it has none.
+
+    A time that no clock can have shown is left out, so that the record's own is taken, and named in the metadata.
+    """
+    timestamp, metadata = message.timestamp, message.metadata
+    if timestamp is not None and not plausible(timestamp):
+        timestamp, metadata = None, marked(metadata, Repaired.TIMESTAMP)
+    return NewMessage(
+        message.id or new_id(),
+        message.conversation_id,
+        message.role,
+        message.content,
+        message.input_modality,
+        orjson.dumps(metadata).decode() if metadata else "{}",
+        timestamp,
+        message.voice_session_id,
+        message.client_sequence,
+        owner,
+    )
+
+
+async def record_new(connection: AppendConnection, messages: Sequence[NewMessage]) -> list[Outcome | None] | None:
+    """Store messages that are not on record yet, and return what became of each; None where its conversation is locked.
+
+    Returns None, with nothing stored, when one of them is on record, or in ``messages`` twice.
+    """
+    stored = await connection.append(messages)
+    if stored is None:
+        return None
+    missing = [message for message in messages if message.id not in stored]
+    locked = await connection.heads(missing) if missing else {}
+    return [
+        _recorded(message, stored[message.id], replayed=False) if message.id in stored else _left_out(message, locked)
+        for message in messages
+    ]
+
+
+async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome | None]:
+    """Do the work of one append transaction, and return what becomes of each message once it has committed.
+
+    None stands for a message whose conversation another transaction has locked.
+    """
+    heads = await dao.lock(messages)
+    unlocked = [message for message in messages if message.conversation_id not in heads]
+    locked = await dao.heads(unlocked) if unlocked else {}
+    last = {conversation: head.last_sequence for conversation, head in heads.items()}
+    known = await dao.known([message.id for message in messages])
+
+    outcomes: dict[int, Outcome | None] = {}
+    fresh: dict[int, NewMessage] = {}
+    repeated: dict[int, NewMessage] = {}
+    sequences: list[int] = []
+    for place, message in enumerate(messages):
+        conversation = message.conversation_id
+        head = heads.get(conversation)
+        if head is None or not message.may_enter(head.owner):
+            outcomes[place] = _left_out(message, locked)
+        elif message.id in known:
+            repeated[place] = message
+        else:
+            known.add(message.id)  # the same message twice in one commit: the second is a repetition
+            last[conversation] += 1
+            sequences.append(last[conversation])
+            fresh[place] = message
+    outcomes |= await _append(dao, fresh, sequences)
+    outcomes |= await _replay(dao, repeated)
+    return [outcomes[place] for place in range(len(messages))]
+
+
+def _left_out(message: NewMessage, locked: Mapping[UUID, Head]) -> ConversationNotFound | None:
+    """Return why ``message`` was not stored; None if only because its conversation is ``locked``."""
+    head = locked.get(message.conversation_id)
+    return None if head and message.may_enter(head.owner) else ConversationNotFound(message.conversation_id)
+
+
+async def tell_the_erased(
+    connection: AppendConnection, messages: Sequence[NewMessage], outcomes: Sequence[Outcome | None]
+) -> list[Outcome | None]:
+    """Return ``outcomes``, with ConversationErased where the conversation was the sender's before it was erased."""
+    missing = {outcome.conversation_id for outcome in outcomes if isinstance(outcome, ConversationNotFound)}
+    erased = await connection.erased(missing) if missing else {}
+    return [
+        ConversationErased(message.conversation_id)
+        if isinstance(outcome, ConversationNotFound) and _was_theirs(message, erased)
+        else outcome
+        for message, outcome in zip(messages, outcomes, strict=True)
+    ]
+
+
+def _was_theirs(message: NewMessage, erased: Mapping[UUID, bytes | None]) -> bool:
+    conversation = message.conversation_id
+    return conversation in erased and (
+        message.owner is None or erased[conversation] == owner_digest(conversation, message.owner)
+    )
+
+
+async def _append(dao: AppendDAO, fresh: dict[int, NewMessage], sequences: list[int]) -> dict[int, Outcome]:
+    if not fresh:
+        return {}
+    stored = await dao.insert(list(fresh.values()), sequences)
+    return {place: _recorded(message, stored[message.id], replayed=False) for place, message in fresh.items()}
+
+
+async def _replay(dao: AppendDAO, repeated: dict[int, NewMessage]) -> dict[int, Outcome]:
+    if not repeated:
+        return {}
+    compared = await dao.compare(list(repeated.values()))
+    return {
+        place: MessageIdReused(message.id, found.differing)
+        if found.differing
+        else _recorded(message, found.stored, replayed=True)
+        for (place, message), found in zip(repeated.items(), compared, strict=True)
+    }
+
+
+def _recorded(message: NewMessage, stored: StoredMessage, *, replayed: bool) -> Recorded:
+    return Recorded(message, stored.sequence, stored.document, replayed)

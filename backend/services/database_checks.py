@@ -1,0 +1,218 @@
+"""What is wrong with the database, if anything: each fault with a word for machines and a sentence with its remedy.
+
+`/readyz` and `verbatim check` ask the same. What a catalogue knows is read first; then a message is inserted and taken
+back by the role that serves, because only that tells whether one can be. A schema of another version is not tried.
+
+No sentence quotes PostgreSQL, because PostgreSQL quotes rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from backend.dao_service.connection.database import Database, Session
+from backend.dao_service.connection.sqlstate import (
+    UNNAMED_POOLER,
+    is_damage,
+    is_disk_full,
+    is_of_a_pooler,
+    is_read_only,
+    sqlstate,
+)
+from backend.dao_service.insert_check_dao import TrialDAO
+from backend.dao_service.privileges import missing_rights
+from backend.dao_service.schema_dao import DatabaseState, Durability, SchemaDAO
+from backend.errors import Busy, RecordError, TooSlow, Unreadable
+from backend.migrations import runner
+
+_FEED_INDEX: Final = "idx_messages_feed"
+_NO_RIGHT: Final = "42501"
+_UNKNOWN_NAME: Final = "42"  # the class of SQLSTATEs: a table, a column or a function that is not there
+
+
+class Part(StrEnum):
+    """What a fault is a fault of, as `/readyz` names it under `checks`."""
+
+    DATABASE = "database"
+    SCHEMA = "schema"
+    WRITES = "writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``word`` is for machines; ``sentence`` says what is wrong and what to do about it."""
+
+    part: Part
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found. ``durability`` is None when PostgreSQL did not say, ``tried`` that a message was inserted."""
+
+    faults: Sequence[Fault]
+    durability: Durability | None
+    tried: bool
+
+    def word(self, part: Part) -> str:
+        """Return what `/readyz` says of ``part``: ``ok``, what is wrong first, or ``unknown`` if nothing was tried."""
+        looked = {Part.DATABASE: True, Part.SCHEMA: self.durability is not None, Part.WRITES: self.tried}[part]
+        return next((fault.word for fault in self.faults if fault.part is part), "ok" if looked else "unknown")
+
+    @property
+    def feed_is_behind(self) -> bool:
+        """Whether the feed's sequence has to be set forward."""
+        return _FEED_BEHIND in self.faults
+
+
+_FULL: Final = Fault(
+    Part.DATABASE,
+    "disk-full",
+    "The disk of the database's server is full: nothing new can be stored until it has room again.",
+)
+_READ_ONLY: Final = Fault(
+    Part.DATABASE,
+    "read-only",
+    "The database is a standby, or read-only, and takes no writes; promote it, or name the primary in DATABASE_URL.",
+)
+AWAY: Final = Fault(
+    Part.DATABASE,
+    "unavailable",
+    "The database does not answer, or does not let this service in; check DATABASE_URL and the database's own log.",
+)
+_POOLER: Final = Fault(Part.DATABASE, "pooler", UNNAMED_POOLER)
+_DAMAGED: Final = Fault(
+    Part.DATABASE,
+    "damaged",
+    "The database's files are damaged (SQLSTATE XX001 or XX002): rebuild the index with REINDEX, fail over to a "
+    "standby, or restore a backup.",
+)
+_SLOW: Final = Fault(
+    Part.DATABASE,
+    "slow",
+    "The database takes too long for a small statement, or has no room for it within its limits; look at its load, and "
+    "at pg_stat_activity for what waits.",
+)
+_LOCKED: Final = Fault(
+    Part.WRITES,
+    "locked",
+    "Another program holds a lock on the tables for longer than a message may wait; pg_locks names it.",
+)
+_FEED_BEHIND: Final = Fault(
+    Part.WRITES,
+    "feed-behind",
+    "The sequence messages_feed_position_seq is behind the positions on record, as after the database was moved: "
+    "readers of the feed miss messages. `verbatim migrate` sets it forward, and so does a running service.",
+)
+
+
+_FAILURES: Final[Mapping[Callable[[BaseException], bool], Fault]] = {
+    is_disk_full: _FULL,
+    is_read_only: _READ_ONLY,
+    is_of_a_pooler: _POOLER,
+    is_damage: _DAMAGED,
+}
+
+
+async def examine(database: Database, revision: str) -> Examination:
+    """Return what is wrong with ``database``, for a service that was written for the schema ``revision``."""
+    faults: list[Fault] = []
+    durability, tried = None, False
+    try:
+        async with database.reading() as session:
+            state, durability = await SchemaDAO(session).state(), await SchemaDAO(session).durability()
+            faults += _of_state(state, revision)
+            faults += await _of_rights(session)
+            fit = not faults
+            faults += await _of_schema(SchemaDAO(session)) if fit else []
+        faults += await _of_trial(database) if fit else []
+        tried = fit
+    except RecordError as error:
+        faults.append(_of_failure(error))
+    except Exception as error:
+        if (state_of := sqlstate(error)) is None:
+            raise
+        faults.append(_refused(state_of, [], []))
+    return Examination(faults, durability, tried)
+
+
+def _of_state(state: DatabaseState, revision: str) -> list[Fault]:
+    found = [fault for fault, holds in ((_FULL, state.disk_full), (_READ_ONLY, not state.writable)) if holds]
+    if state.revision != revision:
+        found.append(Fault(Part.SCHEMA, "differs", runner.mismatch(state.revision, revision)))
+    return found
+
+
+async def _of_rights(session: Session) -> list[Fault]:
+    lacks = await missing_rights(session)
+    if not lacks:
+        return []
+    sentence = (
+        f"The role that serves lacks {', '.join(lacks)}; `verbatim adopt` prints the GRANTs for the owner to run."
+    )
+    return [Fault(Part.WRITES, "not-permitted", sentence)]
+
+
+async def _of_schema(schema: SchemaDAO) -> list[Fault]:
+    missing = await schema.missing()
+    found = [_incomplete(", ".join(missing))] if missing else []
+    # Without the index the question would read every message.
+    if _FEED_INDEX not in missing and await schema.feed_is_behind():
+        found.append(_FEED_BEHIND)
+    return found
+
+
+async def _of_trial(database: Database) -> list[Fault]:
+    refused = None
+    try:
+        async with database.trying() as session:
+            if await TrialDAO(session).record():
+                return []
+    except RecordError:
+        raise
+    except Exception as error:
+        if (refused := sqlstate(error)) is None:
+            raise
+    async with database.reading() as session:
+        schema = SchemaDAO(session)
+        return [_refused(refused, await schema.secured(), await schema.triggers_of_the_host())]
+
+
+def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str]) -> Fault:
+    """Return the fault that makes PostgreSQL refuse a message with the SQLSTATE ``state``, or discard it (None)."""
+    if secured and state in {None, _NO_RIGHT}:
+        return Fault(
+            Part.WRITES,
+            "row-security",
+            f"Row-level security on {', '.join(secured)} hides rows from the role that serves, or refuses them: CREATE "
+            "POLICY with USING (true) and WITH CHECK (true) for that role, or ALTER ROLE with BYPASSRLS.",
+        )
+    if state == _NO_RIGHT:
+        sentence = "The role that serves, or a trigger's function, lacks a right (SQLSTATE 42501) to record a message."
+        return Fault(Part.WRITES, "not-permitted", f"{sentence} `verbatim adopt` prints the GRANTs.")
+    if state is not None and state.startswith(_UNKNOWN_NAME):
+        return _incomplete(f"something that a statement names (SQLSTATE {state})")
+    how = "discards messages" if state is None else f"refuses messages with SQLSTATE {state}"
+    where = f"the triggers {', '.join(triggers)}" if triggers else "its rules and constraints"
+    return Fault(
+        Part.WRITES,
+        "host-rule",
+        f"A rule in the database that is not Verbatim's {how}: look at {where}, and repair or drop what stands in the "
+        "way.",
+    )
+
+
+def _incomplete(what: str) -> Fault:
+    return Fault(Part.SCHEMA, "incomplete", f"The schema lacks {what}; `verbatim adopt` makes what is missing.")
+
+
+def _of_failure(error: RecordError) -> Fault:
+    if isinstance(error, Busy):
+        return _LOCKED
+    why = error.__cause__ or error
+    for recognises, fault in _FAILURES.items():
+        if recognises(why):
+            return fault
+    return _SLOW if isinstance(error, TooSlow | Unreadable) else AWAY

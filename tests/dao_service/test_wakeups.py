@@ -1,0 +1,59 @@
+"""The bell: what it keeps for other processes is bounded, and nothing of it is lost to them."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from backend.dao_service.connection.database import Database
+from backend.dao_service.wakeups.listen_notify import Notifier
+from backend.dao_service.wakeups.local import MOST_UNTOLD, Bell
+
+
+def test_without_a_notifier_the_bell_keeps_no_more_than_its_bound() -> None:
+    bell = Bell()
+    for _ in range(3 * MOST_UNTOLD):
+        bell.ring([uuid4()])
+        assert len(bell.untold) <= MOST_UNTOLD
+    assert bell.overflowed
+
+
+def test_what_is_taken_is_kept_no_longer() -> None:
+    bell = Bell()
+    rung = uuid4()
+    bell.ring([rung])
+    assert bell.take_untold() == [rung]
+    assert bell.take_untold() == []
+    bell.ring([uuid4() for _ in range(MOST_UNTOLD + 1)])
+    assert bell.take_untold() is None
+    assert bell.take_untold() == []
+
+
+async def test_processes_are_told_of_everything_if_there_was_too_much_to_keep(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sequence[UUID]] = []
+    again = asyncio.Event()
+    notify = Notifier._notify
+
+    async def note(notifier: Notifier, connection: asyncpg.Connection, conversation_ids: Sequence[UUID]) -> None:
+        await notify(notifier, connection, conversation_ids)
+        told.append(conversation_ids)
+        again.set()
+
+    monkeypatch.setattr(Notifier, "_notify", note)
+    notifier = Notifier(database)
+    notifier.start()
+    async with asyncio.timeout(20):
+        await again.wait()  # it has come up, and has told all others to look
+        again.clear()
+        database.bell.ring([uuid4() for _ in range(MOST_UNTOLD + 1)])
+        await again.wait()
+        again.clear()
+        rung = uuid4()
+        database.bell.ring([rung])
+        await again.wait()
+    assert told == [[], [], [rung]]
+    await notifier.close()
