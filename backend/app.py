@@ -39,16 +39,16 @@ from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, RateLimits, Redis
 from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
-from backend.dao_service.connection.database import Database, Limits
+from backend.dao_service.connection.database import Database, PoolLimits
 from backend.dao_service.wakeups.listen_notify import Notifier
-from backend.deepgram import Grants
+from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.errors import SetupError
-from backend.garbage_collection import Collector
+from backend.garbage_collection import GarbageCollection
 from backend.migrations import runner
 from backend.observability import logs, metrics
 from backend.services.appender import Appender
-from backend.services.database_metrics import Figures
+from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
@@ -123,16 +123,16 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.database_url is None:
         raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
     metrics.BUILD.labels(__version__).set(1)
-    limits = Limits(pool_size=settings.pool_size, statement=settings.statement_timeout)
+    limits = PoolLimits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits, direct=settings.past_the_pooler)
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
     silence = timedelta(seconds=settings.session_timeout)
-    background: list[Abandonment | Collector | Dispatcher | Notifier] = [
+    background: list[Abandonment | GarbageCollection | Dispatcher | Notifier] = [
         Notifier(database),
         Abandonment(database, silence),
-        Collector(),
+        GarbageCollection(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
@@ -144,7 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
         rate_limits,
         RequestQueue(),
         silence,
-        _grants(settings),
+        _token_client(settings),
         outbox,
         background,
     )
@@ -190,9 +190,9 @@ class _Parts:
     rate_limits: RateLimits
     request_queue: RequestQueue
     session_timeout: timedelta
-    grants: Grants | None
+    deepgram_tokens: TokenClient | None
     outbox: Outbox | None
-    background: Sequence[Abandonment | Collector | Dispatcher | Notifier]
+    background: Sequence[Abandonment | GarbageCollection | Dispatcher | Notifier]
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -200,10 +200,18 @@ def _lifespan(parts: _Parts) -> Any:
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, runner.head()), health.counts()
-        figures = Figures(parts.checked, runner.head())
+        figures = DatabaseMetrics(parts.checked, runner.head())
         async with AsyncExitStack() as stack:  # whatever fails to start or to close, all else is closed
             stack.callback(log.info, "stopped")
-            for part in (parts.rate_limits, parts.database, counts, checks, figures, parts.grants, parts.authenticator):
+            for part in (
+                parts.rate_limits,
+                parts.database,
+                counts,
+                checks,
+                figures,
+                parts.deepgram_tokens,
+                parts.authenticator,
+            ):
                 if part is not None:
                     stack.push_async_callback(part.close)
             stack.push_async_callback(_close_together, [appender, *parts.background])
@@ -211,14 +219,14 @@ def _lifespan(parts: _Parts) -> Any:
             for worker in parts.background:
                 worker.start()
             log.info("started", version=__version__)
-            stack.enter_context(told_to_end(parts.database.bell.close))
+            stack.enter_context(told_to_end(parts.database.wakeups.close))
             yield {
                 "database": parts.database,
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
                 "returns": Returns(parts.database, parts.session_timeout),
-                "grants": parts.grants,
+                "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,
                 "health": checks,
                 "metrics": counts,
@@ -270,8 +278,8 @@ def _rate_limits(settings: Settings) -> RateLimits:
     )
 
 
-def _grants(settings: Settings) -> Grants | None:
+def _token_client(settings: Settings) -> TokenClient | None:
     key = settings.deepgram_api_key
     if key is None:
         return None
-    return Grants(key, settings.deepgram_url, settings.deepgram_agent_url, proxy=settings.proxy)
+    return TokenClient(key, settings.deepgram_url, settings.deepgram_agent_url, proxy=settings.proxy)

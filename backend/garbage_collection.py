@@ -22,7 +22,7 @@ THRESHOLDS: Final = (10_000, 10, 10**9)  # new objects; collections of the young
 PAUSE: Final = 1.0  # seconds between two looks at how much that is
 
 
-class Collector:
+class GarbageCollection:
     """Watches the memory of this process."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from backend.errors import SetupError
-from backend.http_limits import LimitedHTTP, Limits, allow_connections
+from backend.http_limits import HttpLimits, LimitedHTTP, allow_connections
 from backend.shutdown import SIGNALS, STOP
 
 # A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
@@ -77,7 +77,7 @@ def greeting(listener: socket.socket, *, local_only: bool) -> str:
 
 
 def run(
-    listener: socket.socket, workers: int, limits: Limits, *, shutdown_timeout: int, keep_alive_timeout: int
+    listener: socket.socket, workers: int, limits: HttpLimits, *, shutdown_timeout: int, keep_alive_timeout: int
 ) -> None:
     """Serve until a signal ends it, as the environment describes.
 

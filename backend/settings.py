@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from backend.auth import Issuer, private_url
-from backend.delivery.endpoint import Endpoint, endpoint_url, webhook_secret
+from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
 
@@ -227,11 +227,11 @@ class Settings(BaseSettings):
         return endpoint_url(url, private=info.data.get("orchestrator_private", False))
 
     @property
-    def orchestrator(self) -> Endpoint | None:
+    def orchestrator(self) -> OrchestratorEndpoint | None:
         """Where deliveries go, if anywhere."""
         if self.orchestrator_url is None:
             return None
-        return Endpoint(
+        return OrchestratorEndpoint(
             self.orchestrator_url, self.orchestrator_secrets, self.orchestrator_timeout, self.orchestrator_private
         )
 

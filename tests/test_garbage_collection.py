@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from backend import garbage_collection
-from backend.garbage_collection import Collector
+from backend.garbage_collection import GarbageCollection
 from tests.conftest import utterance
 from tests.streams import listening
 
@@ -62,7 +62,7 @@ async def test_waves_of_clients_that_go_away_leave_nothing_behind(client: httpx.
 async def test_memory_that_has_grown_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage_collection, "PAUSE", 0.01)
     thresholds = gc.get_threshold()
-    watching = Collector()
+    watching = GarbageCollection()
     watching.start()
     try:
         await asyncio.sleep(0.05)  # how much there is before is known

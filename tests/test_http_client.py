@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from backend.auth import Authenticator
 from backend.dao_service.connection.database import Database
-from backend.deepgram import Grants
-from backend.delivery import Endpoint, Orchestrator
+from backend.deepgram import TokenClient
+from backend.delivery import Orchestrator, OrchestratorEndpoint
 from backend.errors import IssuerUnavailable, SettingsError, TokenInvalid
 from backend.ids import new_id
 from backend.recorder import HttpSink, Unsent
@@ -109,7 +109,7 @@ async def test_a_proxy_that_the_environment_names_is_not_asked_for_keys_elsewher
 async def test_the_key_of_deepgram_does_not_reach_a_proxy_when_deepgram_is_on_this_machine(hostile: Proxy) -> None:
     async with stand_in(key=KEY.get_secret_value()) as deepgram:
         for through in (None, SecretStr(hostile.url)):
-            grants = Grants(KEY, deepgram.url, deepgram.agent_url, proxy=through)
+            grants = TokenClient(KEY, deepgram.url, deepgram.agent_url, proxy=through)
             assert (await grants.grant()).access_token != "forged"
             await grants.close()
     assert hostile.heads == []
@@ -121,7 +121,7 @@ async def test_a_proxy_that_is_named_carries_the_request_for_a_grant_and_cannot_
     answer = json.dumps({"access_token": "genuine"})
     async with secure(tmp_path, "deepgram.example", answer, monkeypatch) as port, proxy() as named:
         named.port = port
-        grants = Grants(KEY, "https://deepgram.example", "wss://deepgram.example", proxy=SecretStr(named.url))
+        grants = TokenClient(KEY, "https://deepgram.example", "wss://deepgram.example", proxy=SecretStr(named.url))
         assert (await grants.grant()).access_token == "genuine"
         await grants.close()
     [head] = named.heads
@@ -144,7 +144,7 @@ async def test_a_recorder_sends_past_the_proxies_that_the_environment_names(host
 
 async def test_deliveries_use_no_proxy(hostile: Proxy) -> None:
     async with orchestrator() as listener:
-        endpoint = Endpoint(listener.url, (SecretStr(SECRET),), 10, private=True)
+        endpoint = OrchestratorEndpoint(listener.url, (SecretStr(SECRET),), 10, private=True)
         assert (await Orchestrator(endpoint).tell(new_id(), "{}")).taken
     assert hostile.heads == []
 
@@ -193,7 +193,7 @@ async def test_what_the_environment_says_to_other_programs_is_no_fault(
         monkeypatch.setenv(name, value)
         monkeypatch.setenv(name.lower(), value)
     async with stand_in(key=KEY.get_secret_value()) as deepgram:
-        grants = Grants(KEY, deepgram.url, deepgram.agent_url)
+        grants = TokenClient(KEY, deepgram.url, deepgram.agent_url)
         assert (await grants.grant()).access_token
         await grants.close()
 
@@ -207,9 +207,9 @@ def test_certificates_that_cannot_be_read_are_a_sentence_wherever_there_is_a_cli
         (tmp_path / "ca.pem").write_bytes(content)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
-    endpoint = Endpoint("https://orchestrator.example/hook", (SecretStr(SECRET),), 1.0, private=False)
+    endpoint = OrchestratorEndpoint("https://orchestrator.example/hook", (SecretStr(SECRET),), 1.0, private=False)
     for make in (
-        lambda: Grants(KEY, "https://api.deepgram.com", "wss://agent.deepgram.com"),
+        lambda: TokenClient(KEY, "https://api.deepgram.com", "wss://agent.deepgram.com"),
         lambda: Orchestrator(endpoint),
         lambda: HttpSink("https://verbatim.example"),
         lambda: Authenticator([issuer(jwks_url="https://id.example", algorithms=["ES256"])], Database(NOWHERE)),

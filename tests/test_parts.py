@@ -6,7 +6,7 @@ import pytest
 from backend.app import create_app
 from backend.auth import Authenticator
 from backend.dao_service.wakeups.listen_notify import Notifier
-from backend.garbage_collection import Collector
+from backend.garbage_collection import GarbageCollection
 from tests.conftest import running, settings_for
 
 OURS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -48,10 +48,10 @@ async def test_a_part_that_fails_to_close_leaves_no_other_open(
 async def test_a_part_that_fails_to_start_leaves_no_other_open(
     database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_part: Collector) -> None:
+    def fail(_part: GarbageCollection) -> None:
         raise Broken
 
-    monkeypatch.setattr(Collector, "start", fail)
+    monkeypatch.setattr(GarbageCollection, "start", fail)
     with pytest.raises(Broken):
         async with running(create_app(settings_for(database_url))):
             pytest.fail("it has started")

@@ -10,7 +10,7 @@ from backend.api.auth import Editor, Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.etags import entity_tag, if_match, known
 from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
-from backend.schemas.conversation import Conversation, ConversationCreate, ConversationEnd, ConversationPatch
+from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch, ConversationResponse
 from backend.schemas.page import ConversationQuery, Page
 from backend.services import conversations
 from backend.services.conversations import Precondition
@@ -25,13 +25,15 @@ _LOCATION: Final = {"Location": {"description": "Where the conversation is.", "s
     operation_id="createConversation",
     status_code=status.HTTP_201_CREATED,
     responses={
-        200: {"model": Conversation, "description": "Open before, with the same content.", "headers": REPLAYED},
+        200: {"model": ConversationResponse, "description": "Open before, with the same content.", "headers": REPLAYED},
         201: {"description": "Opened.", "headers": _LOCATION},
         **refusals(409, 410, 413, 415, 422, 503),
     },
     openapi_extra=takes(ConversationCreate),
 )
-async def create_conversation(request: Request, response: Response, caller: Editor, database: Db) -> Conversation:
+async def create_conversation(
+    request: Request, response: Response, caller: Editor, database: Db
+) -> ConversationResponse:
     """Open a conversation, with a service's token for a person, too. With an id of your choice a retry opens no second.
 
     The same id, context type and owner again: 200, and the conversation as it stands.
@@ -48,7 +50,7 @@ async def create_conversation(request: Request, response: Response, caller: Edit
 @router.get("", operation_id="listConversations", responses=refusals(422, 503))
 async def list_conversations(
     query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
-) -> Page[Conversation]:
+) -> Page[ConversationResponse]:
     """List conversations, newest first."""
     return await conversations.newest(database, caller, query)
 
@@ -56,7 +58,7 @@ async def list_conversations(
 @router.get(
     "/{conversation_id}",
     operation_id="getConversation",
-    response_model=Conversation,
+    response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
     openapi_extra=IF_MATCH,
 )
@@ -70,7 +72,7 @@ async def get_conversation(request: Request, conversation_id: UUID, caller: Read
 @router.patch(
     "/{conversation_id}",
     operation_id="linkConversation",
-    response_model=Conversation,
+    response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, **refusals(404, 412, 413, 415, 422, 503)},
     openapi_extra=takes(ConversationPatch) | IF_MATCH,
 )
@@ -83,7 +85,7 @@ async def link_conversation(conversation_id: UUID, request: Request, caller: Edi
 @router.post(
     "/{conversation_id}/end",
     operation_id="endConversation",
-    response_model=Conversation,
+    response_model=ConversationResponse,
     responses={
         200: {"description": "Ended, now or before in the same way.", "headers": REPLAYED | TAGGED},
         **refusals(404, 409, 412, 413, 415, 422, 503),
@@ -116,6 +118,6 @@ def _precondition(request: Request) -> Precondition | None:
     return lambda found: wanted.require(entity_tag(found.model_dump_json()))
 
 
-def _answer(found: Conversation, headers: Mapping[str, str] | None = None) -> Response:
+def _answer(found: ConversationResponse, headers: Mapping[str, str] | None = None) -> Response:
     body = found.model_dump_json()
     return Response(body, headers={"etag": entity_tag(body), **(headers or {})}, media_type="application/json")

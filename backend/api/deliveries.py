@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from backend.api.auth import DeliveryManager
 from backend.api.dependencies import API, Db, outbox_of
 from backend.api.openapi import refusals
-from backend.schemas.delivery import DeliveriesRetried, Delivery, DeliveryQuery
+from backend.schemas.delivery import DeliveriesRetried, DeliveryQuery, DeliveryResponse
 from backend.schemas.page import Page
 from backend.services import deliveries
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix=f"{API}/deliveries", tags=["deliveries"])
 @router.get("", operation_id="listDeliveries", responses=refusals(422, 503))
 async def list_deliveries(
     query: Annotated[DeliveryQuery, Query()], caller: DeliveryManager, database: Db
-) -> Page[Delivery]:
+) -> Page[DeliveryResponse]:
     """List deliveries, newest first. What was told is in the intent of the conversation."""
     return await deliveries.newest(database, caller, query)
 
@@ -33,13 +33,15 @@ async def retry_failed_deliveries(request: Request, caller: DeliveryManager, dat
 
 
 @router.get("/{delivery_id}", operation_id="getDelivery", responses=refusals(404, 422, 503))
-async def get_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db) -> Delivery:
+async def get_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db) -> DeliveryResponse:
     """Read what became of one delivery. What was told is in the intent of the conversation."""
     return await deliveries.get(database, caller, delivery_id)
 
 
 @router.post("/{delivery_id}/retry", operation_id="retryDelivery", responses=refusals(404, 422, 503))
-async def retry_delivery(request: Request, delivery_id: UUID, caller: DeliveryManager, database: Db) -> Delivery:
+async def retry_delivery(
+    request: Request, delivery_id: UUID, caller: DeliveryManager, database: Db
+) -> DeliveryResponse:
     """Send a delivery anew, under the same `webhook_id`, be it failed, waiting, or delivered before.
 
     Everything that is held since the orchestrator answered 410 is sent again, too.

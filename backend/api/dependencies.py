@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from backend.api.bodies import HeldBody
 from backend.api.parse_thread import parsed
 from backend.dao_service.connection.database import Database
-from backend.deepgram import Grants
+from backend.deepgram import TokenClient
 from backend.schemas.parsing import parse
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
@@ -42,11 +42,11 @@ async def _database(request: Request) -> Database:
 Db = Annotated[Database, Depends(_database)]
 
 
-async def _grants(request: Request) -> Grants | None:
-    return cast("Grants | None", request.state.grants)
+async def _token_client(request: Request) -> TokenClient | None:
+    return cast("TokenClient | None", request.state.deepgram_tokens)
 
 
-Tokens = Annotated[Grants | None, Depends(_grants)]
+Tokens = Annotated[TokenClient | None, Depends(_token_client)]
 
 
 def outbox_of(request: Request) -> Outbox | None:

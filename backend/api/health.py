@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from backend.api.docs import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
 from backend.observability.processes import WorkerProcesses
-from backend.services.database_metrics import Figures
+from backend.services.database_metrics import DatabaseMetrics
 from backend.services.health import Health
-from backend.services.single_flight import Shared
+from backend.services.single_flight import SingleFlight
 
 FRESH: Final = 1.0  # seconds, for which what was counted is not counted again
 _ASSETS: Final = "/docs/assets"
@@ -54,14 +54,14 @@ async def readyz(request: Request) -> Response:
 @router.api_route("/metrics", methods=_READING)
 async def metrics(request: Request) -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
-    cast("Figures", request.state.figures).refresh()
-    counted = await cast("Shared[bytes]", request.state.metrics).get(FRESH)
+    cast("DatabaseMetrics", request.state.figures).refresh()
+    counted = await cast("SingleFlight[bytes]", request.state.metrics).get(FRESH)
     return Response(counted, media_type=CONTENT_TYPE_LATEST)
 
 
-def counts() -> Shared[bytes]:
+def counts() -> SingleFlight[bytes]:
     """Return what `/metrics` says, written in a thread: it takes tens of milliseconds, and anybody may ask."""
-    return Shared(partial(asyncio.to_thread, _exposition))
+    return SingleFlight(partial(asyncio.to_thread, _exposition))
 
 
 def _exposition() -> bytes:

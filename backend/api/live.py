@@ -15,7 +15,7 @@ from backend.api.openapi import refusals
 from backend.api.sse import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
-from backend.schemas.message import Message
+from backend.schemas.message import MessageResponse
 from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, LiveQuery, Page
 from backend.services.feed import Feed, FeedPage, place_of
 from backend.services.live import Ended, Live, News
@@ -63,7 +63,7 @@ async def follow_conversation(
 @router.get(
     "/messages/feed",
     operation_id="readFeed",
-    response_model=Page[Message],
+    response_model=Page[MessageResponse],
     responses={
         200: {"description": "A page; or, with `Accept: text/event-stream`, all from there on.", "content": _EVENTS},
         **refusals(422, 503),

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from backend import errors
-from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, Problem, document_of, faults_of
+from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, ProblemType, document_of, faults_of
 from backend.errors import Fault, RecordError
 
 _REQUEST: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -111,7 +111,7 @@ def _of(status: str, method: str, path: str, operation: str) -> Iterator[str]:
             yield problem.slug
 
 
-def _is(problem: Problem, status: str) -> bool:
+def _is(problem: ProblemType, status: str) -> bool:
     return str(problem.status.value) == status
 
 

@@ -24,7 +24,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 _CHALLENGE: Final = 'Bearer realm="verbatim"'
 
 
-class Problem(NamedTuple):
+class ProblemType(NamedTuple):
     """How one kind of refusal looks over HTTP, and what its caller should do."""
 
     status: HTTPStatus
@@ -41,52 +41,52 @@ class Problem(NamedTuple):
 _RETRY: Final = "Send the same request again, with the same ids, after the seconds that Retry-After names."
 _DO_NOT_RETRY: Final = "Sending the same request again will not help."
 
-INVALID: Final = Problem(
+INVALID: Final = ProblemType(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid",
     "The request is not of the documented form",
     f"`errors` holds a JSON pointer and a sentence for each fault, at most {MOST_FAULTS}; `more_errors` counts the "
     f"others. {_DO_NOT_RETRY}",
 )
-INTERNAL: Final = Problem(
+INTERNAL: Final = ProblemType(
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal-error",
     "A fault of the service",
     "Whether the request was carried out is unknown: send it again with the same ids, and report the request_id.",
 )
-UNREADY: Final = Problem(
+UNREADY: Final = ProblemType(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "not-ready",
     "Not ready to take messages",
     "`checks` says what is wrong. Until it is put right, send traffic elsewhere.",
 )
-PROBLEMS: Final[dict[type[RecordError], Problem]] = {
-    errors.TokenMissing: Problem(
+PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
+    errors.TokenMissing: ProblemType(
         HTTPStatus.UNAUTHORIZED,
         "token-missing",
         "A token is needed",
         "Send Authorization: Bearer … with a token of a configured issuer, or a service token. The message is not "
         "recorded: keep it, and send it again with a token.",
     ),
-    errors.TokenInvalid: Problem(
+    errors.TokenInvalid: ProblemType(
         HTTPStatus.UNAUTHORIZED,
         "token-invalid",
         "That token is not accepted",
         "`detail` says why. Get a new token; the message is not recorded: keep it, and send it again with that.",
     ),
-    errors.ScopeMissing: Problem(
+    errors.ScopeMissing: ProblemType(
         HTTPStatus.FORBIDDEN,
         "scope-missing",
         "That token is not for this",
         f"`detail` names the scope that is needed. Ask whoever issues the token for it. {_DO_NOT_RETRY}",
     ),
-    errors.RoleNotAllowed: Problem(
+    errors.RoleNotAllowed: ProblemType(
         HTTPStatus.FORBIDDEN,
         "role-not-allowed",
         "Not in this role",
         f"A person's token writes the roles user, assistant and function; system needs a service's. {_DO_NOT_RETRY}",
     ),
-    errors.NotFromHere: Problem(
+    errors.NotFromHere: ProblemType(
         HTTPStatus.MISDIRECTED_REQUEST,
         "not-from-here",
         "Only this machine is served",
@@ -94,7 +94,7 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         "let the operator configure VERBATIM_AUTH_ISSUERS. A proxy that names its clients in X-Forwarded-For can be "
         f"named in VERBATIM_TRUSTED_PROXIES. {_DO_NOT_RETRY}",
     ),
-    errors.ForeignPage: Problem(
+    errors.ForeignPage: ProblemType(
         HTTPStatus.FORBIDDEN,
         "foreign-page",
         "Not from a page of another origin",
@@ -102,155 +102,155 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
         f"operator can allow its origin with VERBATIM_CORS_ORIGINS. {_DO_NOT_RETRY}",
     ),
     Invalid: INVALID,
-    errors.ConversationNotFound: Problem(
+    errors.ConversationNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "conversation-not-found",
         "No such conversation",
         f"Open it first with POST /api/v1/conversations; a message is never stored without one. {_DO_NOT_RETRY}",
     ),
-    errors.ConversationErased: Problem(
+    errors.ConversationErased: ProblemType(
         HTTPStatus.GONE,
         "conversation-erased",
         "That conversation was erased",
         f"It was erased with everything said in it, and stays so. Drop what is queued for it. {_DO_NOT_RETRY}",
     ),
-    errors.ConversationIdReused: Problem(
+    errors.ConversationIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "conversation-id-reused",
         "That conversation id is taken",
         f"A conversation exists under this id with other content. Choose a new id. {_DO_NOT_RETRY}",
     ),
-    errors.ConversationEnded: Problem(
+    errors.ConversationEnded: ProblemType(
         HTTPStatus.CONFLICT,
         "conversation-ended",
         "The conversation has ended at another time",
         f"The first `ended_at` stands; GET the conversation to see it. {_DO_NOT_RETRY}",
     ),
-    errors.ConversationHasSessions: Problem(
+    errors.ConversationHasSessions: ProblemType(
         HTTPStatus.CONFLICT,
         "conversation-has-sessions",
         "The conversation ends with its voice sessions",
         f"End each of them with POST /api/v1/voice/sessions/…/end. {_DO_NOT_RETRY}",
     ),
-    errors.HostOwnsConversations: Problem(
+    errors.HostOwnsConversations: ProblemType(
         HTTPStatus.CONFLICT,
         "host-owns-conversations",
         "Only the host application can open conversations",
         f"Its table has columns or rules unknown here. Let it make the row, then use its id. {_DO_NOT_RETRY}",
     ),
-    errors.HostKeepsConversation: Problem(
+    errors.HostKeepsConversation: ProblemType(
         HTTPStatus.CONFLICT,
         "host-keeps-conversation",
         "The host application still refers to that conversation",
         f"A table of its has a foreign key to it. Remove what refers to it, then erase it. {_DO_NOT_RETRY}",
     ),
-    errors.MessageIdReused: Problem(
+    errors.MessageIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "message-id-reused",
         "That message id is taken",
         "Another message is on record under this id; `detail` names the fields that differ. If this is a retry, send "
         f"the original content; if it is a new message, give it a new id. {_DO_NOT_RETRY}",
     ),
-    errors.LinkNotFound: Problem(
+    errors.LinkNotFound: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "link-not-found",
         "No such goal or task",
         f"`errors` names the field whose goal or task does not exist. Create it first. {_DO_NOT_RETRY}",
     ),
-    errors.IntentNotFound: Problem(
+    errors.IntentNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "intent-not-found",
         "No intent yet",
         f"The conversation is there, but nobody has PUT an intent. {_DO_NOT_RETRY}",
     ),
-    errors.IntentConflict: Problem(
+    errors.IntentConflict: ProblemType(
         HTTPStatus.CONFLICT,
         "intent-conflict",
         "Another intent stands",
         "GET it, and if yours is to replace it, send If-Match with the version that `detail` and the ETag header name. "
         f"{_DO_NOT_RETRY}",
     ),
-    errors.PreconditionFailed: Problem(
+    errors.PreconditionFailed: ProblemType(
         HTTPStatus.PRECONDITION_FAILED,
         "precondition-failed",
         "Another version stands",
         "`If-Match` names another version than the one that stands, so nothing was changed. GET it again, look at what "
         f"has changed, and decide anew; the ETag header names the version that stands. {_DO_NOT_RETRY}",
     ),
-    errors.DeliveryNotFound: Problem(
+    errors.DeliveryNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "delivery-not-found",
         "No such delivery",
         f"GET /api/v1/deliveries lists them; those of an erased conversation are gone with it. {_DO_NOT_RETRY}",
     ),
-    errors.VoiceSessionNotFound: Problem(
+    errors.VoiceSessionNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "voice-session-not-found",
         "No such voice session",
         "Begin it first with POST /api/v1/voice/sessions. If its conversation was erased, drop what is queued for it. "
         f"{_DO_NOT_RETRY}",
     ),
-    errors.VoiceSessionIdReused: Problem(
+    errors.VoiceSessionIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "voice-session-id-reused",
         "That voice session id is taken",
         f"A voice session exists under this id, in another conversation. Choose a new id. {_DO_NOT_RETRY}",
     ),
-    errors.VoiceSessionEnded: Problem(
+    errors.VoiceSessionEnded: ProblemType(
         HTTPStatus.CONFLICT,
         "voice-session-ended",
         "The voice session has ended otherwise",
         f"`detail` names what differs. What was said first stands; GET its receipt to see it. {_DO_NOT_RETRY}",
     ),
-    errors.EventIdReused: Problem(
+    errors.EventIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "event-id-reused",
         "That event id is taken",
         "Another event of the session is on record under this id, or under this number. If this is a retry, send the "
         f"original; if not, count on from `next_client_sequence`. {_DO_NOT_RETRY}",
     ),
-    errors.ProviderNotConfigured: Problem(
+    errors.ProviderNotConfigured: ProblemType(
         HTTPStatus.CONFLICT,
         "provider-not-configured",
         "No tokens for Deepgram here",
         f"The operator can set VERBATIM_DEEPGRAM_API_KEY. The record works without. {_DO_NOT_RETRY}",
     ),
-    errors.ProviderRefused: Problem(
+    errors.ProviderRefused: ProblemType(
         HTTPStatus.BAD_GATEWAY,
         "provider-refused",
         "Deepgram refused a token",
         "The key that the service has is not good for it; its operator must act. The voice session itself works: send "
         f"its events. {_DO_NOT_RETRY}",
     ),
-    errors.ProviderUnavailable: Problem(
+    errors.ProviderUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "provider-unavailable",
         "Deepgram is not available",
         "The voice session itself works: send its events, and ask for a token again, with POST …/token, after the "
         "seconds that Retry-After names.",
     ),
-    errors.Busy: Problem(
+    errors.Busy: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is busy", f"Nothing was stored. {_RETRY}"
     ),
-    errors.TooManyRequests: Problem(
+    errors.TooManyRequests: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS,
         "too-many-requests",
         "Too many requests",
         f"The RateLimit headers say what is left for whom. Nothing was looked at. {_RETRY}",
     ),
-    errors.IssuerUnavailable: Problem(
+    errors.IssuerUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "issuer-unavailable",
         "The token cannot be checked now",
         f"Its issuer's keys are not to be had. {_RETRY}",
     ),
-    errors.DatabaseUnavailable: Problem(
+    errors.DatabaseUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "database-unavailable",
         "The database is not available",
         f"Whether the request was carried out is unknown. {_RETRY}",
     ),
-    errors.TooSlow: Problem(
+    errors.TooSlow: ProblemType(
         HTTPStatus.GATEWAY_TIMEOUT,
         "too-slow",
         "The database took too long",
@@ -263,35 +263,35 @@ PROBLEMS: Final[dict[type[RecordError], Problem]] = {
 HTTP_PROBLEMS: Final = {
     problem.status.value: problem
     for problem in (
-        Problem(HTTPStatus.NOT_FOUND, "not-found", "Nothing is here", "The paths are listed at /docs."),
-        Problem(
+        ProblemType(HTTPStatus.NOT_FOUND, "not-found", "Nothing is here", "The paths are listed at /docs."),
+        ProblemType(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method-not-allowed",
             "Not with this method",
             "The Allow header names the methods that work here.",
         ),
-        Problem(
+        ProblemType(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "body-too-large",
             "The body is too large",
             f"A body holds at most 2 MiB, one of messages or events 4 MiB, and either {MOST_MARKS:,} JSON values; send "
             f"less at a time. {_DO_NOT_RETRY}",
         ),
-        Problem(
+        ProblemType(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
             "Only JSON is taken here",
             "Send Content-Type: application/json and no Content-Encoding: compressed bodies are not taken.",
         ),
-        Problem(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
-        Problem(
+        ProblemType(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
+        ProblemType(
             HTTPStatus.REQUEST_TIMEOUT,
             "request-timeout",
             "The request came too slowly",
             "The head of a request must come within 10 s, its body within 300 s and with 1 KiB a second. Whether the "
             "request was carried out is unknown: connect again and send it again with the same ids.",
         ),
-        Problem(
+        ProblemType(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             "head-too-large",
             "The head of the request is too large",
@@ -306,18 +306,18 @@ ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PR
 _refusals: Final = lru_cache(256)(metrics.REFUSALS.labels)
 
 
-def count(problem: Problem) -> None:
+def count(problem: ProblemType) -> None:
     """Count ``problem`` as answered."""
     _refusals(problem.slug).inc()
 
 
-def problem_body(problem: Problem, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
+def problem_body(problem: ProblemType, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
     """Return the members of a problem document about the request at hand, and count it as answered."""
     count(problem)
     return document_of(problem, detail, request_id.get(), faults) | more
 
 
-def document_of(problem: Problem, detail: str, identity: str, faults: tuple[Fault, ...] = ()) -> dict[str, Any]:
+def document_of(problem: ProblemType, detail: str, identity: str, faults: tuple[Fault, ...] = ()) -> dict[str, Any]:
     """Return the members of a problem document about the request with this ``identity`` (32 hexadecimal digits)."""
     body: dict[str, Any] = {
         "type": problem.type,
@@ -409,7 +409,7 @@ def faults_of(error: RecordError) -> tuple[Fault, ...]:
     return ()
 
 
-def page(problem: Problem) -> str:
+def page(problem: ProblemType) -> str:
     """Return the human description of ``problem``, which its ``type`` leads to."""
     title = html.escape(problem.title)
     remedy = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(problem.remedy))

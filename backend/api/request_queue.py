@@ -56,7 +56,7 @@ class Caller(NamedTuple):
     address: str
 
 
-class Turn:
+class QueuedRequest:
     """A request that is running, or waits until ``ready`` is done."""
 
     __slots__ = ("caller", "ready", "since", "waiting")
@@ -73,10 +73,10 @@ class RequestQueue:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._running: dict[Turn, None] = {}  # in the order in which they began
+        self._running: dict[QueuedRequest, None] = {}  # in the order in which they began
         self._count = defaultdict[int | str, int](int)  # running, by token and by address
         # By address, then by token, the next one first; nothing in it is empty.
-        self._waiting: dict[str, dict[int, deque[Turn]]] = {}
+        self._waiting: dict[str, dict[int, deque[QueuedRequest]]] = {}
         self._number = 0  # of those that wait
         self._senders = Senders()
         self._fair = float(SHARE)
@@ -87,11 +87,11 @@ class RequestQueue:
         self._seconds = _MEMORY
         self._measured = 0.0
 
-    def arrive(self, caller: Caller) -> Turn:
+    def arrive(self, caller: Caller) -> QueuedRequest:
         """Return the turn of a request, which may have to wait until it is ``ready``; raises Busy if for too long."""
         now = self._clock()
         self._senders.note(caller.token, now)
-        turn = Turn(caller)
+        turn = QueuedRequest(caller)
         self._admit_after_expiry(now)
         if self._may_run(caller, self._share(now)) and not self._queue_of(caller):
             self._run(turn, now)
@@ -111,7 +111,7 @@ class RequestQueue:
         """Tell whether another request of ``caller`` would have to wait too long."""
         return self.crowded and self._wait(caller) > LONGEST_WAIT
 
-    def leave(self, turn: Turn) -> None:
+    def leave(self, turn: QueuedRequest) -> None:
         """Note that a request does not run any more; safe to call twice, and for one that never ran."""
         if turn in self._running:
             self._stop(turn)
@@ -132,13 +132,13 @@ class RequestQueue:
         count = self._count.get
         return not self._is_full(share) and count(caller.token, 0) < share and count(caller.address, 0) < share
 
-    def _run(self, turn: Turn, now: float) -> None:
+    def _run(self, turn: QueuedRequest, now: float) -> None:
         turn.since = now
         self._running[turn] = None
         self._count[turn.caller.token] += 1
         self._count[turn.caller.address] += 1
 
-    def _stop(self, turn: Turn) -> None:
+    def _stop(self, turn: QueuedRequest) -> None:
         if self._number:
             self._measure()
         del self._running[turn]
@@ -153,10 +153,10 @@ class RequestQueue:
             self._stop(oldest)
             self._admit()
 
-    def _queue_of(self, caller: Caller) -> Sequence[Turn]:
+    def _queue_of(self, caller: Caller) -> Sequence[QueuedRequest]:
         return self._waiting.get(caller.address, {}).get(caller.token, ())
 
-    def _queue(self, turn: Turn) -> None:
+    def _queue(self, turn: QueuedRequest) -> None:
         loop = asyncio.get_running_loop()
         turn.ready = loop.create_future()
         turn.waiting = True

@@ -10,7 +10,7 @@ from backend.api.dependencies import API, Db, read, takes
 from backend.api.openapi import refusals
 from backend.api.sse import Streamed
 from backend.schemas.page import MOST, ConversationQuery
-from backend.schemas.subject import Erasure, ErasureCreate, SubjectQuery
+from backend.schemas.subject import ErasureCreate, ErasureResponse, SubjectQuery
 from backend.services import subjects
 from backend.vocabulary import Scope
 
@@ -43,7 +43,7 @@ async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader
     responses=refusals(413, 415, 422, 503),
     openapi_extra=takes(ErasureCreate),
 )
-async def erase_subject(request: Request, caller: Eraser, database: Db) -> Erasure:
+async def erase_subject(request: Request, caller: Eraser, database: Db) -> ErasureResponse:
     """Erase every conversation of a person, with everything said there, for good.
 
     It answers within half a minute; send the same again until nothing is `left` but what is `kept`.

@@ -15,7 +15,7 @@ from backend.api.openapi import IF_MATCH, TAGGED, UNCHANGED, refusals
 from backend.api.sse import Streamed
 from backend.dao_service.message_dao import Version
 from backend.formats.transcript import MEDIA_TYPES, TranscriptFormat, write
-from backend.schemas.message import Message
+from backend.schemas.message import MessageResponse
 from backend.schemas.page import MessageQuery, Page
 from backend.services import transcripts
 from backend.vocabulary import Scope
@@ -32,7 +32,7 @@ _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MED
 @router.get(
     "/messages",
     operation_id="listMessages",
-    response_model=Page[Message],
+    response_model=Page[MessageResponse],
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
     openapi_extra=needs(Scope.CONVERSATIONS_READ) | IF_MATCH,
 )

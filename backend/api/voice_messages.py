@@ -13,7 +13,7 @@ from backend.api.parse_thread import parsed
 from backend.api.problems import refusal, refusal_body
 from backend.errors import Invalid
 from backend.schemas.items import parse_each
-from backend.schemas.message import BatchResults, Message, MessageBatch, MessageCreate
+from backend.schemas.message import BatchResults, MessageBatch, MessageCreate, MessageResponse
 from backend.schemas.parsing import parse_item
 from backend.services.append_transaction import Outcome, Recorded
 from backend.vocabulary import Scope
@@ -31,9 +31,13 @@ _HEADERS: Final = {"Location": {"description": "The message's place.", "schema":
     "",
     operation_id="recordMessage",
     status_code=status.HTTP_201_CREATED,
-    response_model=Message,
+    response_model=MessageResponse,
     responses={
-        200: {"model": Message, "description": "On record before; the same answer as then.", "headers": REPLAYED},
+        200: {
+            "model": MessageResponse,
+            "description": "On record before; the same answer as then.",
+            "headers": REPLAYED,
+        },
         201: {"description": "On record: committed to disk.", "headers": _HEADERS},
         **refusals(404, 409, 410, 413, 415, 422, 503),
     },

@@ -20,9 +20,9 @@ from backend.schemas.voice_session import (
     Receipt,
     VoiceEventBatch,
     VoiceEventResults,
-    VoiceSession,
     VoiceSessionCreate,
     VoiceSessionEnd,
+    VoiceSessionResponse,
     VoiceSessionState,
 )
 from backend.services import voice_events, voice_sessions
@@ -41,9 +41,9 @@ _LOCATION: Final = {"Location": {"description": "Where the session is.", "schema
     "",
     operation_id="beginVoiceSession",
     status_code=status.HTTP_201_CREATED,
-    response_model=VoiceSession,
+    response_model=VoiceSessionResponse,
     responses={
-        200: {"model": VoiceSession, "description": "Begun before, under the same id.", "headers": REPLAYED},
+        200: {"model": VoiceSessionResponse, "description": "Begun before, under the same id.", "headers": REPLAYED},
         201: {"description": "Begun.", "headers": _LOCATION},
         **refusals(404, 409, 410, 413, 415, 422, 502, 503),
     },
@@ -132,8 +132,8 @@ def _events(body: bytes) -> list[deepgram.Event | Invalid]:
     return parse_each(deepgram.read, body, "events", most=MOST_PER_BATCH)
 
 
-def _session(begun: Begun, token: ProviderToken | None) -> VoiceSession:
-    return VoiceSession(
+def _session(begun: Begun, token: ProviderToken | None) -> VoiceSessionResponse:
+    return VoiceSessionResponse(
         id=begun.id,
         conversation_id=begun.conversation_id,
         started_at=begun.started_at,

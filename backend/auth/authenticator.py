@@ -39,7 +39,7 @@ class Authenticator:
         self._clients: list[httpx.AsyncClient] = []
         self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client_for)) for issuer in issuers or ()]
         self._database = database
-        self._look_ups: dict[str, asyncio.Task[service_tokens.ServiceToken]] = {}
+        self._look_ups: dict[str, asyncio.Task[service_tokens.ServiceTokenInfo]] = {}
         # `until` is a time of the wall clock. What is left of it passes by the monotonic clock, so that no token is
         # good for longer when the wall clock is set back.
         self._known: TLRUCache[bytes, Verified] = TLRUCache(
@@ -86,7 +86,7 @@ class Authenticator:
         person = await self._check_with_its_issuer(token)
         return person._replace(until=min(person.until, now + MEMORY))
 
-    async def _look_up(self, token: str) -> service_tokens.ServiceToken:
+    async def _look_up(self, token: str) -> service_tokens.ServiceTokenInfo:
         """Return what the database knows of a service token, asked once for all requests that come meanwhile."""
         look_up = self._look_ups.get(token)
         if look_up is None:
@@ -95,7 +95,7 @@ class Authenticator:
             look_up.add_done_callback(partial(self._end_look_up, token))
         return await asyncio.shield(look_up)  # a caller that goes away takes it from no other
 
-    def _end_look_up(self, token: str, look_up: "asyncio.Task[service_tokens.ServiceToken]") -> None:
+    def _end_look_up(self, token: str, look_up: "asyncio.Task[service_tokens.ServiceTokenInfo]") -> None:
         del self._look_ups[token]
         if not look_up.cancelled():
             look_up.exception()  # all callers may have gone away

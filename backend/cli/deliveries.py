@@ -10,11 +10,11 @@ import typer
 from backend.cli.access import ask, database_url, make_ready, with_database
 from backend.cli.terminal import Wait, complaints, console
 from backend.dao_service.connection.database import Database
-from backend.delivery import Dispatcher, Endpoint, Orchestrator
+from backend.delivery import Dispatcher, Orchestrator, OrchestratorEndpoint
 from backend.errors import SettingsError
 from backend.observability import logs
 from backend.principal import LOCAL
-from backend.schemas.delivery import Delivery, DeliveryQuery
+from backend.schemas.delivery import DeliveryQuery, DeliveryResponse
 from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.settings import Settings
@@ -61,10 +61,10 @@ def list_deliveries(
 def retry(delivery: Annotated[UUID, typer.Argument(help="The delivery's id.")]) -> None:
     """Send a delivery anew, under the same webhook-id, and everything that is held as well."""
     found = ask(lambda database: deliveries.retry(database, LOCAL, delivery, None))
-    console.print(f"Delivery {found.id} is {found.state}, and due now.")
+    console.print(f"DeliveryResponse {found.id} is {found.state}, and due now.")
 
 
-async def _carry(database: Database, endpoint: Endpoint) -> None:
+async def _carry(database: Database, endpoint: OrchestratorEndpoint) -> None:
     outbox, ended = Outbox(endpoint.url), asyncio.Event()
     dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint))
     STOP.note()
@@ -78,7 +78,7 @@ async def _carry(database: Database, endpoint: Endpoint) -> None:
             await dispatcher.close()
 
 
-def _row(delivery: Delivery) -> tuple[str, ...]:
+def _row(delivery: DeliveryResponse) -> tuple[str, ...]:
     return (
         str(delivery.id),
         str(delivery.conversation_id),

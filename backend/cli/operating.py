@@ -11,7 +11,7 @@ from backend import server
 from backend.cli.access import database_url, make_ready, reach, with_database
 from backend.cli.terminal import FAILED, Wait, complaints, console
 from backend.errors import SettingsError, SetupError
-from backend.http_limits import Limits
+from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
 from backend.migrations.downgrade_losses import losses
 from backend.observability import logs
@@ -121,9 +121,9 @@ def check(wait: Wait = 0) -> None:
     console.print("✓ Settings, schema and durability are in order.", style="green")
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> HttpLimits:
     share = settings.connections_per_address or settings.connections // 4
-    return Limits(
+    return HttpLimits(
         connections=settings.connections,
         connections_per_address=min(share, settings.connections),
         trusted_proxies=settings.trusted_proxies,

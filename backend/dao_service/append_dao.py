@@ -58,7 +58,7 @@ class NewMessage(NamedTuple):
         return self.owner is None or self.owner == owner
 
 
-class Head(NamedTuple):
+class LockedConversation(NamedTuple):
     """A conversation that is to be written to: how far it has come, and whose it is."""
 
     last_sequence: int
@@ -205,14 +205,14 @@ class AppendDAO:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def lock(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+    async def lock(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
         """Lock the conversations that ``messages`` may go to, in id order, and return how far each has come.
 
         Those that another transaction has locked are left out.
         """
         return await _heads(self._connection, _LOCK, messages)
 
-    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
         """Return the conversations that ``messages`` may go to, locked or not."""
         return await _heads(self._connection, _HEADS, messages)
 
@@ -237,10 +237,12 @@ class AppendDAO:
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
 
 
-async def _heads(connection: asyncpg.Connection, statement: str, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+async def _heads(
+    connection: asyncpg.Connection, statement: str, messages: Sequence[NewMessage]
+) -> dict[UUID, LockedConversation]:
     wanted = {(message.conversation_id, message.owner) for message in messages}
     rows = await connection.fetch(statement.format("$1", "$2"), *zip(*wanted, strict=True))
-    return {row[0]: Head(row[1], row[2]) for row in rows}
+    return {row[0]: LockedConversation(row[1], row[2]) for row in rows}
 
 
 def _differing(row: asyncpg.Record) -> tuple[str, ...]:
@@ -269,7 +271,7 @@ class AppendConnection:
             return None
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows if row[0] is not None}
 
-    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, Head]:
+    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
         """Return the conversations that ``messages`` may go to, locked or not."""
         async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
             return await _heads(connection, _HEADS, messages)

@@ -40,7 +40,7 @@ _HEADS: Final = f"""
 _OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $3) ="
 
 
-class Head(NamedTuple):
+class ConversationState(NamedTuple):
     """How far a conversation has come, and when it ended, as RFC 3339 in UTC, if it has.
 
     ``presumed`` tells that its phone has not said so: the service has heard nothing for long.
@@ -108,10 +108,10 @@ class MessageDAO:
         row = await self._connection.fetchrow(_VERSION, conversation_id, owner)
         return Version(*row) if row else None
 
-    async def heads(self, conversation_ids: Collection[UUID]) -> Mapping[UUID, Head]:
+    async def heads(self, conversation_ids: Collection[UUID]) -> Mapping[UUID, ConversationState]:
         """Return how each of the conversations stands that there are."""
         rows = await self._connection.fetch(_HEADS, conversation_ids)
-        return {identity: Head(*rest) for identity, *rest in rows}
+        return {identity: ConversationState(*rest) for identity, *rest in rows}
 
     async def recorded(self, wanted: Selection, after: int | None = None) -> MessageRows:
         """Messages in the order of recording, from just beyond the sequence ``after``."""

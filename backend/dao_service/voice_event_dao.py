@@ -66,7 +66,7 @@ class NewEvent(NamedTuple):
         return place_of(self.client_sequence, self.after_sequence)
 
 
-class Incident(NamedTuple):
+class IncidentRow(NamedTuple):
     """An event of which the text is kept."""
 
     type: str
@@ -122,7 +122,7 @@ class VoiceEventDAO:
         )
         return dict(sorted((row[0], row[1]) for row in rows))
 
-    async def incidents(self, types: Sequence[str], limit: int) -> Sequence[Incident]:
+    async def incidents(self, types: Sequence[str], limit: int) -> Sequence[IncidentRow]:
         """Return the first events of the ``types``, in order."""
         rows = await self._session.execute(
             select(VoiceEvent.type, VoiceEvent.client_sequence, VoiceEvent.received_at, VoiceEvent.detail)
@@ -130,4 +130,4 @@ class VoiceEventDAO:
             .order_by(VoiceEvent.client_sequence.nulls_last(), VoiceEvent.number)
             .limit(limit)
         )
-        return [Incident(*row) for row in rows]
+        return [IncidentRow(*row) for row in rows]

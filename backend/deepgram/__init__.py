@@ -11,7 +11,7 @@ from typing import Final
 
 from backend.deepgram.parse import Event, read
 from backend.deepgram.to_messages import FIRST, Draft, drafts, session_of
-from backend.deepgram.tokens import Grants
+from backend.deepgram.tokens import TokenClient
 from backend.deepgram.turns import Moment, Telling, enrichments
 
 PROVIDER: Final = "deepgram"
@@ -21,9 +21,9 @@ __all__ = [
     "PROVIDER",
     "Draft",
     "Event",
-    "Grants",
     "Moment",
     "Telling",
+    "TokenClient",
     "drafts",
     "enrichments",
     "read",

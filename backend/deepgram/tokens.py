@@ -30,7 +30,7 @@ class _Grant(BaseModel):
     expires_in: float = Field(default=TTL, gt=0, allow_inf_nan=False)
 
 
-class Grants:
+class TokenClient:
     """Asks Deepgram, at ``base`` address, for tokens in ``key``'s name; phones take them to ``agent_url``.
 
     The requests go through ``proxy``, if there is one, unless ``base`` is on this machine.

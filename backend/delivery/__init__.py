@@ -1,7 +1,7 @@
 """The way out: what waits in the outbox is carried to the orchestrator, at least once."""
 
 from backend.delivery.dispatcher import Dispatcher
-from backend.delivery.endpoint import Endpoint
+from backend.delivery.endpoint import OrchestratorEndpoint
 from backend.delivery.orchestrator import Orchestrator
 
-__all__ = ["Dispatcher", "Endpoint", "Orchestrator"]
+__all__ = ["Dispatcher", "Orchestrator", "OrchestratorEndpoint"]

@@ -22,7 +22,7 @@ import structlog
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.delivery_dao import Claimed
-from backend.delivery.orchestrator import Answer, Orchestrator
+from backend.delivery.orchestrator import DeliveryResult, Orchestrator
 from backend.delivery.schedule import SCHEDULE, wait_after
 from backend.errors import Unavailable
 from backend.observability import metrics
@@ -126,7 +126,7 @@ class Dispatcher:
             ms=round((time.perf_counter() - started) * 1000, 2),
         )
 
-    def _outcome(self, claimed: Claimed, answer: Answer) -> Outcome:
+    def _outcome(self, claimed: Claimed, answer: DeliveryResult) -> Outcome:
         if answer.taken:
             return Outcome(DeliveryState.DELIVERED, answer.status)
         if answer.gone:

@@ -18,7 +18,7 @@ _PORTS: Final = range(1, 65536)
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class OrchestratorEndpoint:
     """Where deliveries go, and what they are signed with; ``timeout`` is in seconds."""
 
     url: str

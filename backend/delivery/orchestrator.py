@@ -19,7 +19,7 @@ import httpx
 import structlog
 
 from backend import __version__
-from backend.delivery.endpoint import Endpoint
+from backend.delivery.endpoint import OrchestratorEndpoint
 from backend.delivery.network import NotPublic, PublicNetwork
 from backend.delivery.signing import Signer
 from backend.http_client import tls_context
@@ -31,7 +31,7 @@ _BUSY: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 log = structlog.get_logger(__name__)
 
 
-class Answer(NamedTuple):
+class DeliveryResult(NamedTuple):
     """What came of an attempt: a status, or in our own words why there is none, and what it asks us to wait."""
 
     status: int | None = None
@@ -52,29 +52,31 @@ class Answer(NamedTuple):
 class Orchestrator:
     """The orchestrator at ``endpoint``."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: OrchestratorEndpoint) -> None:
         self.timeout: Final = endpoint.timeout
         self._url = httpx.URL(endpoint.url)
         self._signer = Signer(endpoint.secrets)
         self._network = None if endpoint.private else PublicNetwork()
         self._tls = tls_context()
 
-    async def tell(self, delivery_id: UUID, body: str) -> Answer:
+    async def tell(self, delivery_id: UUID, body: str) -> DeliveryResult:
         """Send a delivery, once, and return what came of it; raises nothing that an orchestrator could provoke."""
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._post(webhook_id(delivery_id), body)
         except TimeoutError:
-            return Answer(error=f"No answer within {self.timeout:g} s.")
+            return DeliveryResult(error=f"No answer within {self.timeout:g} s.")
         except NotPublic:
-            return Answer(error="Its name leads to an address that is not public.")
+            return DeliveryResult(error="Its name leads to an address that is not public.")
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            return Answer(error="The connection to it is not secure." if _insecure(error) else "No connection to it.")
+            return DeliveryResult(
+                error="The connection to it is not secure." if _insecure(error) else "No connection to it."
+            )
         except Exception as error:  # noqa: BLE001 -- whatever may come from out there
             log.warning("no answer from the orchestrator", error=type(error).__name__)
-            return Answer(error="The connection broke before it answered.")
+            return DeliveryResult(error="The connection broke before it answered.")
 
-    async def _post(self, identity: str, body: str) -> Answer:
+    async def _post(self, identity: str, body: str) -> DeliveryResult:
         content = body.encode()
         headers: list[tuple[bytes | str, bytes | str]] = [
             *self._signer.headers(identity, body, datetime.now(UTC)).items(),
@@ -94,13 +96,13 @@ class Orchestrator:
             return _answer(response.status, response.headers)
 
 
-def _answer(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Answer:
-    answer = Answer(status)
+def _answer(status: int, headers: Iterable[tuple[bytes, bytes]]) -> DeliveryResult:
+    answer = DeliveryResult(status)
     if answer.taken:
         return answer
     asked = next((value for name, value in headers if name.lower() == b"retry-after"), None)
     wait = _seconds(asked.decode("latin-1").strip()) if asked and status in _BUSY else None
-    return Answer(status, f"It answered {status}.", wait)
+    return DeliveryResult(status, f"It answered {status}.", wait)
 
 
 def _seconds(asked: str) -> timedelta | None:

@@ -19,7 +19,7 @@ _SEVERITY = re.compile(r"(?:FATAL|PANIC|ERROR|error):\s+(.+)")
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ServerAddress:
     """What the owner of a folder tells whoever else comes: who it is, and where its server listens, once it does."""
 
     owner: int
@@ -28,7 +28,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Home:
+class DataDirectory:
     """One major version's folder."""
 
     path: Path
@@ -54,15 +54,15 @@ class Home:
     def server_lock(self) -> Path:
         return self.path / "server.lock"
 
-    def announce(self, endpoint: Endpoint) -> None:
+    def announce(self, endpoint: ServerAddress) -> None:
         """Say who we are, in place of whoever was here before."""
         draft = self._endpoint.with_suffix(".new")
         draft.write_text(json.dumps(asdict(endpoint)), encoding="utf-8")
         draft.replace(self._endpoint)
 
-    def read_endpoint(self) -> Endpoint | None:
+    def read_endpoint(self) -> ServerAddress | None:
         try:
-            return Endpoint(**json.loads(self._endpoint.read_text(encoding="utf-8")))
+            return ServerAddress(**json.loads(self._endpoint.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
@@ -121,11 +121,11 @@ class Home:
             return []
 
 
-def open_home(folder: Path, binaries: Binaries) -> Home:
+def open_home(folder: Path, binaries: Binaries) -> DataDirectory:
     """Return the folder for this major version, made if it is not there; never beside another version's data."""
     if folder.exists() and not folder.is_dir():
         raise SetupError(f"{folder} is not a folder; PostgreSQL needs one for its data.")
-    home = Home(folder / f"postgresql-{binaries.major}")
+    home = DataDirectory(folder / f"postgresql-{binaries.major}")
     others = sorted(data.parent.name.removeprefix("postgresql-") for data in folder.glob("postgresql-*/data"))
     if others and not home.data.exists():
         raise SetupError(

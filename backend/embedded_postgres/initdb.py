@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.embedded_postgres.binaries import Binaries
-from backend.embedded_postgres.data_directory import Home
+from backend.embedded_postgres.data_directory import DataDirectory
 from backend.embedded_postgres.process import Launcher
 from backend.errors import SetupError
 
@@ -15,7 +15,7 @@ NAME = "verbatim"  # the user and the database
 _BUILTIN_LOCALES = 17  # the first version to have them: the order of text then never changes with the system
 
 
-def ensure_cluster(home: Home, binaries: Binaries, launcher: Launcher, *, durable: bool) -> None:
+def ensure_cluster(home: DataDirectory, binaries: Binaries, launcher: Launcher, *, durable: bool) -> None:
     """Make the cluster if it is not there: beside its final name, on the disk, then renamed."""
     if home.data.exists():
         return
@@ -43,7 +43,7 @@ def ensure_cluster(home: Home, binaries: Binaries, launcher: Launcher, *, durabl
     _sync_folder(home.path)
 
 
-def server_command(home: Home, binaries: Binaries, host: Path, *, durable: bool) -> list[str | Path]:
+def server_command(home: DataDirectory, binaries: Binaries, host: Path, *, durable: bool) -> list[str | Path]:
     """Return the server's command line. What is said here, no configuration file can weaken."""
     command: list[str | Path] = [binaries.folder / "postgres", "-D", home.data]
     for name, value in _settings(host, durable=durable):
@@ -71,7 +71,7 @@ def _locale(major: int) -> list[str]:
     return ["--locale=C.UTF-8"]
 
 
-def _run(home: Home, launcher: Launcher, *command: str | Path, text: bytes = b"") -> None:
+def _run(home: DataDirectory, launcher: Launcher, *command: str | Path, text: bytes = b"") -> None:
     if launcher.run(*command, text=text) != 0:
         raise SetupError(f"PostgreSQL could not make its data in {home.path}: {home.last_words()}.")
 

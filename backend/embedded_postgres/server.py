@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.embedded_postgres.binaries import Binaries
-from backend.embedded_postgres.data_directory import Home, lock
+from backend.embedded_postgres.data_directory import DataDirectory, lock
 from backend.embedded_postgres.initdb import ensure_cluster, server_command
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
@@ -22,7 +22,7 @@ TICK = 0.01  # seconds between two looks at what starts
 class Server:
     """PostgreSQL in a home whose owner lock we hold; ``stopping`` cuts every wait short."""
 
-    def __init__(self, home: Home, binaries: Binaries, stopping: threading.Event, *, durable: bool) -> None:
+    def __init__(self, home: DataDirectory, binaries: Binaries, stopping: threading.Event, *, durable: bool) -> None:
         self._home = home
         self._binaries = binaries
         self._stopping = stopping

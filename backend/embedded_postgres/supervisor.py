@@ -12,7 +12,7 @@ from urllib.parse import quote
 import structlog
 
 from backend.embedded_postgres.binaries import Binaries, find_binaries
-from backend.embedded_postgres.data_directory import Endpoint, Home, lock, open_home
+from backend.embedded_postgres.data_directory import DataDirectory, ServerAddress, lock, open_home
 from backend.embedded_postgres.initdb import NAME
 from backend.embedded_postgres.server import PATIENCE, PULSE, TICK, Server
 from backend.embedded_postgres.sockets import answers, release_folder, socket_file
@@ -113,7 +113,7 @@ class EmbeddedPostgres:
             if self._stopping.wait(PULSE if self._started.done() else TICK):
                 return
 
-    def _share(self, home: Home) -> None:
+    def _share(self, home: DataDirectory) -> None:
         """Use the owner's server, if it is there; it, and the owner, may have changed since the last look."""
         endpoint, self.pid = home.read_endpoint(), home.ready_pid()
         if endpoint is None or endpoint.host is None or self.pid is None:
@@ -128,9 +128,9 @@ class EmbeddedPostgres:
         self.shared, self.owner_pid = True, endpoint.owner
         self._open(endpoint.host)
 
-    def _own(self, home: Home, binaries: Binaries) -> None:
+    def _own(self, home: DataDirectory, binaries: Binaries) -> None:
         self.pid, self.shared, self.owner_pid = None, False, None
-        home.announce(Endpoint(os.getpid(), self._durable))
+        home.announce(ServerAddress(os.getpid(), self._durable))
         try:
             home.turn_log()
             self._heal(home, Server(home, binaries, self._stopping, durable=self._durable))
@@ -138,7 +138,7 @@ class EmbeddedPostgres:
             home.withdraw()
             release_folder(home.short_folder)
 
-    def _heal(self, home: Home, server: Server) -> None:
+    def _heal(self, home: DataDirectory, server: Server) -> None:
         """Let the server live, and live again, until it dies too often too quickly."""
         quick = 0
         while True:
@@ -156,10 +156,10 @@ class EmbeddedPostgres:
             _log.warning("embedded_postgres_died", log=str(home.log), quick_deaths=quick)
             self._stopping.wait(_PAUSES[quick - 1])
 
-    def _live(self, home: Home, server: Server) -> None:
+    def _live(self, home: DataDirectory, server: Server) -> None:
         try:
             with server.running() as child:
-                home.announce(Endpoint(os.getpid(), self._durable, str(server.host)))
+                home.announce(ServerAddress(os.getpid(), self._durable, str(server.host)))
                 self.pid = child.pid
                 self._open(str(server.host))
                 server.await_end(child)
@@ -173,7 +173,7 @@ class EmbeddedPostgres:
             self._started.set_result(None)
 
 
-def _held(home: Home) -> str:
+def _held(home: DataDirectory) -> str:
     endpoint = home.read_endpoint()
     who = f"Process {endpoint.owner}" if endpoint else "Another process"
     return f"{who} holds {home.path}, but its PostgreSQL does not answer; stop it, or use another folder."

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from pydantic import BaseModel, Field, JsonValue
 
-from backend.formats.function_calls import Call, Calls
+from backend.formats.function_calls import FunctionCall, FunctionCalls
 from backend.vocabulary import Role
 
 _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
@@ -38,7 +38,7 @@ class Context:
     """Writes one message of a conversation after the other."""
 
     def __init__(self) -> None:
-        self._calls = Calls()
+        self._calls = FunctionCalls()
 
     def write(self, document: bytes) -> bytes:
         """Return what Deepgram is to remember of a message, as JSON; nothing if it is no past of its kind."""
@@ -54,7 +54,7 @@ class Context:
         return b""
 
 
-def _past(call: Call) -> dict[str, Any]:
+def _past(call: FunctionCall) -> dict[str, Any]:
     client_side, thought = call.asked.get("client_side"), call.asked.get("thought_signature")
     past = {
         "id": call.id,

@@ -20,7 +20,7 @@ _SIZE: Final = 2**18  # characters
 _UNNAMED: Final = "function"
 
 
-class Call(NamedTuple):
+class FunctionCall(NamedTuple):
     """A function that was called, and what it answered. ``asked`` is the metadata of the request."""
 
     id: str
@@ -30,7 +30,7 @@ class Call(NamedTuple):
     asked: dict[str, Any]
 
 
-class Calls:
+class FunctionCalls:
     """Takes the messages of the role function in spoken order, and pairs them.
 
     Of calls without a result the last ``_MOST`` are kept, with arguments of at most ``_SIZE`` characters together: a
@@ -41,7 +41,7 @@ class Calls:
         self._open: deque[dict[str, Any]] = deque()
         self._size = 0
 
-    def take(self, message: dict[str, Any]) -> Call | None:
+    def take(self, message: dict[str, Any]) -> FunctionCall | None:
         """Return the call that ``message`` completes, if it does."""
         metadata = message["metadata"]
         state = metadata.get("state")
@@ -72,10 +72,10 @@ class Calls:
         return next((each for each in self._open if wanted and each["metadata"].get(key) == wanted), None)
 
 
-def _call(request: dict[str, Any], response: str) -> Call:
+def _call(request: dict[str, Any], response: str) -> FunctionCall:
     metadata = request["metadata"]
     identity = _text(metadata, "call_id") or f"call_{UUID(request['id']).hex}"
-    return Call(identity, _text(metadata, "name") or _UNNAMED, request["content"], response, metadata)
+    return FunctionCall(identity, _text(metadata, "name") or _UNNAMED, request["content"], response, metadata)
 
 
 def _arguments(metadata: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, JsonValue
 
-from backend.formats.function_calls import Call, Calls
+from backend.formats.function_calls import FunctionCall, FunctionCalls
 from backend.vocabulary import Role
 
 
@@ -23,7 +23,7 @@ class Chat:
     """Writes one message of a conversation after the other."""
 
     def __init__(self) -> None:
-        self._calls = Calls()
+        self._calls = FunctionCalls()
 
     def write(self, document: bytes) -> bytes:
         """Return what a model is told of a message, as JSON; nothing if it is to be told of it later, or not at all."""
@@ -38,7 +38,7 @@ class Chat:
         return b""
 
 
-def _told(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
+def _told(call: FunctionCall) -> tuple[dict[str, Any], dict[str, Any]]:
     function = {"name": call.name, "arguments": call.arguments}
     return (
         {

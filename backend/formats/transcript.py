@@ -14,7 +14,7 @@ from backend.formats.deepgram import Context
 from backend.formats.openai import Chat
 from backend.formats.text import markdown, text
 from backend.formats.webvtt import Captions
-from backend.schemas.message import Message
+from backend.schemas.message import MessageResponse
 from backend.schemas.single_line_json import one_line
 
 
@@ -34,7 +34,7 @@ class Transcript(BaseModel):
     """A whole conversation in spoken order."""
 
     conversation_id: UUID
-    messages: list[Message]
+    messages: list[MessageResponse]
 
 
 MEDIA_TYPES: Final = {

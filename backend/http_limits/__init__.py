@@ -8,6 +8,6 @@ looks at them once a second, so that the path of an ordinary request sets no tim
 
 from backend.http_limits.factory import LimitedHTTP
 from backend.http_limits.files import allow_connections
-from backend.http_limits.limits import Limits
+from backend.http_limits.limits import HttpLimits
 
-__all__ = ["LimitedHTTP", "Limits", "allow_connections"]
+__all__ = ["HttpLimits", "LimitedHTTP", "allow_connections"]

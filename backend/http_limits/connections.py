@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from backend.api.rate_limits import network
 from backend.budget import Budget
-from backend.http_limits.limits import Limits
+from backend.http_limits.limits import HttpLimits
 from backend.http_limits.refusals import Reason
 from backend.observability import metrics
 
@@ -50,7 +50,7 @@ class Address:
 
 @dataclass(slots=True)
 class _Unsent:
-    """Bytes of an answer that a peer has not taken, and when it last took `Limits.write_bytes` of them."""
+    """Bytes of an answer that a peer has not taken, and when it last took `HttpLimits.write_bytes` of them."""
 
     size: int
     left: int
@@ -60,7 +60,7 @@ class _Unsent:
 class Connections:
     """The connections of one worker. ``now`` counts seconds in ticks; it is compared with nothing but itself."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: HttpLimits) -> None:
         self.limits: Final = limits
         self.now = 0.0
         self.heads: Final = Budget(limits.heads, limits.heads_per_address)

@@ -7,7 +7,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from backend.http_limits.connections import Connections
-from backend.http_limits.limits import Limits
+from backend.http_limits.limits import HttpLimits
 from backend.http_limits.protocol import LimitedProtocol
 
 
@@ -17,7 +17,7 @@ class LimitedHTTP:
     It is pickled on its way to a worker process, so it has nothing that belongs to one.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: HttpLimits) -> None:
         self.connections: Final = Connections(limits)
         self._buffer: Final = bytearray(limits.read_bytes)
 

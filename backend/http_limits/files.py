@@ -6,14 +6,14 @@ from typing import Final
 
 import structlog
 
-from backend.http_limits.limits import Limits
+from backend.http_limits.limits import HttpLimits
 
 OTHER_FILES: Final = 256  # of a worker besides its connections: the pool (at most 100), modules, logs, metrics
 
 log = structlog.get_logger(__name__)
 
 
-def allow_connections(limits: Limits) -> Limits:
+def allow_connections(limits: HttpLimits) -> HttpLimits:
     """Raise this process's limit of open files as far as ``limits`` needs; return them lowered to what it allows.
 
     Without a file for it the next connection of the pool, or of a health check, would fail.

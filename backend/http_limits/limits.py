@@ -8,7 +8,7 @@ MiB = 1024 * KiB
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """What one worker grants to the clients of its HTTP connections.
 
     Seconds are counted in ticks in which the process ran: a worker that was stopped or busy holds that time against no

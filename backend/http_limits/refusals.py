@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from backend.api.problems import HTTP_PROBLEMS, MEDIA_TYPE, PROBLEMS, Problem, count, document_of
+from backend.api.problems import HTTP_PROBLEMS, MEDIA_TYPE, PROBLEMS, ProblemType, count, document_of
 from backend.errors import Busy
 from backend.observability.logs import new_request_id
 
@@ -31,7 +31,7 @@ class Refusal(NamedTuple):
     """Why, and what the client is told."""
 
     reason: Reason
-    problem: Problem
+    problem: ProblemType
     detail: str
     retry_after: int | None = None  # seconds
 

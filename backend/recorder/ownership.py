@@ -15,7 +15,7 @@ from typing import Final, Self
 _NAME: Final = "[0-9a-f]" * 16
 
 
-class Claim:
+class Ownership:
     """The right to send the rows of one owner."""
 
     def __init__(self, path: Path, descriptor: int) -> None:

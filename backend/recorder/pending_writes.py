@@ -13,7 +13,7 @@ import structlog
 from backend.errors import SetupError
 from backend.recorder.disk import Disk
 from backend.recorder.entry import Entry
-from backend.recorder.ownership import Claim
+from backend.recorder.ownership import Ownership
 from backend.recorder.repair import open_shelf
 from backend.recorder.sqlite_store import AT_ONCE, Left
 
@@ -22,7 +22,7 @@ AGAIN: Final = 1.0  # seconds until a write that failed is tried again
 log = structlog.get_logger(__name__)
 
 
-class Clerk:
+class PendingWrites:
     """Keeps the file at ``path``, and writes ``delay`` seconds after the first of what must be written came.
 
     ``saved`` counts the bytes that no longer are in memory alone, ``rows`` the messages on disk that are not on record.
@@ -52,7 +52,7 @@ class Clerk:
         """Open the file, and take over what recorders left that are gone; raises SetupError."""
         with ExitStack() as undo:
             try:
-                self._claim = Claim.new(self._path)
+                self._claim = Ownership.new(self._path)
                 undo.callback(self._claim.release)
                 self._shelf = open_shelf(self._path, self._claim.owner, self._most_bytes)
                 undo.callback(self._shelf.close)

@@ -36,7 +36,7 @@ _STOPS: Final = (LLMFullResponseEndFrame, LLMAssistantPushAggregationFrame, EndF
 
 
 @dataclass(slots=True)
-class Turn:
+class AssistantTurn:
     """``generated`` is what the model wrote, ``spoken`` what had been released when the turn was cut, if it was."""
 
     generated: str = ""
@@ -54,7 +54,7 @@ class Words:
     _speaking: list[TextPartForConcatenation] = field(default_factory=list)
     _cuts: dict[int, str] = field(default_factory=dict)  # by the frame that cut it
     _open: list[str] | None = None  # what was written for the turn that the aggregator has open
-    _closed: deque[Turn] = field(default_factory=deque)
+    _closed: deque[AssistantTurn] = field(default_factory=deque)
 
     def listen(self, user: Any, assistant: Any) -> None:
         """Hear every processor between the two halves of the aggregator; once the pipeline is linked."""
@@ -72,15 +72,15 @@ class Words:
         elif isinstance(frame, TTSStartedFrame) and frame.append_to_context and self._open is None:
             self._open = []
         elif isinstance(frame, _STOPS) and self._open is not None:
-            self._closed.append(Turn("".join(self._open), self._cuts.pop(frame.id, "")))
+            self._closed.append(AssistantTurn("".join(self._open), self._cuts.pop(frame.id, "")))
             self._open = None
         if isinstance(frame, _CUTS):
             self._cuts.clear()
             self._written.clear()
 
-    def turn(self) -> Turn:
+    def turn(self) -> AssistantTurn:
         """Return the turn that has just ended."""
-        return self._closed.popleft() if self._closed else Turn()
+        return self._closed.popleft() if self._closed else AssistantTurn()
 
     def _pushed(self, processor: Any, frame: Frame) -> None:
         if isinstance(frame, LLMFullResponseStartFrame):

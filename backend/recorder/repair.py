@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import structlog
 
-from backend.recorder.sqlite_store import BODY, CHECKSUM, MARK, PAGE, TIME, Shelf, is_ours
+from backend.recorder.sqlite_store import BODY, CHECKSUM, MARK, PAGE, TIME, SQLiteStore, is_ours
 
 _NEXT: Final = f"""
     SELECT row, owner, coalesce({TIME}, 0.0), {BODY}, coalesce({CHECKSUM}, 0), reason
@@ -43,24 +43,24 @@ def is_spool(path: Path) -> bool:
     return header.startswith(_MAGIC) and int.from_bytes(header[_MARK_AT:], "big") == MARK
 
 
-def open_shelf(path: Path, owner: str, most_bytes: int) -> Shelf:
+def open_shelf(path: Path, owner: str, most_bytes: int) -> SQLiteStore:
     """Open the spool, and make a new one of what is left where it is damaged. Raises OSError and sqlite3.Error."""
     try:
-        return Shelf(path, owner, most_bytes)
+        return SQLiteStore(path, owner, most_bytes)
     except sqlite3.OperationalError:
         raise  # it cannot be opened, which says nothing of what is in it
     except sqlite3.DatabaseError as error:
         why = str(error)
     aside = _set_aside(path)
-    shelf = Shelf(path, owner, most_bytes)
+    store = SQLiteStore(path, owner, most_bytes)
     found: Counter[str] = Counter(rescued=0, lost=0)
     try:
-        shelf.copy(_counted(_rows(aside), found))
+        store.copy(_counted(_rows(aside), found))
     except sqlite3.Error:
-        shelf.close()
+        store.close()
         raise
     log.error("spool was damaged", spool=str(path), why=why, **found, kept_as=aside.name)
-    return shelf
+    return store
 
 
 def _counted(rows: Iterator[_Row | None], found: Counter[str]) -> Iterator[_Row]:

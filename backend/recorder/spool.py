@@ -29,7 +29,7 @@ from typing import Final, TypeVar
 import structlog
 
 from backend.recorder.entry import Entry
-from backend.recorder.pending_writes import AGAIN, Clerk
+from backend.recorder.pending_writes import AGAIN, PendingWrites
 from backend.recorder.sqlite_store import Left
 
 LINGER: Final = 1.0  # seconds without anything new after which the thread sleeps
@@ -46,11 +46,11 @@ class Spool:
     def __init__(self, path: Path, *, within: float, most_bytes: int) -> None:
         self._pace = within / 4
         self._inbox: deque[Entry | _Wish] = deque()
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakeup: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._asleep = self._closing = False
         self._put = 0  # bytes
         self._heard = 0.0  # when the thread last found something in the inbox
-        self._clerk = Clerk(path, delay=self._pace, most_bytes=most_bytes)
+        self._clerk = PendingWrites(path, delay=self._pace, most_bytes=most_bytes)
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     @property
@@ -115,14 +115,14 @@ class Spool:
                     answer.set_exception(error)
 
         self._inbox.append(wish)
-        self._bell.put(None)
+        self._wakeup.put(None)
         return answer
 
     def _drop(self, item: Entry | _Wish) -> None:
         self._inbox.append(item)
         if self._asleep:
             self._asleep = False
-            self._bell.put(None)
+            self._wakeup.put(None)
 
     # The thread.
 
@@ -134,7 +134,7 @@ class Spool:
                 # Without the thread nothing more would come to the disk, and no log would say so.
                 log.error("spool's thread failed", exc_info=error)
                 with suppress(queue.Empty):
-                    self._bell.get(timeout=AGAIN)
+                    self._wakeup.get(timeout=AGAIN)
 
     def _work(self) -> None:
         if self._empty():
@@ -166,7 +166,7 @@ class Spool:
             if self._inbox:  # what came before it was known that we sleep rang no bell
                 patience = 0.0
         with suppress(queue.Empty):
-            self._bell.get(timeout=patience)
+            self._wakeup.get(timeout=patience)
         self._asleep = False
 
     def _open(self, *, refused: bool) -> Left:

@@ -27,7 +27,7 @@ import orjson
 import structlog
 
 from backend.recorder.entry import LONGEST_BODY, Entry
-from backend.recorder.ownership import Claim
+from backend.recorder.ownership import Ownership
 from backend.recorder.tail import is_half_written
 
 MARK: Final = 0x5642_5350  # SQLite's application_id, so that no other file is taken for a spool
@@ -84,7 +84,7 @@ class Left(NamedTuple):
     since: float | None
 
 
-class Shelf:
+class SQLiteStore:
     """An open file with the rows of one ``owner``. Belongs to the thread that opened it; raises sqlite3.Error."""
 
     def __init__(self, path: Path, owner: str, most_bytes: int) -> None:
@@ -171,10 +171,10 @@ class Shelf:
 
     def _others(self) -> Iterator[str]:
         """Yield the owners that live, and sweep up the locks of those that do not."""
-        for owner in Claim.names(self._path) - {self._owner}:
+        for owner in Ownership.names(self._path) - {self._owner}:
             claim = None
             with suppress(OSError):  # it may be another user's, or no file
-                claim = Claim.take(self._path, owner)
+                claim = Ownership.take(self._path, owner)
             if claim:
                 claim.release()
             else:

@@ -31,7 +31,7 @@ from backend.recorder.refusals import (
     retry_after_of,
 )
 from backend.replay.identity import message_id
-from backend.replay.source import Dialogue, Message
+from backend.replay.source import Dialogue, RecordedMessage
 from backend.replay.tally import Tally
 from backend.replay.watch import Watch
 from backend.vocabulary import ContextType
@@ -137,14 +137,14 @@ class Sender:
         # Only a service may see another owner's; were it the service's own, this type would not have been refused.
         return status == httpx.codes.NOT_FOUND or answer.get("context_type") == ContextType.VOICE
 
-    async def _record_all(self, batch: Sequence[Message]) -> None:
+    async def _record_all(self, batch: Sequence[RecordedMessage]) -> None:
         """Send a batch, in halves where one of its messages has the whole of it refused."""
         if not await _PERSISTENT(self._again, self._record, batch):
             middle = len(batch) // 2
             await self._record_all(batch[:middle])
             await self._record_all(batch[middle:])
 
-    async def _record(self, batch: Sequence[Message]) -> bool:
+    async def _record(self, batch: Sequence[RecordedMessage]) -> bool:
         """Send what has no final answer yet, and tell whether it has one now, or else must be sent in parts.
 
         Raises _Unanswered when some of it may be sent again as it is.
@@ -171,7 +171,7 @@ class Sender:
             raise _Unanswered(max(result["status"] for result in results))
         return True
 
-    def _settle(self, message: Message, result: Any) -> None:
+    def _settle(self, message: RecordedMessage, result: Any) -> None:
         match result:
             case {"status": 200 | 201 as status, "message": {"timestamp": str(said), "sequence": int(sequence)}}:
                 message.place = _time(said), sequence
@@ -187,7 +187,7 @@ class Sender:
         message.answered = True
         self._heard = time.monotonic()
 
-    def _given_up(self, message: Message, result: Any) -> dict[str, Any] | None:
+    def _given_up(self, message: RecordedMessage, result: Any) -> dict[str, Any] | None:
         """Return the problem for which a message is given up: the service failed for it alone for too long.
 
         It takes other messages meanwhile; if it took none, the service fails and not the message.
@@ -227,9 +227,9 @@ class Sender:
             )
         return response
 
-    def _batches(self, messages: Sequence[Message]) -> Iterator[list[Message]]:
+    def _batches(self, messages: Sequence[RecordedMessage]) -> Iterator[list[RecordedMessage]]:
         """Yield what may travel together, in order."""
-        batch: list[Message] = []
+        batch: list[RecordedMessage] = []
         size = 0
         for message in messages:
             if len(message.body) > LONGEST_MESSAGE:
@@ -284,6 +284,6 @@ def _ids(page: dict[str, Any]) -> set[str]:
     return set()
 
 
-def _misplaced(messages: Sequence[Message]) -> int:
+def _misplaced(messages: Sequence[RecordedMessage]) -> int:
     places = [message.place for message in messages if message.place]
     return sum(later < earlier for earlier, later in pairwise(places))

@@ -38,7 +38,7 @@ _GZIP: Final = b"\x1f\x8b"
 
 
 @dataclass(slots=True)
-class Message:
+class RecordedMessage:
     """A message of a dialogue.
 
     ``spot`` is where it stands there, ``fields`` a JSON object without its first brace and without ids, and ``body``
@@ -61,7 +61,7 @@ class Dialogue:
 
     name: str
     digest: str
-    messages: list[Message]
+    messages: list[RecordedMessage]
 
     @property
     def conversation_ids(self) -> tuple[UUID, UUID]:
@@ -170,8 +170,8 @@ def _dialogue(line: bytes) -> Dialogue:
     raise _Malformed("is not a dialogue: an object with a dialogue_id and an array of events")
 
 
-def _messages(events: list[JsonValue]) -> list[Message]:
-    messages: list[Message] = []
+def _messages(events: list[JsonValue]) -> list[RecordedMessage]:
+    messages: list[RecordedMessage] = []
     session: str | None = None
     for place, event in enumerate(events):
         if len(_functions(event)) > MOST_FUNCTIONS or len(messages) > MOST_MESSAGES:
@@ -180,7 +180,7 @@ def _messages(events: list[JsonValue]) -> list[Message]:
         # By the event's place and not the message's: a type that is understood one day moves no other's id.
         # A copy of what orjson gives, which keeps 4 KiB for it however short it is.
         messages += [
-            Message(f"{place}.{draft.spot}", orjson.dumps(draft.fields)[1:])
+            RecordedMessage(f"{place}.{draft.spot}", orjson.dumps(draft.fields)[1:])
             for draft in deepgram.drafts(event, session)
         ]
     return messages

@@ -53,7 +53,7 @@ class ConversationPatch(BaseModel):
     linked_task_id: UUID | None = None
 
 
-class Conversation(BaseModel):
+class ConversationResponse(BaseModel):
     """One conversation as it stands in the record."""
 
     model_config = ConfigDict(

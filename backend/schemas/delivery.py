@@ -15,7 +15,7 @@ def webhook_id(delivery_id: UUID) -> str:
     return f"msg_{delivery_id.hex}"
 
 
-class Delivery(BaseModel):
+class DeliveryResponse(BaseModel):
     """Something that the orchestrator is to be told, and what became of it."""
 
     model_config = ConfigDict(

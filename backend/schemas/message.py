@@ -47,7 +47,7 @@ class MessageCreate(BaseModel):
     )
 
 
-class Message(BaseModel):
+class MessageResponse(BaseModel):
     """One message as it stands in the record."""
 
     model_config = ConfigDict(
@@ -79,7 +79,7 @@ class BatchResult(BaseModel):
     """What became of one message of a batch: a message (201 new, 200 on record before) or a problem."""
 
     status: int
-    message: Message | None = None
+    message: MessageResponse | None = None
     problem: Problem | None = None
 
 

@@ -36,7 +36,7 @@ class Kept(BaseModel):
     detail: str = Field(description="Why, as a sentence.")
 
 
-class Erasure(BaseModel):
+class ErasureResponse(BaseModel):
     """What of a subject was erased, and what is left."""
 
     model_config = ConfigDict(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from backend.schemas.fields import JsonObject, Label, PlausibleTime, Timestamp
 from backend.schemas.message import EXAMPLE as MESSAGE
-from backend.schemas.message import Message
+from backend.schemas.message import MessageResponse
 from backend.schemas.problem import Problem
 
 _CONVERSATION: Final = "019ab5c0-1111-7000-8000-000000000001"
@@ -59,7 +59,7 @@ class ProviderToken(BaseModel):
     url: str
 
 
-class VoiceSession(BaseModel):
+class VoiceSessionResponse(BaseModel):
     """A voice session that has begun."""
 
     id: str
@@ -127,7 +127,7 @@ class VoiceEventResult(BaseModel):
     """What became of one event: noted (201 new, 200 before), with the messages that stand for it; or a problem."""
 
     status: int
-    messages: list[Message] | None = None
+    messages: list[MessageResponse] | None = None
     problem: Problem | None = None
 
 

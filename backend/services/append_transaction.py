@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from backend.dao_service.append_dao import AppendConnection, AppendDAO, Head, NewMessage, StoredMessage
+from backend.dao_service.append_dao import AppendConnection, AppendDAO, LockedConversation, NewMessage, StoredMessage
 from backend.dao_service.erasure_dao import owner_digest
 from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
 from backend.ids import new_id
@@ -103,7 +103,7 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome
     return [outcomes[place] for place in range(len(messages))]
 
 
-def _left_out(message: NewMessage, locked: Mapping[UUID, Head]) -> ConversationNotFound | None:
+def _left_out(message: NewMessage, locked: Mapping[UUID, LockedConversation]) -> ConversationNotFound | None:
     """Return why ``message`` was not stored; None if only because its conversation is ``locked``."""
     head = locked.get(message.conversation_id)
     return None if head and message.may_enter(head.owner) else ConversationNotFound(message.conversation_id)

@@ -50,7 +50,7 @@ class Appender:
 
     def __init__(self, database: Database) -> None:
         self._connection = AppendConnection(database)
-        self._bell = database.bell
+        self._wakeups = database.wakeups
         self._queue = AppendQueue()
         self._closing = False
         self._try_insert_only = True  # the last commit held no replay: the next may take the one-statement path
@@ -115,7 +115,7 @@ class Appender:
         self._queue.settle(commit, outcomes)
         decided = [outcome for outcome in outcomes if outcome is not None]
         _count(decided)
-        self._bell.ring({each.message.conversation_id for each in decided if isinstance(each, Recorded)})
+        self._wakeups.wake({each.message.conversation_id for each in decided if isinstance(each, Recorded)})
 
     async def _tell_the_erased(
         self, messages: list[NewMessage], outcomes: list[Outcome | None]

@@ -21,17 +21,19 @@ from backend.errors import (
 )
 from backend.ids import new_id
 from backend.principal import Principal
-from backend.schemas.conversation import Conversation, ConversationCreate, ConversationEnd, ConversationPatch
+from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch, ConversationResponse
 from backend.schemas.page import ConversationPlace, ConversationQuery, Page
 from backend.vocabulary import ContextType, Scope
 
 # Raises PreconditionFailed if the conversation as it stands is not what the caller has seen.
-Precondition = Callable[[Conversation], None]
+Precondition = Callable[[ConversationResponse], None]
 
 _PAGE_BYTES: Final = 2**20  # of intents in a page, which become ten times as much while it is written
 
 
-async def create(database: Database, principal: Principal, wanted: ConversationCreate) -> tuple[Conversation, bool]:
+async def create(
+    database: Database, principal: Principal, wanted: ConversationCreate
+) -> tuple[ConversationResponse, bool]:
     """Open a conversation of the caller's or of ``wanted.user_id``, once, and tell whether it was open before.
 
     Raises ScopeMissing for another subject's without the scope for it, ConversationIdReused when the id names another,
@@ -41,7 +43,7 @@ async def create(database: Database, principal: Principal, wanted: ConversationC
     principal.owner(Scope.CONVERSATIONS_WRITE)
     async with database.writing() as session:
         found, added = await open_in(session, principal, wanted.id or new_id(), wanted.context_type)
-        answer = Conversation.model_validate(found)
+        answer = ConversationResponse.model_validate(found)
     return answer, not added
 
 
@@ -71,17 +73,17 @@ async def missing(session: Session, conversation_id: UUID, owner: str | None) ->
     return ConversationNotFound(conversation_id)
 
 
-async def get(database: Database, principal: Principal, conversation_id: UUID) -> Conversation:
+async def get(database: Database, principal: Principal, conversation_id: UUID) -> ConversationResponse:
     """Return a conversation; raises ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
         found = await ConversationDAO(session).get(conversation_id, owner)
         if found is None:
             raise ConversationNotFound(conversation_id)
-        return Conversation.model_validate(found)
+        return ConversationResponse.model_validate(found)
 
 
-async def newest(database: Database, principal: Principal, query: ConversationQuery) -> Page[Conversation]:
+async def newest(database: Database, principal: Principal, query: ConversationQuery) -> Page[ConversationResponse]:
     """Return a page of conversations, newest first.
 
     Raises Invalid for a strange cursor, and ScopeMissing for somebody else's ``user_id`` without the scope for it.
@@ -95,7 +97,7 @@ async def newest(database: Database, principal: Principal, query: ConversationQu
         rows, more = await ConversationDAO(session).newest(
             wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES
         )
-        shown = [Conversation.model_validate(row) for row in rows]
+        shown = [ConversationResponse.model_validate(row) for row in rows]
     if shown:
         place = ConversationPlace(shown[-1].created_at, shown[-1].id)
     return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=more)
@@ -107,7 +109,7 @@ async def link(
     conversation_id: UUID,
     patch: ConversationPatch,
     precondition: Precondition | None = None,
-) -> Conversation:
+) -> ConversationResponse:
     """Link a conversation to a goal or a task; raises ConversationNotFound, PreconditionFailed or LinkNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     links = patch.model_dump(include=patch.model_fields_set)
@@ -121,7 +123,7 @@ async def link(
         linked = await ConversationDAO(session).link(conversation_id, owner, links)
         if linked is None:
             raise ConversationNotFound(conversation_id)
-        return Conversation.model_validate(linked)
+        return ConversationResponse.model_validate(linked)
 
 
 async def end(
@@ -130,7 +132,7 @@ async def end(
     conversation_id: UUID,
     facts: ConversationEnd,
     precondition: Precondition | None = None,
-) -> tuple[Conversation, bool]:
+) -> tuple[ConversationResponse, bool]:
     """End a conversation without voice sessions, once, and return it, and whether it had ended before in the same way.
 
     Raises ConversationNotFound, ConversationHasSessions, ConversationEnded if it ended at another time, and
@@ -148,17 +150,17 @@ async def end(
             return found, True
         if precondition:
             precondition(found)
-        ended = Conversation.model_validate(await conversations.end(conversation_id, facts.ended_at))
-    database.bell.ring([conversation_id])
+        ended = ConversationResponse.model_validate(await conversations.end(conversation_id, facts.ended_at))
+    database.wakeups.wake([conversation_id])
     return ended, False
 
 
-async def _locked(session: Session, conversation_id: UUID, owner: str | None) -> Conversation:
+async def _locked(session: Session, conversation_id: UUID, owner: str | None) -> ConversationResponse:
     """Return a conversation that no other transaction changes before this one ends; raises ConversationNotFound."""
     found = await ConversationDAO(session).hold(conversation_id, owner)
     if found is None:
         raise ConversationNotFound(conversation_id)
-    return Conversation.model_validate(found)
+    return ConversationResponse.model_validate(found)
 
 
 async def erase(
@@ -177,7 +179,7 @@ async def erase(
         if erased is None:
             raise ConversationNotFound(conversation_id)
         await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
-    database.bell.ring([conversation_id])
+    database.wakeups.wake([conversation_id])
     return erased.message_count
 
 

@@ -40,7 +40,7 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DatabaseFault:
     """``word`` is for machines; ``sentence`` says what is wrong and what to do about it."""
 
     part: Part
@@ -49,10 +49,10 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class DatabaseChecks:
     """What was found. ``durability`` is None when PostgreSQL did not say, ``tried`` that a message was inserted."""
 
-    faults: Sequence[Fault]
+    faults: Sequence[DatabaseFault]
     durability: Durability | None
     tried: bool
 
@@ -67,40 +67,40 @@ class Examination:
         return _FEED_BEHIND in self.faults
 
 
-_FULL: Final = Fault(
+_FULL: Final = DatabaseFault(
     Part.DATABASE,
     "disk-full",
     "The disk of the database's server is full: nothing new can be stored until it has room again.",
 )
-_READ_ONLY: Final = Fault(
+_READ_ONLY: Final = DatabaseFault(
     Part.DATABASE,
     "read-only",
     "The database is a standby, or read-only, and takes no writes; promote it, or name the primary in DATABASE_URL.",
 )
-AWAY: Final = Fault(
+AWAY: Final = DatabaseFault(
     Part.DATABASE,
     "unavailable",
     "The database does not answer, or does not let this service in; check DATABASE_URL and the database's own log.",
 )
-_POOLER: Final = Fault(Part.DATABASE, "pooler", UNNAMED_POOLER)
-_DAMAGED: Final = Fault(
+_POOLER: Final = DatabaseFault(Part.DATABASE, "pooler", UNNAMED_POOLER)
+_DAMAGED: Final = DatabaseFault(
     Part.DATABASE,
     "damaged",
     "The database's files are damaged (SQLSTATE XX001 or XX002): rebuild the index with REINDEX, fail over to a "
     "standby, or restore a backup.",
 )
-_SLOW: Final = Fault(
+_SLOW: Final = DatabaseFault(
     Part.DATABASE,
     "slow",
     "The database takes too long for a small statement, or has no room for it within its limits; look at its load, and "
     "at pg_stat_activity for what waits.",
 )
-_LOCKED: Final = Fault(
+_LOCKED: Final = DatabaseFault(
     Part.WRITES,
     "locked",
     "Another program holds a lock on the tables for longer than a message may wait; pg_locks names it.",
 )
-_FEED_BEHIND: Final = Fault(
+_FEED_BEHIND: Final = DatabaseFault(
     Part.WRITES,
     "feed-behind",
     "The sequence messages_feed_position_seq is behind the positions on record, as after the database was moved: "
@@ -108,7 +108,7 @@ _FEED_BEHIND: Final = Fault(
 )
 
 
-_FAILURES: Final[Mapping[Callable[[BaseException], bool], Fault]] = {
+_FAILURES: Final[Mapping[Callable[[BaseException], bool], DatabaseFault]] = {
     is_disk_full: _FULL,
     is_read_only: _READ_ONLY,
     is_of_a_pooler: _POOLER,
@@ -116,9 +116,9 @@ _FAILURES: Final[Mapping[Callable[[BaseException], bool], Fault]] = {
 }
 
 
-async def examine(database: Database, revision: str) -> Examination:
+async def examine(database: Database, revision: str) -> DatabaseChecks:
     """Return what is wrong with ``database``, for a service that was written for the schema ``revision``."""
-    faults: list[Fault] = []
+    faults: list[DatabaseFault] = []
     durability, tried = None, False
     try:
         async with database.reading() as session:
@@ -135,27 +135,27 @@ async def examine(database: Database, revision: str) -> Examination:
         if (state_of := sqlstate(error)) is None:
             raise
         faults.append(_refused(state_of, [], []))
-    return Examination(faults, durability, tried)
+    return DatabaseChecks(faults, durability, tried)
 
 
-def _of_state(state: DatabaseState, revision: str) -> list[Fault]:
+def _of_state(state: DatabaseState, revision: str) -> list[DatabaseFault]:
     found = [fault for fault, holds in ((_FULL, state.disk_full), (_READ_ONLY, not state.writable)) if holds]
     if state.revision != revision:
-        found.append(Fault(Part.SCHEMA, "differs", runner.mismatch(state.revision, revision)))
+        found.append(DatabaseFault(Part.SCHEMA, "differs", runner.mismatch(state.revision, revision)))
     return found
 
 
-async def _of_rights(session: Session) -> list[Fault]:
+async def _of_rights(session: Session) -> list[DatabaseFault]:
     lacks = await missing_rights(session)
     if not lacks:
         return []
     sentence = (
         f"The role that serves lacks {', '.join(lacks)}; `verbatim adopt` prints the GRANTs for the owner to run."
     )
-    return [Fault(Part.WRITES, "not-permitted", sentence)]
+    return [DatabaseFault(Part.WRITES, "not-permitted", sentence)]
 
 
-async def _of_schema(schema: SchemaDAO) -> list[Fault]:
+async def _of_schema(schema: SchemaDAO) -> list[DatabaseFault]:
     missing = await schema.missing()
     found = [_incomplete(", ".join(missing))] if missing else []
     # Without the index the question would read every message.
@@ -164,7 +164,7 @@ async def _of_schema(schema: SchemaDAO) -> list[Fault]:
     return found
 
 
-async def _of_trial(database: Database) -> list[Fault]:
+async def _of_trial(database: Database) -> list[DatabaseFault]:
     refused = None
     try:
         async with database.trying() as session:
@@ -180,10 +180,10 @@ async def _of_trial(database: Database) -> list[Fault]:
         return [_refused(refused, await schema.secured(), await schema.triggers_of_the_host())]
 
 
-def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str]) -> Fault:
+def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str]) -> DatabaseFault:
     """Return the fault that makes PostgreSQL refuse a message with the SQLSTATE ``state``, or discard it (None)."""
     if secured and state in {None, _NO_RIGHT}:
-        return Fault(
+        return DatabaseFault(
             Part.WRITES,
             "row-security",
             f"Row-level security on {', '.join(secured)} hides rows from the role that serves, or refuses them: CREATE "
@@ -191,12 +191,12 @@ def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str])
         )
     if state == _NO_RIGHT:
         sentence = "The role that serves, or a trigger's function, lacks a right (SQLSTATE 42501) to record a message."
-        return Fault(Part.WRITES, "not-permitted", f"{sentence} `verbatim adopt` prints the GRANTs.")
+        return DatabaseFault(Part.WRITES, "not-permitted", f"{sentence} `verbatim adopt` prints the GRANTs.")
     if state is not None and state.startswith(_UNKNOWN_NAME):
         return _incomplete(f"something that a statement names (SQLSTATE {state})")
     how = "discards messages" if state is None else f"refuses messages with SQLSTATE {state}"
     where = f"the triggers {', '.join(triggers)}" if triggers else "its rules and constraints"
-    return Fault(
+    return DatabaseFault(
         Part.WRITES,
         "host-rule",
         f"A rule in the database that is not Verbatim's {how}: look at {where}, and repair or drop what stands in the "
@@ -204,11 +204,11 @@ def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str])
     )
 
 
-def _incomplete(what: str) -> Fault:
-    return Fault(Part.SCHEMA, "incomplete", f"The schema lacks {what}; `verbatim adopt` makes what is missing.")
+def _incomplete(what: str) -> DatabaseFault:
+    return DatabaseFault(Part.SCHEMA, "incomplete", f"The schema lacks {what}; `verbatim adopt` makes what is missing.")
 
 
-def _of_failure(error: RecordError) -> Fault:
+def _of_failure(error: RecordError) -> DatabaseFault:
     if isinstance(error, Busy):
         return _LOCKED
     why = error.__cause__ or error

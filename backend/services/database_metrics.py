@@ -20,7 +20,7 @@ _DURABILITY: Final = {Survives.NOTHING: 0, Survives.CRASH: 1, Survives.LOSS: 2}
 log = structlog.get_logger(__name__)
 
 
-class Figures:
+class DatabaseMetrics:
     """Sets the gauges of the database. ``revision`` is the schema that this service was written for.
 
     A scrape asks for the next look and is answered with the figures of the one before, so nothing is read without

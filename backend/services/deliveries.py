@@ -9,7 +9,7 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO
 from backend.errors import DeliveryNotFound
 from backend.principal import Principal
-from backend.schemas.delivery import DeliveriesRetried, Delivery, DeliveryQuery
+from backend.schemas.delivery import DeliveriesRetried, DeliveryQuery, DeliveryResponse
 from backend.schemas.page import DeliveryPlace, Page
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState, Scope
@@ -49,7 +49,7 @@ async def backlog(database: Database) -> Backlog:
         return await DeliveryDAO(session).backlog()
 
 
-async def newest(database: Database, principal: Principal, query: DeliveryQuery) -> Page[Delivery]:
+async def newest(database: Database, principal: Principal, query: DeliveryQuery) -> Page[DeliveryResponse]:
     """Return a page of deliveries, newest first; raises Invalid for a strange cursor."""
     principal.owner(Scope.DELIVERIES_MANAGE)
     place = DeliveryPlace.parse(query.cursor) if query.cursor else None
@@ -57,20 +57,20 @@ async def newest(database: Database, principal: Principal, query: DeliveryQuery)
         rows = await DeliveryDAO(session).newest(
             query.state, query.conversation_id, before=place and place.number, limit=query.limit + 1
         )
-        shown = [Delivery.model_validate(row) for row in rows[: query.limit]]
+        shown = [DeliveryResponse.model_validate(row) for row in rows[: query.limit]]
     if shown:
         place = DeliveryPlace(rows[len(shown) - 1].number)
     return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
 
 
-async def get(database: Database, principal: Principal, delivery_id: UUID) -> Delivery:
+async def get(database: Database, principal: Principal, delivery_id: UUID) -> DeliveryResponse:
     """Return a delivery; raises DeliveryNotFound."""
     principal.owner(Scope.DELIVERIES_MANAGE)
     async with database.reading() as session:
         found = await DeliveryDAO(session).get(delivery_id)
         if found is None:
             raise DeliveryNotFound(delivery_id)
-        return Delivery.model_validate(found)
+        return DeliveryResponse.model_validate(found)
 
 
 async def retry_failed(database: Database, principal: Principal, outbox: Outbox | None) -> DeliveriesRetried:
@@ -84,7 +84,7 @@ async def retry_failed(database: Database, principal: Principal, outbox: Outbox 
     return retried
 
 
-async def retry(database: Database, principal: Principal, delivery_id: UUID, outbox: Outbox | None) -> Delivery:
+async def retry(database: Database, principal: Principal, delivery_id: UUID, outbox: Outbox | None) -> DeliveryResponse:
     """Have a delivery sent anew, and everything that is held as well; raises DeliveryNotFound."""
     principal.owner(Scope.DELIVERIES_MANAGE)
     async with database.writing() as session:
@@ -93,7 +93,7 @@ async def retry(database: Database, principal: Principal, delivery_id: UUID, out
         found = await deliveries.retry(delivery_id)
         if found is None:
             raise DeliveryNotFound(delivery_id)
-        answer = Delivery.model_validate(found)
+        answer = DeliveryResponse.model_validate(found)
     if outbox:
         outbox.wake()
     return answer

@@ -1,11 +1,11 @@
 """The feed: a service reads every message of every conversation, each once, and misses none.
 
-However many follow it in this process, one reader looks for all of them, woken by the bell, and keeps what came last. A
+However many follow it in this process, one reader reads for all of them, woken by `wakeups`, and keeps the newest rows. A
 follower takes from there what is past its own place, and one that has fallen further behind reads for itself.
 
 While another program's transaction is open that has written a message, the feed cannot be read beyond that message's
 position, whatever else is committed. So as long as a look finds the same end, with more on the way, the reader does not
-listen to the bell, and looks again after pauses that double.
+wait for a wakeup, and looks again after pauses that double.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from backend.vocabulary import Scope
 _PAGE_BYTES: Final = 2**20  # of a page, which its reader may take slowly
 _STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time for a follower, and held while its client takes it
 _KEPT: Final = Bounds(rows=2_000, size=4 * 2**20)  # of the newest messages, for all followers
-_POLL: Final = 1.0  # seconds after which the reader looks for what no bell rang for, or where the last look failed
+_POLL: Final = 1.0  # seconds after which the reader looks for what no wakeup announced, or where the last look failed
 _SOON: Final = 0.02  # seconds after which what was on the way may have been committed; doubled up to _POLL
 _TICK: Final = 3.0  # seconds after which a follower hears that nothing came
 _READERS: Final = 2  # followers that read for themselves at the same time; the pool is there for others, too
@@ -78,7 +78,7 @@ class Feed:
         if found.rows or not query.wait:
             return found
         with self._following() as tail:
-            while not self._database.bell.closed:
+            while not self._database.wakeups.closed:
                 changed = tail.changed  # before looking: what comes meanwhile is announced to this one
                 found = tail.past(found.place, bounds) or await _read(self._database, found.place, bounds)
                 left = deadline - asyncio.get_running_loop().time()
@@ -91,7 +91,7 @@ class Feed:
     async def follow(self, begun: FeedPlace) -> AsyncGenerator[FeedPage | Stopping | None, None]:
         """Yield what comes past ``begun``, and at last that no more will; None says that nothing came for a moment."""
         with self._following() as tail:
-            while not self._database.bell.closed:
+            while not self._database.wakeups.closed:
                 changed = tail.changed
                 found = tail.past(begun, _STRIDE) or await self._read_apart(begun)
                 begun = found.place
@@ -130,7 +130,7 @@ class _Tail:
         self.followers = 0
         self.changed = asyncio.Event()
         self._database = database
-        self._bell = asyncio.Event()
+        self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._window = Window(_position, _KEPT)
         self._task = asyncio.create_task(self._run(), name="feed reader")
@@ -138,7 +138,7 @@ class _Tail:
     def stop(self) -> None:
         """Look no more. A look that is under way comes to its end, as a connection would be lost with it."""
         self._stopping.set()
-        self._bell.set()
+        self._woken.set()
 
     def past(self, begun: FeedPlace, bounds: Bounds) -> FeedPage | None:
         """Return what is known past ``begun``, without a gap, as much as fits; None if that is not known."""
@@ -151,20 +151,20 @@ class _Tail:
     async def _run(self) -> None:
         caller.set(SERVICE)  # and not the follower's with whom it began
         pause = _SOON
-        with self._database.bell.waiting(None, self._bell):
-            while not (self._stopping.is_set() or self._database.bell.closed):
-                self._bell.clear()  # before looking: what is recorded meanwhile rings again
+        with self._database.wakeups.waiting(None, self._woken):
+            while not (self._stopping.is_set() or self._database.wakeups.closed):
+                self._woken.clear()  # before looking: what is recorded meanwhile wakes it again
                 before = self._window.reached
                 more, on_the_way = await self._look()
                 if self._window.reached > before:
                     pause = _SOON
                     if not more:
-                        await happens(self._bell, _SOON if on_the_way else _POLL)
+                        await happens(self._woken, _SOON if on_the_way else _POLL)
                 elif on_the_way:
                     await happens(self._stopping, pause)
                     pause = min(2 * pause, _POLL)
                 else:
-                    await happens(self._bell, _POLL)
+                    await happens(self._woken, _POLL)
         self._announce()
 
     async def _look(self) -> tuple[bool, bool]:

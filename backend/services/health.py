@@ -6,19 +6,19 @@ from typing import Final
 
 import structlog
 
-from backend.dao_service.connection.database import Database, Limits
+from backend.dao_service.connection.database import Database, PoolLimits
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.schema_dao import SchemaDAO
 from backend.services import database_checks, durability
 from backend.services.appender import Appender
-from backend.services.database_checks import Examination, Part
+from backend.services.database_checks import DatabaseChecks, Part
 from backend.services.durability import InForce
-from backend.services.single_flight import Shared
+from backend.services.single_flight import SingleFlight
 
 FRESH: Final = 3.0  # seconds; load balancers ask every few, and each look inserts a message and takes it back
 PATIENCE: Final = 2.0  # seconds after which a database that has not answered counts as unavailable
-LIMITS: Final = Limits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the database for these looks
-_SILENT: Final = Examination([database_checks.AWAY], None, tried=False)
+LIMITS: Final = PoolLimits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the database for these looks
+_SILENT: Final = DatabaseChecks([database_checks.AWAY], None, tried=False)
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class Health:
         self._database = database
         self._appender = appender
         self._revision = revision
-        self._looks = Shared(self._examine, keep=lambda found: not found.faults)
+        self._looks = SingleFlight(self._examine, keep=lambda found: not found.faults)
 
     async def look(self) -> Look:
         """Return what was found; it may be ``FRESH`` seconds old."""
@@ -78,7 +78,7 @@ class Health:
         await self._looks.close()
         await self._database.close()
 
-    async def _examine(self) -> Examination:
+    async def _examine(self) -> DatabaseChecks:
         found = await database_checks.examine(self._database, self._revision)
         if found.feed_is_behind:
             await self._advance_feed()
@@ -94,7 +94,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class HealthReport:
     """A sentence for each fault that puts the record at risk, and what an acknowledgement is worth, if known.
 
     ``tried`` tells that the schema is of the right version and the database could be written to, so far.
@@ -105,11 +105,11 @@ class Findings:
     tried: bool
 
 
-async def look(database: Database, revision: str) -> Findings:
+async def look(database: Database, revision: str) -> HealthReport:
     """Look at everything about the database that the record depends on."""
     found = await database_checks.examine(database, revision)
     sentences = [fault.sentence for fault in found.faults]
     if found.durability is None:
-        return Findings(sentences, None, found.tried)
+        return HealthReport(sentences, None, found.tried)
     worth = durability.promise(found.durability)
-    return Findings([*durability.faults(found.durability), *sentences], worth, found.tried)
+    return HealthReport([*durability.faults(found.durability), *sentences], worth, found.tried)

@@ -1,6 +1,6 @@
 """Following a conversation as it goes on.
 
-However many follow one conversation in this process, one reader looks for all of them, woken by the bell, and keeps
+However many follow one conversation in this process, one reader looks for all of them, woken by `wakeups`, and keeps
 what came last. A follower takes from there whatever is past its own place; one that has fallen further behind reads
 from the record, as it does at first. So nothing is queued for anybody: a slow follower costs no memory, misses nothing,
 and holds up nobody. No connection to the database is held while anybody waits.
@@ -25,7 +25,7 @@ import structlog
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.fair_semaphore import FairSemaphore
 from backend.dao_service.connection.sqlstate import describe
-from backend.dao_service.message_dao import Head, MessageDAO, MessageRow, Selection
+from backend.dao_service.message_dao import ConversationState, MessageDAO, MessageRow, Selection
 from backend.dao_service.portions import Bounds
 from backend.errors import ConversationNotFound, Unavailable
 from backend.principal import SERVICE, Principal, caller
@@ -100,7 +100,7 @@ class Live:
         None says that nothing came for a moment. The caller has asked `admit`, and asks again from time to time.
         """
         with self._reader(conversation_id) as reader:
-            while not self._database.bell.closed:
+            while not self._database.wakeups.closed:
                 changed = reader.changed  # before looking: what comes meanwhile is announced to this one
                 rows = reader.past(after)
                 if rows is None:
@@ -149,7 +149,7 @@ class Live:
                     heads = await MessageDAO(connection).heads([*self._readers])
                 for identity, reader in self._readers.items():
                     if reader.head != heads.get(identity):
-                        reader.bell.set()
+                        reader.woken.set()
 
 
 class _Memory:
@@ -174,8 +174,8 @@ class _Reader:
     def __init__(self, database: Database, conversation_id: UUID, memory: _Memory) -> None:
         self.followers = 0
         self.changed = asyncio.Event()
-        self.bell = asyncio.Event()
-        self.head: Head | None = None
+        self.woken = asyncio.Event()
+        self.head: ConversationState | None = None
         self._database = database
         self._conversation_id = conversation_id
         self._memory = memory
@@ -186,7 +186,7 @@ class _Reader:
     def stop(self) -> None:
         """Look no more. A look that is under way comes to its end, as a connection would be lost with it."""
         self._stopped = True
-        self.bell.set()
+        self.woken.set()
         self.forget()
 
     def forget(self) -> None:
@@ -210,9 +210,9 @@ class _Reader:
         return Ended(self.head.ended_at, self.head.last_sequence, self.head.presumed)
 
     async def _run(self) -> None:
-        with self._database.bell.waiting(self._conversation_id, self.bell):
+        with self._database.wakeups.waiting(self._conversation_id, self.woken):
             while not self._stopped:
-                self.bell.clear()  # before looking: what is recorded meanwhile rings again
+                self.woken.clear()  # before looking: what is recorded meanwhile wakes it again
                 looked = more = False
                 with _trouble_logged("a conversation that is followed was not read"):
                     more = await self._look()
@@ -220,7 +220,7 @@ class _Reader:
                 if not looked:
                     await asyncio.sleep(_AGAIN)
                 elif not more and not self._stopped:
-                    await self.bell.wait()
+                    await self.woken.wait()
 
     async def _look(self) -> bool:
         """Look for what is new, and tell whether there is more."""

@@ -28,7 +28,7 @@ _USED_LATELY: Final = timedelta(minutes=1)
 _LARGEST_ID: Final = 2**63 - 1  # of a bigint; the driver fails at a larger one
 
 
-class ServiceToken(NamedTuple):
+class ServiceTokenInfo(NamedTuple):
     """What is known of a token; the token itself is not."""
 
     id: int
@@ -48,7 +48,7 @@ class ServiceToken(NamedTuple):
 
 async def create(
     database: Database, service: str, scopes: Collection[Scope], lifetime: timedelta
-) -> tuple[str, ServiceToken]:
+) -> tuple[str, ServiceTokenInfo]:
     """Make a token and return it, for the only time; raises SetupError where there are two good ones already.
 
     Raises SettingsError for a name that no service can have.
@@ -66,13 +66,13 @@ async def create(
     return token, made
 
 
-async def every(database: Database) -> Sequence[ServiceToken]:
+async def every(database: Database) -> Sequence[ServiceTokenInfo]:
     """Return what is known of each token there ever was."""
     async with database.reading() as session:
         return [_known(row) for row in await ServiceTokenDAO(session).all()]
 
 
-async def revoke(database: Database, token_id: int) -> ServiceToken:
+async def revoke(database: Database, token_id: int) -> ServiceTokenInfo:
     """Make a token worthless; raises SetupError where there is none of that number."""
     async with database.writing() as session:
         revoked = await ServiceTokenDAO(session).revoke(token_id) if 0 < token_id <= _LARGEST_ID else None
@@ -81,7 +81,7 @@ async def revoke(database: Database, token_id: int) -> ServiceToken:
         return _known(revoked)
 
 
-async def recognise(database: Database, token: str) -> ServiceToken:
+async def recognise(database: Database, token: str) -> ServiceTokenInfo:
     """Return what is known of ``token``; raises TokenInvalid unless it is good now."""
     async with database.reading() as session:
         found = await ServiceTokenDAO(session).find(_digest(token))
@@ -104,7 +104,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _known(row: Row) -> ServiceToken:
-    return ServiceToken(
+def _known(row: Row) -> ServiceTokenInfo:
+    return ServiceTokenInfo(
         row.id, row.service, tuple(row.scopes), row.created_at, row.expires_at, row.last_used_at, row.revoked_at
     )

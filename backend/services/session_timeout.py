@@ -118,7 +118,7 @@ async def reopen(database: Database, session_id: str, conversation_id: UUID) -> 
             return  # erased, ended by its phone, or reopened by another request
         await sessions.reopen(session_id)
         await conversation.end_session(conversation_id)
-    database.bell.ring([conversation_id])
+    database.wakeups.wake([conversation_id])
 
 
 def _pause(silence: timedelta) -> float:
@@ -139,6 +139,6 @@ async def _end(database: Database, idle: Idle, silence: timedelta) -> bool:
             return False  # its phone came back, or another process was first
         await sessions.end(found, await sessions.last_sign(idle.id), ABANDONED, None)
         await conversation.end_session(idle.conversation_id)
-    database.bell.ring([idle.conversation_id])
+    database.wakeups.wake([idle.conversation_id])
     metrics.ENDED_ABANDONED.inc()
     return True

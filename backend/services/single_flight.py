@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 FoundT = TypeVar("FoundT")
 
 
-class Shared(Generic[FoundT]):
+class SingleFlight(Generic[FoundT]):
     """What ``find`` returns. All who ask while it runs share the run; ``keep`` tells which results are good for longer.
 
     A caller that is cancelled stops nothing: the run goes on for the others.

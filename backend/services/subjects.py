@@ -24,11 +24,11 @@ from backend.errors import (
     VoiceSessionNotFound,
 )
 from backend.principal import Principal
-from backend.schemas.conversation import Conversation
-from backend.schemas.delivery import Delivery
+from backend.schemas.conversation import ConversationResponse
+from backend.schemas.delivery import DeliveryResponse
 from backend.schemas.page import MOST, ConversationQuery, Page
 from backend.schemas.single_line_json import one_line
-from backend.schemas.subject import Erasure, Kept
+from backend.schemas.subject import ErasureResponse, Kept
 from backend.services import conversations, transcripts, voice_sessions
 from backend.vocabulary import Scope
 
@@ -61,7 +61,7 @@ async def export(database: Database, principal: Principal, query: ConversationQu
 
 
 async def _lines(
-    database: Database, principal: Principal, query: ConversationQuery, page: Page[Conversation]
+    database: Database, principal: Principal, query: ConversationQuery, page: Page[ConversationResponse]
 ) -> AsyncGenerator[bytes, None]:
     while True:
         for conversation in page.data:
@@ -74,7 +74,9 @@ async def _lines(
         page = await conversations.newest(database, principal, query)
 
 
-async def _line(database: Database, principal: Principal, conversation: Conversation) -> AsyncGenerator[bytes, None]:
+async def _line(
+    database: Database, principal: Principal, conversation: ConversationResponse
+) -> AsyncGenerator[bytes, None]:
     try:
         parts = (await transcripts.transcript(database, principal, conversation.id)).parts
     except ConversationNotFound:
@@ -114,16 +116,16 @@ async def _session(database: Database, principal: Principal, session_id: str) ->
 
 
 async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
-    found: list[Delivery] = []
+    found: list[DeliveryResponse] = []
     before: int | None = None
     async with database.reading() as session:
         while rows := await DeliveryDAO(session).newest(None, conversation_id, before=before, limit=MOST):
-            found += map(Delivery.model_validate, rows)
+            found += map(DeliveryResponse.model_validate, rows)
             before = rows[-1].number
     return orjson.dumps([delivery.model_dump(mode="json") for delivery in found])
 
 
-async def erase(database: Database, principal: Principal) -> Erasure:
+async def erase(database: Database, principal: Principal) -> ErasureResponse:
     """Erase every conversation of the subject, each in a transaction of its own, for at most ``PATIENCE`` seconds.
 
     Returns what was erased and what is left; the caller asks again until nothing is left but what is kept. Raises
@@ -144,4 +146,4 @@ async def erase(database: Database, principal: Principal) -> Erasure:
         if asyncio.get_running_loop().time() >= deadline:
             break
     left = len(await conversations.of_subject(database, subject))
-    return Erasure(user_id=subject, erased=erased, messages=messages, left=left, kept=kept[:_MOST_KEPT])
+    return ErasureResponse(user_id=subject, erased=erased, messages=messages, left=left, kept=kept[:_MOST_KEPT])

@@ -34,7 +34,7 @@ class MessagePage:
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
+class TranscriptParts:
     """A whole conversation on its way out, in parts; each message is JSON.
 
     ``exact`` tells that all of it is of ``version``. Otherwise its messages are, but not all that is noted beside them
@@ -86,7 +86,7 @@ async def version(database: Database, principal: Principal, conversation_id: UUI
         return await _version(MessageDAO(connection), conversation_id, owner)
 
 
-async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> Transcript:
+async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> TranscriptParts:
     """Return the whole conversation as it stands now, in spoken order, as JSON, some hundred messages at a time.
 
     Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
@@ -104,7 +104,7 @@ async def transcript(database: Database, principal: Principal, conversation_id: 
         current = await version(database, principal, conversation_id)
         if current == begun:
             break
-    return Transcript(_parts(walk, first), begun, exact=not walk.more and current == begun)
+    return TranscriptParts(_parts(walk, first), begun, exact=not walk.more and current == begun)
 
 
 async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list[bytes], None]:

@@ -21,7 +21,7 @@ from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.models import VoiceSession as Row
 from backend.dao_service.voice_event_dao import VoiceEventDAO
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
-from backend.deepgram import PROVIDER, Grants
+from backend.deepgram import PROVIDER, TokenClient
 from backend.errors import (
     Busy,
     ConversationErased,
@@ -111,7 +111,7 @@ def _conversation_of(session_id: str, subject: str | None) -> UUID:
     return uuid5(_CONVERSATIONS, session_id if subject is None else f"{session_id}:{subject}")
 
 
-async def token(database: Database, principal: Principal, session_id: str, grants: Grants | None) -> ProviderToken:
+async def token(database: Database, principal: Principal, session_id: str, tokens: TokenClient | None) -> ProviderToken:
     """Return a token for the session's next connection to its provider.
 
     Raises VoiceSessionNotFound, ProviderNotConfigured, ProviderRefused and ProviderUnavailable.
@@ -122,15 +122,15 @@ async def token(database: Database, principal: Principal, session_id: str, grant
         presumed = await VoiceSessionDAO(session).hear(session_id)
     if presumed:
         await reopen(database, session_id, found.conversation_id)
-    if grants is None:
+    if tokens is None:
         raise ProviderNotConfigured
-    return await grants.grant()
+    return await tokens.grant()
 
 
-async def first_token(grants: Grants | None) -> ProviderToken | ProviderRefused | ProviderUnavailable | None:
+async def first_token(tokens: TokenClient | None) -> ProviderToken | ProviderRefused | ProviderUnavailable | None:
     """Return a token for a session that has just begun, or why there is none; None without a provider's key."""
     try:
-        return await grants.grant() if grants else None
+        return await tokens.grant() if tokens else None
     except (ProviderRefused, ProviderUnavailable) as refusal:
         return refusal
 
@@ -184,7 +184,7 @@ async def end(
             found = await sessions.end(found, facts.ended_at, facts.reason, facts.last_client_sequence)
             await ConversationDAO(session).end_session(found.conversation_id)
         answer = await _receipt(sessions, found, last)
-    database.bell.ring([found.conversation_id])
+    database.wakeups.wake([found.conversation_id])
     if not ended:
         (metrics.ENDED_COMPLETE if answer.complete else metrics.ENDED_INCOMPLETE).inc()
     return answer, ended

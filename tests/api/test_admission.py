@@ -21,8 +21,8 @@ from backend.api.request_queue import (
     SHARES,
     TICK,
     Caller,
+    QueuedRequest,
     RequestQueue,
-    Turn,
 )
 from backend.errors import Busy
 from tests.clock import Clock
@@ -44,7 +44,7 @@ def caller(name: str, address: str | None = None) -> Caller:
     return Caller(hash(name), address or f"address of {name}")
 
 
-def runs(turn: Turn) -> bool:
+def runs(turn: QueuedRequest) -> bool:
     return turn.ready is None or turn.ready.done()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.api import request_queue
-from backend.api.request_queue import Caller, RequestQueue, Turn
+from backend.api.request_queue import Caller, QueuedRequest, RequestQueue
 from backend.errors import Busy
 
 MOST_RUNNING = 6
@@ -31,9 +31,9 @@ class Watched(RequestQueue):
 
     def __init__(self, trial: "Trial") -> None:
         super().__init__(lambda: trial.now)
-        self.begun: list[Turn] = []
+        self.begun: list[QueuedRequest] = []
 
-    def _run(self, turn: Turn, now: float) -> None:
+    def _run(self, turn: QueuedRequest, now: float) -> None:
         assert self._may_run(turn.caller, self._share(now))
         self.begun.append(turn)
         super()._run(turn, now)
@@ -45,8 +45,8 @@ class Trial:
     def __init__(self) -> None:
         self.now = 100.0
         self.queue = Watched(self)
-        self.arrived: list[Turn] = []
-        self.gave_up: set[Turn] = set()
+        self.arrived: list[QueuedRequest] = []
+        self.gave_up: set[QueuedRequest] = set()
 
     def arrive(self, token: int, address: str) -> None:
         try:

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from backend.formats.function_calls import Calls
+from backend.formats.function_calls import FunctionCalls
 from tests.conftest import utterance
 
 AT = "2026-01-31T12:00:{:06.3f}Z"
@@ -209,7 +209,7 @@ async def test_markdown_shows_what_was_said_and_runs_nothing(service: httpx.Asyn
 
 @pytest.mark.parametrize(("arguments", "kept"), [("{}", 256), ("x" * 2**17, 2)])
 def test_of_calls_that_never_end_only_the_last_are_waited_for(arguments: str, kept: int) -> None:
-    calls = Calls()
+    calls = FunctionCalls()
 
     def take(state: str, number: int) -> object:
         metadata = {"state": state, "call_id": f"{number}", "name": "clock"}

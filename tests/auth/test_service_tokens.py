@@ -233,7 +233,7 @@ async def test_a_token_is_looked_up_once_in_ten_seconds(
     shown, _ = await create(database, "orchestrator", WRITE, DAY)
     asked = 0
 
-    async def count(database: Database, shown: str) -> service_tokens.ServiceToken:
+    async def count(database: Database, shown: str) -> service_tokens.ServiceTokenInfo:
         nonlocal asked
         asked += 1
         return await recognise(database, shown)
@@ -294,7 +294,7 @@ async def test_a_token_that_is_shown_by_many_at_once_is_looked_up_once(
     shown, _ = await create(database, "orchestrator", WRITE, DAY)
     asked: list[str] = []
 
-    async def count(database: Database, shown: str) -> service_tokens.ServiceToken:
+    async def count(database: Database, shown: str) -> service_tokens.ServiceTokenInfo:
         asked.append(shown)
         return await recognise(database, shown)
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from backend.dao_service.connection.database import Database, Limits, asyncpg_url
+from backend.dao_service.connection.database import Database, PoolLimits, asyncpg_url
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from tests.conftest import connect
 
@@ -39,7 +39,7 @@ async def test_a_writer_that_fails_leaves_nothing_behind(database: Database, con
 
 
 async def test_connections_are_given_in_the_order_they_were_asked_for(database_url: str) -> None:
-    database = Database(database_url, Limits(pool_size=1))
+    database = Database(database_url, PoolLimits(pool_size=1))
     given: list[int] = []
 
     async def ask(number: int) -> None:
@@ -54,7 +54,7 @@ async def test_connections_are_given_in_the_order_they_were_asked_for(database_u
 
 
 async def test_who_waits_too_long_for_a_connection_hears_that_the_service_is_busy(database_url: str) -> None:
-    database = Database(database_url, Limits(pool_size=1, pool_wait=0.05))
+    database = Database(database_url, PoolLimits(pool_size=1, pool_wait=0.05))
     async with database.looking():
         with pytest.raises(Busy, match="in use"):
             async with database.reading():
@@ -129,7 +129,7 @@ async def test_who_waits_no_longer_for_a_connection_leaves_none(
 
 
 async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(database_url: str) -> None:
-    database = Database(database_url, Limits(pool_size=1))
+    database = Database(database_url, PoolLimits(pool_size=1))
     numbers = count()
 
     async def look() -> None:
@@ -168,7 +168,7 @@ async def _moments(ask: Callable[[], Coroutine[None, None, None]]) -> AsyncItera
 
 
 async def test_what_the_driver_cannot_put_into_words_leaves_no_transaction_to_the_next(database_url: str) -> None:
-    database = Database(database_url, Limits(pool_size=1))
+    database = Database(database_url, PoolLimits(pool_size=1))
     with pytest.raises(asyncpg.DataError):
         async with database.looking() as connection:
             await connection.fetch("SELECT FROM messages WHERE sequence = $1", 2**80)
@@ -178,7 +178,7 @@ async def test_what_the_driver_cannot_put_into_words_leaves_no_transaction_to_th
 
 
 async def test_closing_waits_for_no_postgresql_that_has_fallen_silent(database_url: str) -> None:
-    database = Database(database_url, Limits(pool_size=5))
+    database = Database(database_url, PoolLimits(pool_size=5))
     async with database.looking() as one, database.looking() as another, database.looking() as third:
         pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, another, third)]
     for pid in pids:

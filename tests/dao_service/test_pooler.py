@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from backend.app import create_app
 from backend.cli import app
 from backend.dao_service.append_dao import LOCK_TIMEOUT
-from backend.dao_service.connection.database import Database, Limits
+from backend.dao_service.connection.database import Database, PoolLimits
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import Busy, DatabaseUnavailable, TooSlow
@@ -36,7 +36,7 @@ IN_FORCE = """
         current_setting('idle_in_transaction_session_timeout'), current_setting('synchronous_commit'),
         current_setting('timezone')
 """
-LIMITS = Limits(pool_size=4, statement=3, lock=1)
+LIMITS = PoolLimits(pool_size=4, statement=3, lock=1)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ async def test_reading_cannot_write(pooled: Database) -> None:
 
 
 async def test_a_statement_that_takes_too_long_is_ended(pooled_url: str, database_url: str) -> None:
-    database = Database(pooled_url, Limits(statement=0.1), direct=database_url)
+    database = Database(pooled_url, PoolLimits(statement=0.1), direct=database_url)
     with pytest.raises(TooSlow):
         async with database.looking() as looking:
             await looking.fetchval("SELECT pg_sleep(30)")
@@ -195,12 +195,12 @@ async def test_processes_behind_a_pooler_wake_each_others_followers(
     notifiers = [Notifier(pooled), Notifier(other)]
     for notifier in notifiers:
         notifier.start()
-    with other.bell.waiting(conversation) as bell:
+    with other.wakeups.waiting(conversation) as woken:
         async with asyncio.timeout(10):
-            await bell.wait()  # its notifier is there, and that of the other process comes
-            bell.clear()
-            while not bell.is_set():
-                pooled.bell.ring([conversation])
+            await woken.wait()  # its notifier is there, and that of the other process comes
+            woken.clear()
+            while not woken.is_set():
+                pooled.wakeups.wake([conversation])
                 await asyncio.sleep(0.01)
     for notifier in notifiers:
         await notifier.close()
@@ -210,7 +210,7 @@ async def test_processes_behind_a_pooler_wake_each_others_followers(
 async def test_who_is_cancelled_leaves_no_transaction_behind(
     pooled_url: str, database_url: str, connection: asyncpg.Connection
 ) -> None:
-    database = Database(pooled_url, Limits(pool_size=1), direct=database_url)
+    database = Database(pooled_url, PoolLimits(pool_size=1), direct=database_url)
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""The bell: what it keeps for other processes is bounded, and nothing of it is lost to them."""
+"""The wakeups: what it keeps for other processes is bounded, and nothing of it is lost to them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ import pytest
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.wakeups.listen_notify import Notifier
-from backend.dao_service.wakeups.local import MOST_UNTOLD, Bell
+from backend.dao_service.wakeups.local import MOST_PENDING, Wakeups
 
 
 def test_without_a_notifier_the_bell_keeps_no_more_than_its_bound() -> None:
-    bell = Bell()
-    for _ in range(3 * MOST_UNTOLD):
-        bell.ring([uuid4()])
-        assert len(bell.untold) <= MOST_UNTOLD
-    assert bell.overflowed
+    wakeups = Wakeups()
+    for _ in range(3 * MOST_PENDING):
+        wakeups.wake([uuid4()])
+        assert len(wakeups.pending) <= MOST_PENDING
+    assert wakeups.overflowed
 
 
 def test_what_is_taken_is_kept_no_longer() -> None:
-    bell = Bell()
+    wakeups = Wakeups()
     rung = uuid4()
-    bell.ring([rung])
-    assert bell.take_untold() == [rung]
-    assert bell.take_untold() == []
-    bell.ring([uuid4() for _ in range(MOST_UNTOLD + 1)])
-    assert bell.take_untold() is None
-    assert bell.take_untold() == []
+    wakeups.wake([rung])
+    assert wakeups.take_pending() == [rung]
+    assert wakeups.take_pending() == []
+    wakeups.wake([uuid4() for _ in range(MOST_PENDING + 1)])
+    assert wakeups.take_pending() is None
+    assert wakeups.take_pending() == []
 
 
 async def test_processes_are_told_of_everything_if_there_was_too_much_to_keep(
@@ -49,11 +49,11 @@ async def test_processes_are_told_of_everything_if_there_was_too_much_to_keep(
     async with asyncio.timeout(20):
         await again.wait()  # it has come up, and has told all others to look
         again.clear()
-        database.bell.ring([uuid4() for _ in range(MOST_UNTOLD + 1)])
+        database.wakeups.wake([uuid4() for _ in range(MOST_PENDING + 1)])
         await again.wait()
         again.clear()
         rung = uuid4()
-        database.bell.ring([rung])
+        database.wakeups.wake([rung])
         await again.wait()
     assert told == [[], [], [rung]]
     await notifier.close()

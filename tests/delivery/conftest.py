@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from backend.dao_service.connection.database import Database
-from backend.delivery import Dispatcher, Endpoint, Orchestrator
+from backend.delivery import Dispatcher, Orchestrator, OrchestratorEndpoint
 from backend.services.outbox import Outbox
 from tests.orchestrator_stand_in import OrchestratorStandIn, orchestrator
 
@@ -70,7 +70,9 @@ async def listener() -> AsyncIterator[OrchestratorStandIn]:
 
 
 @asynccontextmanager
-async def dispatching(database: Database, endpoint: Endpoint, schedule: Sequence[timedelta]) -> AsyncIterator[Outbox]:
+async def dispatching(
+    database: Database, endpoint: OrchestratorEndpoint, schedule: Sequence[timedelta]
+) -> AsyncIterator[Outbox]:
     """Run a dispatcher, and give the outbox that it empties."""
     outbox = Outbox(endpoint.url)
     dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint), schedule)

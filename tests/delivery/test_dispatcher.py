@@ -20,7 +20,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
-from backend.delivery import Endpoint
+from backend.delivery import OrchestratorEndpoint
 from backend.delivery.endpoint import webhook_secret
 from backend.delivery.schedule import LONGEST, SCHEDULE, wait_after
 from backend.services import deliveries
@@ -52,7 +52,9 @@ def carrying(
     database: Database, url: str, *, patience: float = 5, secrets: tuple[str, ...] = (SECRET,)
 ) -> AbstractAsyncContextManager[Outbox]:
     """Run a dispatcher that waits only moments between attempts."""
-    return dispatching(database, Endpoint(url, tuple(map(SecretStr, secrets)), patience, private=True), SOON)
+    return dispatching(
+        database, OrchestratorEndpoint(url, tuple(map(SecretStr, secrets)), patience, private=True), SOON
+    )
 
 
 async def until(connection: asyncpg.Connection, condition: str, count: int = 1) -> list[asyncpg.Record]:

@@ -9,7 +9,7 @@ import httpcore
 import pytest
 from pydantic import SecretStr
 
-from backend.delivery import Endpoint, Orchestrator
+from backend.delivery import Orchestrator, OrchestratorEndpoint
 from backend.delivery.endpoint import endpoint_url
 from backend.delivery.network import NotPublic, PublicNetwork, is_public
 from backend.ids import new_id
@@ -48,7 +48,7 @@ async def test_a_name_that_leads_inside_is_not_connected_to_be_it_only_among_oth
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
         with pytest.raises(NotPublic):
             await PublicNetwork().connect_tcp("orchestrator.example", port, timeout=1)
-        endpoint = Endpoint(f"http://orchestrator.example:{port}/", (SecretStr(SECRET),), 1, private=False)
+        endpoint = OrchestratorEndpoint(f"http://orchestrator.example:{port}/", (SecretStr(SECRET),), 1, private=False)
         answer = await Orchestrator(endpoint).tell(new_id(), "{}")
         assert (answer.status, answer.error) == (None, "Its name leads to an address that is not public.")
         assert listener.told == []

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from backend.dao_service.connection.database import Database
-from backend.delivery import Endpoint, Orchestrator, dispatcher
+from backend.delivery import Orchestrator, OrchestratorEndpoint, dispatcher
 from backend.delivery.schedule import SCHEDULE
 from backend.ids import new_id
 from backend.principal import LOCAL
@@ -37,8 +37,8 @@ def carrying(
     return dispatching(database, endpoint(url), schedule)
 
 
-def endpoint(url: str, *, private: bool = True) -> Endpoint:
-    return Endpoint(url, (SecretStr(SECRET),), 30, private)
+def endpoint(url: str, *, private: bool = True) -> OrchestratorEndpoint:
+    return OrchestratorEndpoint(url, (SecretStr(SECRET),), 30, private)
 
 
 async def put(database: Database, conversation: UUID, outbox: Outbox, number: int = 1) -> UUID:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from backend.delivery import Endpoint, Orchestrator
+from backend.delivery import Orchestrator, OrchestratorEndpoint
 from backend.ids import new_id
 from tests.certificates import self_signed
 from tests.orchestrator_stand_in import SECRET
@@ -45,6 +45,6 @@ async def test_a_certificate_must_be_known_and_of_the_right_name(
     async with secure(tmp_path, name) as port:
         if known:
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-        endpoint = Endpoint(f"https://localhost:{port}/", (SecretStr(SECRET),), 5, private=True)
+        endpoint = OrchestratorEndpoint(f"https://localhost:{port}/", (SecretStr(SECRET),), 5, private=True)
         answer = await Orchestrator(endpoint).tell(new_id(), "{}")
     assert (answer.taken, answer.error) == (error is None, error)

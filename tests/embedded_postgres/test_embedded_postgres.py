@@ -439,7 +439,7 @@ def test_who_waits_for_an_owner_that_dies_takes_its_place(folder: Path) -> None:
 def test_an_owner_that_never_answers_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "PATIENCE", 0.05)
     path = home_in(folder)
-    data_directory.Home(path).announce(data_directory.Endpoint(4711, durable=True))
+    data_directory.DataDirectory(path).announce(data_directory.ServerAddress(4711, durable=True))
     with (path / "owner.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SetupError, match=r"^Process 4711 holds .*; stop it, or use another folder\.$"):
@@ -476,7 +476,7 @@ def test_a_half_made_cluster_is_made_anew(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_server_that_somebody_else_started_is_left_alone(folder: Path, tmp_path: Path) -> None:
-    where = data_directory.Home(home_in(folder))
+    where = data_directory.DataDirectory(home_in(folder))
     with data_directory.lock(tmp_path / "lock") as held:
         assert held is not None
         theirs = EmbeddedPostgres(folder, durable=False)

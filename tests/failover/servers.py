@@ -13,7 +13,7 @@ import asyncpg
 import psutil
 
 from backend.embedded_postgres import find_binaries
-from backend.embedded_postgres.data_directory import Home, lock, open_home
+from backend.embedded_postgres.data_directory import DataDirectory, lock, open_home
 from backend.embedded_postgres.initdb import NAME
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
@@ -154,7 +154,7 @@ def pair(cluster: Path, folder: Path, *, synchronous: bool) -> Iterator[Pair]:
                     node.child.end()
 
 
-def _works(account: Account, home: Home, held: int) -> bool:
+def _works(account: Account, home: DataDirectory, held: int) -> bool:
     return Launcher(account, home.log, held).run("/bin/sh", "-c", 'test -w "$1"', "sh", home.path) == 0
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Self, cast
 import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from backend.http_limits import LimitedHTTP, Limits
+from backend.http_limits import HttpLimits, LimitedHTTP
 from backend.http_limits.connections import Connections
 from backend.observability.metrics import HTTP_SHED
 from backend.server import listen
@@ -95,7 +95,7 @@ class Served:
 @contextmanager
 def served(**limits: Any) -> Iterator[Served]:
     application = Application()
-    http = LimitedHTTP(Limits(**{"tick": TICK} | limits))
+    http = LimitedHTTP(HttpLimits(**{"tick": TICK} | limits))
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(
             application,

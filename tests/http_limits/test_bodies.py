@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from unittest.mock import Mock
 
-from backend.http_limits import Limits
+from backend.http_limits import HttpLimits
 from backend.http_limits.connections import Address, Connections
 from tests.http_limits.peers import TICK, served, shed
 
@@ -72,7 +72,7 @@ def test_few_bodies_are_discarded_at_once() -> None:
 
 
 def test_what_is_discarded_is_read_the_slower_the_more_connections_send_it() -> None:
-    connections = Connections(Limits(discards=100))
+    connections = Connections(HttpLimits(discards=100))
     peers = [Mock(address=Address("127.0.0.1", "127.0.0.1")) for _ in range(4)]
     assert [connections.discard(peer) for peer in peers] == [0.01, 0.02, 0.03, 0.04]
     connections.keep(peers[0])

@@ -12,9 +12,9 @@ import pytest
 
 from backend.principal import LOCAL
 from backend.recorder import AppenderSink, stats
-from backend.recorder.pending_writes import Clerk
+from backend.recorder.pending_writes import PendingWrites
 from backend.recorder.replay import replay
-from backend.recorder.sqlite_store import Left, Shelf
+from backend.recorder.sqlite_store import Left, SQLiteStore
 from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent, until
 from tests.recorder.test_recorder import left_in
 
@@ -39,14 +39,14 @@ async def test_a_recorder_that_is_cancelled_while_it_opens_gives_its_claim_back(
 ) -> None:
     await left_behind(open_recorder, door, "One.", "Two.")
     begun, go_on = threading.Event(), threading.Event()
-    adopt = Shelf.adopt
+    adopt = SQLiteStore.adopt
 
-    def slowly(shelf: Shelf, *, refused: bool = False) -> Left:
+    def slowly(shelf: SQLiteStore, *, refused: bool = False) -> Left:
         begun.set()
         assert go_on.wait(PATIENCE)
         return adopt(shelf, refused=refused)
 
-    request.getfixturevalue("monkeypatch").setattr(Shelf, "adopt", slowly)
+    request.getfixturevalue("monkeypatch").setattr(SQLiteStore, "adopt", slowly)
     opening = asyncio.create_task(open_recorder().__aenter__())
     await until(begun.is_set)
     if opened:
@@ -83,14 +83,14 @@ async def test_the_spools_thread_outlives_what_nobody_foresaw(
     monkeypatch, capfd = request.getfixturevalue("monkeypatch"), request.getfixturevalue("capfd")
     monkeypatch.setattr("backend.recorder.spool.AGAIN", 0.01)
     failures = iter([OverflowError("a word"), MemoryError()])
-    save = Clerk.save
+    save = PendingWrites.save
 
-    def fail(clerk: Clerk) -> None:
+    def fail(clerk: PendingWrites) -> None:
         if error := next(failures, None):
             raise error
         save(clerk)
 
-    monkeypatch.setattr(Clerk, "save", fail)
+    monkeypatch.setattr(PendingWrites, "save", fail)
     door.shut = True
     async with open_recorder() as recorder:
         recorder.record("user", "Hold the line.")
@@ -109,11 +109,11 @@ async def test_a_spool_that_cannot_be_written_when_it_closes_raises_nothing_and_
 ) -> None:
     handed: list[bytes] = []
 
-    def fail(_clerk: Clerk) -> None:
+    def fail(_clerk: PendingWrites) -> None:
         raise OverflowError
 
     monkeypatch.setattr("backend.recorder.spool.AGAIN", 0.01)
-    monkeypatch.setattr(Clerk, "save", fail)
+    monkeypatch.setattr(PendingWrites, "save", fail)
     door.shut = True
     async with open_recorder(limits={"closing": 0.0}, on_lost=handed.append) as recorder:
         recorder.record("user", "Hold the line.")

@@ -16,7 +16,7 @@ from livekit.agents import AgentSession
 from livekit.agents.voice.events import ConversationItemAddedEvent
 
 from backend.recorder import Recorder
-from backend.recorder.examples.scripted_livekit import Call, Diary, Model
+from backend.recorder.examples.scripted_livekit import Diary, ScriptedCall, ScriptedModel
 from backend.recorder.livekit import attach
 from tests.recorder.conftest import PATIENCE, Door, Open, sent
 from tests.recorder.test_recorder import left_in
@@ -26,8 +26,8 @@ LONG = "I have found nine o'clock tomorrow, and two more in the afternoon, if th
 
 
 @asynccontextmanager
-async def session(recorder: Recorder, *lines: str | Call) -> AsyncIterator[AgentSession]:
-    opened = AgentSession(llm=Model(lines))
+async def session(recorder: Recorder, *lines: str | ScriptedCall) -> AsyncIterator[AgentSession]:
+    opened = AgentSession(llm=ScriptedModel(lines))
     attach(recorder, opened)
     async with asyncio.timeout(PATIENCE):
         await opened.start(agent=Diary())
@@ -40,7 +40,7 @@ async def test_turns_and_function_calls_go_on_record_in_their_order(
 ) -> None:
     async with (
         open_recorder() as recorder,
-        session(recorder, "Good morning!", Call("find_slot", '{"day": "tomorrow"}'), "At nine.") as talk,
+        session(recorder, "Good morning!", ScriptedCall("find_slot", '{"day": "tomorrow"}'), "At nine.") as talk,
     ):
         await talk.run(user_input="Good morning.")
         await talk.run(user_input="When am I free?")
@@ -62,7 +62,7 @@ async def test_turns_and_function_calls_go_on_record_in_their_order(
 async def test_a_function_that_fails_is_kept_as_failed(open_recorder: Open, record_of: Read) -> None:
     async with (
         open_recorder() as recorder,
-        session(recorder, Call("find_slot", '{"day": "never"}'), "I cannot tell.") as talk,
+        session(recorder, ScriptedCall("find_slot", '{"day": "never"}'), "I cannot tell.") as talk,
     ):
         await talk.run(user_input="When am I free?")
     assert [row["metadata"].get("state") for row in await record_of()] == [None, "requested", "failed", None]

@@ -28,7 +28,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from backend.recorder import Recorder
-from backend.recorder.examples.scripted_pipecat import Call, Model, pipeline, says
+from backend.recorder.examples.scripted_pipecat import ScriptedCall, ScriptedModel, pipeline, says
 from backend.recorder.pipecat import attach
 from tests.recorder.conftest import PATIENCE, Door, Open
 from tests.recorder.test_recorder import left_in
@@ -70,7 +70,7 @@ class Stage:
             self._words.put_nowait(None)
 
 
-async def plays(recorder: Recorder, lines: list[str | Call], play: Callable[[Stage], Awaitable[None]]) -> None:
+async def plays(recorder: Recorder, lines: list[str | ScriptedCall], play: Callable[[Stage], Awaitable[None]]) -> None:
     built, pair = pipeline(lines)
     attach(recorder, *pair)
     await Stage(built, pair).run(play)
@@ -156,7 +156,7 @@ async def test_words_that_an_interruption_overtakes_are_not_lost(open_recorder: 
 
     async with open_recorder() as recorder:
         attach(recorder, *pair)
-        built = Pipeline([pair.user(), Model(["All of this was heard."]), mouth, pair.assistant()])
+        built = Pipeline([pair.user(), ScriptedModel(["All of this was heard."]), mouth, pair.assistant()])
         await Stage(built, pair).run(play)
     assert known_to_pipecat == [""]  # when this fails, pipecat#4996 is mended and `pipecat_words` can be shorter
     _, heard = await record_of()
@@ -170,7 +170,7 @@ async def test_a_function_call_stands_with_its_result_between_the_turns(open_rec
         await stage.turn_ended()
         await stage.queue(EndFrame())
 
-    call = Call("find_slot", {"day": "tomorrow"}, {"slot": "09:00"})
+    call = ScriptedCall("find_slot", {"day": "tomorrow"}, {"slot": "09:00"})
     async with open_recorder() as recorder:
         await plays(recorder, [call, "At nine."], play)
     rows = await record_of()

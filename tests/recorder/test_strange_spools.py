@@ -23,7 +23,7 @@ from backend.errors import SetupError
 from backend.recorder import Answer, BatchRefused, HttpSink, Limits, Recorder, Unsent
 from backend.recorder.entry import LONGEST_BODY
 from backend.recorder.replay import Replayed, replay
-from backend.recorder.sqlite_store import DAMAGED, NO_MESSAGE, Shelf
+from backend.recorder.sqlite_store import DAMAGED, NO_MESSAGE, SQLiteStore
 from backend.recorder.tail import is_half_written
 from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent
 
@@ -39,7 +39,7 @@ def message(conversation: UUID, content: str) -> bytes:
 
 def fill(spool: Path, *rows: tuple[int | None, object, object, object], also: str = "") -> None:
     """Make a spool with rows of number, owner, time and body, and do with it what ``also`` says."""
-    Shelf(spool, OWNER, 2**28).close()
+    SQLiteStore(spool, OWNER, 2**28).close()
     with closing(sqlite3.connect(spool)) as file:
         for row, owner, at, body in rows:
             checksum = zlib.crc32(body) if isinstance(body, bytes) else 0

@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 
 from backend.dao_service.connection import libpq, multihost
 from backend.dao_service.connection.fair_semaphore import FairSemaphore
-from backend.dao_service.connection.pool_invalidation import Trust, orderly
-from backend.dao_service.connection.session_settings import Terms
+from backend.dao_service.connection.pool_invalidation import PoolInvalidation, orderly
+from backend.dao_service.connection.session_settings import SessionSettings
 from backend.dao_service.connection.sqlstate import (
     UNNAMED_POOLER,
     describe,
@@ -34,7 +34,7 @@ from backend.dao_service.connection.sqlstate import (
     is_transient,
 )
 from backend.dao_service.connection.sync_commit import confirmed
-from backend.dao_service.wakeups.local import Bell
+from backend.dao_service.wakeups.local import Wakeups
 from backend.errors import Busy, DatabaseUnavailable, SettingsError, TooSlow, Unreadable
 from backend.observability import metrics
 from backend.principal import caller
@@ -116,7 +116,7 @@ async def dial(
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PoolLimits:
     """How many connections may be open, and how long PostgreSQL may take; times in seconds."""
 
     pool_size: int = 5
@@ -132,12 +132,12 @@ class Database:
     If ``url`` leads to a pooler that lends connections for a transaction alone, ``direct`` is the way past it.
     """
 
-    def __init__(self, url: str, limits: Limits | None = None, *, direct: str | None = None) -> None:
-        self.limits = limits or Limits()
-        self.bell = Bell()
+    def __init__(self, url: str, limits: PoolLimits | None = None, *, direct: str | None = None) -> None:
+        self.limits = limits or PoolLimits()
+        self.wakeups = Wakeups()
         self._url = asyncpg_url(url)
         self._direct = asyncpg_url(direct or url)
-        self._terms = Terms(self.limits.statement, pooled=direct is not None)
+        self._session_settings = SessionSettings(self.limits.statement, pooled=direct is not None)
         self._engine: Final[AsyncEngine] = create_async_engine(
             f"{_DRIVER}://",
             pool_size=self.limits.pool_size,
@@ -145,7 +145,7 @@ class Database:
             hide_parameters=True,
             creator=self._adapted,
         )
-        self._trust = Trust(self._engine.sync_engine)
+        self._trust = PoolInvalidation(self._engine.sync_engine)
         self._permits = FairSemaphore(self.limits.pool_size, share=max(self.limits.pool_size - _FOR_OTHERS, 1))
         # A connection of our own is told once how its transactions begin; one that is lent, each time.
         for_writing = {"isolation_level": "READ COMMITTED"} if direct else {}
@@ -170,8 +170,8 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session for several questions; raises what `looking` raises."""
         async with self._permit(reading=True), self._reading() as session:
-            if terms := self._terms.of_transaction(lock=self.limits.lock):
-                await session.execute(text(terms))
+            if settings := self._session_settings.of_transaction(lock=self.limits.lock):
+                await session.execute(text(settings))
             yield session
 
     @asynccontextmanager
@@ -183,8 +183,8 @@ class Database:
         async with self._permit(), self._writing() as session:
             with confirmed(await _driver(await session.connection())):
                 await session.execute(_READ_WRITE)
-                if terms := self._terms.of_transaction(lock=self.limits.lock):
-                    await session.execute(text(terms))
+                if settings := self._session_settings.of_transaction(lock=self.limits.lock):
+                    await session.execute(text(settings))
                 yield session
                 await session.execute(_STAND_BY_IT)
                 await session.commit()
@@ -194,8 +194,8 @@ class Database:
         """Give a session that can write and whose transaction is always rolled back; raises what `looking` raises."""
         async with self._permit(), self._writing() as session:
             await session.execute(_READ_WRITE)
-            if terms := self._terms.of_transaction(lock=self.limits.lock):
-                await session.execute(text(terms))
+            if settings := self._session_settings.of_transaction(lock=self.limits.lock):
+                await session.execute(text(settings))
             yield session
 
     async def connect(self, *, lock: float) -> asyncpg.Connection:
@@ -203,18 +203,18 @@ class Database:
 
         The caller closes it. Raises DatabaseUnavailable when PostgreSQL is away.
         """
-        return await self._open(self._url, self._terms, lock=lock, read_only=False)
+        return await self._open(self._url, self._session_settings, lock=lock, read_only=False)
 
     async def connect_directly(self, *, lock: float) -> asyncpg.Connection:
         """Open a connection past any pooler, for whoever must be reached on it; else as `connect`."""
-        return await self._open(self._direct, self._terms.unpooled(), lock=lock, read_only=False)
+        return await self._open(self._direct, self._session_settings.unpooled(), lock=lock, read_only=False)
 
     @asynccontextmanager
     async def single(
         self, connection: asyncpg.Connection, *, lock: float, read_only: bool = False
     ) -> AsyncIterator[None]:
         """Hold single statements on ``connection``, each its own transaction; with a pooler all are in one."""
-        if self._terms.pooled:
+        if self._session_settings.pooled:
             async with self.transaction(connection, lock=lock, read_only=read_only):
                 yield
         else:
@@ -225,13 +225,13 @@ class Database:
         self, connection: asyncpg.Connection, *, lock: float, read_only: bool = False
     ) -> AsyncIterator[None]:
         """Hold a transaction on ``connection``, committed on the way out."""
-        terms = self._terms.of_transaction(lock=lock)
-        if terms is None:
+        settings = self._session_settings.of_transaction(lock=lock)
+        if settings is None:
             async with connection.transaction():
                 yield
             return
         async with connection.transaction(isolation="read_committed", readonly=read_only):
-            await connection.execute(terms if read_only else f"{_READ_WRITE}; {terms}")
+            await connection.execute(settings if read_only else f"{_READ_WRITE}; {settings}")
             yield
 
     async def close(self) -> None:
@@ -242,19 +242,23 @@ class Database:
     def _adapted(self) -> Any:
         """Open a connection for the pool, as SQLAlchemy wants it."""
         # A prepared statement stays on one of the pooler's connections, and the next transaction is on another.
-        caches = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if self._terms.pooled else {}
-        opened = partial(self._open, self._url, self._terms, lock=self.limits.lock, read_only=True)
+        caches = (
+            {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+            if self._session_settings.pooled
+            else {}
+        )
+        opened = partial(self._open, self._url, self._session_settings, lock=self.limits.lock, read_only=True)
         return self._engine.dialect.loaded_dbapi.connect(async_creator_fn=opened, **caches)
 
-    async def _open(self, url: URL, terms: Terms, *, lock: float, read_only: bool) -> asyncpg.Connection:
+    async def _open(self, url: URL, settings: SessionSettings, *, lock: float, read_only: bool) -> asyncpg.Connection:
         try:
             connection = await dial(
                 url,
                 timeout=self.limits.connect,
                 # PostgreSQL keeps time itself; this is for a PostgreSQL that no longer answers at all.
                 command_timeout=self.limits.statement * 2,
-                server_settings=terms.at_login(lock=lock),
-                statement_cache_size=0 if terms.pooled else 100,
+                server_settings=settings.at_login(lock=lock),
+                statement_cache_size=0 if settings.pooled else 100,
             )
         except Exception as error:
             # A server that lets nobody in, for whatever reason, is away.
@@ -266,7 +270,7 @@ class Database:
                 ) from error
             raise
         try:
-            if said := terms.of_connection(read_only=read_only):
+            if said := settings.of_connection(read_only=read_only):
                 await connection.execute(said)
         except BaseException:
             connection.terminate()  # whoever was to have it does not wait any longer

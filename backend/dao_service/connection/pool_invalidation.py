@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from backend.errors import RecordError
 
 
-class Trust:
+class PoolInvalidation:
     """Lets the pool open another connection where one is not trusted, instead of failing a request."""
 
     def __init__(self, engine: Engine) -> None:
@@ -27,7 +27,7 @@ class Trust:
         event.listen(engine, "checkout", self._check)
 
     def lose(self) -> None:
-        """Trust none that is open now."""
+        """PoolInvalidation none that is open now."""
         self._since = time.monotonic()
 
     def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:

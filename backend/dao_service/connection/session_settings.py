@@ -14,13 +14,13 @@ _ON_DISK: Final = """set_config('synchronous_commit', CASE setting WHEN 'off' TH
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SessionSettings:
     """``statement`` is how many seconds one may take; ``pooled`` that a pooler lends the connections."""
 
     statement: float
     pooled: bool
 
-    def unpooled(self) -> "Terms":
+    def unpooled(self) -> "SessionSettings":
         """Return the same for a connection of our own."""
         return replace(self, pooled=False)
 

@@ -33,11 +33,11 @@ log = structlog.get_logger(__name__)
 
 
 class Notifier:
-    """Carries the rings of this process to the others, and theirs here."""
+    """Carries the wakeups of this process to the others, and theirs here."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._bell = database.bell
+        self._wakeups = database.wakeups
         self._name = uuid4().hex  # one's own notifications come back, too
         self._lost = False
         self._task: asyncio.Task[None] | None = None
@@ -60,15 +60,15 @@ class Notifier:
                 if not self._lost:
                     log.warning("processes do not wake each other's followers", **describe(error))
                 self._lost = True
-            self._bell.take_untold()  # what is told next, when there is a connection again, is everything
+            self._wakeups.take_pending()  # what is told next, when there is a connection again, is everything
             await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
 
     async def _serve(self) -> None:
         connection = await self._database.connect_directly(lock=_LOCK_TIMEOUT)
         try:
-            connection.add_termination_listener(lambda _: self._bell.news.set())
+            connection.add_termination_listener(lambda _: self._wakeups.announcing.set())
             await connection.add_listener(CHANNEL, self._hear)
-            self._bell.ring_all()
+            self._wakeups.wake_all()
             await self._notify(connection, [])
             self._lost = False
             while not connection.is_closed():
@@ -79,9 +79,9 @@ class Notifier:
     async def _tell(self, connection: asyncpg.Connection) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK):
-                await self._bell.news.wait()
-        self._bell.news.clear()
-        untold = self._bell.take_untold()
+                await self._wakeups.announcing.wait()
+        self._wakeups.announcing.clear()
+        untold = self._wakeups.take_pending()
         if untold is None:
             await self._notify(connection, [])
             untold = []
@@ -105,6 +105,6 @@ class Notifier:
         except ValueError:
             heard = []
         if heard:
-            self._bell.echo(heard)
+            self._wakeups.wake_here(heard)
         else:  # it has just come up, or speaks otherwise than this version
-            self._bell.ring_all()
+            self._wakeups.wake_all()

@@ -1,7 +1,8 @@
-"""The bell: it wakes whoever waits for a conversation to go on.
+"""Wakeups within this process: a reader that waits for a conversation is woken when it has changed.
 
-A ring is a hint, and the rows are the fact. Whoever waits clears the bell, looks, and only then waits: what is recorded
-while it looks rings again. A ring that is lost makes a reader slower, never wrong, since it also looks by itself.
+A wakeup is a hint; the rows are the truth. A reader clears its event, reads, and only then waits, so a change that is
+committed while it reads wakes it again. A wakeup that is lost delays a reader and loses nothing, because every reader
+also polls.
 """
 
 import asyncio
@@ -11,64 +12,64 @@ from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
-MOST_UNTOLD: Final = 10_000  # conversations that are kept for the notifier
+MOST_PENDING: Final = 10_000  # conversations that wait for the notifier
 
 
-class Bell:
-    """Rings for conversations in this process, and keeps those for the notifier to tell other processes of.
+class Wakeups:
+    """Wakes the readers of this process, and keeps the changed conversations for `listen_notify` to announce.
 
-    At most MOST_UNTOLD are kept, because there may be no notifier, or no connection for it. If there are more, all are
-    forgotten and `overflowed` says so: other processes are then to look at everything.
+    At most ``MOST_PENDING`` are kept, because the notifier may be missing or without a connection. Beyond that all are
+    dropped and ``overflowed`` is True: other processes then have to read everything they follow.
     """
 
     def __init__(self) -> None:
-        self.untold: set[UUID] = set()  # rung here, and not told to other processes yet
+        self.pending: set[UUID] = set()  # changed here, and not announced to other processes yet
         self.overflowed = False
-        self.news = asyncio.Event()  # that there are such
+        self.announcing = asyncio.Event()  # set while something waits to be announced
         self.closed = False
         self._waiting: defaultdict[UUID | None, set[asyncio.Event]] = defaultdict(set)
 
-    def ring(self, conversation_ids: Collection[UUID]) -> None:
-        """Wake who waits for one of these conversations, here and in other processes; after the commit."""
+    def wake(self, conversation_ids: Collection[UUID]) -> None:
+        """Wake the readers of these conversations, here and in other processes. Call it after the commit."""
         if not self.overflowed:
-            self.untold.update(conversation_ids)
-        if len(self.untold) > MOST_UNTOLD:
-            self.untold.clear()
+            self.pending.update(conversation_ids)
+        if len(self.pending) > MOST_PENDING:
+            self.pending.clear()
             self.overflowed = True
-        self.news.set()
-        self.echo(conversation_ids)
+        self.announcing.set()
+        self.wake_here(conversation_ids)
 
-    def take_untold(self) -> list[UUID] | None:
-        """Return the conversations that other processes are to be told of, and keep none; None stands for all."""
-        untold = None if self.overflowed else [*self.untold]
-        self.untold.clear()
+    def take_pending(self) -> list[UUID] | None:
+        """Return the conversations to announce, None for all of them, and forget them."""
+        pending = None if self.overflowed else [*self.pending]
+        self.pending.clear()
         self.overflowed = False
-        return untold
+        return pending
 
-    def echo(self, conversation_ids: Collection[UUID]) -> None:
-        """Wake who waits here, because another process has rung."""
+    def wake_here(self, conversation_ids: Collection[UUID]) -> None:
+        """Wake the readers of this process, because another process announced these conversations."""
         if not self._waiting:
             return
         for key in (None, *conversation_ids):
             for event in self._waiting.get(key, ()):
                 event.set()
 
-    def ring_all(self) -> None:
-        """Wake everybody here, because nobody knows what was missed."""
+    def wake_all(self) -> None:
+        """Wake every reader of this process, because announcements may have been missed."""
         for events in self._waiting.values():
             for event in events:
                 event.set()
 
     def close(self) -> None:
-        """Ring for the last time: the service stops, and nobody is to wait any longer."""
+        """Wake every reader for the last time: the service stops."""
         self.closed = True
-        self.ring_all()
+        self.wake_all()
 
     @contextmanager
     def waiting(
         self, conversation_id: UUID | None = None, event: asyncio.Event | None = None
     ) -> Iterator[asyncio.Event]:
-        """Give an event that is set when the conversation goes on; None stands for any conversation."""
+        """Give an event that is set when the conversation changes; None stands for every conversation."""
         event = event or asyncio.Event()
         self._waiting[conversation_id].add(event)
         try:

@@ -31,7 +31,7 @@ from backend.migrations.adoption.data_checks import (
 from backend.migrations.adoption.indexes import build_missing, missing
 from backend.migrations.adoption.introspection import HostTable, read_made, read_server, read_tables
 from backend.migrations.adoption.plan import (
-    Findings,
+    Plan,
     plan_conversations,
     plan_messages,
     plan_own_tables,
@@ -91,7 +91,7 @@ async def _look(connection: AsyncConnection) -> Survey:
     server, tables = await read_server(connection), await read_tables(connection)
     present = {name: table for name, table in tables.items() if table.columns}
     conversations, messages = tables["conversations"], tables["messages"]
-    found = Findings()
+    found = Plan()
     found.blockers += unfit(server)
     for table in present.values():
         found.blockers += strange(table, sees_all=server.sees_all)

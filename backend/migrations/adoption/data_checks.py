@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.migrations.adoption.introspection import HostConstraint, HostTable
-from backend.migrations.adoption.plan import Findings
+from backend.migrations.adoption.plan import Plan
 from backend.migrations.adoption.requirements import CONTEXT_RULE, RULES
 from backend.vocabulary import ContextType
 
@@ -28,7 +28,7 @@ async def lists_of_context_types(connection: AsyncConnection, conversations: Hos
     ]
 
 
-async def count_other_context_types(connection: AsyncConnection, found: Findings) -> None:
+async def count_other_context_types(connection: AsyncConnection, found: Plan) -> None:
     """Count the conversations that our rule would refuse."""
     try:
         async with connection.begin_nested():
@@ -42,7 +42,7 @@ async def count_other_context_types(connection: AsyncConnection, found: Findings
         _admit_no_count(error, "conversations", found)
 
 
-async def count_offenders(connection: AsyncConnection, messages: HostTable, found: Findings) -> None:
+async def count_offenders(connection: AsyncConnection, messages: HostTable, found: Plan) -> None:
     """Count the rows that would make a VALIDATE fail, in one reading."""
     missing = {name: rule for name, rule in RULES.items() if not ((c := messages.constraint(name)) and c.valid)}
     if not missing:
@@ -59,7 +59,7 @@ async def count_offenders(connection: AsyncConnection, messages: HostTable, foun
             found.blockers.append(f"In {count} messages {fault}, which {name} refuses; repair or remove them first.")
 
 
-async def name_old_transactions(connection: AsyncConnection, found: Findings) -> None:
+async def name_old_transactions(connection: AsyncConnection, found: Plan) -> None:
     """Name the transactions that have been open for long."""
     found.warnings += [
         f"Process {row.pid} ({row.application_name or 'without a name'}) has been in a transaction for "
@@ -80,7 +80,7 @@ async def _is_list(connection: AsyncConnection, rule: HostConstraint) -> bool:
         return False
 
 
-def _admit_no_count(error: DBAPIError, table: str, found: Findings) -> None:
+def _admit_no_count(error: DBAPIError, table: str, found: Plan) -> None:
     if getattr(error.orig, "sqlstate", None) != "57014":  # query_canceled: the time-out
         raise error
     found.warnings.append(f"The rows of {table} could not be checked within {COUNTING}; a rule may fail on old rows.")

@@ -13,7 +13,7 @@ _BIG: Final = 1_000_000  # rows, from which on reading a table takes a while
 
 
 @dataclass(slots=True)
-class Findings:
+class Plan:
     """The sentences so far."""
 
     steps: list[str] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Findings:
     blockers: list[str] = field(default_factory=list)
 
 
-def plan_own_tables(present: Mapping[str, bool], found: Findings) -> None:
+def plan_own_tables(present: Mapping[str, bool], found: Plan) -> None:
     """Say which of our own tables will be made; ``present`` tells of each that is there whether we made it."""
     for name in OWN_TABLES:
         if name not in present:
@@ -30,7 +30,7 @@ def plan_own_tables(present: Mapping[str, bool], found: Findings) -> None:
             found.blockers.append(f"There is a table {name} that is not Verbatim's; rename it first.")
 
 
-def plan_conversations(conversations: HostTable, lists: Collection[HostConstraint], found: Findings) -> None:
+def plan_conversations(conversations: HostTable, lists: Collection[HostConstraint], found: Plan) -> None:
     """Say what `conversations` lacks; ``lists`` are the host's own rules that list the words of context_type."""
     _plan_columns(conversations, found)
     _plan_indexes(conversations, found)
@@ -39,7 +39,7 @@ def plan_conversations(conversations: HostTable, lists: Collection[HostConstrain
         _plan_context_type(conversations, lists, found)
 
 
-def plan_messages(messages: HostTable, found: Findings) -> None:
+def plan_messages(messages: HostTable, found: Plan) -> None:
     """Say what `messages` lacks: places and who gives them out, indexes, rules."""
     found.steps += [
         f"messages lacks {name}: will be added without a default, instant."
@@ -106,7 +106,7 @@ def _worries_of_conversations(table: HostTable) -> Iterator[str]:
             yield f"{rule.name}: a person has conversations only if their subject is there ({rule.definition})."
 
 
-def _plan_columns(conversations: HostTable, found: Findings) -> None:
+def _plan_columns(conversations: HostTable, found: Plan) -> None:
     found.steps += [
         f"conversations lacks {name}: will be added without a default, instant."
         for name in (*SEVEN, "user_id")
@@ -128,7 +128,7 @@ def _plan_columns(conversations: HostTable, found: Findings) -> None:
     ]
 
 
-def _plan_links(conversations: HostTable, found: Findings) -> None:
+def _plan_links(conversations: HostTable, found: Plan) -> None:
     for kind in ("goal", "task"):
         name = f"conversations_linked_{kind}_id_fkey"
         keys = [c for c in conversations.constraints if c.kind == "f" and c.columns == (f"linked_{kind}_id",)]
@@ -146,7 +146,7 @@ def _plan_links(conversations: HostTable, found: Findings) -> None:
             found.warnings.append(f"{key.name} has an action of its own ({key.definition}); it stays.")
 
 
-def _plan_context_type(conversations: HostTable, lists: Collection[HostConstraint], found: Findings) -> None:
+def _plan_context_type(conversations: HostTable, lists: Collection[HostConstraint], found: Plan) -> None:
     allowed = {word.value for word in ContextType}
     for rule in conversations.constraints:
         if rule.kind != "c" or "context_type" not in rule.columns:
@@ -169,7 +169,7 @@ def _plan_context_type(conversations: HostTable, lists: Collection[HostConstrain
         found.warnings.append(f"The host's rule also allows the context types {', '.join(lost)}; they will be refused.")
 
 
-def _plan_indexes(table: HostTable, found: Findings) -> None:
+def _plan_indexes(table: HostTable, found: Plan) -> None:
     valid = {index.name: index.valid for index in table.indexes}
     for name in INDEXES[table.name]:
         if name not in valid:

@@ -8,12 +8,12 @@ import asyncio
 from livekit.agents import AgentSession
 
 from backend.recorder.examples.record import Record, run
-from backend.recorder.examples.scripted_livekit import WORD, Call, Diary, Model
+from backend.recorder.examples.scripted_livekit import WORD, Diary, ScriptedCall, ScriptedModel
 from backend.recorder.livekit import attach
 
-LINES: list[str | Call] = [
+LINES: list[str | ScriptedCall] = [
     "Good morning! What can I do for you?",
-    Call("find_slot", '{"day": "tomorrow"}'),
+    ScriptedCall("find_slot", '{"day": "tomorrow"}'),
     "I have found nine o'clock tomorrow.",
     "I will remind you at eight, and if that is too early I can do it again at half past",
 ]
@@ -22,7 +22,7 @@ LINES: list[str | Call] = [
 async def hold(record: Record) -> None:
     """Hold the conversation, with an interruption in it."""
     async with record.recorder() as recorder:
-        session = AgentSession(llm=Model(LINES))
+        session = AgentSession(llm=ScriptedModel(LINES))
         attach(recorder, session)
         await session.start(agent=Diary())
         await session.run(user_input="Good morning.")

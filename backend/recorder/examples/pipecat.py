@@ -12,12 +12,12 @@ from pipecat.pipeline.worker import PipelineWorker
 from pipecat.workers.runner import WorkerRunner
 
 from backend.recorder.examples.record import Record, run
-from backend.recorder.examples.scripted_pipecat import Call, pipeline, says
+from backend.recorder.examples.scripted_pipecat import ScriptedCall, pipeline, says
 from backend.recorder.pipecat import attach
 
-LINES: list[str | Call] = [
+LINES: list[str | ScriptedCall] = [
     "Good morning! What can I do for you?",
-    Call("find_slot", {"with": "dentist", "day": "tomorrow"}, {"slot": "09:00"}),
+    ScriptedCall("find_slot", {"with": "dentist", "day": "tomorrow"}, {"slot": "09:00"}),
     "I have found nine o'clock tomorrow, and if that is too early there are two more in the afternoon",
     "Nine it is. I will remind you at eight.",
 ]

@@ -13,7 +13,7 @@ WORD: Final = 0.02  # seconds
 
 
 @dataclass(frozen=True)
-class Call:
+class ScriptedCall:
     """What the model does instead of speaking."""
 
     name: str
@@ -21,10 +21,10 @@ class Call:
     id: str = "call_1"
 
 
-class Model(LLM):  # type: ignore[misc]
+class ScriptedModel(LLM):  # type: ignore[misc]
     """Answers whatever it is asked with the next of its ``lines``."""
 
-    def __init__(self, lines: Sequence[str | Call]) -> None:
+    def __init__(self, lines: Sequence[str | ScriptedCall]) -> None:
         super().__init__()
         self.lines = list(lines)
 
@@ -38,7 +38,7 @@ class Model(LLM):  # type: ignore[misc]
 class _Answer(LLMStream):  # type: ignore[misc]
     async def _run(self) -> None:
         line = self._llm.lines.pop(0)
-        if isinstance(line, Call):
+        if isinstance(line, ScriptedCall):
             call = FunctionToolCall(name=line.name, arguments=line.arguments, call_id=line.id)
             self._event_ch.send_nowait(_chunk(tool_calls=[call]))
             return

@@ -45,7 +45,7 @@ _SILENCE: Final = bytes(int(_RATE * WORD) * 2)
 
 
 @dataclass(frozen=True)
-class Call:
+class ScriptedCall:
     """What the model does instead of speaking."""
 
     name: str
@@ -54,10 +54,10 @@ class Call:
     id: str = field(default="call_1")
 
 
-class Model(FrameProcessor):  # type: ignore[misc]
+class ScriptedModel(FrameProcessor):  # type: ignore[misc]
     """Answers whatever it is asked with the next of its ``lines``."""
 
-    def __init__(self, lines: Sequence[str | Call]) -> None:
+    def __init__(self, lines: Sequence[str | ScriptedCall]) -> None:
         super().__init__()
         self._lines = list(lines)
 
@@ -68,7 +68,7 @@ class Model(FrameProcessor):  # type: ignore[misc]
             await self.push_frame(frame, direction)
         elif self._lines:
             line = self._lines.pop(0)
-            await (self._call(line) if isinstance(line, Call) else self._say(line))
+            await (self._call(line) if isinstance(line, ScriptedCall) else self._say(line))
 
     async def _say(self, line: str) -> None:
         await self.push_frame(LLMFullResponseStartFrame())
@@ -76,7 +76,7 @@ class Model(FrameProcessor):  # type: ignore[misc]
             await self.push_frame(LLMTextFrame(f"{word} "))
         await self.push_frame(LLMFullResponseEndFrame())
 
-    async def _call(self, call: Call) -> None:
+    async def _call(self, call: ScriptedCall) -> None:
         made = FunctionCallFromLLM(call.name, call.id, call.arguments, None)
         about: dict[str, Any] = {"function_name": call.name, "tool_call_id": call.id, "arguments": call.arguments}
         await self.broadcast_frame(FunctionCallsStartedFrame, function_calls=[made])
@@ -131,11 +131,11 @@ class Loudspeaker(BaseOutputTransport):  # type: ignore[misc]
         return True
 
 
-def pipeline(lines: Sequence[str | Call]) -> tuple[Pipeline, LLMContextAggregatorPair]:
+def pipeline(lines: Sequence[str | ScriptedCall]) -> tuple[Pipeline, LLMContextAggregatorPair]:
     """Return a pipeline that is told when a person speaks, and the two halves of its aggregator."""
     strategies = ExternalUserTurnStrategies()
     pair = LLMContextAggregatorPair(LLMContext(), user_params=LLMUserAggregatorParams(user_turn_strategies=strategies))
-    return Pipeline([pair.user(), Model(lines), Voice(), Loudspeaker(), pair.assistant()]), pair
+    return Pipeline([pair.user(), ScriptedModel(lines), Voice(), Loudspeaker(), pair.assistant()]), pair
 
 
 def says(text: str) -> list[Frame]:
