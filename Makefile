@@ -70,6 +70,7 @@ lock: .venv/dev  ## resolve the pins anew; they agree with each other, since the
 	@$(UV_LOCK) pyproject.toml -o requirements.lock
 	@$(UV_LOCK) --group build -c requirements.lock -o requirements-build.lock
 	@$(UV_LOCK) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+	@$(UV_LOCK) --group docs -c requirements-dev.lock -o requirements-docs.lock
 	@$(UV_LOCK) pyproject.toml --extra pipecat --extra livekit -c requirements.lock -c requirements-build.lock \
 		-o requirements-voice.lock
 

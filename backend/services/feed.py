@@ -1,7 +1,7 @@
 """The feed: a service reads every message of every conversation, each once, and misses none.
 
-However many follow it in this process, one reader reads for all of them, woken by `wakeups`, and keeps the newest rows. A
-follower takes from there what is past its own place, and one that has fallen further behind reads for itself.
+One reader reads for all followers of this process, woken by `wakeups`, and keeps the newest rows. A follower takes from
+them what is past its own place; one that has fallen further behind reads for itself.
 
 While another program's transaction is open that has written a message, the feed cannot be read beyond that message's
 position, whatever else is committed. So as long as a look finds the same end, with more on the way, the reader does not
