@@ -361,6 +361,15 @@ async def test_deliveries_are_listed_and_sent_anew(
     assert [str(failed) in only.out, "It answered 500." in only.out, str(delivered) in only.out] == [True, True, False]
     again = await asyncio.to_thread(verbatim, "deliveries", "retry", str(failed), DATABASE_URL=database_url)
     assert (again.code, again.out) == (0, f"Delivery {failed} is pending, and due now.\n")
+    for state in ("failed", "failed", "held"):
+        await connection.execute(queue, conversation, state)
+    every = await asyncio.to_thread(verbatim, "deliveries", "retry", "--failed", DATABASE_URL=database_url)
+    assert (every.code, every.out) == (0, "2 failed and 1 held deliveries are pending, and due now.\n")
+    states = await connection.fetchval("SELECT array_agg(DISTINCT state ORDER BY state) FROM deliveries")
+    assert states == ["delivered", "pending"]
+    for neither in ([], [str(failed), "--failed"]):
+        wrong = await asyncio.to_thread(verbatim, "deliveries", "retry", *neither, DATABASE_URL=database_url)
+        assert (wrong.code, "name one delivery, or --failed" in wrong.err) == (2, True)
     missing = await asyncio.to_thread(verbatim, "deliveries", "retry", str(uuid4()), DATABASE_URL=database_url)
     assert (missing.code, missing.err.count("\n")) == (1, 1)
     nobody = await asyncio.to_thread(verbatim, "deliver", DATABASE_URL=database_url)

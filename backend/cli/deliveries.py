@@ -58,10 +58,20 @@ def list_deliveries(
 
 
 @app.command()
-def retry(delivery: Annotated[UUID, typer.Argument(help="The delivery's id.")]) -> None:
-    """Send a delivery anew, under the same webhook-id, and everything that is held as well."""
-    found = ask(lambda database: deliveries.retry(database, LOCAL, delivery, None))
-    console.print(f"DeliveryResponse {found.id} is {found.state}, and due now.")
+def retry(
+    delivery: Annotated[UUID | None, typer.Argument(help="The delivery's id.")] = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Every failed delivery instead of one.")] = False,
+) -> None:
+    """Send a delivery again, or every failed one, under the same webhook-id; what is held is sent again, too."""
+    if (delivery is None) is not failed:
+        raise typer.BadParameter("name one delivery, or --failed")
+    if delivery is None:
+        retried = ask(lambda database: deliveries.retry_failed(database, LOCAL, None))
+        console.print(f"{retried.failed} failed and {retried.held} held deliveries are pending, and due now.")
+    else:
+        found = ask(lambda database: deliveries.retry(database, LOCAL, delivery, None))
+        console.print(f"Delivery {found.id} is {found.state}, and due now.")
 
 
 async def _carry(database: Database, endpoint: OrchestratorEndpoint) -> None:

@@ -27,7 +27,7 @@ class PoolInvalidation:
         event.listen(engine, "checkout", self._check)
 
     def lose(self) -> None:
-        """PoolInvalidation none that is open now."""
+        """Invalidate every connection that is open now."""
         self._since = time.monotonic()
 
     def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
