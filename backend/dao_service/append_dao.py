@@ -32,6 +32,7 @@ import asyncpg
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.pool_invalidation import orderly
 from backend.dao_service.connection.sync_commit import confirmed
+from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import DOCUMENT
 from backend.vocabulary import REPAIRED, Enrichment, Repaired
 
@@ -52,10 +53,6 @@ class NewMessage(NamedTuple):
     voice_session_id: str | None
     client_sequence: int | None
     owner: str | None
-
-    def may_enter(self, owner: str | None) -> bool:
-        """Tell whether it may go into a conversation of ``owner``'s."""
-        return self.owner is None or self.owner == owner
 
 
 class LockedConversation(NamedTuple):
@@ -92,13 +89,14 @@ _COLUMNS: Final = (
     "id, conversation_id, role, content, input_modality, metadata, said_at, voice_session_id, client_sequence, owner"
 )
 
-_HEADS: Final = """
-    SELECT id, last_sequence, user_id::text AS owner FROM conversations AS c
-    WHERE id = ANY({0}::uuid[]) AND EXISTS (
-        SELECT FROM unnest({0}::uuid[], {1}::text[]) AS wanted (id, owner)
-        WHERE wanted.id = c.id AND (wanted.owner IS NULL OR wanted.owner = c.user_id::text)
+_OWNER: Final = OWNER_SQL.format("c")
+_HEADS: Final = f"""
+    SELECT id, last_sequence, {_OWNER} AS owner FROM conversations AS c
+    WHERE id = ANY({{0}}::uuid[]) AND EXISTS (
+        SELECT FROM unnest({{0}}::uuid[], {{1}}::text[]) AS wanted (id, owner)
+        WHERE wanted.id = c.id AND {reaches_sql("wanted.owner", _OWNER)}
     )
-"""
+"""  # noqa: S608 -- made of constants
 # A conversation that another transaction has locked is left out: all callers would wait for it.
 _LOCK: Final = _HEADS + " ORDER BY id FOR NO KEY UPDATE OF c SKIP LOCKED"
 _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
@@ -191,7 +189,7 @@ _APPEND: Final = f"""
     WITH held AS MATERIALIZED ({_LOCK.format("$2", "$10")}), placed AS MATERIALIZED (
         SELECT n.*, last_sequence + row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS sequence
         FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place)
-        JOIN held ON held.id = conversation_id AND (n.owner IS NULL OR n.owner = held.owner)
+        JOIN held ON held.id = conversation_id AND {reaches_sql("n.owner", "held.owner")}
     ), inserted AS ({_INSERT})
     SELECT stored.*, whole
     FROM (SELECT 1 / ((SELECT count(*) FROM placed) = (SELECT count(*) FROM inserted))::int) AS counted (whole)

@@ -1,7 +1,6 @@
 """Reading and changing conversations.
 
-Whose they are is part of every question: ``owner`` is the subject whose conversations count, None means everybody's.
-What is somebody else's is then as little found, locked or changed as what does not exist.
+``owner`` is part of every question, as `ownership` tells: a subject, or None for every owner.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    true,
     tuple_,
     update,
 )
@@ -31,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.dao_service.connection.sqlstate import constraint, is_unfit_value, missing_column
 from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.dao_service.models.mixins import EARLIEST_READABLE
+from backend.dao_service.ownership import owner_text, reached
 from backend.errors import HostKeepsConversation, HostOwnsConversations
 
 _STRIDE: Final = 20_000
@@ -112,7 +111,7 @@ class ConversationDAO:
         """
         statement = (
             select(Conversation.id, Conversation.created_at, _intent_size().label("size"))
-            .where(_owned_by(owner), _owned_by(wanted.user_id))
+            .where(reached(owner), reached(wanted.user_id))
             .order_by(*_NEWEST)
             .limit(limit + 1)
         )
@@ -257,9 +256,7 @@ class ConversationDAO:
         """
         found = (
             await self._session.execute(
-                select(Conversation.last_sequence, cast(Conversation.user_id, Text))
-                .where(*_one(conversation_id, owner))
-                .with_for_update()
+                select(Conversation.last_sequence, owner_text).where(*_one(conversation_id, owner)).with_for_update()
             )
         ).one_or_none()
         if found is None:
@@ -280,7 +277,7 @@ class ConversationDAO:
         """Return all conversations of ``owner``'s, oldest first."""
         return (
             await self._session.scalars(
-                select(Conversation.id).where(_owned_by(owner)).order_by(Conversation.created_at, Conversation.id)
+                select(Conversation.id).where(reached(owner)).order_by(Conversation.created_at, Conversation.id)
             )
         ).all()
 
@@ -295,12 +292,7 @@ def _intent_size() -> ColumnElement[int]:
 
 
 def _one(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:
-    return Conversation.id == conversation_id, _owned_by(owner)
-
-
-def _owned_by(owner: str | None) -> ColumnElement[bool]:
-    # The host's column may be of any type; as text it is what idx_conversations_owner is made of.
-    return true() if owner is None else cast(Conversation.user_id, Text) == owner
+    return Conversation.id == conversation_id, reached(owner)
 
 
 def _as_host_has_it(owner: str) -> ColumnElement[str]:

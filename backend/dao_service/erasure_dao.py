@@ -1,6 +1,5 @@
 """Remembering that a conversation was erased."""
 
-import hashlib
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -8,11 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import Erasure
-
-
-def owner_digest(conversation_id: UUID, owner: str | None) -> bytes | None:
-    """Return what an erasure keeps of ``owner``: it tells whoever asks whether it was theirs, but names nobody."""
-    return None if owner is None else hashlib.sha256(f"{conversation_id}:{owner}".encode()).digest()
+from backend.dao_service.ownership import owner_digest
 
 
 class ErasureDAO:

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, Text, cast, func, select, true, update
+from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import Conversation
+from backend.dao_service.ownership import owner_text, reached
 
 _Stored = Select[str | None, str, str, str | None, datetime]
 
@@ -59,12 +60,11 @@ class IntentDAO:
 _COLUMNS: Final = (
     Conversation.extracted_intent,
     cast(Conversation.intent_payload, Text),
-    cast(Conversation.user_id, Text),
+    owner_text,
     Conversation.voice_session_id,
     Conversation.updated_at,
 )
 
 
 def _stored(conversation_id: UUID, owner: str | None) -> _Stored:
-    theirs = true() if owner is None else cast(Conversation.user_id, Text) == owner
-    return select(*_COLUMNS).where(Conversation.id == conversation_id, theirs)
+    return select(*_COLUMNS).where(Conversation.id == conversation_id, reached(owner))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import Bounds, fetch, statement
 from backend.vocabulary import ABANDONED
 
@@ -19,7 +20,7 @@ from backend.vocabulary import ABANDONED
 _HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = {})"
 _VERSION: Final = f"""
     SELECT last_sequence, {_HEARD_AT.format("$1")} FROM conversations
-    WHERE id = $1 AND ($2::text IS NULL OR user_id::text = $2)
+    WHERE id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("conversations"))}
 """  # noqa: S608 -- made of constants
 _LAST: Final = "(SELECT last_sequence FROM conversations WHERE id = $3)"
 _PAGE: Final = statement(
@@ -37,7 +38,7 @@ _HEADS: Final = f"""
     )
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
-_OWNED_BY: Final = "(SELECT user_id::text FROM conversations WHERE id = $3) ="
+_OWNED_BY: Final = f"(SELECT {OWNER_SQL.format('conversations')} FROM conversations WHERE id = $3) ="  # noqa: S608
 
 
 class ConversationState(NamedTuple):

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import Text, bindparam, case, cast, exists, func, literal, select, text, true, tuple_, update
+from sqlalchemy import Text, bindparam, case, exists, func, literal, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from backend.dao_service.models import Conversation, VoiceSession
+from backend.dao_service.ownership import reached
 from backend.vocabulary import ABANDONED
 
 _ARRIVED: Final = """
@@ -135,7 +136,7 @@ class VoiceSessionDAO:
             select(VoiceSession)
             .join(Conversation, Conversation.id == VoiceSession.conversation_id)
             .where(VoiceSession.id == session_id)
-            .where(true() if owner is None else cast(Conversation.user_id, Text) == owner)
+            .where(reached(owner))
         )
 
     async def add(

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from backend.dao_service.append_dao import AppendConnection, AppendDAO, LockedConversation, NewMessage, StoredMessage
-from backend.dao_service.erasure_dao import owner_digest
+from backend.dao_service.ownership import reaches, reaches_erased
 from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
 from backend.ids import new_id
 from backend.schemas.fields import plausible
@@ -89,7 +89,7 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome
     for place, message in enumerate(messages):
         conversation = message.conversation_id
         head = heads.get(conversation)
-        if head is None or not message.may_enter(head.owner):
+        if head is None or not reaches(message.owner, head.owner):
             outcomes[place] = _left_out(message, locked)
         elif message.id in known:
             repeated[place] = message
@@ -106,7 +106,7 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome
 def _left_out(message: NewMessage, locked: Mapping[UUID, LockedConversation]) -> ConversationNotFound | None:
     """Return why ``message`` was not stored; None if only because its conversation is ``locked``."""
     head = locked.get(message.conversation_id)
-    return None if head and message.may_enter(head.owner) else ConversationNotFound(message.conversation_id)
+    return None if head and reaches(message.owner, head.owner) else ConversationNotFound(message.conversation_id)
 
 
 async def tell_the_erased(
@@ -125,9 +125,7 @@ async def tell_the_erased(
 
 def _was_theirs(message: NewMessage, erased: Mapping[UUID, bytes | None]) -> bool:
     conversation = message.conversation_id
-    return conversation in erased and (
-        message.owner is None or erased[conversation] == owner_digest(conversation, message.owner)
-    )
+    return conversation in erased and reaches_erased(message.owner, conversation, erased[conversation])
 
 
 async def _append(dao: AppendDAO, fresh: dict[int, NewMessage], sequences: list[int]) -> dict[int, Outcome]:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from backend.dao_service.connection.database import Database, Session
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter
-from backend.dao_service.erasure_dao import ErasureDAO, owner_digest
+from backend.dao_service.erasure_dao import ErasureDAO
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row
+from backend.dao_service.ownership import owner_digest, reaches, reaches_erased
 from backend.errors import (
     ConversationEnded,
     ConversationErased,
@@ -68,7 +69,7 @@ async def open_in(
 async def missing(session: Session, conversation_id: UUID, owner: str | None) -> Refused:
     """Return what ``owner`` is to be told of a conversation that is not there, or not theirs."""
     erasure = await ErasureDAO(session).get(conversation_id)
-    if erasure and (owner is None or erasure.owner_digest == owner_digest(conversation_id, owner)):
+    if erasure and reaches_erased(owner, conversation_id, erasure.owner_digest):
         return ConversationErased(conversation_id)
     return ConversationNotFound(conversation_id)
 
@@ -89,7 +90,7 @@ async def newest(database: Database, principal: Principal, query: ConversationQu
     Raises Invalid for a strange cursor, and ScopeMissing for somebody else's ``user_id`` without the scope for it.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    if query.user_id is not None and owner is not None and query.user_id != owner:
+    if query.user_id is not None and not reaches(owner, query.user_id):
         raise ScopeMissing(Scope.CONVERSATIONS_READ_ANY)
     place = ConversationPlace.parse(query.cursor) if query.cursor else None
     wanted = ConversationFilter(**query.model_dump(exclude={"limit", "cursor"}))

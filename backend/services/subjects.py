@@ -14,6 +14,7 @@ import orjson
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import DeliveryDAO
+from backend.dao_service.ownership import reaches
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.errors import (
     ConversationNotFound,
@@ -45,7 +46,7 @@ def acting_for(principal: Principal, user_id: str | None, scope: Scope, pointer:
     owner = principal.owner(scope)
     if user_id is None and owner is None:
         raise Invalid([Fault(pointer, "must name the subject, unless a person asks")])
-    if user_id is not None and owner not in (None, user_id):
+    if user_id is not None and not reaches(owner, user_id):
         raise ScopeMissing(scope)
     return Principal(user_id or owner, frozenset({scope}))
 

@@ -1,0 +1,47 @@
+"""The rule of who may see a conversation, in the four forms in which the record asks it.
+
+A caller reaches either the conversations of one owner or those of every owner. `Principal.owner` decides which: it
+returns the caller's subject, or None when the caller's scope covers every owner. That value, called ``wanted`` here,
+is a part of each statement that finds, locks, changes or deletes a conversation. So a conversation of another owner
+behaves exactly like one that does not exist, and no later check can be forgotten.
+
+A conversation without an owner is reached only with ``wanted`` None. The host's column ``user_id`` may be of any type:
+every form compares it as text, which is what the index ``idx_conversations_owner`` holds.
+"""
+
+import hashlib
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Text, cast, true
+
+from backend.dao_service.models import Conversation
+
+owner_text: Final = cast(Conversation.user_id, Text)
+# The owner of a conversation in SQL, to be formatted with the name or alias of the table.
+OWNER_SQL: Final = "{}.user_id::text"
+
+
+def reaches(wanted: str | None, owner: str | None) -> bool:
+    """Tell whether a caller who asks for ``wanted`` reaches a conversation of ``owner``."""
+    return wanted is None or wanted == owner
+
+
+def reached(wanted: str | None) -> ColumnElement[bool]:
+    """Return the condition for `Conversation`; it is a constant where every owner is wanted."""
+    return true() if wanted is None else owner_text == wanted
+
+
+def reaches_sql(wanted: str, owner: str) -> str:
+    """Return the condition as SQL, made of two expressions of type text; NULL as ``wanted`` means every owner."""
+    return f"({wanted} IS NULL OR {wanted} = {owner})"
+
+
+def owner_digest(conversation_id: UUID, owner: str | None) -> bytes | None:
+    """Return what an erasure keeps of ``owner``: enough to recognise the owner, too little to name them."""
+    return None if owner is None else hashlib.sha256(f"{conversation_id}:{owner}".encode()).digest()
+
+
+def reaches_erased(wanted: str | None, conversation_id: UUID, digest: bytes | None) -> bool:
+    """Tell whether a caller who asks for ``wanted`` reached the erased conversation whose owner's digest is given."""
+    return wanted is None or owner_digest(conversation_id, wanted) == digest
