@@ -56,6 +56,7 @@ class Conversation(UUIDMixin, TimestampMixin, Base):
     last_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
     message_list: Mapped[list[Message]] = relationship(
+        back_populates="conversation",
         order_by=Message.sequence,
         lazy="raise",
         passive_deletes=True,

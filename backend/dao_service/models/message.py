@@ -1,15 +1,18 @@
 """A message: one utterance, or one side of a function call, as it was said and when it was recorded."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.dao_service.models.base import Base
 from backend.dao_service.models.mixins import TimestampMixin, UUIDMixin
+
+if TYPE_CHECKING:
+    from backend.dao_service.models.conversation import Conversation  # which imports this module
 
 
 class Message(UUIDMixin, TimestampMixin, Base):
@@ -65,3 +68,5 @@ class Message(UUIDMixin, TimestampMixin, Base):
     voice_session_id: Mapped[str | None] = mapped_column(Text)
     client_sequence: Mapped[int | None] = mapped_column(Integer)
     feed_position: Mapped[int | None] = mapped_column(BigInteger)
+
+    conversation: Mapped["Conversation"] = relationship(back_populates="message_list", lazy="raise")
