@@ -7,10 +7,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.cli.terminal import FAILED, console
+from backend.cli.terminal import FAILED, complaints, console
 from backend.errors import SetupError
 from backend.recorder import Sink
 from backend.recorder.repair import is_spool as looks_like_spool
+from backend.recorder.repair import rescues
 from backend.recorder.replay import Replayed
 from backend.recorder.replay import replay as send
 
@@ -30,6 +31,10 @@ def replay(file: Path, sink: Sink, *, patience: float) -> None:
     """Send what the spool holds through ``sink``, and say what became of it."""
     replayed = asyncio.run(_send(file, sink, patience))
     console.print(_summary(replayed), soft_wrap=True)
+    for commands in rescues(file):
+        complaints.print(
+            f"The spool was damaged once. To send what more can be recovered:\n  {commands}", soft_wrap=True
+        )
     if replayed.left:
         raise SetupError(
             f"The service took nothing for {patience:g} seconds ({replayed.trouble or 'no answer'}). "

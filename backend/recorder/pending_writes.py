@@ -14,7 +14,7 @@ from backend.errors import SetupError
 from backend.recorder.disk import Disk
 from backend.recorder.entry import Entry
 from backend.recorder.ownership import Ownership
-from backend.recorder.repair import open_shelf
+from backend.recorder.repair import open_store
 from backend.recorder.sqlite_store import AT_ONCE, Left
 
 AGAIN: Final = 1.0  # seconds until a write that failed is tried again
@@ -52,11 +52,11 @@ class PendingWrites:
         """Open the file, and take over what recorders left that are gone; raises SetupError."""
         with ExitStack() as undo:
             try:
-                self._claim = Ownership.new(self._path)
-                undo.callback(self._claim.release)
-                self._shelf = open_shelf(self._path, self._claim.owner, self._most_bytes)
-                undo.callback(self._shelf.close)
-                left = self._shelf.adopt(refused=refused)
+                self._ownership = Ownership.new(self._path)
+                undo.callback(self._ownership.release)
+                self._store = open_store(self._path, self._ownership.owner, self._most_bytes)
+                undo.callback(self._store.close)
+                left = self._store.adopt(refused=refused)
                 self._disk = Disk(self._path)
                 undo.callback(self._disk.close)
             except (OSError, sqlite3.Error) as error:
@@ -95,12 +95,12 @@ class PendingWrites:
                 self._insert(list(islice(self._new, AT_ONCE)))
                 self._disk.sync()
             if self._gone:
-                self._shelf.delete(self._gone)
+                self._store.delete(self._gone)
                 self.rows -= len(self._gone)
                 self._gone.clear()
             while self._refused:
                 entry = self._refused[-1]
-                self._shelf.refuse(entry.row, entry.reason)
+                self._store.refuse(entry.row, entry.reason)
                 self.rows -= 1
                 self._refused.pop()
         except sqlite3.Error as error:
@@ -113,7 +113,7 @@ class PendingWrites:
         """Return what comes next of that which is not in memory, and whether there may be more."""
         self.save()
         try:
-            entries = self._shelf.read(self._read_to, limit, most_bytes)
+            entries = self._store.read(self._read_to, limit, most_bytes)
         except sqlite3.Error as error:
             log.error("spool cannot be read; what it holds is left there", spool=str(self._path), why=str(error))
             entries = []
@@ -137,7 +137,7 @@ class PendingWrites:
         return list(self._new)
 
     def _insert(self, new: Sequence[Entry]) -> None:
-        for entry, row in zip(new, self._shelf.insert(new), strict=True):
+        for entry, row in zip(new, self._store.insert(new), strict=True):
             entry.row = row
             del self._new[entry]
             self.saved += len(entry.body)

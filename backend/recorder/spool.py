@@ -50,18 +50,18 @@ class Spool:
         self._asleep = self._closing = False
         self._put = 0  # bytes
         self._heard = 0.0  # when the thread last found something in the inbox
-        self._clerk = PendingWrites(path, delay=self._pace, most_bytes=most_bytes)
+        self._pending = PendingWrites(path, delay=self._pace, most_bytes=most_bytes)
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     @property
     def unsaved(self) -> int:
         """How many bytes are in memory only."""
-        return self._put - self._clerk.saved
+        return self._put - self._pending.saved
 
     @property
     def rows(self) -> int:
         """How many messages are on disk and not on record."""
-        return self._clerk.rows
+        return self._pending.rows
 
     async def open(self, *, refused: bool = False) -> Left:
         """Open the file, take over what recorders left that are gone, and return what there is.
@@ -83,19 +83,19 @@ class Spool:
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """Forget what is on record."""
-        self._drop(lambda: self._clerk.settle(entries))
+        self._drop(lambda: self._pending.settle(entries))
 
     def refuse(self, refused: Sequence[tuple[Entry, str]]) -> None:
         """Keep what was refused, with the reason, for somebody to look at."""
-        self._drop(lambda: self._clerk.refuse(refused))
+        self._drop(lambda: self._pending.refuse(refused))
 
     async def read(self, limit: int, most_bytes: int) -> tuple[list[Entry], bool]:
         """Return what comes next of that which is not in memory, and whether there may be more."""
-        return await self._ask(lambda: self._clerk.read(limit, most_bytes))
+        return await self._ask(lambda: self._pending.read(limit, most_bytes))
 
     def flush(self) -> Future[None]:
         """Have all written now; for whoever waits without an event loop."""
-        return self._request(self._clerk.save)
+        return self._request(self._pending.save)
 
     async def close(self) -> list[Entry]:
         """Put all on disk, close the file, and return what could not be saved; not to be asked twice."""
@@ -139,8 +139,8 @@ class Spool:
     def _work(self) -> None:
         if self._empty():
             self._heard = time.monotonic()
-        if self._clerk.wait == 0:
-            self._clerk.save()
+        if self._pending.wait == 0:
+            self._pending.save()
         if not self._closing:
             self._rest()
 
@@ -151,14 +151,14 @@ class Spool:
             found = True
             item = self._inbox.popleft()
             if isinstance(item, Entry):
-                self._clerk.take(item)
+                self._pending.take(item)
             else:
                 item()
         return found
 
     def _rest(self) -> None:
         """Wait until something is due, or might have come, or the bell rings."""
-        patience = self._clerk.wait
+        patience = self._pending.wait
         if patience is None and time.monotonic() < self._heard + LINGER:
             patience = self._pace
         elif patience is None:
@@ -171,10 +171,10 @@ class Spool:
 
     def _open(self, *, refused: bool) -> Left:
         self._closing = True
-        left = self._clerk.open(refused=refused)
+        left = self._pending.open(refused=refused)
         self._closing = False
         return left
 
     def _close(self) -> list[Entry]:
         self._closing = True
-        return self._clerk.close()
+        return self._pending.close()

@@ -24,11 +24,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
-import structlog
 
 from backend.recorder.entry import LONGEST_BODY, Entry
 from backend.recorder.ownership import Ownership
-from backend.recorder.tail import is_half_written
 
 MARK: Final = 0x5642_5350  # SQLite's application_id, so that no other file is taken for a spool
 BUSY: Final = 5.0  # seconds that another process may take for its transaction
@@ -73,8 +71,6 @@ _NEXT: Final = f"""
 _OTHERS_MAY: Final = stat.S_IRWXG | stat.S_IRWXO
 _MOST_BESIDE: Final = 1_000  # files in a folder of the spool's own
 
-log = structlog.get_logger(__name__)
-
 
 class Left(NamedTuple):
     """How many messages are there to be sent, how many belong to recorders that live, and when the first was said."""
@@ -96,7 +92,6 @@ class SQLiteStore:
         try:
             # The limit is SQLite's to keep: beyond it a transaction fails as on a full disk.
             self._file.execute(f"PRAGMA max_page_count = {max(most_bytes // PAGE, 8)}")
-            self._look_at_the_tail()
             self._file.execute(_SCHEMA)
             first, last = self._file.execute(_ENDS).fetchone()
             if first < 1 or last > HIGHEST_ROW:
@@ -106,13 +101,6 @@ class SQLiteStore:
         except sqlite3.Error:
             self._file.close()
             raise
-
-    def _look_at_the_tail(self) -> None:
-        self._file.execute("BEGIN IMMEDIATE")  # nobody is writing now
-        half_written = is_half_written(self._path)
-        self._file.execute("END")
-        if half_written:
-            log.error("spool ends inside a transaction; what that held is lost", spool=str(self._path))
 
     def insert(self, entries: Sequence[Entry]) -> range:
         """Add at most `AT_ONCE` rows at the end, all or none, and return their numbers.
@@ -133,11 +121,11 @@ class SQLiteStore:
         """Write down why a row will not be sent again."""
         self._file.execute("UPDATE spool SET reason = ? WHERE row = ?", (reason, row))
 
-    def copy(self, rows: Iterable[Sequence[object]]) -> None:
-        """Add rows as they stood in another file, their owners' still: all, or none if that fails."""
+    def copy(self, rows: Iterable[Sequence[object]]) -> int:
+        """Add rows as they stood in another file, with their owners, all or none; return how many."""
         with self._file:
             self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany(_INSERT + "(CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT))", rows)
+            return self._file.executemany(_INSERT + "(CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT))", rows).rowcount
 
     def read(self, after: int, limit: int, most_bytes: int) -> list[Entry]:
         """Return what is to be sent next; what the disk has changed meanwhile comes with that as the ``reason``."""

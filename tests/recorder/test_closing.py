@@ -109,7 +109,7 @@ async def test_a_spool_that_cannot_be_written_when_it_closes_raises_nothing_and_
 ) -> None:
     handed: list[bytes] = []
 
-    def fail(_clerk: PendingWrites) -> None:
+    def fail(_pending: PendingWrites) -> None:
         raise OverflowError
 
     monkeypatch.setattr("backend.recorder.spool.AGAIN", 0.01)

@@ -213,7 +213,7 @@ async def test_when_memory_and_disk_are_full_the_newest_are_lost_and_never_silen
     async with open_recorder(limits={"memory": 20_000, "disk": 65_536}, on_lost=lost.append) as recorder:
         for number in range(200):
             recorder.record("user", f"{number} {words}")
-            await until(lambda: recorder._spool.unsaved == 0 or recorder._spool._clerk._failing)
+            await until(lambda: recorder._spool.unsaved == 0 or recorder._spool._pending._failing)
         assert lost
         assert recorder.stats.lost == len(lost)
         assert recorder.stats.queued == 200 - len(lost)

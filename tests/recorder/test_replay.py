@@ -1,5 +1,6 @@
 """`verbatim replay` of a spool."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -87,3 +88,21 @@ async def test_what_belongs_to_a_recorder_that_runs_is_left_to_it(conversation: 
         done = replay(spool, NOBODY)
     assert done.returncode == 0
     assert "1 belong to recorders that are running" in done.stdout
+
+
+async def test_a_damaged_spool_is_sent_as_far_as_it_can_be_read_and_how_to_recover_the_rest_is_told(
+    fill: Callable[..., Awaitable[None]], conversation: UUID, spool: Path, database_url: str, record_of: Read
+) -> None:
+    await fill(conversation, *(f"{number} {'x' * 500}" for number in range(50)))
+    size = os.path.getsize(spool)  # noqa: ASYNC240, PTH202
+    assert size > 6 * 4096
+    os.truncate(spool, size - 4096)
+    with serving(database_url) as address:
+        replayed = replay(spool, address)
+        again = replay(spool, address)
+        os.unlink(damaged := f"{spool}.damaged-1")  # noqa: PTH108
+        last = replay(spool, address)
+    assert 20 < len(await record_of()) < 50
+    assert (replayed.returncode, again.returncode, last.returncode) == (0, 0, 0)
+    command = f"sqlite3 {damaged} .recover | sqlite3 {damaged}.recovered; verbatim replay {damaged}.recovered"
+    assert [command in done.stderr for done in (replayed, again, last)] == [True, True, False]
