@@ -18,6 +18,4 @@ The packages, from the entry points down. Each may import only what stands below
     principal  http_client  errors  vocabulary  ids  observability  shutdown  budget  garbage_collection
 """
 
-from importlib.metadata import version
-
-__version__ = version("verbatim")
+__version__ = "0.2.0"  # of the distribution `verbatim-server`, which the build takes from here

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from limits import parse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
@@ -36,7 +35,7 @@ from backend.api.admission import Admission
 from backend.api.gate import PROXY, Gate
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
-from backend.api.rate_limits import Memory, RateLimits, Redis
+from backend.api.rate_limits import Memory, Rate, RateLimits, Redis
 from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
 from backend.dao_service.connection.database import Database, PoolLimits
@@ -272,8 +271,8 @@ def _paths(*routers: APIRouter) -> list[str]:
 
 def _rate_limits(settings: Settings) -> RateLimits:
     return RateLimits(
-        address=parse(settings.rate_limit_address),
-        subject=parse(settings.rate_limit_subject),
+        address=Rate.parse(settings.rate_limit_address),
+        subject=Rate.parse(settings.rate_limit_subject),
         storage=Redis(str(settings.rate_limit_redis_url)) if settings.rate_limit_redis_url else Memory(),
     )
 

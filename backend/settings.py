@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from limits import parse_many
 from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
@@ -22,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
+from backend.api.rate_limits import Rate
 from backend.auth import Issuer, private_url
 from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
@@ -42,12 +42,7 @@ _SERVICE_URLS: Final = ("tcp://", "udp://", "sctp://")
 
 
 def _rate_limit(text: str) -> str:
-    try:
-        [limit] = parse_many(text)
-    except ValueError:
-        limit = None
-    if limit is None or limit.amount < 1:
-        raise ValueError("must be one number of requests per time, as 600/minute or 20/second")
+    Rate.parse(text)
     return text
 
 
@@ -58,8 +53,10 @@ def _origin(text: str) -> str:
 
 
 def _redis(url: RedisDsn) -> RedisDsn:
-    from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 -- it takes long; few have a Redis
-
+    try:
+        from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 -- it takes long; few have a Redis
+    except ImportError:
+        raise ValueError("needs the client for Redis: pip install 'verbatim-server[redis]'") from None
     try:
         ConnectionPool.from_url(str(url)).make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, cast
 
@@ -91,8 +90,8 @@ async def problem(slug: str) -> HTMLResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Add the routes, and `/docs` with scripts from the wheel instead of somebody's network."""
-    app.mount(_ASSETS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
+    """Add the routes, and `/docs` with files of this package, so that it needs no other host."""
+    app.mount(_ASSETS, StaticFiles(directory=Path(__file__).with_name("swagger_ui")))
     app.include_router(router)
 
     @app.get("/docs", include_in_schema=False)
@@ -102,6 +101,6 @@ def install(app: FastAPI) -> None:
             title=app.title,
             swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{_ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{_ASSETS}/favicon.png",
+            swagger_favicon_url=f"{_ASSETS}/favicon-32x32.png",
         )
         return html_page(bytes(swagger.body).decode())

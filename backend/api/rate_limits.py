@@ -11,19 +11,34 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import structlog
-from limits import RateLimitItem
-from limits.aio.storage import RedisStorage
 
 MOST_COUNTED: Final = 100_000  # callers in one window
 LONGEST_ADDRESS: Final = 45  # characters, of an IPv4 address mapped into IPv6
 REDIS_TIMEOUT: Final = 0.25  # seconds
 REDIS_PAUSE: Final = 5.0  # seconds between two questions to a Redis that does not answer
 REDIS_CONNECTIONS: Final = 16
+_WINDOWS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "year": 31_536_000}  # seconds
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``amount`` requests in each window of ``window`` seconds."""
+
+    amount: int
+    window: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the rate that ``text`` names, as 600/minute; raises ValueError."""
+        amount, _, unit = text.partition("/")
+        if not amount.isdecimal() or int(amount) < 1 or unit not in _WINDOWS:
+            raise ValueError("must be a number of requests in a second, minute, hour, day or year, as 600/minute")
+        return cls(int(amount), _WINDOWS[unit])
 
 
 class Storage(Protocol):
@@ -40,10 +55,7 @@ class Storage(Protocol):
 
 
 class Memory:
-    """Counts in this process.
-
-    The library's own memory looks through all callers at each hit: with ten thousand of them two milliseconds.
-    """
+    """Counts in this process."""
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[float, OrderedDict[str, int]]] = {}
@@ -76,19 +88,16 @@ class Redis:
     """
 
     def __init__(self, url: str) -> None:
-        # These take long, and few have a Redis.
+        # The extra `redis`, which few have installed and which takes long to import.
         from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415
+        from redis.asyncio import Redis as Client  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
 
         # A second time, because Redis may have closed any of the connections meanwhile.
         retry = Retry(NoBackoff(), 1)
         self._pool = BlockingConnectionPool.from_url(url, max_connections=REDIS_CONNECTIONS, timeout=None, retry=retry)
-        self._redis = RedisStorage(
-            f"async+{url}",
-            implementation="redispy",
-            connection_pool=self._pool,  # type: ignore[arg-type]  # wrongly declared there
-        )
+        self._redis = Client(connection_pool=self._pool)
         self._memory = Memory()
         self._away_until = 0.0  # 0 while it answers
 
@@ -110,8 +119,10 @@ class Redis:
         if self._away_until:
             self._away_until = time.monotonic() + REDIS_PAUSE
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                count = await self._redis.incr(key, expiry)
+            async with asyncio.timeout(REDIS_TIMEOUT), self._redis.pipeline() as both:
+                both.incr(key)
+                both.expire(key, expiry)
+                count: int = (await both.execute())[0]
         except Exception as error:  # noqa: BLE001 -- whatever it is, nobody is turned away for it
             if not self._away_until:
                 log.warning("no Redis for the rate limits", error=type(error).__name__)
@@ -142,7 +153,7 @@ class Quota:
 class RateLimits:
     """The limits of the service: for each subject, and for each address from which requests without a token come."""
 
-    def __init__(self, *, address: RateLimitItem, subject: RateLimitItem, storage: Storage) -> None:
+    def __init__(self, *, address: Rate, subject: Rate, storage: Storage) -> None:
         self._address = address
         self._subject = subject
         self._storage = storage
@@ -159,12 +170,11 @@ class RateLimits:
         """Let go of what the counts are kept in."""
         await self._storage.close()
 
-    async def _count(self, name: str, limit: RateLimitItem, who: str) -> Quota:
-        window = limit.get_expiry()
+    async def _count(self, name: str, limit: Rate, who: str) -> Quota:
         now = self._storage.now()
-        number = int(now // window)
-        used = await self._storage.incr(f"verbatim/{name}/{window}/{number}/{who}", window)
-        return Quota(name, limit.amount, used, window, math.ceil((number + 1) * window - now))
+        number = int(now // limit.window)
+        used = await self._storage.incr(f"verbatim/{name}/{limit.window}/{number}/{who}", limit.window)
+        return Quota(name, limit.amount, used, limit.window, math.ceil((number + 1) * limit.window - now))
 
 
 def rate_limit_headers(quotas: Sequence[Quota]) -> list[tuple[bytes, bytes]]:

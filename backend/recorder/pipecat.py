@@ -24,7 +24,7 @@ try:
     )
     from pipecat.metrics.metrics import TTFBMetricsData
 except ImportError as error:
-    raise ImportError("Pipecat is not installed: pip install 'verbatim[pipecat]'") from error
+    raise ImportError("Pipecat is not installed: pip install 'verbatim-server[pipecat]'") from error
 
 from backend.recorder.conversion import take
 from backend.recorder.pipecat_words import Words

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 from fastapi import FastAPI
 
 from backend.api import rate_limits
-from backend.api.rate_limits import Memory, Redis
+from backend.api.rate_limits import Memory, Rate, Redis
 from backend.app import create_app
+from backend.errors import SettingsError
+from backend.settings import Settings
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import running, serving, settings_for
@@ -372,3 +375,16 @@ async def test_what_is_no_redis_is_as_good_as_none(guarded: Configured, redis: S
         running(guarded(rate_limit_subject="1/minute", rate_limit_redis_url=redis.url)) as client,
     ):
         assert [(await client.get(CONVERSATIONS, headers=MINH)).status_code for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.parametrize("text", ["600", "600/", "/minute", "0/minute", "-1/minute", "600/fortnight", "1.5/hour"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="as 600/minute"):
+        Rate.parse(text)
+
+
+def test_a_redis_without_the_extra_for_it_is_a_sentence_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.setenv("VERBATIM_RATE_LIMIT_REDIS_URL", "redis://127.0.0.1/0")
+    with pytest.raises(SettingsError, match=r"VERBATIM_RATE_LIMIT_REDIS_URL: .*'verbatim-server\[redis\]'"):
+        Settings.from_environment()

