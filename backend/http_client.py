@@ -11,12 +11,14 @@ authority of their own. `tls_context` honours them, so every client gets its con
 import os
 import ssl
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
 
-from backend.errors import SettingsError
+from backend.errors import SettingsError, SetupError
+
+PORTS: Final = range(1, 65536)  # of TCP (RFC 9293)
 
 
 def http_client(url: str | httpx.URL, *, proxy: SecretStr | None = None, **options: Any) -> httpx.AsyncClient:
@@ -56,6 +58,17 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
+def service_url(url: str, name: str) -> httpx.URL:
+    """Return ``url``, the address of a Verbatim service; otherwise raises SetupError, which calls it ``name``."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise SetupError(f"{name} must be the address of a Verbatim service, as http://127.0.0.1:8000.")
+    return address
+
+
 def proxy_url(proxy: SecretStr) -> SecretStr:
     """Return ``proxy`` if it is the address of an HTTP proxy; raises ValueError, without quoting it, otherwise."""
     try:
@@ -63,7 +76,7 @@ def proxy_url(proxy: SecretStr) -> SecretStr:
     except httpx.InvalidURL:
         parts = httpx.URL()
     # A port of 0 or beyond 65535 is not refused by the parser.
-    fits = parts.port is None or 0 < parts.port <= 65535  # noqa: PLR2004 -- RFC 9293
+    fits = parts.port is None or parts.port in PORTS
     if parts.scheme not in {"http", "https"} or not parts.host or parts.raw_path != b"/" or parts.fragment or not fits:
         raise ValueError("must be the address of an HTTP proxy, as http://user:password@proxy.example:3128")
     return proxy

@@ -3,6 +3,17 @@
 from enum import StrEnum
 from typing import Final
 
+# The largest values of PostgreSQL's types integer and bigint.
+LARGEST_INT: Final = 2**31 - 1
+LARGEST_BIGINT: Final = 2**63 - 1
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"  # RFC 9457
+# The problems on which the recorder and `verbatim replay` act; `api.problems` describes these and all others.
+ROLE_NOT_ALLOWED: Final = "role-not-allowed"
+CONVERSATION_ERASED: Final = "conversation-erased"
+CONVERSATION_ID_REUSED: Final = "conversation-id-reused"
+BODY_TOO_LARGE: Final = "body-too-large"
+
 # The ``end_reason`` of a voice session whose end the service has presumed.
 ABANDONED: Final = "abandoned"
 

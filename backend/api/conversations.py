@@ -10,8 +10,14 @@ from backend.api.auth import Editor, Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.etags import entity_tag, if_match, known
 from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
-from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch, ConversationResponse
-from backend.schemas.page import ConversationQuery, Page
+from backend.schemas.conversation import (
+    ConversationCreate,
+    ConversationEnd,
+    ConversationPatch,
+    ConversationQuery,
+    ConversationResponse,
+)
+from backend.schemas.page import Page
 from backend.services import conversations
 from backend.services.conversations import Precondition
 

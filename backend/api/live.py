@@ -15,11 +15,12 @@ from backend.api.openapi import refusals
 from backend.api.sse import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
-from backend.schemas.message import MessageResponse
-from backend.schemas.page import LARGEST_SEQUENCE, Cursor, FeedQuery, LiveQuery, Page
+from backend.schemas.feed import FeedQuery
+from backend.schemas.message import LiveQuery, MessageResponse
+from backend.schemas.page import Cursor, Page
 from backend.services.feed import Feed, FeedPage, place_of
 from backend.services.live import Ended, Live, News
-from backend.vocabulary import ABANDONED, Scope
+from backend.vocabulary import ABANDONED, LARGEST_BIGINT, Scope
 
 router = APIRouter(prefix=API, tags=["live"])
 
@@ -99,8 +100,8 @@ async def _may_read_everything(caller: Principal) -> None:
 
 def _sequence(last_event_id: str) -> int:
     # Python raises for more than 4,300 digits; the largest sequence has 19.
-    digits = last_event_id if len(last_event_id) <= len(str(LARGEST_SEQUENCE)) else ""
-    if digits.isascii() and digits.isdigit() and int(digits) <= LARGEST_SEQUENCE:
+    digits = last_event_id if len(last_event_id) <= len(str(LARGEST_BIGINT)) else ""
+    if digits.isascii() and digits.isdigit() and int(digits) <= LARGEST_BIGINT:
         return int(digits)
     raise Invalid([Fault("/header/last-event-id", "must be the id of the last event, which is a sequence")])
 

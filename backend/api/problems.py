@@ -19,8 +19,14 @@ from backend.errors import MOST_FAULTS, Fault, Invalid, LinkNotFound, RecordErro
 from backend.observability import metrics
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
+from backend.vocabulary import (
+    BODY_TOO_LARGE,
+    CONVERSATION_ERASED,
+    CONVERSATION_ID_REUSED,
+    PROBLEM_MEDIA_TYPE,
+    ROLE_NOT_ALLOWED,
+)
 
-MEDIA_TYPE: Final = "application/problem+json"
 _CHALLENGE: Final = 'Bearer realm="verbatim"'
 
 
@@ -82,7 +88,7 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
     ),
     errors.RoleNotAllowed: ProblemType(
         HTTPStatus.FORBIDDEN,
-        "role-not-allowed",
+        ROLE_NOT_ALLOWED,
         "Not in this role",
         f"A person's token writes the roles user, assistant and function; system needs a service's. {_DO_NOT_RETRY}",
     ),
@@ -110,13 +116,13 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
     ),
     errors.ConversationErased: ProblemType(
         HTTPStatus.GONE,
-        "conversation-erased",
+        CONVERSATION_ERASED,
         "That conversation was erased",
         f"It was erased with everything said in it, and stays so. Drop what is queued for it. {_DO_NOT_RETRY}",
     ),
     errors.ConversationIdReused: ProblemType(
         HTTPStatus.CONFLICT,
-        "conversation-id-reused",
+        CONVERSATION_ID_REUSED,
         "That conversation id is taken",
         f"A conversation exists under this id with other content. Choose a new id. {_DO_NOT_RETRY}",
     ),
@@ -272,7 +278,7 @@ HTTP_PROBLEMS: Final = {
         ),
         ProblemType(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "body-too-large",
+            BODY_TOO_LARGE,
             "The body is too large",
             f"A body holds at most 2 MiB, one of messages or events 4 MiB, and either {MOST_MARKS:,} JSON values; send "
             f"less at a time. {_DO_NOT_RETRY}",
@@ -366,7 +372,7 @@ def internal_error() -> Response:
 
 def answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem document as an HTTP answer."""
-    return Response(orjson.dumps(body), body["status"], headers, MEDIA_TYPE)
+    return Response(orjson.dumps(body), body["status"], headers, PROBLEM_MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

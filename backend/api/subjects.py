@@ -9,7 +9,8 @@ from backend.api.auth import Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.openapi import refusals
 from backend.api.sse import Streamed
-from backend.schemas.page import MOST, ConversationQuery
+from backend.schemas.conversation import ConversationQuery
+from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.subject import ErasureCreate, ErasureResponse, SubjectQuery
 from backend.services import subjects
 from backend.vocabulary import Scope
@@ -33,7 +34,7 @@ router = APIRouter(prefix=API, tags=["subjects"])
 async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader, database: Db) -> Streamed:
     """Read everything that is on record of a person: one's own, or for a service that of the `user_id` it names."""
     subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
-    lines = await subjects.export(database, subject, ConversationQuery(limit=MOST))
+    lines = await subjects.export(database, subject, ConversationQuery(limit=LARGEST_PAGE))
     return Streamed(lines, media_type="application/jsonl")
 
 

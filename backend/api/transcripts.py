@@ -15,8 +15,8 @@ from backend.api.openapi import IF_MATCH, TAGGED, UNCHANGED, refusals
 from backend.api.sse import Streamed
 from backend.dao_service.message_dao import Version
 from backend.formats.transcript import MEDIA_TYPES, TranscriptFormat, write
-from backend.schemas.message import MessageResponse
-from backend.schemas.page import MessageQuery, Page
+from backend.schemas.message import MessageQuery, MessageResponse
+from backend.schemas.page import Page
 from backend.services import transcripts
 from backend.vocabulary import Scope
 

@@ -13,12 +13,10 @@ from backend.api.parse_thread import parsed
 from backend.api.problems import refusal, refusal_body
 from backend.errors import Invalid
 from backend.schemas.items import parse_each
-from backend.schemas.message import BatchResults, MessageBatch, MessageCreate, MessageResponse
+from backend.schemas.message import MOST_PER_BATCH, BatchResults, MessageBatch, MessageCreate, MessageResponse
 from backend.schemas.parsing import parse_item
 from backend.services.append_transaction import Outcome, Recorded
 from backend.vocabulary import Scope
-
-MOST_PER_BATCH: Final = 500
 
 router = APIRouter(prefix=f"{API}/voice/messages", tags=["messages"])
 

@@ -15,6 +15,7 @@ from backend.errors import Invalid, RecordError
 from backend.observability import metrics
 from backend.schemas.fields import Label
 from backend.schemas.items import parse_each
+from backend.schemas.message import MOST_PER_BATCH
 from backend.schemas.voice_session import (
     ProviderToken,
     Receipt,
@@ -28,8 +29,6 @@ from backend.schemas.voice_session import (
 from backend.services import voice_events, voice_sessions
 from backend.services.voice_events import Noted, Result
 from backend.services.voice_sessions import Begun
-
-MOST_PER_BATCH: Final = 500
 
 router = APIRouter(prefix=f"{API}/voice/sessions", tags=["voice sessions"])
 

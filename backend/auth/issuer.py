@@ -14,12 +14,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from backend.http_client import is_this_machine
+from backend.http_client import PORTS, is_this_machine
 from backend.principal import SERVICE_PREFIX
 
 SECRET_BYTES: Final = 32  # as long as the hash (RFC 7518, section 3.2)
 RSA_BITS: Final = 2048  # RFC 7518, section 3.3
-_PORTS: Final = range(1, 65536)
 
 Algorithm = Literal["RS256", "ES256", "EdDSA", "HS256"]
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
@@ -50,7 +49,7 @@ def private_url(url: str) -> str:
     except httpx.InvalidURL:
         parts = httpx.URL()
     private = parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(parts.host))
-    if not (private and parts.host and (parts.port is None or parts.port in _PORTS)):
+    if not (private and parts.host and (parts.port is None or parts.port in PORTS)):
         raise ValueError("must be an https:// address; http:// only on this machine")
     return url
 

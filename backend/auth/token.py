@@ -1,6 +1,5 @@
 """Checking a JSON Web Token (RFC 7519) against what the operator said of its issuer."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -10,12 +9,12 @@ from backend.auth.issuer import Issuer
 from backend.auth.keys import UNKNOWN_KEY, Keys
 from backend.errors import TokenInvalid
 from backend.principal import PERSONAL, SERVICE_PREFIX, Principal
+from backend.schemas.repair import UNSTORABLE
 from backend.vocabulary import Scope
 
 LEEWAY: Final = 30  # seconds that two clocks may differ
 LONGEST_SUBJECT: Final = 255  # characters
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # PostgreSQL stores none
 _CHECKER: Final = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 _WRONG_KIND: Final = "its key is not of the kind its algorithm needs"
 _FAULTS_OF_KEY: Final[Sequence[tuple[type[Exception], str]]] = (
@@ -106,7 +105,7 @@ def _scopes(claim: object) -> frozenset[Scope]:
 
 
 def _is_storable(subject: str) -> bool:
-    return len(subject) <= LONGEST_SUBJECT and "\0" not in subject and not _SURROGATE.search(subject)
+    return len(subject) <= LONGEST_SUBJECT and not UNSTORABLE.search(subject)
 
 
 def _why(error: Exception) -> str:

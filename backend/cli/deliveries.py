@@ -15,6 +15,7 @@ from backend.errors import SettingsError
 from backend.observability import logs
 from backend.principal import LOCAL
 from backend.schemas.delivery import DeliveryQuery, DeliveryResponse
+from backend.schemas.page import LARGEST_PAGE
 from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.settings import Settings
@@ -43,7 +44,7 @@ def deliver(wait: Wait = 0) -> None:
 def list_deliveries(
     context: typer.Context,
     state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=500)] = 50,
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=LARGEST_PAGE)] = 50,
 ) -> None:
     """List what the orchestrator was told and what waits, newest first."""
     if context.invoked_subcommand is not None:

@@ -16,7 +16,8 @@ from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.formats.text import text
 from backend.formats.transcript import TranscriptFormat, write
 from backend.principal import LOCAL
-from backend.schemas.page import MOST, ConversationQuery
+from backend.schemas.conversation import ConversationQuery
+from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.single_line_json import one_line
 from backend.services import subjects, transcripts
 from backend.services.live import Ended, Live, News
@@ -52,7 +53,7 @@ def export(
     until: Annotated[datetime | None, typer.Option(help="Only what was opened before this time (UTC).")] = None,
 ) -> None:
     """Print conversations whole, newest first: a line each, with messages, voice sessions, receipts and deliveries."""
-    query = {"user_id": subject, "since": _utc(since), "until": _utc(until), "limit": MOST}
+    query = {"user_id": subject, "since": _utc(since), "until": _utc(until), "limit": LARGEST_PAGE}
     ask(lambda database: _export(database, ConversationQuery.model_validate(query)))
 
 

@@ -31,10 +31,10 @@ from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.dao_service.ownership import owner_text, reached
 from backend.errors import HostKeepsConversation, HostOwnsConversations
+from backend.vocabulary import LARGEST_INT
 
 _STRIDE: Final = 20_000
 _NEWEST: Final = Conversation.created_at.desc(), Conversation.id.desc()
-_LONGEST: Final = 2**31 - 1  # seconds, of an INT
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class ConversationDAO:
             .where(Conversation.id == conversation_id)
             .values(
                 ended_at=moment,
-                duration_seconds=func.least(func.round(length), _LONGEST),
+                duration_seconds=func.least(func.round(length), LARGEST_INT),
                 updated_at=func.now(),
             )
             .returning(Conversation)
@@ -244,7 +244,7 @@ class ConversationDAO:
             .where(Conversation.id == conversation_id)
             .values(
                 ended_at=case((~under_way, last)),
-                duration_seconds=case((length > _LONGEST, _LONGEST), else_=length),  # LEAST would ignore a NULL
+                duration_seconds=case((length > LARGEST_INT, LARGEST_INT), else_=length),  # LEAST would ignore a NULL
                 updated_at=func.now(),
             )
         )

@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import VoiceEvent
-from backend.vocabulary import Enrichment
+from backend.vocabulary import LARGEST_INT, Enrichment
 
-UNCOUNTED: Final = 2**31
+UNCOUNTED: Final = LARGEST_INT + 1
 
 _ADD: Final = text("""
     INSERT INTO voice_events (voice_session_id, id, type, detail, client_sequence, after_sequence, received_at)

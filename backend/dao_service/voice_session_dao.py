@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from backend.dao_service.models import Conversation, VoiceSession
 from backend.dao_service.ownership import reached
-from backend.vocabulary import ABANDONED
+from backend.vocabulary import ABANDONED, LARGEST_INT
 
 _ARRIVED: Final = """
     WITH arrived AS (
@@ -104,7 +104,6 @@ _HEAR: Final = text(f"""
 """).bindparams(bindparam("connections", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
 # For so long after a session was begun by a process of a release without salts there may be such processes.
 _OVERLAP: Final = timedelta(days=1)
-_LONGEST: Final = 2**31 - 1  # seconds, of an INT
 
 
 class Idle(NamedTuple):
@@ -208,7 +207,7 @@ class VoiceSessionDAO:
                 ended_at=moment,
                 end_reason=reason,
                 last_client_sequence=last_client_sequence,
-                duration_seconds=func.least(func.greatest(func.round(length), 0), _LONGEST),
+                duration_seconds=func.least(func.greatest(func.round(length), 0), LARGEST_INT),
             )
             .returning(VoiceSession)
             .execution_options(populate_existing=True)

@@ -20,12 +20,11 @@ from backend.deepgram.to_messages import Draft, drafts, session_of
 from backend.errors import Fault, Invalid
 from backend.schemas.fields import JsonObject, clock_time, plausible
 from backend.schemas.repair import Repairs, as_text, label, mended_metadata, storable
-from backend.vocabulary import Repaired
+from backend.vocabulary import LARGEST_INT, Repaired
 
 UNKNOWN: Final = "unknown"
 MOST_FUNCTIONS: Final = 1_000  # of one event; each becomes a message
 _LONGEST_TYPE: Final = 100  # characters
-_LAST_NUMBER: Final = 2**31 - 1
 _LONGEST_DURATION: Final = 1e6  # seconds
 _MOST_CALLS: Final = 64  # whose ids are kept of a history
 _ENVELOPE: Final = frozenset({"event", "id", "client_sequence", "received_at"})
@@ -125,8 +124,8 @@ def _key(name: str, value: JsonValue) -> str | None:
 def _number(value: JsonValue) -> int | None:
     """Return the phone's count, also where it is written as text or with a decimal point; None if it is no count."""
     if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdecimal() and len(value) < len(str(_LAST_NUMBER)) + 1 else 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= _LAST_NUMBER:
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) < len(str(LARGEST_INT)) + 1 else 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= LARGEST_INT:
         return None
     return int(value) if value == int(value) else None
 

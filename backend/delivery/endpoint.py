@@ -11,10 +11,10 @@ import httpx
 from pydantic import SecretStr
 
 from backend.delivery.network import is_public
+from backend.http_client import PORTS
 
 _SECRET: Final = re.compile(r"whsec_([A-Za-z0-9+/]+={0,2})")
 _SECRET_BYTES: Final = range(24, 65)  # https://github.com/standard-webhooks/standard-webhooks (signature scheme)
-_PORTS: Final = range(1, 65536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def endpoint_url(url: str, *, private: bool) -> str:
         parts = httpx.URL()
     if parts.scheme not in ({"https", "http"} if private else {"https"}) or not parts.host:
         raise ValueError("must be an https:// address; http:// only with VERBATIM_ORCHESTRATOR_PRIVATE")
-    if parts.userinfo or parts.fragment or not (parts.port is None or parts.port in _PORTS):
+    if parts.userinfo or parts.fragment or not (parts.port is None or parts.port in PORTS):
         raise ValueError("must be an address without user, password and fragment")
     if not private and not _may_be_public(parts.host):
         raise ValueError("must not be a private address, unless VERBATIM_ORCHESTRATOR_PRIVATE is set")

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 _CLONE_NEWUSER = 0x10000000
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h; copied from `backend.shutdown`, because a script imports nothing of ours
 
 
 def main(parent: str, account: str, leash: str, *command: str) -> None:

@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from backend.api.problems import HTTP_PROBLEMS, MEDIA_TYPE, PROBLEMS, ProblemType, count, document_of
+from backend.api.problems import HTTP_PROBLEMS, PROBLEMS, ProblemType, count, document_of
 from backend.errors import Busy
 from backend.observability.logs import new_request_id
+from backend.vocabulary import PROBLEM_MEDIA_TYPE
 
 
 class Reason(StrEnum):
@@ -68,7 +69,7 @@ def _parts(refusal: Refusal, *, last: bool) -> tuple[bytes, bytes]:
     body = orjson.dumps(document_of(refusal.problem, refusal.detail, _NO_IDENTITY.decode()))
     status = refusal.problem.status
     headers = [
-        b"content-type: " + MEDIA_TYPE.encode(),
+        b"content-type: " + PROBLEM_MEDIA_TYPE.encode(),
         b"content-length: %d" % len(body),
         b"x-request-id: " + _NO_IDENTITY,
         b"x-content-type-options: nosniff",

@@ -18,7 +18,7 @@ from backend.vocabulary import InputModality, Repaired, Role
 
 _ROLES: Final = frozenset(map(str, Role))
 _MODALITIES: Final = frozenset(map(str, InputModality))
-_VOICE: Final = str(InputModality.VOICE.value)
+VOICE: Final = str(InputModality.VOICE.value)  # orjson writes a plain string faster than an enum's member
 _MOST_JSON: Final = 2 * 2**20  # bytes of a text as it travels, half of what the service takes at once
 _LONGEST_ESCAPE: Final = 6  # bytes that JSON makes of a control character
 
@@ -91,7 +91,7 @@ def _modality(given: object, repairs: Repairs) -> str:
     if isinstance(given, str) and given in _MODALITIES:
         return given
     repairs.note("/input_modality")
-    return _VOICE
+    return VOICE
 
 
 def _moment(given: object, repairs: Repairs) -> str | None:

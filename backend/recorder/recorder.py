@@ -26,16 +26,13 @@ import structlog
 from backend.observability import metrics
 from backend.recorder import signals, stats
 from backend.recorder.entry import LONGEST_BODY, Entry
-from backend.recorder.message_repair import fault_of, mend, outline
+from backend.recorder.message_repair import VOICE, fault_of, mend, outline
 from backend.recorder.sinks import Sink
 from backend.recorder.spool import Spool
 from backend.recorder.stats import Stats
 from backend.recorder.writer import Writer
-from backend.vocabulary import InputModality
 
 GRACE: Final = 1.0  # seconds for the disk, when closing
-
-_VOICE: Final = str(InputModality.VOICE.value)  # of a plain string orjson asks nothing
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +114,7 @@ class Recorder:
         timestamp: datetime | str | None = None,
         metadata: Mapping[Any, Any] | None = None,
         id: UUID | str | None = None,  # noqa: A002 -- the field's name
-        input_modality: str = _VOICE,
+        input_modality: str = VOICE,
     ) -> UUID | str | None:
         """Take one message and return its id at once, or None when it is not taken; nothing is ever raised.
 

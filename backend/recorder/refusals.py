@@ -12,6 +12,8 @@ from typing import Any, Final
 import httpx
 import orjson
 
+from backend.vocabulary import PROBLEM_MEDIA_TYPE, ROLE_NOT_ALLOWED
+
 LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
 # With these statuses the service refuses a message or a conversation for good.
 FINAL: Final = {
@@ -24,15 +26,14 @@ FINAL: Final = {
 # A batch may be answered so because of one message in it.
 SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
 
-_MEDIA_TYPE: Final = "application/problem+json"
 _TYPE: Final = re.compile(r"/problems/[a-z-]+")
-_ROLE: Final = "/problems/role-not-allowed"  # the one 403 that is about a message and not about the token
+_ROLE: Final = f"/problems/{ROLE_NOT_ALLOWED}"  # the one 403 that is about a message and not about the token
 _PASSING: Final = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.TOO_MANY_REQUESTS}
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any] | None:
     """Return the problem of the service that ``response`` describes, None if it is not the service's answer."""
-    if response.headers.get("content-type", "").partition(";")[0].strip().lower() != _MEDIA_TYPE:
+    if response.headers.get("content-type", "").partition(";")[0].strip().lower() != PROBLEM_MEDIA_TYPE:
         return None
     document: dict[str, Any] | None = None
     match _json(response.content):

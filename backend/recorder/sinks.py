@@ -14,8 +14,8 @@ import httpcore._backends.anyio  # noqa: F401 -- and for this
 import httpx
 from pydantic import SecretStr
 
-from backend.errors import ConversationErased, Invalid, NotRecorded, RecordError, Refused, SetupError
-from backend.http_client import http_client
+from backend.errors import ConversationErased, Invalid, NotRecorded, RecordError, Refused
+from backend.http_client import http_client, service_url
 from backend.principal import Principal
 from backend.recorder.refusals import (
     SPOILT,
@@ -30,10 +30,11 @@ from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
+from backend.vocabulary import CONVERSATION_ERASED
 
-_BATCH: Final = "/api/v1/voice/messages/batch"
-_JSON: Final = {"content-type": "application/json"}
-_ERASED: Final = "/problems/conversation-erased"
+BATCH_PATH: Final = "/api/v1/voice/messages/batch"
+JSON_BODY: Final = {"content-type": "application/json"}
+_ERASED: Final = f"/problems/{CONVERSATION_ERASED}"
 _STRANGER: Final = "what answers is not Verbatim"
 _KEEPALIVE: Final = 4.0  # seconds, which is less than the service keeps an idle connection
 
@@ -119,7 +120,8 @@ class HttpSink:
         client: httpx.AsyncClient | None = None,
         proxy: SecretStr | None = None,
     ) -> None:
-        self._url = _address(url)
+        address = service_url(url, "A sink's address")
+        self._url = address.copy_with(path=address.path.rstrip("/") + BATCH_PATH)
         self._token = token
         self._is_ours = client is None
         self._client = client or http_client(
@@ -155,7 +157,7 @@ class HttpSink:
 
     def _headers(self) -> dict[str, str]:
         token = self._token() if callable(self._token) else self._token
-        return _JSON | ({"authorization": f"Bearer {token}"} if token else {})
+        return JSON_BODY | ({"authorization": f"Bearer {token}"} if token else {})
 
 
 def _parsed(message: bytes) -> MessageCreate | RecordError:
@@ -189,13 +191,3 @@ def _judge(result: Any) -> Answer:
     if is_unanswered(result):
         return LATER
     raise Unsent(_STRANGER)
-
-
-def _address(url: str) -> httpx.URL:
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise SetupError("A sink's address must be that of a Verbatim service, as http://127.0.0.1:8000.")
-    return address.copy_with(path=address.path.rstrip("/") + _BATCH)

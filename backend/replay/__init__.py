@@ -20,7 +20,7 @@ import httpx
 from pydantic import SecretStr
 
 from backend.errors import SetupError
-from backend.http_client import http_client
+from backend.http_client import http_client, service_url
 from backend.replay.sender import Sender
 from backend.replay.source import Source
 from backend.replay.tally import Tally
@@ -45,7 +45,7 @@ async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how h
     ``token`` is shown to the service, which is reached through ``proxy`` unless it is on this machine; ``transport``
     stands in for the network. Raises SetupError when there is nothing to read or nowhere to send it.
     """
-    address = _address(url)
+    address = service_url(url, "--url")
     tally = Tally()
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -69,13 +69,3 @@ async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how h
             except* SetupError as errors:
                 tally.trouble = str(errors.exceptions[0])
     return tally
-
-
-def _address(url: str) -> httpx.URL:
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise SetupError("--url must be the address of a Verbatim service, as http://127.0.0.1:8000.")
-    return address

@@ -15,14 +15,14 @@ Releases before derived a message's id without that time. A conversation whose f
 one of them, and its messages keep those ids; so a run that was begun before an upgrade is completed after it.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
+from backend.schemas.page import to_microseconds
+
 # Every id is derived from this one. With another, everything would be recorded a second time.
 DIALOGUES: Final = UUID("f4d0a3ea-3a5e-4d0f-9d3c-7a3c3c1a6f52")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def conversation_id(name: str, digest: str | None = None) -> UUID:
@@ -35,4 +35,4 @@ def message_id(conversation: UUID, opened: datetime | None, spot: str) -> UUID:
     """Return the id of the message at ``spot``; ``opened`` is None in a conversation of a release before."""
     if opened is None:
         return uuid5(conversation, spot)
-    return uuid5(conversation, f"{(opened - _EPOCH) // _MICROSECOND}:{spot}")
+    return uuid5(conversation, f"{to_microseconds(opened)}:{spot}")

@@ -20,6 +20,7 @@ import orjson
 import stamina
 
 from backend.errors import SetupError
+from backend.recorder.entry import LONGEST_BODY
 from backend.recorder.refusals import (
     FINAL,
     SPOILT,
@@ -30,23 +31,21 @@ from backend.recorder.refusals import (
     results_of,
     retry_after_of,
 )
+from backend.recorder.sinks import BATCH_PATH, JSON_BODY
 from backend.replay.identity import message_id
 from backend.replay.source import Dialogue, RecordedMessage
 from backend.replay.tally import Tally
 from backend.replay.watch import Watch
-from backend.vocabulary import ContextType
+from backend.schemas.message import MOST_PER_BATCH
+from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED, ContextType
 
-MOST_MESSAGES: Final = 500
 MOST_BYTES: Final = 2**20  # a quarter of what the service takes at once
-LONGEST_MESSAGE: Final = 4 * 2**20 - 64  # bytes, alone in what the service takes at once
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
-_TAKEN: Final = "/problems/conversation-id-reused"
+_TAKEN: Final = f"/problems/{CONVERSATION_ID_REUSED}"
 # With these statuses and a problem of its own the service refuses the caller and not what is sent.
 _CALLER: Final = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.MISDIRECTED_REQUEST}
-_BATCH: Final = "/api/v1/voice/messages/batch"
-_JSON: Final = {"content-type": "application/json"}
-_TOO_LARGE: Final = "/problems/body-too-large"
+_TOO_LARGE: Final = f"/problems/{BODY_TOO_LARGE}"
 _FIELD: Final = re.compile(r"(?:/messages/\d+)?(/\w+)?")
 _PERSISTENT: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
 
@@ -153,7 +152,7 @@ class Sender:
         if not waiting:
             return True
         body = b'{"messages":[%b]}' % b",".join(each.body for each in waiting)
-        response = await self._request("POST", _BATCH, body)
+        response = await self._request("POST", BATCH_PATH, body)
         # A proxy may find a batch too large, of which the service would take each message.
         if response.status_code in SPOILT and len(waiting) > 1:
             return False
@@ -219,7 +218,7 @@ class Sender:
 
     async def _request(self, method: str, path: str, body: bytes | None) -> httpx.Response:
         """Return any answer but one that refuses the caller, for which SetupError is raised."""
-        response = await self._client.request(method, path, content=body, headers=_JSON if body else None)
+        response = await self._client.request(method, path, content=body, headers=JSON_BODY if body else None)
         if response.status_code in _CALLER and (problem := problem_of(response)):
             raise SetupError(
                 f"The service at {self._where()} wants another token ({problem['type']}); set VERBATIM_TOKEN. What it "
@@ -232,10 +231,10 @@ class Sender:
         batch: list[RecordedMessage] = []
         size = 0
         for message in messages:
-            if len(message.body) > LONGEST_MESSAGE:
+            if len(message.body) > LONGEST_BODY:
                 self._tally.refused[_TOO_LARGE] += 1  # the service would not read it
                 continue
-            if batch and (len(batch) == MOST_MESSAGES or size + len(message.body) > MOST_BYTES):
+            if batch and (len(batch) == MOST_PER_BATCH or size + len(message.body) > MOST_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append(message)

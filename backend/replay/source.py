@@ -22,6 +22,7 @@ import orjson
 from pydantic import JsonValue
 
 from backend import deepgram
+from backend.deepgram.parse import MOST_FUNCTIONS
 from backend.errors import Invalid, SetupError
 from backend.replay.identity import conversation_id, message_id
 from backend.replay.tally import Tally
@@ -30,7 +31,6 @@ from backend.schemas.repair import storable
 
 LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
 LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are passed over
-MOST_FUNCTIONS: Final = 1_000  # of one event; each becomes a message
 MOST_MESSAGES: Final = 100_000  # of one dialogue, which are held in memory until they are sent
 MOST_COMPLAINTS: Final = 100
 

@@ -1,12 +1,13 @@
 """The words of a conversation, as they cross the wire."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from backend.schemas.fields import Label, Timestamp
+from backend.schemas import page
+from backend.schemas.fields import Instant, Label, Timestamp
 from backend.vocabulary import ContextType, Intent
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-000000000001", "context_type": "voice"}
@@ -92,3 +93,43 @@ class ConversationResponse(BaseModel):
     message_count: int = Field(validation_alias="last_sequence")
     created_at: datetime
     updated_at: datetime
+
+
+class ConversationPlace(NamedTuple):
+    """A place in the list of conversations, newest first."""
+
+    created_at: datetime
+    id: UUID
+
+    def cursor(self) -> str:
+        """Return this place as an opaque string."""
+        return page.encode_cursor([page.to_microseconds(self.created_at), str(self.id)])
+
+    @classmethod
+    def parse(cls, cursor: str) -> Self:
+        """Return the place that ``cursor`` names; raises Invalid for one of another list."""
+        match page.decode_cursor(cursor):
+            case [int(created_at), str(identity)]:
+                try:
+                    return cls(page.from_microseconds(created_at), UUID(identity))
+                except ValueError:
+                    pass
+        raise page.unusable_cursor()
+
+
+class ConversationQuery(BaseModel):
+    """Which conversations, and how many."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context_type: ContextType | None = None
+    intent: Intent | None = None
+    ended: bool | None = None
+    linked_goal_id: UUID | None = None
+    linked_task_id: UUID | None = None
+    voice_session_id: Label | None = None
+    user_id: Label | None = Field(default=None, description="Another owner's; only for services that read everybody's.")
+    since: Instant | None = Field(default=None, description="Opened at this time or later.")
+    until: Instant | None = Field(default=None, description="Opened before this time.")
+    limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
+    cursor: page.Cursor | None = None

@@ -1,13 +1,13 @@
 """The words of a delivery, as they cross the wire: of what was said it has none, that is in the intent."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from backend.schemas.page import DEFAULT_LIMIT, MOST
-from backend.vocabulary import DeliveryState
+from backend.schemas import page
+from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
 
 def webhook_id(delivery_id: UUID) -> str:
@@ -77,5 +77,23 @@ class DeliveryQuery(BaseModel):
 
     state: DeliveryState | None = None
     conversation_id: UUID | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
-    cursor: Annotated[str, Field(max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
+    cursor: page.Cursor | None = None
+
+
+class DeliveryPlace(NamedTuple):
+    """A place in the list of deliveries, newest first."""
+
+    number: int
+
+    def cursor(self) -> str:
+        """Return this place as an opaque string."""
+        return page.encode_cursor([self.number])
+
+    @classmethod
+    def parse(cls, cursor: str) -> Self:
+        """Return the place that ``cursor`` names; raises Invalid for one of another list."""
+        match page.decode_cursor(cursor):
+            case [int(number)] if 0 <= number <= LARGEST_BIGINT:
+                return cls(number)
+        raise page.unusable_cursor()

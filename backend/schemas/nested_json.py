@@ -11,9 +11,9 @@ from typing import Final
 from pydantic import JsonValue
 
 from backend.schemas.parsing import load
+from backend.schemas.repair import EXCERPT
 
 DEEPEST: Final = 100  # levels that stay; metadata holds 32, and an event stands in three
-_EXCERPT: Final = 1_000  # characters of what is deeper
 # A string, or a bracket outside of one. It takes linear time, because it gives nothing back once it has matched:
 # a quote that is never closed takes all that follows.
 _MARK: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[\[\]{}]', re.DOTALL)
@@ -39,7 +39,7 @@ def shallow(text: str) -> str:
                 start = mark.start()
         elif mark[0] in "]}":
             if depth == DEEPEST + 1:
-                kept += [text[done:start], json.dumps(text[start : min(mark.end(), start + _EXCERPT)])]
+                kept += [text[done:start], json.dumps(text[start : min(mark.end(), start + EXCERPT)])]
                 done = mark.end()
             depth -= 1
     # What is never closed is no JSON, and stays away so that the parser does not meet its depth again.

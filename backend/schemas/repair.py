@@ -43,8 +43,8 @@ _NAMES_BYTES: Final = 2_304  # that the longest list of names takes, with every 
 _MOST_VALUES: Final = 10_000  # that are looked at; 16 KiB of metadata hold no more than 8,192
 _SMALL: Final = 256  # bytes; what is smaller is not cut as long as there is something larger
 _FEW: Final = 16  # fields; with names and texts of `_SMALL` they are always small enough
-_EXCERPT: Final = 1_000  # characters of what is written as text because it is nested too deeply
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+EXCERPT: Final = 1_000  # characters of what is written as text because it is nested too deeply
+UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")  # characters that PostgreSQL cannot store
 _REPLACEMENT: Final = "\ufffd"
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def storable(text: str) -> str:
 
     Two halves of a character that stand next to each other are joined.
     """
-    if not _UNSTORABLE.search(text):
+    if not UNSTORABLE.search(text):
         return text
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\0", _REPLACEMENT)
@@ -241,7 +241,7 @@ class _Mender:
     def _container(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
         if depth >= METADATA_DEPTH:
             self._repairs.note(place)
-            return storable(as_text(value)[:_EXCERPT])
+            return storable(as_text(value)[:EXCERPT])
         if isinstance(value, Mapping):
             return self._members(value, place, depth + 1)
         parts = self._first(enumerate(value), place)

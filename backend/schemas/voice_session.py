@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from backend.schemas.fields import JsonObject, Label, PlausibleTime, Timestamp
 from backend.schemas.message import EXAMPLE as MESSAGE
-from backend.schemas.message import MessageResponse
+from backend.schemas.message import MOST_PER_BATCH, MessageResponse
 from backend.schemas.problem import Problem
+from backend.vocabulary import LARGEST_INT
 
 _CONVERSATION: Final = "019ab5c0-1111-7000-8000-000000000001"
 _EVENT: Final[dict[str, JsonValue]] = {
@@ -19,7 +20,7 @@ _EVENT: Final[dict[str, JsonValue]] = {
 }
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 Range = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
@@ -107,7 +108,7 @@ class VoiceEventCreate(BaseModel):
         description="By the phone's clock; best strictly rising. The record's own time is taken for one that lies "
         "before 2000 or more than five minutes ahead.",
     )
-    client_sequence: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+    client_sequence: Annotated[int, Field(ge=1, le=LARGEST_INT)] | None = Field(
         default=None, description="The phone's own count, from 1, of all that it forwards in this session."
     )
     id: UUID | None = Field(
@@ -120,7 +121,7 @@ class VoiceEventBatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"events": [_EVENT]}]})
 
-    events: Annotated[list[VoiceEventCreate], Field(min_length=1, max_length=500)]
+    events: Annotated[list[VoiceEventCreate], Field(min_length=1, max_length=MOST_PER_BATCH)]
 
 
 class VoiceEventResult(BaseModel):

@@ -22,8 +22,15 @@ from backend.errors import (
 )
 from backend.ids import new_id
 from backend.principal import Principal
-from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch, ConversationResponse
-from backend.schemas.page import ConversationPlace, ConversationQuery, Page
+from backend.schemas.conversation import (
+    ConversationCreate,
+    ConversationEnd,
+    ConversationPatch,
+    ConversationPlace,
+    ConversationQuery,
+    ConversationResponse,
+)
+from backend.schemas.page import Page
 from backend.vocabulary import ContextType, Scope
 
 # Raises PreconditionFailed if the conversation as it stands is not what the caller has seen.

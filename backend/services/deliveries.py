@@ -9,8 +9,8 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO
 from backend.errors import DeliveryNotFound
 from backend.principal import Principal
-from backend.schemas.delivery import DeliveriesRetried, DeliveryQuery, DeliveryResponse
-from backend.schemas.page import DeliveryPlace, Page
+from backend.schemas.delivery import DeliveriesRetried, DeliveryPlace, DeliveryQuery, DeliveryResponse
+from backend.schemas.page import Page
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState, Scope
 

@@ -23,7 +23,7 @@ from backend.dao_service.feed_dao import FeedDAO, FeedRow
 from backend.dao_service.portions import Bounds
 from backend.errors import Unavailable
 from backend.principal import SERVICE, Principal, caller
-from backend.schemas.page import FeedPlace, FeedQuery, FeedStart
+from backend.schemas.feed import FeedPlace, FeedQuery, FeedStart
 from backend.services.live import Stopping, happens
 from backend.services.window import Window
 from backend.vocabulary import Scope

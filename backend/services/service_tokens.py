@@ -18,14 +18,13 @@ from backend.dao_service.models import ServiceToken as Row
 from backend.dao_service.service_token_dao import ServiceTokenDAO
 from backend.errors import SettingsError, SetupError, TokenInvalid, Unavailable
 from backend.principal import SERVICE_PREFIX, Principal
-from backend.vocabulary import Scope
+from backend.vocabulary import LARGEST_BIGINT, Scope
 
 PREFIX: Final = "vbt_"
 MOST_VALID: Final = 2
 _BYTES: Final = 32
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _USED_LATELY: Final = timedelta(minutes=1)
-_LARGEST_ID: Final = 2**63 - 1  # of a bigint; the driver fails at a larger one
 
 
 class ServiceTokenInfo(NamedTuple):
@@ -75,7 +74,7 @@ async def every(database: Database) -> Sequence[ServiceTokenInfo]:
 async def revoke(database: Database, token_id: int) -> ServiceTokenInfo:
     """Make a token worthless; raises SetupError where there is none of that number."""
     async with database.writing() as session:
-        revoked = await ServiceTokenDAO(session).revoke(token_id) if 0 < token_id <= _LARGEST_ID else None
+        revoked = await ServiceTokenDAO(session).revoke(token_id) if 0 < token_id <= LARGEST_BIGINT else None
         if revoked is None:
             raise SetupError(f"There is no token {token_id}; `verbatim token list` shows them all.")
         return _known(revoked)

@@ -25,9 +25,9 @@ from backend.errors import (
     VoiceSessionNotFound,
 )
 from backend.principal import Principal
-from backend.schemas.conversation import ConversationResponse
+from backend.schemas.conversation import ConversationQuery, ConversationResponse
 from backend.schemas.delivery import DeliveryResponse
-from backend.schemas.page import MOST, ConversationQuery, Page
+from backend.schemas.page import LARGEST_PAGE, Page
 from backend.schemas.single_line_json import one_line
 from backend.schemas.subject import ErasureResponse, Kept
 from backend.services import conversations, transcripts, voice_sessions
@@ -120,7 +120,7 @@ async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
     found: list[DeliveryResponse] = []
     before: int | None = None
     async with database.reading() as session:
-        while rows := await DeliveryDAO(session).newest(None, conversation_id, before=before, limit=MOST):
+        while rows := await DeliveryDAO(session).newest(None, conversation_id, before=before, limit=LARGEST_PAGE):
             found += map(DeliveryResponse.model_validate, rows)
             before = rows[-1].number
     return orjson.dumps([delivery.model_dump(mode="json") for delivery in found])

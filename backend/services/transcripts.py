@@ -10,7 +10,7 @@ from backend.dao_service.message_dao import MessageDAO, MessageRows, Selection, 
 from backend.dao_service.portions import Bounds
 from backend.errors import ConversationNotFound
 from backend.principal import Principal
-from backend.schemas.page import Direction, MessagePlace, MessageQuery, Order
+from backend.schemas.message import Direction, MessagePlace, MessageQuery, Order
 from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # what one reader may make the service hold, and enough for 500 ordinary messages

@@ -50,7 +50,6 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
-    Used("backend.auth.token", "_SURROGATE"): [lambda n: "a" * n],
     Used("backend.recorder.refusals", "_TYPE"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
     Used("backend.replay.sender", "_FIELD"): [lambda n: "/messages/" + "1" * n, lambda n: "/" + "a" * n + "!"],
     Used("backend.schemas.fields", "_RFC_3339"): [
@@ -62,7 +61,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
     Used("backend.formats.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
     Used("backend.formats.invisible", "_UNSEEN"): [lambda n: "\0" * n],
     Used("backend.formats.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
-    Used("backend.schemas.repair", "_UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
+    Used("backend.schemas.repair", "UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
     Used("backend.schemas.nested_json", "_MARK"): [
         lambda n: '"' + "\\" * n,
         lambda n: '"' + "a" * n,

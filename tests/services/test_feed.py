@@ -14,8 +14,8 @@ from backend.dao_service.feed_dao import FeedDAO
 from backend.dao_service.portions import Bounds
 from backend.errors import DatabaseUnavailable
 from backend.principal import LOCAL
+from backend.schemas.feed import FeedPlace, FeedQuery, FeedStart
 from backend.schemas.message import MessageCreate
-from backend.schemas.page import FeedPlace, FeedQuery, FeedStart
 from backend.services.appender import Appender
 from backend.services.feed import Feed, FeedPage
 from backend.vocabulary import Role
