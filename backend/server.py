@@ -7,6 +7,7 @@ import tempfile
 import time
 from ipaddress import ip_address
 from typing import Final, cast
+from weakref import WeakKeyDictionary
 
 import structlog
 import uvicorn
@@ -122,34 +123,33 @@ class _Server(uvicorn.Server):
 
 
 class _Supervisor(Multiprocess):
-    """Uvicorn's, but patient with workers that come up, and without being deaf to signals while it is."""
+    """Uvicorn's supervisor, which hears signals while a worker is slow to answer, and logs each worker that ends.
+
+    Uvicorn's own waits for an answer until the time-out is over, also if the worker has died or is still starting.
+    """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.failed = False  # a worker could not start
-        self._heard: dict[int | None, float] = {}  # when each worker last answered, or was first asked
+        self._answered: WeakKeyDictionary[Process, float] = WeakKeyDictionary()  # when last, or when first asked
 
     def keep_subprocess_alive(self) -> None:
         for place, worker in enumerate(self.processes):
             if self._is_stopping:
                 return
-            if not self._is_well(worker):
-                self._replace(place, worker)
-
-    def _replace(self, place: int, worker: Process) -> None:
-        hung = worker.process.is_alive()
-        worker.kill()
-        worker.join()
-        self._heard.pop(worker.pid, None)
-        if self._is_stopping:
-            return
-        if worker.exitcode == STARTUP_FAILURE:  # the next would fail alike
-            self.failed = True
-            self.should_exit.set()
-            return
-        log.error("a worker hung and was killed" if hung else "a worker died", pid=worker.pid, code=worker.exitcode)
-        self.processes[place] = Process(self.config, self.sockets)
-        self.processes[place].start()
+            if self._is_well(worker):
+                continue
+            hung = worker.process.is_alive()
+            worker.kill()
+            worker.join()
+            if worker.exitcode == STARTUP_FAILURE:  # the next would fail alike
+                self.failed = True
+                self.should_exit.set()
+            if self._is_stopping:
+                return
+            log.error("a worker hung and was killed" if hung else "a worker died", pid=worker.pid, code=worker.exitcode)
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
 
     @property
     def _is_stopping(self) -> bool:
@@ -161,5 +161,5 @@ class _Supervisor(Multiprocess):
             return False
         now = time.monotonic()
         if worker.ping(_TURN):
-            self._heard[worker.pid] = now
-        return now - self._heard.setdefault(worker.pid, now) < _PATIENCE
+            self._answered[worker] = now
+        return now - self._answered.setdefault(worker, now) < _PATIENCE
