@@ -20,7 +20,7 @@ from backend.shutdown import SIGNALS, STOP
 
 # A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
 # there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
-_PATIENCE: Final = 30
+_HUNG_SECONDS: Final = 30
 _TURN: Final = 0.2  # seconds for an answer, before others are asked and signals heard
 
 log = structlog.get_logger(__name__)
@@ -162,4 +162,4 @@ class _Supervisor(Multiprocess):
         now = time.monotonic()
         if worker.ping(_TURN):
             self._answered[worker] = now
-        return now - self._answered.setdefault(worker, now) < _PATIENCE
+        return now - self._answered.setdefault(worker, now) < _HUNG_SECONDS

@@ -11,10 +11,10 @@ from backend.budget import Budget
 from backend.errors import Busy
 from backend.observability import metrics
 
-MOST: Final = 48 * 2**20  # bytes, of a worker that shall need less than 400 MiB
-SHARE: Final = 16 * 2**20  # bytes, four of the largest batches
+WORKER_BYTES: Final = 48 * 2**20  # bytes, of a worker that shall need less than 400 MiB
+CALLER_BYTES: Final = 16 * 2**20  # bytes, four of the largest batches
 # Seconds until a caller that has used its share is refused: so it is refused no more often than it has connections.
-PATIENCE: Final = 1.0
+REFUSAL_DELAY_SECONDS: Final = 1.0
 _NAME: Final = "held_body"  # in the state of a request
 
 _SHED: Final = metrics.HTTP_SHED.labels("bodies")
@@ -22,7 +22,7 @@ _SHED: Final = metrics.HTTP_SHED.labels("bodies")
 
 def new_budget() -> Budget:
     """Return the budget of one process."""
-    return Budget(MOST, SHARE)
+    return Budget(WORKER_BYTES, CALLER_BYTES)
 
 
 class HeldBody:
@@ -48,7 +48,7 @@ class HeldBody:
         more = size - self._size
         if not self._budget.take(self._caller, more):
             if self._budget.lacks_share(self._caller, more):
-                await sleep(PATIENCE)
+                await sleep(REFUSAL_DELAY_SECONDS)
             if not self._budget.take(self._caller, more):
                 _SHED.inc()
                 raise Busy("Too many request bodies are being received")

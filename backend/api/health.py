@@ -23,7 +23,7 @@ from backend.services.database_metrics import DatabaseMetrics
 from backend.services.health import Health
 from backend.services.single_flight import SingleFlight
 
-FRESH: Final = 1.0  # seconds, for which what was counted is not counted again
+METRICS_FRESH_SECONDS: Final = 1.0  # seconds, for which what was counted is not counted again
 _ASSETS: Final = "/docs/assets"
 
 _READING: Final = ["GET", "HEAD"]  # load balancers ask with HEAD
@@ -54,7 +54,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Say what was counted, for Prometheus; over all workers where there are several."""
     cast("DatabaseMetrics", request.state.figures).refresh()
-    counted = await cast("SingleFlight[bytes]", request.state.metrics).get(FRESH)
+    counted = await cast("SingleFlight[bytes]", request.state.metrics).get(METRICS_FRESH_SECONDS)
     return Response(counted, media_type=CONTENT_TYPE_LATEST)
 
 

@@ -6,7 +6,7 @@ caller, told apart by token and by address, has fewer than its share of requests
 fewer than four times that. Further ones wait: addresses take turns, and among those of one address its tokens. While
 only one caller sends anything, it may have ``MOST_RUNNING``.
 
-The share begins at ``SHARE``. While requests wait, it grows as long as the event loop is on time: then they wait for
+The share begins at LEAST_SHARE. While requests wait, it grows as long as the event loop is on time: then they wait for
 PostgreSQL or for another service, and more of them at once are served sooner. It shrinks when the loop is late.
 
 A request that would wait longer than ``LONGEST_WAIT`` at the measured pace is refused at once: by the HTTP protocol
@@ -29,7 +29,7 @@ from backend.observability import metrics
 from backend.services.senders import Senders
 
 MOST_RUNNING: Final = 512
-SHARE: Final = 8  # the smallest; so many posts take about three milliseconds of the event loop
+LEAST_SHARE: Final = 8  # the smallest; so many posts take about three milliseconds of the event loop
 MOST_SHARE: Final = 128
 SHARES: Final = 4  # that all callers may have together
 EARLY: Final = 0.001  # seconds that the event loop is late at most when the share grows
@@ -79,7 +79,7 @@ class RequestQueue:
         self._waiting: dict[str, dict[int, deque[QueuedRequest]]] = {}
         self._number = 0  # of those that wait
         self._senders = Senders()
-        self._fair = float(SHARE)
+        self._fair = float(LEAST_SHARE)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer should fire
         # The pace while requests wait: how many ended in how many seconds, weighed by age.
@@ -184,7 +184,7 @@ class RequestQueue:
 
     def _adapt(self, late: float) -> None:
         if late >= LATE:
-            self._fair = max(self._fair * 0.8, SHARE)
+            self._fair = max(self._fair * 0.8, LEAST_SHARE)
         elif late <= EARLY:
             self._fair = min(self._fair + 1, MOST_SHARE)
 

@@ -24,7 +24,7 @@ from backend.services.live import Stopping
 
 KEEPALIVE: Final = 15.0  # seconds of silence, which proxies take for death after thirty or sixty
 RECHECK: Final = 60.0  # seconds after which it is asked again who listens
-PATIENCE: Final = 30.0  # seconds in which a listener must take something of what is sent
+SEND_SECONDS: Final = 30.0  # seconds in which a listener must take something of what is sent
 _LATER: Final = 5.0  # seconds after which it is asked again, where it could not be told
 # Lines without the empty line that ends an event, for many clients take that for an event without data. A client obeys
 # `retry`, in milliseconds, as soon as it reads the line.
@@ -98,7 +98,7 @@ class Streamed(StreamingResponse):
 
 
 class Stream(Streamed):
-    """An answer of server-sent events. Who takes nothing of it for ``PATIENCE`` is let go, and may resume."""
+    """An answer of server-sent events. Who takes nothing of it for ``SEND_SECONDS`` is let go, and may resume."""
 
     media_type = "text/event-stream"
 
@@ -109,7 +109,7 @@ class Stream(Streamed):
         """Send the events for as long as the client takes them."""
 
         async def patiently(message: Message) -> None:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SEND_SECONDS):
                 await send(message)
 
         try:

@@ -18,7 +18,7 @@ import structlog
 from backend.auth.issuer import Issuer, PublicKey, algorithm_of
 from backend.errors import IssuerUnavailable, TokenInvalid
 
-FRESH: Final = 300.0  # seconds until published keys are fetched anew
+KEYS_FRESH_SECONDS: Final = 300.0  # seconds until published keys are fetched anew
 PAUSE: Final = 30.0  # seconds between two fetches for keys that are not among them
 FIRST_PAUSE: Final = 1.0  # seconds between two fetches while there are none
 USABLE: Final = 3600.0  # seconds that they stay good without an answer
@@ -74,7 +74,7 @@ class PublishedKeys:
             if fetching := self._fetch(FIRST_PAUSE if not self._usable else PAUSE):
                 await asyncio.shield(fetching)
                 key = self._known(name)
-        elif self._age > FRESH:
+        elif self._age > KEYS_FRESH_SECONDS:
             self._fetch(PAUSE)
         if key is not None:
             return key

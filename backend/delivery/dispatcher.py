@@ -35,7 +35,7 @@ from backend.vocabulary import DeliveryState
 HANDS: Final = 16  # deliveries that are carried at once
 PAUSE: Final = 1.0  # seconds between two looks
 MARGIN: Final = 30.0  # seconds for writing down what became of an attempt
-PATIENCE: Final = 10.0  # seconds for what is in hand when it stops
+STOP_SECONDS: Final = 10.0  # seconds for what is in hand when it stops
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +63,13 @@ class Dispatcher:
         self._task = self._task or asyncio.create_task(self._run(), name="dispatcher")
 
     async def close(self) -> None:
-        """Claim no more, and finish what is in hand within ``PATIENCE``; the rest others send. Safe to call twice."""
+        """Claim no more, and finish what is in hand within STOP_SECONDS; others send the rest. Safe to call twice."""
         self._closing = True
         self._outbox.woken.set()
         if self._task is not None:
             await asyncio.wait({self._task})
         if self._in_hand:
-            _, left = await asyncio.wait(self._in_hand, timeout=PATIENCE)
+            _, left = await asyncio.wait(self._in_hand, timeout=STOP_SECONDS)
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)

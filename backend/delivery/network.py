@@ -20,7 +20,7 @@ _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _OTHERS: Final = (ip_network("192.88.99.0/24"), ip_network("192.0.0.0/24"), ip_network("3fff::/20"))
 
 
-_PATIENCE: Final = 4.0  # seconds for one of several addresses
+_CONNECT_SECONDS: Final = 4.0  # seconds for one of several addresses
 
 
 class NotPublic(httpcore.ConnectError):
@@ -63,7 +63,7 @@ class PublicNetwork(AsyncNetworkBackend):
         error: Exception = httpcore.ConnectError()
         for address in await _look_up(host, port):
             try:
-                patience = _PATIENCE if timeout is None else timeout
+                patience = _CONNECT_SECONDS if timeout is None else timeout
                 return await self._network.connect_tcp(address, port, patience, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as refused:
                 error = refused

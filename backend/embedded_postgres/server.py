@@ -14,7 +14,7 @@ from backend.embedded_postgres.run_as import Account, choose_account
 from backend.embedded_postgres.sockets import claim_folder
 from backend.errors import SetupError
 
-PATIENCE = 60.0  # seconds without a sign of life before a start is given up
+SILENCE_SECONDS = 60.0  # seconds without a sign of life before a start is given up
 PULSE = 0.25  # seconds between two looks at what runs
 TICK = 0.01  # seconds between two looks at what starts
 
@@ -62,7 +62,7 @@ class Server:
     @contextlib.contextmanager
     def _no_server(self) -> Iterator[int]:
         """Hold the server lock, waiting for a dead owner's server, or a killed server's backends, to be gone."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SILENCE_SECONDS
         while True:
             with lock(self._home.server_lock) as held:
                 if held is not None:
@@ -74,12 +74,12 @@ class Server:
 
     def _await_ready(self, child: Child) -> None:
         """Wait as long as it lives and either says something or is not silent for too long: recovery may be slow."""
-        deadline, said = time.monotonic() + PATIENCE, 0
+        deadline, said = time.monotonic() + SILENCE_SECONDS, 0
         while self._home.ready_pid() != child.pid:
             if child.ended:
                 raise SetupError(f"PostgreSQL does not start in {self._home.path}: {self._home.last_words()}.")
             if (size := self._home.log.stat().st_size) != said:
-                deadline, said = time.monotonic() + PATIENCE, size
+                deadline, said = time.monotonic() + SILENCE_SECONDS, size
             if time.monotonic() > deadline:
                 raise SetupError(f"PostgreSQL in {self._home.path} does not get ready; {self._home.log} may say why.")
             self._pause()

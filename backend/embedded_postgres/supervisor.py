@@ -14,7 +14,7 @@ import structlog
 from backend.embedded_postgres.binaries import Binaries, find_binaries
 from backend.embedded_postgres.data_directory import DataDirectory, ServerAddress, lock, open_home
 from backend.embedded_postgres.initdb import NAME
-from backend.embedded_postgres.server import PATIENCE, PULSE, TICK, Server
+from backend.embedded_postgres.server import PULSE, SILENCE_SECONDS, TICK, Server
 from backend.embedded_postgres.sockets import answers, release_folder, socket_file
 from backend.errors import SetupError
 
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
     def _share_or_own(self) -> None:
         binaries = self._binaries or find_binaries()
         home = open_home(self._folder, binaries)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SILENCE_SECONDS
         while True:
             with lock(home.owner_lock) as held:
                 if held is not None:

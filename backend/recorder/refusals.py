@@ -14,7 +14,7 @@ import orjson
 
 from backend.vocabulary import PROBLEM_MEDIA_TYPE, ROLE_NOT_ALLOWED
 
-LONGEST_WAIT: Final = 30.0  # seconds, whatever Retry-After asks for
+LONGEST_RETRY_AFTER: Final = 30.0  # seconds, whatever Retry-After asks for
 # With these statuses the service refuses a message or a conversation for good.
 FINAL: Final = {
     httpx.codes.NOT_FOUND,
@@ -80,9 +80,9 @@ def results_of(content: bytes, count: int) -> list[Any] | None:
 
 
 def retry_after_of(response: httpx.Response) -> float | None:
-    """Return how many seconds the answer asks to wait, at most `LONGEST_WAIT`; None if it asks for none."""
+    """Return how many seconds the answer asks to wait, at most `LONGEST_RETRY_AFTER`; None if it asks for none."""
     seconds = response.headers.get("retry-after", "")
-    return min(float(seconds), LONGEST_WAIT) if seconds.isdecimal() else None
+    return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isdecimal() else None
 
 
 def _json(content: bytes) -> Any:

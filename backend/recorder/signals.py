@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Final
 from weakref import WeakKeyDictionary
 
-PATIENCE: Final = 1.0  # seconds for the disk
+FLUSH_SECONDS: Final = 1.0  # seconds for the disk
 
 _FLUSHES: Final[WeakKeyDictionary[object, Callable[[], Future[None]]]] = WeakKeyDictionary()
 
@@ -42,6 +42,6 @@ def _end(number: int, _frame: FrameType | None) -> None:
     for flush in [*_FLUSHES.values()]:
         with suppress(Exception):  # whatever it is, the others are flushed and the process ends
             flushes.append(flush())
-    wait(flushes, PATIENCE)
+    wait(flushes, FLUSH_SECONDS)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -33,11 +33,11 @@ from backend.recorder.spool import Spool
 
 BATCH: Final = 50  # messages; to read a hundred holds the event loop for four milliseconds on a slow machine
 BATCH_BYTES: Final = 2**20  # a quarter of what the service takes at once
-LONGEST_WAIT: Final = 2.0  # seconds between two attempts, unless the sink asks for more
+LONGEST_PAUSE_SECONDS: Final = 2.0  # seconds between two attempts, unless the sink asks for more
 STUBBORN: Final = 600.0  # seconds for which a message is sent again for which alone the service fails
 
 _PERSISTENT: Final = stamina.AsyncRetryingCaller(
-    attempts=None, timeout=None, wait_initial=0.1, wait_max=LONGEST_WAIT, wait_jitter=0.5
+    attempts=None, timeout=None, wait_initial=0.1, wait_max=LONGEST_PAUSE_SECONDS, wait_jitter=0.5
 )
 
 log = structlog.get_logger(__name__)
@@ -101,7 +101,7 @@ class Writer:
                 await self._work()
             except Exception as error:
                 log.error("writer failed", exc_info=error)
-                await asyncio.sleep(LONGEST_WAIT)
+                await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def _work(self) -> None:
         while self._in_hand or self._waiting or self._behind:
@@ -146,7 +146,7 @@ class Writer:
             # Without arguments: stamina writes down what it calls with what.
             await _PERSISTENT(_again, self._attempt)
         except Unsent:
-            await asyncio.sleep(LONGEST_WAIT)  # only where the host has forbidden stamina to try again
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)  # only where the host has forbidden stamina to try again
 
     async def _attempt(self) -> None:
         """Send what is in hand, and keep what has no final answer there; raises Unsent when that is anything."""

@@ -39,7 +39,7 @@ from backend.replay.watch import Watch
 from backend.schemas.message import MOST_PER_BATCH
 from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED, ContextType
 
-MOST_BYTES: Final = 2**20  # a quarter of what the service takes at once
+BATCH_BYTES: Final = 2**20  # a quarter of what the service takes at once
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
 _TAKEN: Final = f"/problems/{CONVERSATION_ID_REUSED}"
@@ -234,7 +234,7 @@ class Sender:
             if len(message.body) > LONGEST_BODY:
                 self._tally.refused[_TOO_LARGE] += 1  # the service would not read it
                 continue
-            if batch and (len(batch) == MOST_PER_BATCH or size + len(message.body) > MOST_BYTES):
+            if batch and (len(batch) == MOST_PER_BATCH or size + len(message.body) > BATCH_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append(message)

@@ -2,7 +2,7 @@
 
 Requests are told apart by subject, the person or service that sends them. Subjects take turns: each commit takes from
 every subject that waits, and the next commit begins with the subject after the last one. While only one subject sends,
-a commit takes all that it may hold. Once several send, a commit takes at most ``SHARE`` of each, so that a commit under
+a commit takes all that it may hold. Once several send, a commit takes at most TURN_COST of each, so that a commit under
 way is short when the single message of another subject arrives. A request that is larger than its share is cut, and
 answered when its last message is decided.
 
@@ -50,7 +50,7 @@ _BYTES_PER_MESSAGE: Final = 1_000
 # measured over the whole of a post, HTTP and PostgreSQL together.
 _COST_PER_REQUEST: Final = 6.0
 _BYTES_PER_COST: Final = 8_192
-SHARE: Final = 60.0  # cost; about three milliseconds of both processors
+TURN_COST: Final = 60.0  # cost; about three milliseconds of both processors
 _UNMEASURED: Final = 10_000.0  # cost a second, before the first commit
 
 
@@ -205,7 +205,7 @@ class AppendQueue:
         now = self._clock()
         commit = Commit()
         self._locked = {key: each for key, each in self._locked.items() if each.slices}
-        share = SHARE if len(self._lines) > 1 or self._senders.several(now) else math.inf
+        share = TURN_COST if len(self._lines) > 1 or self._senders.several(now) else math.inf
         shares: defaultdict[str | None, float] = defaultdict(lambda: share)
         self._take_due(commit, shares, now)
         for _ in range(len(self._turns)):
@@ -371,7 +371,7 @@ class AppendQueue:
         if self._cost <= MOST_PER_COMMIT:
             return underway  # the next commit takes it
         line = self._lines.get(subject)
-        ahead = (line.cost if line else 0.0) + SHARE
+        ahead = (line.cost if line else 0.0) + TURN_COST
         return max(underway, min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second)
 
     def _change_cost(self, line: _Line, cost: float) -> None:

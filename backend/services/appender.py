@@ -34,7 +34,7 @@ from backend.services.append_transaction import Outcome, Recorded, new_message, 
 from backend.vocabulary import Scope
 
 ATTEMPTS: Final = 4
-PATIENCE: Final = 10.0  # seconds for one transaction, after which its connection is given up
+TRANSACTION_SECONDS: Final = 10.0  # seconds for one transaction, after which its connection is given up
 SHORT_LOCK: Final = 0.05  # seconds; the lock time-out while the message that waits for a lock is looked for
 MOST_LOCKED: Final = 20  # waits of SHORT_LOCK in one search; two messages of a thousand are found with so many
 MEMORY: Final = 5.0  # seconds for which a message id that was locked is refused without waiting for it again
@@ -63,11 +63,11 @@ class Appender:
         self._task = self._task or asyncio.create_task(self._run(), name="appender")
 
     async def close(self) -> None:
-        """Take no more, finish what was taken within ``PATIENCE``, and let the connection go; safe to call twice."""
+        """Take no more, finish within TRANSACTION_SECONDS what was taken, close the connection. Safe to call twice."""
         self._closing = True
         self._queue.arrived.set()
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=PATIENCE)
+            await asyncio.wait({self._task}, timeout=TRANSACTION_SECONDS)
             self._task.cancel()
         self._queue.close()
         await self._connection.close()
@@ -200,7 +200,7 @@ class Appender:
         for attempt in range(1, ATTEMPTS + 1):
             started = time.perf_counter()
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TRANSACTION_SECONDS):
                     outcomes = await self._transact(messages, lock)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()

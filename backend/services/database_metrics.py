@@ -13,7 +13,7 @@ from backend.observability import metrics
 from backend.services import deliveries, durability
 from backend.services.durability import Survives
 
-FRESH: Final = 10.0  # seconds between two looks
+FIGURES_FRESH_SECONDS: Final = 10.0  # seconds between two looks
 
 _DURABILITY: Final = {Survives.NOTHING: 0, Survives.CRASH: 1, Survives.LOSS: 2}
 
@@ -34,8 +34,8 @@ class DatabaseMetrics:
         self._begun = 0.0
 
     def refresh(self) -> None:
-        """Have the database looked at, unless that was done less than ``FRESH`` seconds ago or is under way."""
-        if self._task is not None and (not self._task.done() or time.monotonic() - self._begun < FRESH):
+        """Begin a look at the database, unless one is under way or began less than FIGURES_FRESH_SECONDS ago."""
+        if self._task is not None and (not self._task.done() or time.monotonic() - self._begun < FIGURES_FRESH_SECONDS):
             return
         self._begun = time.monotonic()
         self._task = asyncio.create_task(self._look(), name="figures")

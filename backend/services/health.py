@@ -15,8 +15,8 @@ from backend.services.database_checks import DatabaseChecks, Part
 from backend.services.durability import InForce
 from backend.services.single_flight import SingleFlight
 
-FRESH: Final = 3.0  # seconds; load balancers ask every few, and each look inserts a message and takes it back
-PATIENCE: Final = 2.0  # seconds after which a database that has not answered counts as unavailable
+VERDICT_FRESH_SECONDS: Final = 3.0  # load balancers ask often, and each look inserts a message and takes it back
+LOOK_TIMEOUT_SECONDS: Final = 2.0  # seconds after which a database that has not answered counts as unavailable
 LIMITS: Final = PoolLimits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the database for these looks
 _SILENT: Final = DatabaseChecks([database_checks.AWAY], None, tried=False)
 
@@ -51,7 +51,7 @@ class Health:
     """Looks at everything that a message needs; ``revision`` is the schema that this service was written for.
 
     ``database`` is for these looks alone, so that they wait for no connection of the pool. All who ask at once share a
-    look, and one that found everything in order is good for ``FRESH`` seconds, so that asking costs the database
+    look, and one that found everything in order is good for VERDICT_FRESH_SECONDS, so that asking costs the database
     little. A look that finds the feed's sequence behind sets it forward: the next look finds it in order.
     """
 
@@ -62,10 +62,10 @@ class Health:
         self._looks = SingleFlight(self._examine, keep=lambda found: not found.faults)
 
     async def look(self) -> Look:
-        """Return what was found; it may be ``FRESH`` seconds old."""
+        """Return what was found; it may be VERDICT_FRESH_SECONDS old."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = await self._looks.get(FRESH)
+            async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+                found = await self._looks.get(VERDICT_FRESH_SECONDS)
         except TimeoutError:
             found = _SILENT
         queue = "stopping" if not self._appender.running else "full" if self._appender.full else "ok"

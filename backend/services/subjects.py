@@ -33,7 +33,7 @@ from backend.schemas.subject import ErasureResponse, Kept
 from backend.services import conversations, transcripts, voice_sessions
 from backend.vocabulary import Scope
 
-PATIENCE: Final = 20.0  # seconds after which an erasure answers how much is left
+ERASURE_SECONDS: Final = 20.0  # seconds after which an erasure answers how much is left
 _MOST_KEPT: Final = 100  # named in an answer
 
 
@@ -127,13 +127,13 @@ async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
 
 
 async def erase(database: Database, principal: Principal) -> ErasureResponse:
-    """Erase every conversation of the subject, each in a transaction of its own, for at most ``PATIENCE`` seconds.
+    """Erase every conversation of the subject, each in a transaction of its own, for at most ERASURE_SECONDS.
 
     Returns what was erased and what is left; the caller asks again until nothing is left but what is kept. Raises
     Unavailable when the database is away; what was erased before that stays erased.
     """
     subject = principal.owner(Scope.CONVERSATIONS_ERASE) or ""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    deadline = asyncio.get_running_loop().time() + ERASURE_SECONDS
     erased = messages = 0
     kept: list[Kept] = []
     for conversation_id in await conversations.of_subject(database, subject):

@@ -14,10 +14,10 @@ from backend.api.admission import GONE, Admission, _caller
 from backend.api.request_queue import (
     EARLY,
     LATE,
+    LEAST_SHARE,
     LONGEST_TURN,
     MOST_RUNNING,
     MOST_SHARE,
-    SHARE,
     SHARES,
     TICK,
     Caller,
@@ -27,7 +27,7 @@ from backend.api.request_queue import (
 from backend.errors import Busy
 from tests.clock import Clock
 
-ALL = SHARES * SHARE  # places of all callers together
+ALL = SHARES * LEAST_SHARE  # places of all callers together
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ async def test_beside_another_a_caller_has_its_share_and_never_waits_for_the_gre
     crowd = [
         queue.arrive(caller(token or f"subject {number}", address or f"address {number}")) for number in range(1_000)
     ]
-    assert sum(map(runs, crowd)) == SHARE
+    assert sum(map(runs, crowd)) == LEAST_SHARE
     assert runs(queue.arrive(caller("quiet")))
     queue.leave(crowd[0])
-    assert sum(map(runs, crowd)) == SHARE + 1
+    assert sum(map(runs, crowd)) == LEAST_SHARE + 1
 
 
 async def test_callers_that_wait_take_turns(queue: RequestQueue) -> None:
@@ -126,7 +126,7 @@ async def test_a_request_runs_at_once_when_those_that_run_have_had_their_time(
 ) -> None:
     """It used to wait for the next look at them, up to a quarter of a second."""
     queue.leave(queue.arrive(caller("another")))
-    for number in range(ALL if slow != "quiet" else SHARE):
+    for number in range(ALL if slow != "quiet" else LEAST_SHARE):
         queue.arrive(caller(slow.format(number)))
     clock.now += LONGEST_TURN
     assert runs(queue.arrive(caller("quiet")))
@@ -146,16 +146,16 @@ async def test_a_share_grows_while_the_event_loop_is_on_time_and_shrinks_when_it
         queue._look()
         return sum(map(runs, crowd))
 
-    assert look((EARLY + LATE) / 2) == SHARE
-    assert look(EARLY / 2) == SHARE + 1
+    assert look((EARLY + LATE) / 2) == LEAST_SHARE
+    assert look(EARLY / 2) == LEAST_SHARE + 1
     for _ in range(round(LONGEST_TURN / TICK) - 4):
         most = look(EARLY / 2)
-    assert most > SHARE + 3
+    assert most > LEAST_SHARE + 3
     for turn in crowd[:most]:
         queue.leave(turn)
     for _ in range(10):
         look(2 * LATE)
-    assert queue._share(clock.now) == SHARE
+    assert queue._share(clock.now) == LEAST_SHARE
 
 
 async def test_a_request_whose_client_has_hung_up_while_it_waited_is_not_begun() -> None:

@@ -12,7 +12,7 @@ from backend.api.request_queue import Caller, QueuedRequest, RequestQueue
 from backend.errors import Busy
 
 MOST_RUNNING = 6
-SHARE = 2
+LEAST_SHARE = 2
 
 numbers = st.integers(0, 40)
 steps = st.lists(
@@ -100,5 +100,5 @@ def test_each_request_runs_in_its_turn_or_is_refused_and_nothing_is_left(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(request_queue, "MOST_RUNNING", MOST_RUNNING)
-        patch.setattr(request_queue, "SHARE", SHARE)
+        patch.setattr(request_queue, "LEAST_SHARE", LEAST_SHARE)
         asyncio.run(hold(steps))

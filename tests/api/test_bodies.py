@@ -109,7 +109,7 @@ async def _until(condition: Callable[[], object]) -> None:
 async def test_a_caller_with_too_many_bytes_under_way_is_refused_and_no_other(
     app: FastAPI, client: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "PATIENCE", 0.01)
+    monkeypatch.setattr(bodies, "REFUSAL_DELAY_SECONDS", 0.01)
     minh, linh = callers.person("minh"), callers.person("linh")
     one, two, other = client(**minh), client("127.0.0.2", **minh), client(**linh)
     for each in (one, two, other):

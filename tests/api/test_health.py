@@ -77,7 +77,7 @@ async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_p
 async def test_while_the_disk_of_the_database_is_full_the_service_is_not_ready_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.services.health.FRESH", 0)
+    monkeypatch.setattr("backend.services.health.VERDICT_FRESH_SECONDS", 0)
     with small_disk(tmp_path, "400m") as is_small:
         if not is_small:
             pytest.skip("only root may mount a small disk")
@@ -207,7 +207,7 @@ async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient)
 async def test_the_metrics_count_what_was_appended_and_replayed(
     service: httpx.AsyncClient, conversation: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "FRESH", 0)
+    monkeypatch.setattr(health, "METRICS_FRESH_SECONDS", 0)
 
     async def count(name: str) -> float:
         lines = (await service.get("/metrics")).text.splitlines()

@@ -333,7 +333,7 @@ async def test_a_service_that_stops_asks_its_followers_to_come_back(database_url
 async def test_a_listener_who_takes_nothing_is_let_go_and_loses_nothing(
     client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "PATIENCE", 0.1)
+    monkeypatch.setattr(sse, "SEND_SECONDS", 0.1)
     for _ in range(3):
         await say(client, conversation, *["x" * 60_000] * 30)
     deaf = socket.socket()

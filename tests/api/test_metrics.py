@@ -34,8 +34,8 @@ Sample = tuple[str, dict[str, str]]
 
 @pytest.fixture(autouse=True)
 def _never_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "FRESH", 0)
-    monkeypatch.setattr(database_metrics, "FRESH", 0)
+    monkeypatch.setattr(health, "METRICS_FRESH_SECONDS", 0)
+    monkeypatch.setattr(database_metrics, "FIGURES_FRESH_SECONDS", 0)
 
 
 async def scrape(client: httpx.AsyncClient) -> Callable[..., float | None]:

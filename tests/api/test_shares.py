@@ -78,7 +78,7 @@ async def test_all_who_ask_for_health_share_a_look(service: httpx.AsyncClient, m
         return await state(dao)
 
     monkeypatch.setattr(SchemaDAO, "state", counted)
-    monkeypatch.setattr(health, "FRESH", 60)
+    monkeypatch.setattr(health, "VERDICT_FRESH_SECONDS", 60)
     for _ in range(2):
         answers = await asyncio.gather(*(service.get("/readyz") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {200}
@@ -88,7 +88,7 @@ async def test_all_who_ask_for_health_share_a_look(service: httpx.AsyncClient, m
 async def test_all_who_ask_for_metrics_share_an_answer(
     service: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_routes, "FRESH", 60)
+    monkeypatch.setattr(health_routes, "METRICS_FRESH_SECONDS", 60)
     first = await service.get("/metrics")  # an answer counts itself, so the next would be another
     answers = await asyncio.gather(*(service.get("/metrics") for _ in range(20)))
     assert {answer.content for answer in answers} == {first.content}

@@ -76,7 +76,7 @@ async def test_an_export_holds_a_conversation_whole(client: httpx.AsyncClient, s
 async def test_an_export_goes_on_over_many_pages(
     client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.api.subjects.MOST", 2)
+    monkeypatch.setattr("backend.api.subjects.LARGEST_PAGE", 2)
     opened = [str(await open_conversation(connection, "minh")) for _ in range(5)]
     assert [line["conversation"]["id"] for line in await export(client, OWNER)] == opened[::-1]
 
@@ -150,6 +150,6 @@ async def test_an_erasure_that_takes_too_long_says_what_is_left(
 ) -> None:
     for _ in range(3):
         await open_conversation(connection, "minh")
-    monkeypatch.setattr(subjects, "PATIENCE", 0)
+    monkeypatch.setattr(subjects, "ERASURE_SECONDS", 0)
     left = [(await client.post(ERASURES, json={}, headers=OWNER)).json()["left"] for _ in range(3)]
     assert left == [2, 1, 0]

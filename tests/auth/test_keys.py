@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from backend.auth import keys
-from backend.auth.keys import FIRST_PAUSE, FRESH, PAUSE, USABLE, PublishedKeys
+from backend.auth.keys import FIRST_PAUSE, KEYS_FRESH_SECONDS, PAUSE, USABLE, PublishedKeys
 from backend.errors import IssuerUnavailable, TokenInvalid
 from tests.auth.conftest import ED448, ED25519, P256, RSA, Clock, PrivateKey, StandIn, jwk
 
@@ -110,7 +110,7 @@ async def test_old_keys_are_fetched_anew_while_nobody_waits(
     published: PublishedKeys, stand_in: StandIn, clock: Clock
 ) -> None:
     await published.find("a")
-    clock.forward(FRESH)
+    clock.forward(KEYS_FRESH_SECONDS)
     assert await is_found(published, "a", P256)
     await settle(published)
     assert stand_in.requests == 1
@@ -132,7 +132,7 @@ async def test_who_asks_for_a_new_key_while_old_ones_are_fetched_anew_waits_for_
     published: PublishedKeys, stand_in: StandIn, clock: Clock
 ) -> None:
     await published.find("a")
-    clock.forward(FRESH + 1)
+    clock.forward(KEYS_FRESH_SECONDS + 1)
     stand_in.publish(jwk(NEXT, kid="b"))
     assert await is_found(published, "a", P256)
     assert await is_found(published, "b", NEXT)

@@ -285,7 +285,7 @@ def test_commands_migrate_past_the_pooler_and_check_both_ways(pgbouncer: PgBounc
 async def test_the_service_outlives_its_pooler_and_the_database_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "FRESH", 0)
+    monkeypatch.setattr(health, "VERDICT_FRESH_SECONDS", 0)
     server = EmbeddedPostgres(tmp_path / "data", durable=False)
     url = await asyncio.to_thread(server.start)
     await asyncio.to_thread(runner.upgrade, url)

@@ -239,7 +239,7 @@ async def test_a_dispatcher_that_stops_does_not_wait_for_ever(
     listener: OrchestratorStandIn,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatcher, "PATIENCE", 0.1)
+    monkeypatch.setattr(dispatcher, "STOP_SECONDS", 0.1)
     listener.behaviours = repeat("hang")
     async with asyncio.timeout(15), carrying(database, listener.url) as outbox:
         await put(database, conversation, outbox)

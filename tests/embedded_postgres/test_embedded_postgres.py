@@ -437,7 +437,7 @@ def test_who_waits_for_an_owner_that_dies_takes_its_place(folder: Path) -> None:
 
 
 def test_an_owner_that_never_answers_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PATIENCE", 0.05)
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.05)
     path = home_in(folder)
     data_directory.DataDirectory(path).announce(data_directory.ServerAddress(4711, durable=True))
     with (path / "owner.lock").open() as lock:

@@ -174,7 +174,7 @@ async def test_a_failed_batch_stays_in_hand_and_is_sent_again_as_it_was(
 async def test_a_host_that_forbids_retries_loses_nothing(
     open_recorder: Open, record_of: Read, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.recorder.writer.LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("backend.recorder.writer.LONGEST_PAUSE_SECONDS", 0.01)
     door.loses_answers = 2
     stamina.set_active(False)
     try:

@@ -266,7 +266,7 @@ async def test_a_subject_whose_conversation_was_locked_gets_no_more_than_its_sha
     queue.add("quiet", said(1))
     taken = shares(queue.take())
     assert taken["quiet"] == 1
-    assert taken["greedy"] <= append_queue.SHARE
+    assert taken["greedy"] <= append_queue.TURN_COST
     assert queue.arrived.is_set()
 
 

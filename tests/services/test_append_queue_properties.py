@@ -20,8 +20,8 @@ from backend.services.append_transaction import Outcome, Recorded
 
 RECORDED = cast("Recorded", "recorded")
 MOST_PER_COMMIT = 20
-SHARE = 15.0
-MOST_OF_ONE = SHARE + 10  # a subject's last message may exceed its share by its own cost and its request's
+TURN_COST = 15.0
+MOST_OF_ONE = TURN_COST + 10  # a subject's last message may exceed its share by its own cost and its request's
 
 conversations = st.sampled_from(range(4))
 # What becomes of the messages of a conversation in a commit; what is not named is recorded.
@@ -148,6 +148,6 @@ def test_each_request_is_answered_with_the_truth_in_its_order_and_nothing_is_lef
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(append_queue, "MOST_PER_COMMIT", MOST_PER_COMMIT)
-        patch.setattr(append_queue, "SHARE", SHARE)
+        patch.setattr(append_queue, "TURN_COST", TURN_COST)
         patch.setattr(append_queue, "_UNMEASURED", 1_000.0)
         asyncio.run(hold(steps))

@@ -203,7 +203,7 @@ async def test_closing_finishes_what_was_taken_and_takes_no_more(
 async def test_closing_that_runs_out_of_patience_answers_what_is_in_hand_and_what_waits(
     database: Database, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.services.appender.PATIENCE", 0.1)
+    monkeypatch.setattr("backend.services.appender.TRANSACTION_SECONDS", 0.1)
     begun = asyncio.Event()
 
     async def hang(*_: object) -> list[Outcome | None]:

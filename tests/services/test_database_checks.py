@@ -115,7 +115,7 @@ BROKEN = {
 
 @pytest.fixture(autouse=True)
 def _every_look_is_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.services.health.FRESH", 0)
+    monkeypatch.setattr("backend.services.health.VERDICT_FRESH_SECONDS", 0)
 
 
 @pytest.fixture
