@@ -69,7 +69,7 @@ class Trial:
         costs = Counter[str | None]()
         for each in commit.slices:
             costs[each.request.subject] += each.request.cost(each.start, each.stop)  # type: ignore[assignment]
-        assert not several or max(costs.values()) <= MOST_OF_ONE
+        assert not several or max(costs.values(), default=0) <= MOST_OF_ONE
         return commit
 
     def commit(self, fates: dict[int, str]) -> None:
