@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import structlog
 
@@ -41,21 +41,8 @@ class Rate:
         return cls(int(amount), _WINDOWS[unit])
 
 
-class Storage(Protocol):
-    """Where hits are counted."""
-
-    def now(self) -> float:
-        """Return the seconds by which windows begin and end, the same for all who count together."""
-
-    async def incr(self, key: str, expiry: int) -> int:
-        """Count one more for ``key``, which may be forgotten after ``expiry`` seconds, and return how many that are."""
-
-    async def close(self) -> None:
-        """Let go of what is open."""
-
-
 class Memory:
-    """Counts in this process."""
+    """Counts in this process. Windows begin and end at multiples of their length, in the seconds of `now`."""
 
     def __init__(self) -> None:
         self._windows: dict[int, tuple[float, OrderedDict[str, int]]] = {}
@@ -65,7 +52,7 @@ class Memory:
         return time.monotonic()
 
     async def incr(self, key: str, expiry: int) -> int:
-        """Count one more for ``key``; windows of the same length end together."""
+        """Count one more for ``key``, which is forgotten after ``expiry`` seconds, and return how many that are."""
         now = self.now()
         ends, counts = self._windows.get(expiry, (0.0, OrderedDict[str, int]()))
         if ends <= now:
@@ -81,13 +68,14 @@ class Memory:
         """Do nothing: nothing is open."""
 
 
-class Redis:
+class Redis(Memory):
     """Counts in Redis, and in this process while that is away.
 
     While it is away one request in REDIS_PAUSE seconds asks whether it is back, and nobody else waits for the answer.
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         # The extra `redis`, which few have installed and which takes long to import.
         from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415
         from redis.asyncio import Redis as Client  # noqa: PLC0415
@@ -98,18 +86,17 @@ class Redis:
         retry = Retry(NoBackoff(), 1)
         self._pool = BlockingConnectionPool.from_url(url, max_connections=REDIS_CONNECTIONS, timeout=None, retry=retry)
         self._redis = Client(connection_pool=self._pool)
-        self._memory = Memory()
         self._away_until = 0.0  # 0 while it answers
 
     def now(self) -> float:
-        """Return the wall clock: no other is the same on several machines."""
+        """Return the wall clock: no other is the same for all processes that count together."""
         return time.time()
 
     async def incr(self, key: str, expiry: int) -> int:
-        """Count one more for ``key``."""
+        """Count one more for ``key`` and return how many all processes have counted."""
         if time.monotonic() >= self._away_until and (count := await self._ask(key, expiry)) is not None:
             return count
-        return await self._memory.incr(key, expiry)
+        return await super().incr(key, expiry)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -153,7 +140,7 @@ class Quota:
 class RateLimits:
     """The limits of the service: for each subject, and for each address from which requests without a token come."""
 
-    def __init__(self, *, address: Rate, subject: Rate, storage: Storage) -> None:
+    def __init__(self, *, address: Rate, subject: Rate, storage: Memory) -> None:
         self._address = address
         self._subject = subject
         self._storage = storage

@@ -14,7 +14,7 @@ and stops it (`supervisor`, `server`), because Linux ties a child to the *thread
 beside its final name and renamed when it is whole (`initdb`): a crash on the way costs nothing.
 """
 
-from backend.embedded_postgres.binaries import Binaries, find_binaries, find_tool
+from backend.embedded_postgres.binaries import Binaries, find_binaries
 from backend.embedded_postgres.supervisor import EmbeddedPostgres
 
-__all__ = ["Binaries", "EmbeddedPostgres", "find_binaries", "find_tool"]
+__all__ = ["Binaries", "EmbeddedPostgres", "find_binaries"]

