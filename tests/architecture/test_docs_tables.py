@@ -1,0 +1,200 @@
+"""Each setting, command, operation, problem and scope stands in one place of the pages, as it is, and no other does."""
+
+import ast
+import re
+from typing import Final
+
+import pytest
+from typer.main import get_command
+
+from backend.api.problems import ALL, PROBLEMS, UNREADY
+from backend.cli import app as commands
+from backend.errors import TokenInvalid, TokenMissing, TooSlow, Unavailable
+from backend.formats.transcript import TranscriptFormat
+from backend.http_limits.refusals import Reason
+from backend.principal import PERSONAL
+from backend.settings import PREFIX, Settings
+from backend.vocabulary import Scope
+from tests.architecture.test_openapi import operations
+from tests.documentation import PAGES, ROOT, anchors, blocks, every_block, prose, rows, table
+
+REMEMBERED: Final = {  # by what wraps the loggers
+    "timestamp",
+    "level",
+    "event",
+    "logger",
+    "request_id",
+    "exception",
+    "places",
+    "remedy",
+}
+
+
+def test_every_setting_is_listed_once_with_its_default_and_no_other() -> None:
+    listed = [row for row in rows(PAGES["docs/settings.md"]) if re.fullmatch(r"`[A-Z_]+`", row[0])]
+    fields = {
+        "DATABASE_URL" if name == "database_url" else PREFIX + name.upper(): field.default
+        for name, field in Settings.model_fields.items()
+    }
+    assert sorted(row[0].strip("`") for row in listed) == sorted(fields)
+    for name, default, _ in listed:
+        if name != "`VERBATIM_DATA_DIR`":
+            assert default == _written(fields[name.strip("`")]), name
+
+
+def _written(default: object) -> str:
+    match default:
+        case None:
+            return "none"
+        case ():
+            return "`[]`"
+        case float():
+            return f"`{int(default)}`"
+    return f"`{default}`"
+
+
+def test_no_page_names_a_setting_that_is_not_there() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    examples = {"VERBATIM_SERVICE_HOST", "VERBATIM_URL"}  # what Kubernetes makes, and what the examples read
+    named = {name for text in PAGES.values() for name in re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", text)}
+    assert named - examples <= known
+
+
+def test_every_command_is_listed_and_no_other() -> None:
+    described = {name for row in rows(PAGES["docs/commands.md"]) for name in re.findall(r"`verbatim (\w+)", row[0])}
+    assert described == set(get_command(commands).commands)  # type: ignore[attr-defined]
+
+
+def test_every_operation_is_listed_once_with_its_scope_and_no_other() -> None:
+    listed = [(row[0].strip("`"), row[1].strip("`")) for row in table("docs/api.md", "## Operations")]
+    assert listed == [
+        (name, scope)
+        for name, operation in operations()
+        for requirement in operation["security"]
+        for [scope] in requirement.values()
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in operations()])
+def test_every_operation_is_shown_by_example(name: str) -> None:
+    method, path = name.split()
+    pattern = path.removeprefix("/api/v1").replace("{conversation_id}", "$id").replace("{session_id}", "$session")
+    pattern = pattern.replace("{delivery_id}", "$delivery")
+    typed = [block.text for block in every_block() if block.language == "sh" and not block.excuse]
+    shown = [line for text in typed for line in re.split(r"\n(?=curl)", text) if f"$A{pattern}" in line]
+    verb = {
+        "GET": r"^(?!.*(-d|-X))",
+        "POST": "-d '|-X POST",
+        "PATCH": "-X PATCH",
+        "PUT": "-X PUT",
+        "DELETE": "-X DELETE",
+    }[method]
+    assert any(re.search(verb, line) for line in shown), name
+
+
+def test_every_problem_is_listed_once_with_its_status_and_whether_to_send_again() -> None:
+    listed = [row for row in table("docs/api.md", "## Errors") if len(row) == 4]
+    assert [(row[0].strip("`"), int(row[1])) for row in listed] == sorted(
+        ((slug, problem.status.value) for slug, problem in ALL.items()), key=lambda each: (each[1], each[0])
+    )
+    kinds = {problem.slug: kind for kind, problem in PROBLEMS.items()}
+    for row in listed:
+        slug = row[0].strip("`")
+        kind = kinds.get(slug)
+        expected = {TokenMissing: "yes, with a new token", TokenInvalid: "yes, with a new token"}.get(kind or int)
+        if kind is TooSlow:
+            expected = "yes, and ask for less"
+        again = slug in {UNREADY.slug, "internal-error", "request-timeout"} or issubclass(kind or int, Unavailable)
+        assert row[3] == (expected or ("yes" if again else "no")), slug
+
+
+def test_every_scope_is_listed_once_with_who_may_have_it() -> None:
+    listed = {
+        scope: row[2] for row in table("docs/auth.md", "## Scopes") for scope in re.findall(r"`([\w:]+)`", row[0])
+    }
+    assert listed == {scope: "people, services" if scope in PERSONAL else "services" for scope in Scope}
+
+
+def test_every_format_of_a_transcript_is_listed() -> None:
+    listed = [name for row in table("docs/api.md", "## Read the whole") for name in re.findall(r"`(\w+)`", row[0])]
+    assert set(listed) >= set(TranscriptFormat)
+
+
+def test_every_reason_for_which_the_server_gives_up_a_request_is_listed() -> None:
+    listed = [
+        name for row in table("docs/metrics.md", "## HTTP") if len(row) == 2 for name in re.findall(r"`(\w+)`", row[0])
+    ]
+    assert sorted(listed) == sorted([*Reason, "bodies"])
+
+
+def test_every_field_of_a_log_line_is_listed_and_no_other() -> None:
+    listed = {name for row in table("docs/operations.md", "## Log fields") for name in re.findall(r"`(\w+)`", row[0])}
+    logged = set(REMEMBERED) | {"error", "sqlstate", "constraint"}
+    for source in (ROOT / "backend").rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Call) and re.fullmatch(r"_?log\.\w+|self\._say", ast.unparse(node.func)):
+                logged |= {keyword.arg for keyword in node.keywords if keyword.arg}
+    assert listed == logged - {"exc_info"}
+
+
+LINKS: Final = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_between_pages_leads_somewhere(page: str) -> None:
+    for _, link in [each for each in LINKS if each[0] == page and not each[1].startswith("https://")]:
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(str(target.relative_to(ROOT))), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_test_that_a_page_names_exists(page: str) -> None:
+    pattern = r"`((?:backend|tests|examples|alembic|deploy|docs)/[\w./-]*\w/?)(?:::(\w+))?`"
+    for path, name in re.findall(pattern, PAGES[page]):
+        assert (ROOT / path).exists(), path
+        if name:
+            assert re.search(rf"def {name}\(", (ROOT / path).read_text()), name
+
+
+def test_every_name_in_a_recipe_is_one_of_the_code() -> None:
+    made_up = {"language", "csv", "ConversationLocked", "NNNN_language", "console", "Model"}
+    code = "\n".join(
+        path.read_text() for folder in ("backend", "tests", "alembic") for path in (ROOT / folder).rglob("*.py")
+    )
+    words = set(re.findall(r"\w+", code + (ROOT / "Makefile").read_text()))
+    named = {
+        name
+        for row in rows(PAGES["docs/howto.md"])
+        for span in re.findall(r"`([^`/ ]+)`", " ".join(row[1:]))
+        for name in re.findall(r"(?<!\w)[A-Za-z_]\w+", span)
+    }
+    assert len(named) > 40
+    assert named - words - made_up == set()
+
+
+def test_every_page_is_in_the_index_of_the_site_and_every_page_of_the_index_exists() -> None:
+    named = re.findall(r"^\s+- .*?([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = [page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")]
+    assert sorted(named) == sorted([*pages, "index.md", "contributing.md", "changelog.md", "security.md"])
+
+
+def test_the_top_level_is_what_the_owner_asked_for() -> None:
+    asked = "backend alembic alembic.ini tests pyproject.toml docker-compose.yml README.md"
+    assert [name for name in asked.split() if not (ROOT / name).exists()] == []
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 160
+
+
+def test_the_words_of_the_glossary_are_in_order_and_each_is_there_once() -> None:
+    words = [row[0].strip("*").lower() for row in rows(PAGES["docs/glossary.md"])]
+    assert len(words) > 40
+    assert words == sorted(set(words))
+
+
+def test_the_pages_show_no_blocks_without_a_language() -> None:
+    assert [block.page for page in PAGES for block in blocks(page) if not block.language] == []
