@@ -91,7 +91,7 @@ class Live:
         The caller has asked `admit`.
         """
         async with self._database.looking() as connection:
-            head = (await MessageDAO(connection).heads([conversation_id])).get(conversation_id)
+            head = (await MessageDAO(connection).states([conversation_id])).get(conversation_id)
         return bool(head and head.ended_at and not head.presumed and after >= head.last_sequence)
 
     async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[News | Stopping | None, None]:
@@ -146,7 +146,7 @@ class Live:
             await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all processes at once
             with _trouble_logged("how conversations stand is not known"):
                 async with self._database.looking() as connection:
-                    heads = await MessageDAO(connection).heads([*self._readers])
+                    heads = await MessageDAO(connection).states([*self._readers])
                 for identity, reader in self._readers.items():
                     if reader.head != heads.get(identity):
                         reader.woken.set()
@@ -229,7 +229,7 @@ class _Reader:
         more = False
         async with self._database.looking() as connection:
             messages = MessageDAO(connection)
-            head = (await messages.heads([self._conversation_id])).get(self._conversation_id)
+            head = (await messages.states([self._conversation_id])).get(self._conversation_id)
             reached = self._window.reached if self._window.reached >= 0 else head.last_sequence if head else 0
             if head:
                 rows, more = await messages.recorded(wanted, reached)

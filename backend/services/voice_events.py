@@ -153,12 +153,12 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
     async with database.writing() as session:
         events, sessions = VoiceEventDAO(session, found.id), VoiceSessionDAO(session)
         # In the order of whoever ends or erases, so that nobody waits in a circle.
-        last = await ConversationDAO(session).keep(found.conversation_id)
+        last = await ConversationDAO(session).lock_against_erasure(found.conversation_id)
         if last is None or await sessions.lock(found.id) is None:
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
-        presumed = await sessions.hear(
+        presumed = await sessions.touch(
             found.id,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
