@@ -101,7 +101,7 @@ class TurnWindow(NamedTuple):
     An entry is a message (role, id, metadata) or an event (type, id, detail).
     """
 
-    moments: Sequence[tuple[str, UUID, Mapping[str, Any]]]
+    entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
     first_is_cut: bool
     last_is_cut: bool
 

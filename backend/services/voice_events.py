@@ -34,7 +34,7 @@ from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_o
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.dao_service.voice_time_dao import neighbours
 from backend.dao_service.voice_turn_dao import turns
-from backend.deepgram import FIRST, Draft, Event, Moment, enrichments
+from backend.deepgram import FIRST_SPOT, Draft, Event, TimelineEntry, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.ids import new_id
 from backend.principal import Principal
@@ -118,7 +118,7 @@ def _arrival(event: Event, session: VoiceSession, at: datetime | None) -> _Arriv
         event,
         identity,
         [
-            _message(event, session, draft, at, identity if draft.spot == FIRST else uuid5(identity, draft.spot))
+            _message(event, session, draft, at, identity if draft.spot == FIRST_SPOT else uuid5(identity, draft.spot))
             for draft in event.messages
         ],
     )
@@ -167,7 +167,7 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
             places = [arrival.place for arrival, _ in good]
             around = await turns(session, found, min(places), max(places))
             added = enrichments(
-                [Moment(*moment) for moment in around.moments],
+                [TimelineEntry(*entry) for entry in around.entries],
                 first_is_cut=around.first_is_cut,
                 last_is_cut=around.last_is_cut,
             )
