@@ -34,7 +34,7 @@ class DeliveryResponse(BaseModel):
                     "delivered_at": None,
                     "last_attempt_at": "2026-01-31T09:31:06.412907Z",
                     "last_status": 500,
-                    "last_error": "It answered 500.",
+                    "last_error": "The orchestrator answered 500.",
                 }
             ]
         },
