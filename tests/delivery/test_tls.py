@@ -47,4 +47,4 @@ async def test_a_certificate_must_be_known_and_of_the_right_name(
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         endpoint = OrchestratorEndpoint(f"https://localhost:{port}/", (SecretStr(SECRET),), 5, private=True)
         answer = await Orchestrator(endpoint).send(new_id(), "{}")
-    assert (answer.taken, answer.error) == (error is None, error)
+    assert (answer.accepted, answer.error) == (error is None, error)
