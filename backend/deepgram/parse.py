@@ -19,7 +19,7 @@ from backend.deepgram.events import KNOWN, count_unknown
 from backend.deepgram.to_messages import Draft, drafts, session_of
 from backend.errors import Fault, Invalid
 from backend.schemas.fields import JsonObject, clock_time, plausible
-from backend.schemas.repair import Repairs, as_text, label, mended_metadata, storable
+from backend.schemas.repair import Repairs, as_text, label, repaired_metadata, storable
 from backend.vocabulary import LARGEST_INT, Repaired
 
 UNKNOWN: Final = "unknown"
@@ -173,7 +173,7 @@ def _detail(event: JsonObject, kind: str) -> JsonObject | None:
     detail = {name: value for name, value in event.items() if name != "type"}
     if kind in _LATENCIES:
         detail = {name: _seconds(value, f"/{name}", repairs) for name, value in detail.items()}
-    return mended_metadata(detail, repairs, place="")
+    return repaired_metadata(detail, repairs, place="")
 
 
 def _history_digest(event: JsonObject, repairs: Repairs) -> JsonObject | None:

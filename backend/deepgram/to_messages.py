@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from backend.deepgram import events
 from backend.schemas.fields import JsonObject
-from backend.schemas.repair import Repairs, as_text, label, mended_metadata, parts, storable
+from backend.schemas.repair import Repairs, as_text, label, parts, repaired_metadata, storable
 from backend.vocabulary import InputModality, Repaired, Role
 
 _PROVIDER: Final = "deepgram"
@@ -80,7 +80,7 @@ class _Utterance:
     def drafts(self, place: str) -> Iterator[Draft]:
         role = storable(self.role) if isinstance(self.role, str) else None
         if not isinstance(self.content, str):
-            yield Draft(place, role, None, mended_metadata(self.metadata, self.repairs), fault=self._fault)
+            yield Draft(place, role, None, repaired_metadata(self.metadata, self.repairs), fault=self._fault)
             return
         for number, (text, metadata) in enumerate(parts(self.content, self.metadata, self.repairs), 1):
             spot = place if number == 1 else f"{place}.{number}"

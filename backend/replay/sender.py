@@ -22,8 +22,8 @@ import stamina
 from backend.errors import SetupError
 from backend.recorder.entry import LONGEST_BODY
 from backend.recorder.refusals import (
+    BATCH_REFUSALS,
     FINAL,
-    SPOILT,
     is_unanswered,
     own_failure_of,
     problem_of,
@@ -47,7 +47,7 @@ _TAKEN: Final = f"/problems/{CONVERSATION_ID_REUSED}"
 _CALLER: Final = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.MISDIRECTED_REQUEST}
 _TOO_LARGE: Final = f"/problems/{BODY_TOO_LARGE}"
 _FIELD: Final = re.compile(r"(?:/messages/\d+)?(/\w+)?")
-_PERSISTENT: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
+_RETRY: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
 
 
 class _Unanswered(Exception):
@@ -59,7 +59,7 @@ class _Unanswered(Exception):
         self.retry_after = retry_after
 
 
-class _Stranger(_Unanswered):
+class _NotVerbatim(_Unanswered):
     """The answer is not the service's: another program or a proxy in between has given it."""
 
 
@@ -71,29 +71,29 @@ class Sender:
         self._tally = tally
         self._watch = watch
         self._patience = patience
-        self._heard = time.monotonic()  # when the service last took or refused something
+        self._last_progress = time.monotonic()  # when the service last took or refused something
 
     async def send_all(self, dialogues: Iterator[Dialogue]) -> None:
         """Send one dialogue after the other; raises SetupError when the service stays away or is none of ours."""
         for dialogue in dialogues:
-            if await _PERSISTENT(self._again, self._open, dialogue):
+            if await _RETRY(self._retry_wait, self._open, dialogue):
                 for batch in self._batches(dialogue.messages):
                     await self._record_all(batch)
                 self._tally.misplaced += _misplaced(dialogue.messages)
             self._watch.advance()
 
-    def _again(self, error: Exception) -> bool | float:
+    def _retry_wait(self, error: Exception) -> bool | float:
         """Tell whether, or after how many seconds, to try again."""
         if not isinstance(error, httpx.HTTPError | _Unanswered):
             return False
-        if time.monotonic() - self._heard > self._patience:
-            if isinstance(error, _Stranger):
+        if time.monotonic() - self._last_progress > self._patience:
+            if isinstance(error, _NotVerbatim):
                 raise SetupError(f"What answers at {self._where()} is not Verbatim; look at --url.") from None
             raise SetupError(
                 f"The service at {self._where()} took nothing for {self._patience:g} seconds "
                 f"({str(error) or type(error).__name__}). What it took is on record; run the same again for the rest."
             ) from None
-        if isinstance(error, _Stranger):
+        if isinstance(error, _NotVerbatim):
             self._watch.warn_once(
                 f"What answers at {self._where()} is perhaps not Verbatim ({error.status}); it is asked again for "
                 f"{self._patience:g} seconds."
@@ -112,12 +112,12 @@ class Sender:
         opened = _time(answer.get("created_at")) if status < httpx.codes.BAD_REQUEST else None
         if status < httpx.codes.BAD_REQUEST and answer.get("message_count"):
             path = f"{_CONVERSATIONS}/{conversation}/messages?order=recorded&limit=1"
-            first, found = await self._ask("GET", path)
+            first, found = await self._final_answer("GET", path)
             if first >= httpx.codes.BAD_REQUEST:
                 status, answer = first, found
             elif _ids(found) & {str(message_id(conversation, None, each.spot)) for each in dialogue.messages}:
                 opened = None
-        self._heard = time.monotonic()
+        self._last_progress = time.monotonic()
         if status >= httpx.codes.BAD_REQUEST:
             self._tally.refused[_name(answer)] += 1 + len(dialogue.messages)
             return False
@@ -128,17 +128,17 @@ class Sender:
 
     async def _create(self, conversation: UUID) -> tuple[int, dict[str, Any]]:
         wanted = {"id": conversation, "context_type": ContextType.VOICE}
-        return await self._ask("POST", _CONVERSATIONS, orjson.dumps(wanted))
+        return await self._final_answer("POST", _CONVERSATIONS, orjson.dumps(wanted))
 
     async def _belongs_to_another(self, conversation: UUID) -> bool:
         """Tell whether an id that is taken is another owner's, and not that of a conversation of another type."""
-        status, answer = await self._ask("GET", f"{_CONVERSATIONS}/{conversation}")
+        status, answer = await self._final_answer("GET", f"{_CONVERSATIONS}/{conversation}")
         # Only a service may see another owner's; were it the service's own, this type would not have been refused.
         return status == httpx.codes.NOT_FOUND or answer.get("context_type") == ContextType.VOICE
 
     async def _record_all(self, batch: Sequence[RecordedMessage]) -> None:
         """Send a batch, in halves where one of its messages has the whole of it refused."""
-        if not await _PERSISTENT(self._again, self._record, batch):
+        if not await _RETRY(self._retry_wait, self._record, batch):
             middle = len(batch) // 2
             await self._record_all(batch[:middle])
             await self._record_all(batch[middle:])
@@ -154,16 +154,16 @@ class Sender:
         body = b'{"messages":[%b]}' % b",".join(each.body for each in waiting)
         response = await self._request("POST", BATCH_PATH, body)
         # A proxy may find a batch too large, of which the service would take each message.
-        if response.status_code in SPOILT and len(waiting) > 1:
+        if response.status_code in BATCH_REFUSALS and len(waiting) > 1:
             return False
         if response.is_success:
             results = results_of(response.content, len(waiting))
-        elif response.status_code in SPOILT and (problem := problem_of(response)):
+        elif response.status_code in BATCH_REFUSALS and (problem := problem_of(response)):
             results = [{"status": response.status_code, "problem": problem}]
         else:
             raise _unanswered(response)
         if results is None:
-            raise _Stranger(response.status_code)
+            raise _NotVerbatim(response.status_code)
         for message, result in zip(waiting, results, strict=True):
             self._settle(message, result)
         if not all(message.answered for message in waiting):
@@ -177,16 +177,16 @@ class Sender:
                 self._tally.new += status == httpx.codes.CREATED
                 self._tally.repeated += status == httpx.codes.OK
             case _:
-                refusal = refusal_of(result) or self._given_up(message, result)
+                refusal = refusal_of(result) or self._isolated_failure(message, result)
                 if refusal is None and is_unanswered(result):
                     return
                 if refusal is None:
-                    raise _Stranger(httpx.codes.OK)
+                    raise _NotVerbatim(httpx.codes.OK)
                 self._tally.refused[_name(refusal)] += 1
         message.answered = True
-        self._heard = time.monotonic()
+        self._last_progress = time.monotonic()
 
-    def _given_up(self, message: RecordedMessage, result: Any) -> dict[str, Any] | None:
+    def _isolated_failure(self, message: RecordedMessage, result: Any) -> dict[str, Any] | None:
         """Return the problem for which a message is given up: the service failed for it alone for too long.
 
         It takes other messages meanwhile; if it took none, the service fails and not the message.
@@ -196,11 +196,11 @@ class Sender:
         now = time.monotonic()
         if message.failing is None:
             message.failing = now
-        is_alone = self._heard >= message.failing and now - message.failing > self._patience
+        is_alone = self._last_progress >= message.failing and now - message.failing > self._patience
         problem: dict[str, Any] = result["problem"]
         return problem if is_alone else None
 
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
+    async def _final_answer(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
         """Return the status and the document of a final answer, yes or no; raises _Unanswered for any other."""
         response = await self._request(method, path, body)
         if not response.is_success:
@@ -213,7 +213,7 @@ class Sender:
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict):
-            raise _Stranger(response.status_code)
+            raise _NotVerbatim(response.status_code)
         return response.status_code, answer
 
     async def _request(self, method: str, path: str, body: bytes | None) -> httpx.Response:
@@ -251,18 +251,18 @@ def _unanswered(response: httpx.Response) -> _Unanswered:
     status = response.status_code
     # A 5xx or a 429 may come from what stands before a service that is away for a moment.
     is_passing = status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS
-    kind = _Unanswered if is_passing or problem_of(response) else _Stranger
+    kind = _Unanswered if is_passing or problem_of(response) else _NotVerbatim
     return kind(status, retry_after_of(response))
 
 
 def _time(told: object) -> datetime:
-    """Return a time that the service tells; raises _Stranger if it is none."""
+    """Return a time that the service tells; raises _NotVerbatim if it is none."""
     try:
         moment = datetime.fromisoformat(told) if isinstance(told, str) else None
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise _Stranger(httpx.codes.OK)
+        raise _NotVerbatim(httpx.codes.OK)
     return moment
 
 

@@ -32,7 +32,7 @@ from backend.schemas.repair import storable
 LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
 LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are passed over
 MOST_MESSAGES: Final = 100_000  # of one dialogue, which are held in memory until they are sent
-MOST_COMPLAINTS: Final = 100
+MOST_REPORTED: Final = 100
 
 _GZIP: Final = b"\x1f\x8b"
 
@@ -104,20 +104,20 @@ class Source:
         """How many of the file's ``size`` bytes have been read."""
         return self._file.tell() if self.size else 0
 
-    def dialogues(self, complain: Callable[[str], None]) -> Iterator[Dialogue]:
-        """Yield the dialogues, and complain of the lines that are none, by number and without their words.
+    def dialogues(self, report: Callable[[str], None]) -> Iterator[Dialogue]:
+        """Yield the dialogues, and report of the lines that are none, by number and without their words.
 
-        After `MOST_COMPLAINTS` they are only counted.
+        After `MOST_REPORTED` they are only counted.
         """
         for number, line in self._lines():
             try:
                 dialogue = _dialogue(line)
             except _Malformed as error:
                 self._tally.malformed += 1
-                if self._tally.malformed <= MOST_COMPLAINTS:
-                    complain(f"Line {number} {error}.")
-                if self._tally.malformed == MOST_COMPLAINTS:
-                    complain("Further lines that are no dialogue are only counted.")
+                if self._tally.malformed <= MOST_REPORTED:
+                    report(f"Line {number} {error}.")
+                if self._tally.malformed == MOST_REPORTED:
+                    report("Further lines that are no dialogue are only counted.")
             else:
                 yield dialogue
 
@@ -127,7 +127,7 @@ class Source:
         try:
             while line := self._text.readline(LONGEST_LINE + 1):
                 number += 1
-                if len(line) > LONGEST_LINE and not line.endswith(b"\n") and not self._passes_over_the_rest():
+                if len(line) > LONGEST_LINE and not line.endswith(b"\n") and not self._skip_rest():
                     most = LONGEST_LINE + LONGEST_REST
                     self._tally.trouble = (
                         f"Line {number} has no end within {most:,} bytes; nothing from there was sent."
@@ -138,7 +138,7 @@ class Source:
         except (OSError, EOFError, zlib.error):
             self._tally.trouble = f"{self._path} is damaged or cut off after line {number}; the rest was not sent."
 
-    def _passes_over_the_rest(self) -> bool:
+    def _skip_rest(self) -> bool:
         """Read to the end of the line or of the file, and tell whether that is near enough."""
         for _ in range(LONGEST_REST // LONGEST_LINE):
             rest = self._text.readline(LONGEST_LINE)

@@ -91,12 +91,12 @@ def storable(text: str) -> str:
     return whole.replace("\0", _REPLACEMENT)
 
 
-def mended_text(text: str, place: str, repairs: Repairs) -> str:
+def repaired_text(text: str, place: str, repairs: Repairs) -> str:
     """Return ``text`` as it can be stored, and note ``place`` if that is not the same."""
-    mended = storable(text)
-    if mended != text:
+    repaired = storable(text)
+    if repaired != text:
         repairs.note(place)
-    return mended
+    return repaired
 
 
 def pieces(text: str, most: int = CONTENT_BYTES) -> list[str]:
@@ -122,12 +122,12 @@ def parts(
 
     Each holds at most ``most`` bytes. Where there are several, `part` in their metadata counts them from 1.
     """
-    texts = pieces(mended_text(content, Repaired.CONTENT, repairs), most)
+    texts = pieces(repaired_text(content, Repaired.CONTENT, repairs), most)
     if len(texts) == 1:
-        return [(texts[0], mended_metadata(metadata, repairs))]
+        return [(texts[0], repaired_metadata(metadata, repairs))]
     repairs.note(Repaired.CONTENT)
     return [
-        (text, mended_metadata({PART: {"number": number, "of": len(texts)}, **metadata}, repairs))
+        (text, repaired_metadata({PART: {"number": number, "of": len(texts)}, **metadata}, repairs))
         for number, text in enumerate(texts, 1)
     ]
 
@@ -144,7 +144,7 @@ def as_text(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_substitute)
     except (TypeError, ValueError, RecursionError):
-        return _shown(value)
+        return _printed(value)
 
 
 def label(value: object, place: str, repairs: Repairs) -> str | None:
@@ -155,7 +155,7 @@ def label(value: object, place: str, repairs: Repairs) -> str | None:
     return text or None
 
 
-def mended_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = Repaired.METADATA) -> JsonObject:
+def repaired_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = Repaired.METADATA) -> JsonObject:
     """Return ``given`` as metadata of at most METADATA_BYTES, with the names of all ``repairs`` in `repaired`.
 
     A list of names that ``given`` holds there already goes before. ``place`` is the pointer to the metadata.
@@ -165,7 +165,7 @@ def mended_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = 
     if isinstance(before, list):
         given = {name: value for name, value in given.items() if name != REPAIRED}
         for name in before:
-            found.note(_shown(name))
+            found.note(_printed(name))
     if (
         not repairs
         and before is None
@@ -174,12 +174,12 @@ def mended_metadata(given: Mapping[Any, Any], repairs: Repairs, *, place: str = 
         and all(map(_is_plain, given.values()))
     ):
         return dict(given)
-    mended = mended_object(given, found, place=place)
+    repaired = repaired_object(given, found, place=place)
     for name in repairs.names:
         found.note(str(name))
-    if stored_bytes(_marked(mended, found)) > METADATA_BYTES:
-        _shrink_all(mended, stored_bytes(mended) + _NAMES_BYTES - METADATA_BYTES, place, found)
-    return _marked(mended, found)
+    if stored_bytes(_marked(repaired, found)) > METADATA_BYTES:
+        _shrink_all(repaired, stored_bytes(repaired) + _NAMES_BYTES - METADATA_BYTES, place, found)
+    return _marked(repaired, found)
 
 
 def _is_plain(value: object) -> bool:
@@ -197,23 +197,23 @@ def marked(metadata: JsonObject, pointer: str) -> JsonObject:
     return metadata if pointer in names else {**metadata, REPAIRED: [*names, pointer]}
 
 
-def mended_object(given: Mapping[Any, Any], repairs: Repairs, *, place: str) -> JsonObject:
+def repaired_object(given: Mapping[Any, Any], repairs: Repairs, *, place: str) -> JsonObject:
     """Return ``given`` as JSON can hold it, whatever its size; ``place`` is the pointer to it."""
-    return _Mender(repairs).mended(given, place)
+    return _Repairer(repairs).repaired(given, place)
 
 
 def _marked(metadata: JsonObject, repairs: Repairs) -> JsonObject:
     return {**metadata, REPAIRED: repairs.names} if repairs else metadata
 
 
-class _Mender:
+class _Repairer:
     """Makes any value one that JSON and PostgreSQL can hold."""
 
     def __init__(self, repairs: Repairs) -> None:
         self._repairs = repairs
         self._left = _MOST_VALUES
 
-    def mended(self, given: Mapping[Any, Any], place: str) -> JsonObject:
+    def repaired(self, given: Mapping[Any, Any], place: str) -> JsonObject:
         """Return the object; values beyond the number that are looked at are left out of it."""
         return self._members(given, place, 1)
 
@@ -225,7 +225,7 @@ class _Mender:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            return mended_text(str(value), place, self._repairs)
+            return repaired_text(str(value), place, self._repairs)
         if isinstance(value, int | float):
             return self._number(value, place)
         if isinstance(value, Mapping | list | tuple):
@@ -236,7 +236,7 @@ class _Mender:
         if abs(number) <= LARGEST_NUMBER:  # which is not so for NaN
             return number
         self._repairs.note(place)
-        return _shown(number)
+        return _printed(number)
 
     def _container(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], place: str, depth: int) -> Any:
         if depth >= METADATA_DEPTH:
@@ -244,25 +244,25 @@ class _Mender:
             return storable(as_text(value)[:EXCERPT])
         if isinstance(value, Mapping):
             return self._members(value, place, depth + 1)
-        parts = self._first(enumerate(value), place)
+        parts = self._within_limit(enumerate(value), place)
         return [self._value(part, f"{place}/{index}", depth + 1) for index, part in parts]
 
     def _members(self, given: Mapping[Any, Any], place: str, depth: int) -> JsonObject:
-        mended: JsonObject = {}
-        for key, value in self._first(given.items(), place):
-            name = storable(key if isinstance(key, str) else _shown(key))
-            while name in mended:
+        repaired: JsonObject = {}
+        for key, value in self._within_limit(given.items(), place):
+            name = storable(key if isinstance(key, str) else _printed(key))
+            while name in repaired:
                 name += "_"
             below = _below(place, name)
             if name != key:
                 self._repairs.note(below)
             try:
-                mended[name] = self._value(value, below, depth)
+                repaired[name] = self._value(value, below, depth)
             except Exception:  # noqa: BLE001 -- a stranger's object may do anything when it is looked at
                 self._repairs.note(below)
-        return mended
+        return repaired
 
-    def _first(self, pairs: Iterable[tuple[T, Any]], place: str) -> Iterator[tuple[T, Any]]:
+    def _within_limit(self, pairs: Iterable[tuple[T, Any]], place: str) -> Iterator[tuple[T, Any]]:
         """Yield ``pairs`` until the number of values is reached that are looked at."""
         for pair in pairs:
             if self._left <= 0:
@@ -285,7 +285,7 @@ def _substitute(value: Any) -> Any:
     if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, AbstractSet):
-        return sorted(value, key=_shown)
+        return sorted(value, key=_printed)
     if isinstance(value, bytes | bytearray):
         return value.decode(errors="replace")
     return float(value) if isinstance(value, Real) else _fields_or_text(value)
@@ -295,10 +295,10 @@ def _fields_or_text(value: Any) -> Any:
     try:
         return dict(value.model_dump())  # as Pydantic's models have it
     except Exception:  # noqa: BLE001 -- a stranger's object may do anything when it is asked
-        return _shown(value)
+        return _printed(value)
 
 
-def _shown(value: object) -> str:
+def _printed(value: object) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001 -- a stranger's object, or a number of more digits than Python writes

@@ -14,7 +14,7 @@ WORD: Final = 0.02  # seconds
 
 @dataclass(frozen=True)
 class ScriptedCall:
-    """What the model does instead of speaking."""
+    """A function call that the model makes instead of speaking."""
 
     name: str
     arguments: str
@@ -22,7 +22,7 @@ class ScriptedCall:
 
 
 class ScriptedModel(LLM):  # type: ignore[misc]
-    """Answers whatever it is asked with the next of its ``lines``."""
+    """Answers each request with the next of its ``lines``."""
 
     def __init__(self, lines: Sequence[str | ScriptedCall]) -> None:
         super().__init__()
