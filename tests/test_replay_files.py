@@ -96,7 +96,7 @@ def test_complaints_end_and_the_count_goes_on(path: Path) -> None:
     assert len(dialogues) == 1
     assert tally.malformed == 5_000
     assert len(complaints) == MOST_REPORTED + 1
-    assert complaints[-1] == "Further lines that are no dialogue are only counted."
+    assert complaints[-1] == "Further malformed lines are only counted."
 
 
 def test_a_pipe_is_read_from_its_first_byte(path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.cli.terminal import FAILED, complaints, console
+from backend.cli.terminal import FAILED, console, stderr
 from backend.errors import SetupError
 from backend.recorder import Sink
 from backend.recorder.repair import is_spool as looks_like_spool
@@ -35,9 +35,7 @@ def replay(file: Path, sink: Sink, *, patience: float) -> None:
     replayed = asyncio.run(_send(file, sink, patience))
     console.print(_summary(replayed), soft_wrap=True)
     for commands in rescues(file):
-        complaints.print(
-            f"The spool was damaged once. To send what more can be recovered:\n  {commands}", soft_wrap=True
-        )
+        stderr.print(f"The spool was damaged once. To send what more can be recovered:\n  {commands}", soft_wrap=True)
     if replayed.left:
         raise SetupError(
             f"The service accepted nothing for {patience:g} seconds ({replayed.trouble or 'no answer'}). The messages "
