@@ -216,7 +216,7 @@ def _limit_isolated_failure(entry: Entry, answer: Answer) -> Answer:
 
 
 def _retry_wait(error: Exception) -> bool | float:
-    """Tell whether, or after how many seconds, to try again; stamina asks of a cancellation, too."""
+    """Return whether to retry after ``error``, or after how many seconds; stamina passes cancellations, too."""
     if isinstance(error, Unsent) and error.retry_after:
         return error.retry_after + random.random()  # noqa: S311 -- so that not all come back at once
     return isinstance(error, Unsent)

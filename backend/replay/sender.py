@@ -187,9 +187,10 @@ class Sender:
         self._last_progress = time.monotonic()
 
     def _isolated_failure(self, message: RecordedMessage, result: Any) -> dict[str, Any] | None:
-        """Return the problem for which a message is given up: the service failed for it alone for too long.
+        """Return the problem if the service has failed for this message alone for ``patience`` seconds, else None.
 
-        It takes other messages meanwhile; if it took none, the service fails and not the message.
+        The service must have accepted another message meanwhile; if it accepts none, the service fails, not the
+        message.
         """
         if own_failure_of(result) is None:
             return None

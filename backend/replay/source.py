@@ -69,7 +69,7 @@ class Dialogue:
         return conversation_id(self.name), conversation_id(self.name, self.digest)
 
     def address(self, conversation: UUID, opened: datetime | None) -> None:
-        """Give each message its id in ``conversation``, as `message_id` derives it."""
+        """Set the id of each message in ``conversation``, as `message_id` derives it."""
         for message in self.messages:
             ids = b'{"id":"%s","conversation_id":"%s",'
             identity = message_id(conversation, opened, message.spot)
