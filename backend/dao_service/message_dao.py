@@ -71,6 +71,7 @@ class MessageRow(NamedTuple):
 
     @property
     def version(self) -> Version:
+        """The conversation's version when the row was read."""
         return Version(self.last_sequence, self.heard_at)
 
 

@@ -38,10 +38,12 @@ class DataDirectory:
 
     @property
     def data(self) -> Path:
+        """PostgreSQL's own data directory (PGDATA)."""
         return self.path / "data"
 
     @property
     def log(self) -> Path:
+        """The server's log, which also has the output of initdb."""
         return self.path / "postgresql.log"
 
     @property
@@ -51,10 +53,12 @@ class DataDirectory:
 
     @property
     def owner_lock(self) -> Path:
+        """The lock of the process that supervises the server."""
         return self.path / "owner.lock"
 
     @property
     def server_lock(self) -> Path:
+        """The lock that every process of a server inherits."""
         return self.path / "server.lock"
 
     def write_endpoint(self, endpoint: ServerAddress) -> None:
@@ -64,12 +68,14 @@ class DataDirectory:
         draft.replace(self._endpoint)
 
     def read_endpoint(self) -> ServerAddress | None:
+        """Return the owner's address, or None if there is none or it cannot be read."""
         try:
             return ServerAddress(**json.loads(self._endpoint.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def remove_endpoint(self) -> None:
+        """Remove the owner's address, if there is one."""
         self._endpoint.unlink(missing_ok=True)
 
     def ready_pid(self) -> int | None:

@@ -138,7 +138,7 @@ class HttpSink:
         )
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Post ``messages`` in one request; raises as `Sink.send`."""
+        """Post ``messages`` in one request and return an answer for each; raises Unsent or BatchRefused."""
         body = b'{"messages":[%b]}' % b",".join(messages)
         try:
             response = await self._client.post(self._url, content=body, headers=self._headers())

@@ -97,7 +97,7 @@ class Spool:
         return await self._call(lambda: self._pending.read(limit, most_bytes))
 
     def flush(self) -> Future[None]:
-        """Write everything now; the future is for a caller without an event loop, such as a signal handler."""
+        """Write everything now, and return a future for a caller without an event loop, such as a signal handler."""
         return self._submit(self._pending.save)
 
     async def close(self) -> list[Entry]:

@@ -58,6 +58,7 @@ class Survey:
 
     @property
     def adoptable(self) -> bool:
+        """Whether no blocker prevents the adoption."""
         return not self.blockers
 
     @property

@@ -34,6 +34,7 @@ class HostConstraint:
 
     @property
     def words(self) -> set[str]:
+        """The string literals in the constraint's definition."""
         return set(re.findall(r"'((?:[^']|'')*)'", self.definition))
 
 
@@ -72,12 +73,15 @@ class HostTable:
 
     @property
     def about(self) -> str:
+        """The number of rows as text for an operator."""
         return f"about {self.rows:,}" if self.rows >= 0 else "PostgreSQL has not estimated their number yet"
 
     def column(self, name: str) -> HostColumn | None:
+        """Return the column ``name``, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     def constraint(self, name: str) -> HostConstraint | None:
+        """Return the constraint ``name``, or None."""
         return next((constraint for constraint in self.constraints if constraint.name == name), None)
 
 

@@ -59,7 +59,7 @@ class Diary(Agent):  # type: ignore[misc]
 
     @function_tool  # type: ignore[untyped-decorator]
     async def find_slot(self, day: str) -> str:
-        """Find a free slot on ``day``."""
+        """Return the time of a free slot on ``day``; raises ValueError if it is "never"."""
         if day == "never":
             raise ValueError(day)
         return "09:00"

@@ -126,7 +126,7 @@ class Loudspeaker(BaseOutputTransport):  # type: ignore[misc]
         await self.set_transport_ready(frame)
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        """Wait for the duration of the audio."""
+        """Wait for the duration of the audio, and return True: it was played."""
         await asyncio.sleep(len(frame.audio) / 2 / _RATE)
         return True
 
