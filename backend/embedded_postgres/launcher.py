@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h; copied from `backend.shutdown`, because 
 
 
 def main(parent: str, account: str, watch: str, *command: str) -> None:
-    """Switch to ``account``, set up the watch for the parent's end, and execute ``command`` in place of this program."""
+    """Switch to ``account``, watch for the parent's end, and execute ``command`` in place of this program."""
     # Python's handlers would swallow a signal that arrives just before exec, and an ignored signal stays ignored after.
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

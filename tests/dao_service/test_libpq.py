@@ -48,8 +48,8 @@ async def test_a_url_with_all_of_them_connects_and_does_what_they_say(database_u
     assert await connection.fetchval("SHOW search_path") == "public"
     await connection.close()
     database = Database(with_parameters(database_url, **ALL))
-    async with database.looking() as looking:
-        assert await looking.fetchval("SHOW application_name") == "the orchestrator"
+    async with database.driver_connection() as driver:
+        assert await driver.fetchval("SHOW application_name") == "the orchestrator"
     await database.close()
 
 

@@ -1,6 +1,6 @@
 """The connection pool to PostgreSQL, and the four ways in which the service uses it.
 
-- `looking` lends the driver's own connection for single read statements.
+- `driver_connection` lends the driver's own connection for single read statements.
 - `reading` opens a session for several read statements.
 - `writing` opens a session with one transaction, which commits when the block ends.
 - `connect` opens a connection outside the pool, for the appender.
@@ -167,7 +167,7 @@ class Database:
         self._writing = async_sessionmaker(self._engine.execution_options(**for_writing), expire_on_commit=False)
 
     @asynccontextmanager
-    async def looking(self) -> AsyncIterator[asyncpg.Connection]:
+    async def driver_connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Yield asyncpg's own connection from the pool, for single read statements, each its own transaction.
 
         Raises DatabaseUnavailable when PostgreSQL cannot be reached or fails for a time, Busy when no connection is
@@ -182,7 +182,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Yield a session for several read statements in one read-only transaction; raises what `looking` raises."""
+        """Yield a session for read statements in one read-only transaction; raises what `driver_connection` raises."""
         async with self._permit(reading=True), self._reading() as session:
             if settings := self._session_settings.at_transaction_start(lock=self.limits.lock):
                 await session.execute(text(settings))
@@ -192,8 +192,8 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """Yield a session whose transaction commits when the block ends, and rolls back on an exception.
 
-        Raises what `looking` raises except TooSlow. After DatabaseUnavailable it is unknown whether the transaction
-        committed.
+        Raises what `driver_connection` raises except TooSlow. After DatabaseUnavailable it is unknown whether the
+        transaction committed.
         """
         async with self._permit(), self._writing() as session:
             with require_standby(await _driver(await session.connection())):
