@@ -47,15 +47,15 @@ class TokenClient:
             async with asyncio.timeout(TIMEOUT):
                 response = await self._client.post(_PATH, json={"ttl_seconds": TTL})
         except (httpx.TransportError, TimeoutError) as error:
-            log.warning("no answer from Deepgram", error=type(error).__name__)
+            log.warning("Deepgram did not answer a request for a token", error=type(error).__name__)
             raise ProviderUnavailable from error
         if response.is_server_error or response.status_code in _LATER:
-            log.warning("Deepgram grants no token now", status=response.status_code)
+            log.warning("Deepgram refused a token for now", status=response.status_code)
             raise ProviderUnavailable
         try:
             grant = _Grant.model_validate_json(response.raise_for_status().content)
         except (httpx.HTTPStatusError, ValidationError) as error:
-            log.error("Deepgram grants no token", status=response.status_code)
+            log.error("Deepgram refused a token", status=response.status_code)
             raise ProviderRefused from error
         return ProviderToken(access_token=grant.access_token, expires_in=grant.expires_in, url=self._agent_url)
 

@@ -86,7 +86,7 @@ class Dispatcher:
             try:
                 await self._claim_due()
             except Exception as error:  # noqa: BLE001 -- the next look may succeed
-                log.warning("deliveries not looked for", **describe(error))
+                log.warning("outbox cannot be read", **describe(error))
                 pause *= 5
             # Random, so that not all processes look at the same moment.
             with suppress(TimeoutError):
@@ -116,7 +116,7 @@ class Dispatcher:
             settled = await self._settle(claimed, outcome)
         except Exception:
             # No answer of an orchestrator causes this. The lease expires, and the delivery is sent again.
-            log.exception("fault of the dispatcher", webhook_id=webhook_id(claimed.id))
+            log.exception("dispatcher failed", webhook_id=webhook_id(claimed.id))
             return
         metrics.DELIVERIES.labels("retried" if outcome.state is DeliveryState.PENDING else outcome.state).inc()
         log.info(

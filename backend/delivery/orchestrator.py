@@ -75,7 +75,7 @@ class Orchestrator:
                 else "No connection to the orchestrator could be opened."
             )
         except Exception as error:  # noqa: BLE001 -- a malformed answer may raise any exception
-            log.warning("no answer from the orchestrator", error=type(error).__name__)
+            log.warning("orchestrator did not answer", error=type(error).__name__)
             return DeliveryResult(error="The connection to the orchestrator broke before it answered.")
 
     async def _post(self, identity: str, body: str) -> DeliveryResult:

@@ -125,7 +125,7 @@ class PendingWrites:
         try:
             entries = self._store.read(self._read_to, limit, most_bytes)
         except sqlite3.Error as error:
-            log.error("spool cannot be read; what it holds is left there", spool=str(self._path), why=str(error))
+            log.error("spool cannot be read; its messages stay there", spool=str(self._path), why=str(error))
             entries = []
         if entries:
             self._read_to = entries[-1].row or 0

@@ -62,7 +62,7 @@ class Recorder:
     with the reason.
     """
 
-    def __init__(  # noqa: PLR0913 -- what, where to, and what if not
+    def __init__(  # noqa: PLR0913 -- each is a setting of its own
         self,
         sink: Sink,
         *,
@@ -82,7 +82,7 @@ class Recorder:
         self._writer = Writer(sink, self._spool, memory=self._limits.memory, patience=self._limits.patience)
         self._task: asyncio.Task[None] | None = None
         self._open = False
-        self._said = self._taken = self._refused = self._lost = 0
+        self._last_number = self._taken = self._refused = self._lost = 0
 
     async def __aenter__(self) -> Self:
         """Open the spool and start to send, earlier messages first; raises SetupError if it cannot be opened."""
@@ -123,7 +123,7 @@ class Recorder:
         sent, except role and text, are repaired, and `metadata.repaired` lists JSON pointers to them. A text of more
         than 1 MiB continues in further messages, which `metadata.part` counts. Call it from the event loop only.
         """
-        self._said += 1
+        self._last_number += 1
         at = time.time()
         message = {
             "id": id,
@@ -134,7 +134,7 @@ class Recorder:
             "metadata": metadata,
             "timestamp": timestamp,
             "voice_session_id": self._voice_session_id,
-            "client_sequence": self._said,
+            "client_sequence": self._last_number,
         }
         try:
             return self._take(message, at)
@@ -173,7 +173,7 @@ class Recorder:
         spooled = min(queued, self._spool.rows)  # a message that was sent is deleted from disk a moment later
         return Stats(queued, writer.sent, spooled, refused, self._lost, max(0.0, waits))
 
-    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- what is late is kept, not failed
+    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- late messages are kept
         """Accept no more messages, send the queued ones for up to ``timeout`` seconds, and leave the rest in the spool.
 
         ``timeout`` is by default the limit ``closing``; closing spool and sink takes at most a second more. Calling it
@@ -240,7 +240,7 @@ class Recorder:
     def _count_refusal(self, why: str) -> None:
         self._refused += 1
         metrics.RECORDER_REFUSED.inc()
-        self._warn("message refused", why=why, client_sequence=self._said)
+        self._warn("message refused", why=why, client_sequence=self._last_number)
 
     def _lose(self, entries: Sequence[Entry]) -> None:
         """Count, log (without content) and pass to `on_lost` the messages for which memory and disk have no room."""

@@ -29,7 +29,7 @@ from backend.replay.watch import Watch
 __all__ = ["Tally", "replay"]
 
 
-async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how hard to try
+async def replay(  # noqa: PLR0913 -- each is an option of the command
     path: Path,
     url: str,
     *,

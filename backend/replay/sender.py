@@ -38,7 +38,7 @@ from backend.replay.watch import Watch
 from backend.schemas.message import MOST_PER_BATCH
 from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED, ContextType
 
-BATCH_BYTES: Final = 2**20  # a quarter of what the service takes at once
+BATCH_BYTES: Final = 2**20  # a quarter of the service's limit for a request
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
 _TAKEN: Final = f"/problems/{CONVERSATION_ID_REUSED}"
@@ -248,7 +248,7 @@ class Sender:
 
 
 def _unanswered(response: httpx.Response) -> _Unanswered:
-    """Return what to raise for an answer that is not final."""
+    """Return the exception for an answer that is not final."""
     status = response.status_code
     # A 5xx or a 429 may come from a proxy in front of a service that is temporarily unavailable.
     is_passing = status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS

@@ -43,7 +43,7 @@ _NAMES_BYTES: Final = 2_304  # bytes of the longest list of names, with every ch
 _MOST_VALUES: Final = 10_000  # values that are examined; 16 KiB of metadata hold at most 8,192
 _SMALL: Final = 256  # bytes; a smaller value is not cut while there is a larger one
 _FEW: Final = 16  # fields; with names and texts of `_SMALL` bytes they always fit
-EXCERPT: Final = 1_000  # characters of what is written as text because it is nested too deeply
+EXCERPT: Final = 1_000  # characters of a container that becomes text because it is nested too deeply
 UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")  # characters that PostgreSQL cannot store
 _REPLACEMENT: Final = "\ufffd"
 

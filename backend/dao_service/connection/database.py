@@ -328,10 +328,10 @@ class Database:
             if is_unanswered_timeout(error):
                 self._invalidation.invalidate_all()
             if is_permanent(error):
-                log.error("the database cannot do what was asked, and asking again is no use", **describe(error))
+                log.error("database request failed, and a retry would fail again", **describe(error))
                 raise Unreadable from error
             if is_outage(error) or is_transient(error):
-                log.warning("the database did not do what was asked", **describe(error))
+                log.warning("database request failed, and a retry may succeed", **describe(error))
                 raise (TooSlow if reading and is_timeout(error) else DatabaseUnavailable) from error
             raise
         finally:

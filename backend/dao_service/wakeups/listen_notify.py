@@ -58,7 +58,10 @@ class Notifier:
                 await self._listen_and_announce()
             except Exception as error:  # noqa: BLE001 -- the next connection may succeed
                 if not self._is_down:
-                    log.warning("processes do not wake each other's followers", **describe(error))
+                    log.warning(
+                        "notifier has no connection: followers in other processes wait for their next poll",
+                        **describe(error),
+                    )
                 self._is_down = True
             self._wakeups.take_pending()  # the first NOTIFY after a reconnect wakes every follower anyway
             await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
