@@ -1,8 +1,11 @@
 """SQL of the feed: the messages of all conversations in one order, in which a reader misses no late commit.
 
-A position is drawn from a sequence before its transaction commits, and a shared advisory lock announces it (see the
-migration that creates the feed). So a reader runs three separate statements in this order: read how far the sequence
-has come, read the lowest position whose transaction is still open, and only then read the messages up to there.
+Each message draws its position from a sequence, and a transaction that draws later may commit earlier. So before its
+first draw a transaction takes a shared advisory lock whose number holds how far the sequence had come, and PostgreSQL
+releases it after the commit is visible (see the migration that creates the feed). A reader runs three separate
+statements in this order: read the end of the sequence, read the lowest number of these locks, and only then read the
+messages up to the lower of the two. A transaction that takes its lock after the second statement draws positions beyond
+that end.
 """
 
 from dataclasses import dataclass

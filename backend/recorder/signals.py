@@ -20,7 +20,7 @@ _FLUSHES: Final[WeakKeyDictionary[object, Callable[[], Future[None]]]] = WeakKey
 
 
 def guard(recorder: object, flush: Callable[[], Future[None]]) -> None:
-    """Call ``flush`` on SIGTERM, until `unguard`; it must return a future of the flush. For the main thread."""
+    """Call ``flush`` on SIGTERM, until `unguard`; it returns a future. Only the main thread installs the handler."""
     _FLUSHES[recorder] = flush
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)

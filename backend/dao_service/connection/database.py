@@ -98,16 +98,16 @@ async def open_connection(
     """
     if "target_session_attrs" not in url.query:
         url = url.update_query_dict({"target_session_attrs": "primary"})
-    asked = libpq.read_parameters(url)
-    if asked.application_name:
-        server_settings = server_settings | {"application_name": asked.application_name}
+    parameters = libpq.read_parameters(url)
+    if parameters.application_name:
+        server_settings = server_settings | {"application_name": parameters.application_name}
 
     async def connect(each: URL) -> asyncpg.Connection:
         if str(each.query.get("host", "")).startswith("/"):  # PostgreSQL has no TLS on a Unix socket; ignore PGSSLMODE
             each = each.update_query_dict({"sslmode": "disable"})
         connection = await asyncpg.connect(
             each.set(drivername="postgresql").render_as_string(hide_password=False),
-            timeout=asked.connect_timeout or timeout,
+            timeout=parameters.connect_timeout or timeout,
             command_timeout=command_timeout,
             server_settings=server_settings,
             statement_cache_size=statement_cache_size,
@@ -115,13 +115,13 @@ async def open_connection(
         # asyncpg has no public attribute for the socket.
         transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
         try:
-            libpq.set_keep_alive(asked, transport.get_extra_info("socket"))
+            libpq.set_keep_alive(parameters, transport.get_extra_info("socket"))
         except OSError:
             connection.terminate()
             raise
         return connection
 
-    return await multihost.first_connected(map(connect, multihost.split_hosts(asked.url)))
+    return await multihost.first_connected(map(connect, multihost.split_hosts(parameters.url)))
 
 
 @dataclass(frozen=True, slots=True)
