@@ -352,13 +352,18 @@ async def test_deliveries_are_listed_and_sent_anew(
     conversation = await open_conversation(connection)
     queue = """
         INSERT INTO deliveries (id, conversation_id, type, version, body, state, attempts, last_status, last_error)
-        VALUES (gen_random_uuid(), $1, 'intent.extracted', '', '', $2, 10, 500, 'It answered 500.') RETURNING id
+        VALUES (gen_random_uuid(), $1, 'intent.extracted', '', '', $2, 10, 500, 'The orchestrator answered 500.')
+        RETURNING id
     """
     failed, delivered = [await connection.fetchval(queue, conversation, state) for state in ("failed", "delivered")]
     listed = await asyncio.to_thread(verbatim, "deliveries", DATABASE_URL=database_url)
     assert [line.split()[0] for line in listed.out.splitlines()] == ["delivery", str(delivered), str(failed)]
     only = await asyncio.to_thread(verbatim, "deliveries", "--state", "failed", DATABASE_URL=database_url)
-    assert [str(failed) in only.out, "It answered 500." in only.out, str(delivered) in only.out] == [True, True, False]
+    assert [str(failed) in only.out, "The orchestrator answered 500." in only.out, str(delivered) in only.out] == [
+        True,
+        True,
+        False,
+    ]
     again = await asyncio.to_thread(verbatim, "deliveries", "retry", str(failed), DATABASE_URL=database_url)
     assert (again.code, again.out) == (0, f"Delivery {failed} is pending, and due now.\n")
     for state in ("failed", "failed", "held"):

@@ -145,7 +145,7 @@ async def test_a_recorder_sends_past_the_proxies_that_the_environment_names(host
 async def test_deliveries_use_no_proxy(hostile: Proxy) -> None:
     async with orchestrator() as listener:
         endpoint = OrchestratorEndpoint(listener.url, (SecretStr(SECRET),), 10, private=True)
-        assert (await Orchestrator(endpoint).tell(new_id(), "{}")).taken
+        assert (await Orchestrator(endpoint).send(new_id(), "{}")).accepted
     assert hostile.heads == []
 
 

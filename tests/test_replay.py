@@ -347,8 +347,8 @@ async def test_patience_ends_with_a_sentence_and_the_counts(play: Play, path: Pa
 
     tally = await play(patience=0, concurrency=1, through=Dying)
     assert tally.trouble == (
-        "The service at localhost took nothing for 0 seconds (All connection attempts failed). "
-        "What it took is on record; run the same again for the rest."
+        "The service at localhost accepted nothing for 0 seconds (All connection attempts failed). "
+        "The messages that it accepted are on record; run the same command again for the rest."
     )
     assert 0 < tally.new < 9
     assert not tally.complete
@@ -397,7 +397,7 @@ async def test_somebody_elses_service_is_told_from_ours(play: Play, path: Path, 
             return answer
 
     tally = await play(patience=0, through=Stranger)
-    assert tally.trouble == "What answers at localhost is not Verbatim; look at --url."
+    assert tally.trouble == "The program at localhost is not Verbatim; check --url."
 
 
 HTML = "<html><h1>Sorry</h1></html>"
@@ -456,8 +456,8 @@ async def test_a_token_that_the_service_does_not_take_ends_it_at_once_and_refuse
 
     tally = await play(through=Unwelcoming)
     assert tally.trouble == (
-        f"The service at localhost wants another token (/problems/{slug}); set VERBATIM_TOKEN. What it took is on "
-        "record; run the same again for the rest."
+        f"The service at localhost refuses the token (/problems/{slug}); set VERBATIM_TOKEN. The messages that it "
+        "accepted are on record; run the same command again for the rest."
     )
     assert (tally.new, tally.refused) == (0, {})
 
@@ -493,7 +493,7 @@ async def test_a_service_that_fails_for_every_message_refuses_none(play: Play, p
     tally = await play(patience=0.1, attempts=10_000, through=Poisoned)
     assert (tally.new, tally.refused) == (0, {})
     assert tally.trouble
-    assert tally.trouble.startswith("The service at localhost took nothing for 0.1 seconds (it answers 500).")
+    assert tally.trouble.startswith("The service at localhost accepted nothing for 0.1 seconds (it answers 500).")
 
 
 async def test_a_file_that_breaks_off_is_told_and_what_could_be_read_is_on_record(play: Play, path: Path) -> None:
@@ -533,4 +533,4 @@ def test_the_command_says_what_went_wrong_and_exits_with_1(
     assert end.value.code == 1
     told = capsys.readouterr()
     assert "0 messages: 0 new, 0 repeated" in told.out
-    assert told.err.startswith(f"verbatim: The service at {address} took nothing for 0 seconds")
+    assert told.err.startswith(f"verbatim: The service at {address} accepted nothing for 0 seconds")

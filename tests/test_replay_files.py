@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.cli import main, spools
-from backend.replay.source import LONGEST_LINE, LONGEST_REST, MOST_COMPLAINTS, Dialogue, Source
+from backend.replay.source import LONGEST_LINE, LONGEST_REST, MOST_REPORTED, Dialogue, Source
 from backend.replay.tally import Tally
 
 MIB = 2**20
@@ -95,8 +95,8 @@ def test_complaints_end_and_the_count_goes_on(path: Path) -> None:
     dialogues, tally, complaints, _ = read(path)
     assert len(dialogues) == 1
     assert tally.malformed == 5_000
-    assert len(complaints) == MOST_COMPLAINTS + 1
-    assert complaints[-1] == "Further lines that are no dialogue are only counted."
+    assert len(complaints) == MOST_REPORTED + 1
+    assert complaints[-1] == "Further malformed lines are only counted."
 
 
 def test_a_pipe_is_read_from_its_first_byte(path: Path) -> None:

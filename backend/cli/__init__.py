@@ -1,4 +1,4 @@
-"""The command line: a sentence for everything that can go wrong, and no traceback for what an operator can mend."""
+"""The command line `verbatim`. An error that an operator can repair is printed as a sentence, without a traceback."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 import typer
 
 from backend.cli import deliveries, operating, reading, records, tokens
-from backend.cli.terminal import FAILED, USAGE, complaints
+from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError, SetupError
 from backend.settings import service_variables
 
@@ -34,15 +34,15 @@ app.add_typer(tokens.app, name="token")
 
 
 def main() -> None:
-    """Run one command; exit with 0, 1 when it failed, or 2 when it was called or set up wrongly."""
+    """Run one command; exit with 0, with 1 if it failed, or with 2 if its arguments or settings are wrong."""
     if ignored := service_variables(os.environ):
-        complaints.print(
-            f"verbatim: ignored what Kubernetes made of its Services: {', '.join(sorted(ignored))}. In the Pod, "
-            "`enableServiceLinks: false` keeps them away.",
+        stderr.print(
+            f"verbatim: ignored variables that Kubernetes sets for its Services: {', '.join(sorted(ignored))}. In the "
+            "Pod, `enableServiceLinks: false` prevents them.",
             style="yellow",
         )
     try:
         app()
     except (SetupError, RecordError) as error:
-        complaints.print(f"verbatim: {error}", style="red")
+        stderr.print(f"verbatim: {error}", style="red")
         sys.exit(USAGE if isinstance(error, SettingsError) else FAILED)

@@ -1,4 +1,4 @@
-"""Commands for what the orchestrator is told: carry it, look at it, send it anew."""
+"""Commands for deliveries to the orchestrator: send them, list them, send one again."""
 
 import asyncio
 from datetime import datetime
@@ -7,8 +7,8 @@ from uuid import UUID
 
 import typer
 
-from backend.cli.access import ask, database_url, make_ready, with_database
-from backend.cli.terminal import Wait, complaints, console
+from backend.cli.access import database_url, ensure_schema, run_with_database, with_database
+from backend.cli.terminal import Wait, console, stderr
 from backend.dao_service.connection.database import Database
 from backend.delivery import Dispatcher, Orchestrator, OrchestratorEndpoint
 from backend.errors import SettingsError
@@ -24,37 +24,39 @@ from backend.vocabulary import DeliveryState
 
 _TITLES: Final = ("delivery", "conversation", "state", "attempts", "queued", "due", "last status", "last error")
 
-app = typer.Typer(help="List what the orchestrator was told and what waits; send something anew.")
+app = typer.Typer(help="List the deliveries to the orchestrator, or send one again.")
 
 
 def deliver(wait: Wait = 0) -> None:
-    """Carry what waits to the orchestrator, until a signal ends it; nothing else."""
+    """Run a dispatcher alone: send deliveries to the orchestrator until SIGTERM or SIGINT."""
     settings = Settings.from_environment()
     endpoint = settings.orchestrator
     if endpoint is None:
-        raise SettingsError("There is nobody to deliver to: set VERBATIM_ORCHESTRATOR_URL.")
+        raise SettingsError("No orchestrator is configured to deliver to: set VERBATIM_ORCHESTRATOR_URL.")
     STOP.interrupt()
     logs.configure(settings.log_level)
     with database_url(settings, serving=True) as url:
-        make_ready(url, wait, ours=settings.database_url is None)
-        asyncio.run(with_database(url, lambda database: _carry(database, endpoint)))
+        ensure_schema(url, wait, ours=settings.database_url is None)
+        asyncio.run(with_database(url, lambda database: _deliver(database, endpoint)))
 
 
 @app.callback(invoke_without_command=True)
 def list_deliveries(
     context: typer.Context,
-    state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=LARGEST_PAGE)] = 50,
+    state: Annotated[DeliveryState | None, typer.Option(help="Only deliveries in this state.")] = None,
+    limit: Annotated[int, typer.Option(help="The largest number of deliveries to list.", min=1, max=LARGEST_PAGE)] = 50,
 ) -> None:
-    """List what the orchestrator was told and what waits, newest first."""
+    """List the deliveries to the orchestrator, newest first."""
     if context.invoked_subcommand is not None:
         return
-    page = ask(lambda database: deliveries.newest(database, LOCAL, DeliveryQuery(state=state, limit=limit)))
+    page = run_with_database(
+        lambda database: deliveries.newest(database, LOCAL, DeliveryQuery(state=state, limit=limit))
+    )
     rows: list[tuple[str, ...]] = [_TITLES]
     rows += map(_row, page.data)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        # A line each, however long: it may be read by another program.
+        # One line each, however long, because another program may read it.
         console.print("  ".join(map(str.ljust, row, widths)).rstrip(), soft_wrap=True)
 
 
@@ -62,20 +64,22 @@ def list_deliveries(
 def retry(
     delivery: Annotated[UUID | None, typer.Argument(help="The delivery's id.")] = None,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="Every failed delivery instead of one.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Send every failed delivery instead of a single one.")
+    ] = False,
 ) -> None:
-    """Send a delivery again, or every failed one, under the same webhook-id; what is held is sent again, too."""
+    """Send a delivery again, or every failed one, under the same webhook-id, and with it all held ones."""
     if (delivery is None) is not failed:
         raise typer.BadParameter("name one delivery, or --failed")
     if delivery is None:
-        retried = ask(lambda database: deliveries.retry_failed(database, LOCAL, None))
+        retried = run_with_database(lambda database: deliveries.retry_failed(database, LOCAL, None))
         console.print(f"{retried.failed} failed and {retried.held} held deliveries are pending, and due now.")
     else:
-        found = ask(lambda database: deliveries.retry(database, LOCAL, delivery, None))
+        found = run_with_database(lambda database: deliveries.retry(database, LOCAL, delivery, None))
         console.print(f"Delivery {found.id} is {found.state}, and due now.")
 
 
-async def _carry(database: Database, endpoint: OrchestratorEndpoint) -> None:
+async def _deliver(database: Database, endpoint: OrchestratorEndpoint) -> None:
     outbox, ended = Outbox(endpoint.url), asyncio.Event()
     dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint))
     STOP.note()
@@ -83,7 +87,7 @@ async def _carry(database: Database, endpoint: OrchestratorEndpoint) -> None:
         STOP.exit_if_requested()
         dispatcher.start()
         try:
-            complaints.print("Delivering.")
+            stderr.print("Delivering.")
             await ended.wait()
         finally:
             await dispatcher.close()

@@ -1,4 +1,4 @@
-"""Commands for whoever runs the service: serve, migrate, adopt, check."""
+"""Commands for the operator of the service: serve, migrate, adopt, check."""
 
 import asyncio
 import os
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from backend import server
-from backend.cli.access import database_url, make_ready, reach, with_database
-from backend.cli.terminal import FAILED, Wait, complaints, console
+from backend.cli.access import await_database, database_url, ensure_schema, with_database
+from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.errors import SettingsError, SetupError
 from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
@@ -22,26 +22,26 @@ from backend.shutdown import STOP
 
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that serve.", min=1)] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 chooses a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="The number of worker processes.", min=1)] = None,
     wait: Wait = 0,
 ) -> None:
-    """Serve the API. Without DATABASE_URL it brings up, migrates and stops a PostgreSQL of its own."""
+    """Serve the API. Without DATABASE_URL, start an embedded PostgreSQL, migrate it, and stop it at the end."""
     STOP.interrupt()
     settings = Settings.from_environment()
     address = settings.host if host is None else host
     local_only = settings.auth_issuers is None
     if local_only and not server.is_loopback(address):
         raise SettingsError(
-            f"Whoever reaches {address or 'every address'} could read and write everything, because nothing is "
-            "configured to tell callers apart: set VERBATIM_AUTH_ISSUERS (`[]` for service tokens alone), or listen "
-            "on 127.0.0.1."
+            f"Every client that reaches {address or 'any address of this machine'} could read and write everything, "
+            "because no authentication is configured: set VERBATIM_AUTH_ISSUERS (`[]` for service tokens alone), or "
+            "listen on 127.0.0.1."
         )
     listener = server.listen(address, settings.port if port is None else port)
     with listener, database_url(settings, serving=True) as url:
-        make_ready(url, wait, ours=settings.database_url is None)
+        ensure_schema(url, wait, ours=settings.database_url is None)
         os.environ.setdefault("DATABASE_URL", url)
-        complaints.print(server.greeting(listener, local_only=local_only))  # standard output is the log's
+        stderr.print(server.greeting(listener, local_only=local_only))  # standard output carries the log
         logs.configure(settings.log_level)
         server.run(
             listener,
@@ -53,48 +53,48 @@ def serve(
 
 
 def migrate(
-    to: Annotated[str, typer.Option(help="The revision to stop at; an older one takes the newer steps back.")] = "head",
+    to: Annotated[str, typer.Option(help="The revision to migrate to; an older one is a downgrade.")] = "head",
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a DBA instead of running it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Go back to an older revision although that loses rows.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Downgrade even if that deletes data.")] = False,
     wait: Wait = 0,
 ) -> None:
-    """Bring the database's schema up to date, without stopping its writers."""
+    """Migrate the database's schema to the newest revision, without blocking its writers."""
     if sql:
         sys.stdout.write(runner.sql(to))
         return
     settings = Settings.from_environment()
     with database_url(settings) as url:
-        before = reach(url, wait)
+        before = await_database(url, wait)
         if before is not None and (to == "base" or to < before):
-            _go_back(url, to, yes=yes)
+            _downgrade(url, to, yes=yes)
         else:
             runner.upgrade(url, to)
         after = runner.current(url)
-    went = f"went from {before or 'nothing'} to {after or 'nothing'}" if before != after else f"is at {after}"
-    console.print(f"The schema {went}.")
+    change = f"was migrated from {before or 'nothing'} to {after or 'nothing'}" if before != after else f"is at {after}"
+    console.print(f"The schema {change}.")
 
 
-def _go_back(url: str, to: str, *, yes: bool) -> None:
+def _downgrade(url: str, to: str, *, yes: bool) -> None:
     lost = [] if yes else losses(url, to)
     if lost:
         raise SetupError(
-            f"Going back to {to} loses {', '.join(lost)}, for good; nothing was changed. Say --yes if that is wanted."
+            f"The downgrade to {to} would delete {', '.join(lost)} for good; nothing was changed. Add --yes to do it."
         )
     runner.downgrade(url, to)
 
 
 def adopt(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before anything is changed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     wait: Wait = 0,
 ) -> None:
-    """Take a host application's database as it is: say what is missing, add it without stopping writers, stamp."""
+    """Adopt a host application's database: list what is missing, then add it without blocking writers."""
     settings = Settings.from_environment()
     with database_url(settings) as url:
-        reach(url, wait)
+        await_database(url, wait)
         survey = adoption.survey(url)
-        _tell(survey)
+        _print_survey(survey)
         if survey.blockers:
             raise SetupError("The database cannot be adopted as it is; nothing was changed.")
         if survey.steps and not yes and not typer.confirm("Go on?"):
@@ -104,18 +104,18 @@ def adopt(
 
 
 def check(wait: Wait = 0) -> None:
-    """Look at settings, schema and durability: a sentence for each fault, and what an acknowledged message survives."""
+    """Check settings, schema and durability; print each fault, and what an acknowledged message survives."""
     settings = Settings.from_environment()
     with database_url(settings) as url:
-        reach(url, wait)
+        await_database(url, wait)
         served, direct = settings.database_url or url, settings.past_the_pooler
         found = asyncio.run(with_database(served, lambda each: health.look(each, runner.head()), direct=direct))
         drift = runner.drift(url) if found.tried else []
-        faults = [*found.faults, *(f"The schema has drifted: {line}." for line in drift)]
+        faults = [*found.faults, *(f"The schema differs from the migrations: {line}." for line in drift)]
     if found.promise:
         console.print(found.promise, soft_wrap=True)
     for fault in faults:
-        complaints.print(f"✗ {fault}", style="red")
+        stderr.print(f"✗ {fault}", style="red")
     if faults:
         raise typer.Exit(FAILED)
     console.print("✓ Settings, schema and durability are in order.", style="green")
@@ -130,11 +130,11 @@ def _limits(settings: Settings) -> HttpLimits:
     )
 
 
-def _tell(survey: adoption.Survey) -> None:
+def _print_survey(survey: adoption.Survey) -> None:
     for title, style, sentences in (
-        ("In the way", "red", survey.blockers),
-        ("To know", "yellow", survey.warnings),
-        ("To be added", "cyan", survey.steps),
+        ("Blockers", "red", survey.blockers),
+        ("Warnings", "yellow", survey.warnings),
+        ("Steps", "cyan", survey.steps),
     ):
         if sentences:
             console.print(f"{title}:", style=style)
@@ -144,4 +144,6 @@ def _tell(survey: adoption.Survey) -> None:
         console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:
         stamped = survey.revision == runner.head()
-        console.print("Everything is there." if stamped else "Everything is there; only the stamp is missing.")
+        console.print(
+            "Everything is there." if stamped else "Everything is there; only the revision is not stored yet."
+        )

@@ -1,4 +1,4 @@
-"""Commands that read what is on record: show, follow, export."""
+"""Commands that read the record: show, follow, export."""
 
 import sys
 from contextlib import aclosing
@@ -9,8 +9,8 @@ from uuid import UUID
 
 import typer
 
-from backend.cli.access import ask
-from backend.cli.terminal import complaints
+from backend.cli.access import run_with_database
+from backend.cli.terminal import stderr
 from backend.dao_service.connection.database import Database
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.formats.text import text
@@ -24,7 +24,7 @@ from backend.services.live import Ended, Live, News
 
 
 class LiveFormat(StrEnum):
-    """How what comes is written: for a person, or a JSON object a line."""
+    """The output format of `follow`: text for a person, or one JSON object per line."""
 
     TEXT = "text"
     JSONL = "jsonl"
@@ -32,35 +32,37 @@ class LiveFormat(StrEnum):
 
 def show(
     conversation: Annotated[UUID, typer.Argument(help="The conversation's id.")],
-    form: Annotated[TranscriptFormat, typer.Option("--format", help="How to write it.")] = TranscriptFormat.TEXT,
+    form: Annotated[TranscriptFormat, typer.Option("--format", help="The output format.")] = TranscriptFormat.TEXT,
 ) -> None:
-    """Print what was said in a conversation."""
-    ask(lambda database: _print(database, conversation, form))
+    """Print the transcript of a conversation."""
+    run_with_database(lambda database: _print(database, conversation, form))
 
 
 def follow(
     conversation: Annotated[UUID, typer.Argument(help="The conversation's id.")],
-    after: Annotated[int, typer.Option(help="The sequence after which to begin.", min=0)] = 0,
-    form: Annotated[LiveFormat, typer.Option("--format", help="How to write it.")] = LiveFormat.TEXT,
+    after: Annotated[int, typer.Option(help="Begin after the message with this sequence.", min=0)] = 0,
+    form: Annotated[LiveFormat, typer.Option("--format", help="The output format.")] = LiveFormat.TEXT,
 ) -> None:
-    """Print what was said in a conversation, and then what is said, as it is recorded, until it ends."""
-    ask(lambda database: _follow(database, conversation, after, form))
+    """Print the messages of a conversation, then new ones as they are recorded, until the conversation ends."""
+    run_with_database(lambda database: _follow(database, conversation, after, form))
 
 
 def export(
-    subject: Annotated[str | None, typer.Option(help="Only what belongs to this subject.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only what was opened at this time (UTC) or later.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only what was opened before this time (UTC).")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only conversations of this subject.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only conversations created at this time (UTC) or later.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only conversations created before this time (UTC).")] = None,
 ) -> None:
-    """Print conversations whole, newest first: a line each, with messages, voice sessions, receipts and deliveries."""
+    """Print whole conversations, newest first, one JSON line each, with messages, sessions, receipts and deliveries."""
     query = {"user_id": subject, "since": _utc(since), "until": _utc(until), "limit": LARGEST_PAGE}
-    ask(lambda database: _export(database, ConversationQuery.model_validate(query)))
+    run_with_database(lambda database: _export(database, ConversationQuery.model_validate(query)))
 
 
 async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
     found = await transcripts.transcript(database, LOCAL, conversation_id)
     async for piece in write(form, conversation_id, found.parts):
-        _out(piece)
+        _write(piece)
 
 
 async def _follow(database: Database, conversation_id: UUID, after: int, form: LiveFormat) -> None:
@@ -68,29 +70,29 @@ async def _follow(database: Database, conversation_id: UUID, after: int, form: L
     await live.admit(LOCAL, conversation_id)
     notifier.start()
     try:
-        async with aclosing(live.follow(conversation_id, after)) as everything:
-            async for news in everything:
+        async with aclosing(live.follow(conversation_id, after)) as stream:
+            async for news in stream:
                 if isinstance(news, News):
                     for row in news.messages:
-                        _out(text(row.document) if form is LiveFormat.TEXT else one_line(row.document) + b"\n")
+                        _write(text(row.document) if form is LiveFormat.TEXT else one_line(row.document) + b"\n")
                     if news.ended:
-                        complaints.print(_ended(news.ended))
+                        stderr.print(_ended(news.ended))
     finally:
         await notifier.close()
 
 
 async def _export(database: Database, query: ConversationQuery) -> None:
     async for piece in await subjects.export(database, LOCAL, query):
-        _out(piece)
+        _write(piece)
 
 
 def _ended(ended: Ended) -> str:
     if ended.presumed:
-        return f"Nothing was heard from the phone since {ended.ended_at}; it may come back."
+        return f"The phone has sent nothing since {ended.ended_at}; it may come back."
     return f"Ended at {ended.ended_at}." if ended.ended_at else "Erased."
 
 
-def _out(piece: bytes) -> None:
+def _write(piece: bytes) -> None:
     sys.stdout.buffer.write(piece)
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""`verbatim replay` of a recorder's spool."""
+"""`verbatim replay` of a recorder's spool: sends the messages that the spool still holds."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.cli.terminal import FAILED, complaints, console
+from backend.cli.terminal import FAILED, console, stderr
 from backend.errors import SetupError
 from backend.recorder import Sink
 from backend.recorder.repair import is_spool as looks_like_spool
@@ -17,9 +17,9 @@ from backend.recorder.replay import replay as send
 
 
 def is_spool(file: Path) -> bool:
-    """Tell whether ``file`` is a recorder's spool; one that cannot be read is none, nor is a pipe.
+    """Return whether ``file`` is a recorder's spool; False for an unreadable file and for a pipe.
 
-    What is read from a pipe here would be missing where its dialogues are read.
+    A pipe is not read, because the bytes would then be missing when its dialogues are read.
     """
     try:
         return file.is_file() and looks_like_spool(file)
@@ -28,17 +28,18 @@ def is_spool(file: Path) -> bool:
 
 
 def replay(file: Path, sink: Sink, *, patience: float) -> None:
-    """Send what the spool holds through ``sink``, and say what became of it."""
+    """Send the messages of the spool through ``sink``, and print the outcome.
+
+    Raises SetupError if the service accepted nothing for ``patience`` seconds, and Exit if it refused messages.
+    """
     replayed = asyncio.run(_send(file, sink, patience))
     console.print(_summary(replayed), soft_wrap=True)
     for commands in rescues(file):
-        complaints.print(
-            f"The spool was damaged once. To send what more can be recovered:\n  {commands}", soft_wrap=True
-        )
+        stderr.print(f"The spool was damaged once. To send what more can be recovered:\n  {commands}", soft_wrap=True)
     if replayed.left:
         raise SetupError(
-            f"The service took nothing for {patience:g} seconds ({replayed.trouble or 'no answer'}). "
-            "What it took is on record; run the same again for the rest."
+            f"The service accepted nothing for {patience:g} seconds ({replayed.trouble or 'no answer'}). The messages "
+            "that it accepted are on record; run the same command again for the rest."
         )
     if replayed.refusals:
         raise typer.Exit(FAILED)
@@ -67,5 +68,5 @@ def _summary(replayed: Replayed) -> str:
     lines = [f"{replayed.sent:,} messages on record", f"{replayed.refusals.total():,} refused, and kept in the spool"]
     lines += [f"  {count:,} of {reason}" for reason, count in replayed.refusals.most_common()]
     if replayed.others:
-        lines.append(f"{replayed.others:,} belong to recorders that are running, and are theirs to send")
+        lines.append(f"{replayed.others:,} belong to running recorders, which will send them")
     return "\n".join(lines)

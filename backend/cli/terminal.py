@@ -1,4 +1,4 @@
-"""What every command says things with."""
+"""The consoles, exit codes and options that all commands share."""
 
 from typing import Annotated, Final
 
@@ -6,10 +6,10 @@ import typer
 from rich.console import Console
 
 console = Console(highlight=False, markup=False, emoji=False)
-# What is no result of the command: faults, and what a person should know.
-complaints = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+# For errors and notes to the operator; results go to standard output.
+stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 FAILED: Final = 1
 USAGE: Final = 2
 
-Wait = Annotated[float, typer.Option(help="Seconds to wait for a database that is not up yet.", min=0)]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for a database that does not answer yet.", min=0)]

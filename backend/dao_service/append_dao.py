@@ -1,23 +1,24 @@
 """The SQL of the append path.
 
-It calls asyncpg directly, because it runs for every message: a statement through SQLAlchemy costs three times the work
-of the same statement here. Statements that do not run for every message go through a session.
+The appender calls it for every message, so it uses asyncpg directly: the same statement through SQLAlchemy costs three
+times the processor time (measured). Statements that do not run for every message go through a SQLAlchemy session.
 
-There are two paths. Messages that are all new, as nearly all are, take one statement, which is its own transaction. It
-may lock conversations and read their counters in one step, because no sequence depends on its snapshot of `messages`:
-PostgreSQL reads a conversation that has changed since the statement began once more when it has locked it, counter
-included, and finds an id that is on record already by the unique index, which has no snapshot. Then nothing is stored,
-and the second path decides.
+There are two paths. A batch whose message ids are all new, as nearly all are, takes one statement, which is its own
+transaction. That statement may lock conversations and read their counters in one step, because no sequence depends on
+its snapshot of `messages`. If a conversation has changed since the statement began, PostgreSQL reads its row again,
+counter included, after it has locked it. If an id is on record already, the unique index finds it, because an index has
+no snapshot. Then the statement stores nothing, and the second path decides.
 
 Each message carries its expected owner and the locking query filters by it, so another owner's conversation behaves
 exactly like a missing one.
 
-No statement waits for the lock of a conversation: one that another transaction has locked is left out, and the caller
-tries its messages again.
+No statement waits for the lock of a conversation: it skips a conversation that another transaction has locked (SKIP
+LOCKED), and the caller tries its messages again.
 
 The second path is a transaction of several statements, which must stay apart. Under READ COMMITTED a statement sees
-the tables as they were when it began. A statement that locks a conversation and reads its messages would therefore miss
-what the lock's last holder wrote. So one statement locks, the next reads, and the last inserts.
+the tables as they were when it began. A statement that both locks a conversation and reads its messages would therefore
+miss the rows that the previous holder of the lock committed. So the first statement locks, the second reads, and the
+last inserts.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -30,17 +31,17 @@ from uuid import UUID
 import asyncpg
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.connection.pool_invalidation import orderly
-from backend.dao_service.connection.sync_commit import confirmed
+from backend.dao_service.connection.pool_invalidation import terminate_unless_clean
+from backend.dao_service.connection.sync_commit import require_standby
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import DOCUMENT
 from backend.vocabulary import REPAIRED, Enrichment, Repaired
 
 
 class NewMessage(NamedTuple):
-    """What is to be stored, in the order of the statements' arrays. ``metadata`` is JSON text.
+    """One message to store. The fields stand in the order of the statements' arrays.
 
-    The conversation must be ``owner``'s; None admits any owner.
+    ``metadata`` is JSON text. The conversation must belong to ``owner``; None admits any owner.
     """
 
     id: UUID
@@ -56,14 +57,14 @@ class NewMessage(NamedTuple):
 
 
 class LockedConversation(NamedTuple):
-    """A conversation that is to be written to: how far it has come, and whose it is."""
+    """The state of a conversation before an append: its last sequence (0 when it is empty) and its owner."""
 
     last_sequence: int
     owner: str | None
 
 
 class StoredMessage(NamedTuple):
-    """A message on record: its place, and the whole of it as JSON, as every reader gets it."""
+    """A message on record: its sequence, and the JSON that every reader gets."""
 
     sequence: int
     document: bytes
@@ -71,14 +72,14 @@ class StoredMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A message that is on record already, and the fields in which the one at hand differs from it."""
+    """A message that is on record already, and the fields in which the message that was sent now differs from it."""
 
     stored: StoredMessage
     differing: tuple[str, ...]
 
 
-# Seconds that a commit, and so every caller, waits for a lock that is no conversation's: of a table, or of a message id
-# in the open transaction of another program.
+# Seconds that a commit, and so every caller, waits for a lock that is not on a conversation: a table's lock, or a
+# message id that another program has inserted in a transaction that is still open.
 LOCK_TIMEOUT: Final = 0.5
 
 _ARRAYS: Final = (
@@ -90,7 +91,7 @@ _COLUMNS: Final = (
 )
 
 _OWNER: Final = OWNER_SQL.format("c")
-_HEADS: Final = f"""
+_FIND: Final = f"""
     SELECT id, last_sequence, {_OWNER} AS owner FROM conversations AS c
     WHERE id = ANY({{0}}::uuid[]) AND EXISTS (
         SELECT FROM unnest({{0}}::uuid[], {{1}}::text[]) AS wanted (id, owner)
@@ -98,14 +99,16 @@ _HEADS: Final = f"""
     )
 """  # noqa: S608 -- made of constants
 # A conversation that another transaction has locked is left out: all callers would wait for it.
-_LOCK: Final = _HEADS + " ORDER BY id FOR NO KEY UPDATE OF c SKIP LOCKED"
+_LOCK: Final = _FIND + " ORDER BY id FOR NO KEY UPDATE OF c SKIP LOCKED"
 _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
 _ENRICHMENT: Final = f"{{{','.join(Enrichment)}}}"
 _KNOWN: Final = "SELECT id FROM messages WHERE id = ANY($1::uuid[])"
-# Sent without a time, a message said nothing of it; then only the record's own stamp is what it can have, or, counted
-# in a voice session, the place that the record chose. What such a session added to it since is no difference. Neither
-# is what the record has repaired: a clock that was ahead when the message came first is right when it comes again.
-# Counted in a session, messages of one moment are set apart by microseconds.
+# These differences between a stored message and its repetition do not count:
+# - The message was sent without a time. It then has the time of recording or, if it is numbered in a voice session, the
+#   time that the record computed from its neighbours.
+# - A voice session has added latency or interruption to the metadata since.
+# - The record repaired the time, because the sender's clock was ahead. The clock may be right at the repetition.
+# - Messages of one session that carry the same time are stored some microseconds apart.
 _COMPARE: Final = f"""
     SELECT n.place, m.sequence, convert_to(row_to_json(document)::text, 'UTF8') AS document,
         m.conversation_id <> n.conversation_id AS conversation_id,
@@ -140,8 +143,8 @@ _COMPARED: Final = (
     "voice_session_id",
     "client_sequence",
 )
-# What says no time but is counted in a voice session, and comes late, was said between its neighbours in that count.
-# As far between as the count says, so that whatever comes later still finds room on either side.
+# A message without a time that is numbered in a voice session and arrives late was said between its neighbours in that
+# numbering. Its time is interpolated by number, so that a message that arrives later still fits on either side.
 _BETWEEN: Final = """
     SELECT coalesce(
         before.timestamp + (after.timestamp - before.timestamp)
@@ -183,8 +186,8 @@ _INSERT_AT: Final = f"""
     )
     {_INSERT}
 """  # noqa: S608 -- made of constants
-# A row that a trigger of the host's discards would leave its place empty. The division makes that an error, which takes
-# everything back; tried singly, the others get their places without it.
+# If a trigger of the host discards a row, its sequence would stay empty. The division by zero makes that an error,
+# which rolls the statement back. The appender then tries each message alone, so that the others get dense sequences.
 _APPEND: Final = f"""
     WITH held AS MATERIALIZED ({_LOCK.format("$2", "$10")}), placed AS MATERIALIZED (
         SELECT n.*, last_sequence + row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS sequence
@@ -198,30 +201,31 @@ _APPEND: Final = f"""
 
 
 class AppendDAO:
-    """Questions and changes inside one append transaction."""
+    """The statements of one append transaction, on the driver's ``connection``."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def lock(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
-        """Lock the conversations that ``messages`` may go to, in id order, and return how far each has come.
+        """Lock the conversations that ``messages`` may go to, in id order, and return the state of each by its id.
 
-        Those that another transaction has locked are left out.
+        Conversations that do not exist, that belong to another owner, or that another transaction has locked are left
+        out.
         """
-        return await _heads(self._connection, _LOCK, messages)
+        return await _find(self._connection, _LOCK, messages)
 
-    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
-        """Return the conversations that ``messages`` may go to, locked or not."""
-        return await _heads(self._connection, _HEADS, messages)
+    async def find(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
+        """Return the state of the conversations that ``messages`` may go to, by id, without locking them."""
+        return await _find(self._connection, _FIND, messages)
 
     async def known(self, message_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of the ids that are on record already."""
+        """Return the subset of ``message_ids`` that is on record already."""
         return {row[0] for row in await self._connection.fetch(_KNOWN, message_ids)}
 
     async def compare(self, messages: Sequence[NewMessage]) -> list[Comparison]:
-        """Hold each of ``messages``, all of whose ids are on record, against what is stored under it.
+        """Return, for each of ``messages`` in order, the stored message of the same id and the fields that differ.
 
-        The database compares, since it alone knows when two JSON values are the same to it.
+        All the ids must be on record. PostgreSQL compares, because only it knows when two JSONB values are equal.
         """
         rows = await self._connection.fetch(_COMPARE, *zip(*messages, strict=True))
         return [
@@ -230,12 +234,15 @@ class AppendDAO:
         ]
 
     async def insert(self, messages: Sequence[NewMessage], sequences: Sequence[int]) -> dict[UUID, StoredMessage]:
-        """Store ``messages`` at ``sequences``, in their conversations, which the caller holds locked."""
+        """Store ``messages`` at ``sequences``, in conversations that the caller has locked; return them by id.
+
+        Raises the driver's exceptions.
+        """
         rows = await self._connection.fetch(_INSERT_AT, *zip(*messages, strict=True), sequences)
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows}
 
 
-async def _heads(
+async def _find(
     connection: asyncpg.Connection, statement: str, messages: Sequence[NewMessage]
 ) -> dict[UUID, LockedConversation]:
     wanted = {(message.conversation_id, message.owner) for message in messages}
@@ -244,61 +251,62 @@ async def _heads(
 
 
 def _differing(row: asyncpg.Record) -> tuple[str, ...]:
-    # The other fields could tell a guesser what a message in another owner's conversation holds.
+    # Naming the other fields would let a client that guesses ids probe the content of another owner's message.
     if row["conversation_id"]:
         return ("conversation_id",)
     return tuple(field.rstrip("_") for field in _COMPARED if row[field])
 
 
 class AppendConnection:
-    """The one connection that appends, opened when it is first needed and anew when it is lost."""
+    """The one connection of the appender, outside the pool: opened at first use, and again after it was lost."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: asyncpg.Connection | None = None
 
     async def append(self, messages: Sequence[NewMessage]) -> dict[UUID, StoredMessage] | None:
-        """Store those of ``messages`` whose conversation exists unlocked, in a statement that is its own transaction.
+        """Store those of ``messages`` whose conversation exists and is not locked, in one statement and transaction.
 
-        Returns None, with nothing stored, when one of the ids is not new. Raises what `transaction` raises.
+        Return the stored messages by id, or None, with nothing stored, when one of the ids is on record already. Raises
+        what `transaction` raises.
         """
         try:
-            async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
+            async with self._connected() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
                 rows = await connection.fetch(_APPEND, *zip(*messages, strict=True))
         except asyncpg.UniqueViolationError:
             return None
         return {row[0]: StoredMessage(row[1], row[2]) for row in rows if row[0] is not None}
 
-    async def heads(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
-        """Return the conversations that ``messages`` may go to, locked or not."""
-        async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
-            return await _heads(connection, _HEADS, messages)
+    async def find(self, messages: Sequence[NewMessage]) -> dict[UUID, LockedConversation]:
+        """Return the state of the conversations that ``messages`` may go to, by id, without locking them."""
+        async with self._connected() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
+            return await _find(connection, _FIND, messages)
 
     async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
-        """Return those of the conversations that were erased, and the digest of each one's owner."""
-        async with self._trusted() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
+        """Return the digest of the owner (None without an owner) of each of the conversations that was erased."""
+        async with self._connected() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
             return {row[0]: row[1] for row in await connection.fetch(_ERASED, conversation_ids)}
 
     @asynccontextmanager
     async def transaction(self, *, lock: float | None = None) -> AsyncIterator[AppendDAO]:
-        """Give the append path's questions inside a transaction; it is committed on the way out.
+        """Yield the statements of the append path inside a transaction, which commits when the block ends.
 
-        ``lock`` is its lock time-out in seconds, LOCK_TIMEOUT if left out. Raises DatabaseUnavailable when no
-        connection can be had, and the driver's exceptions otherwise.
+        ``lock`` is the transaction's lock time-out in seconds; the default is LOCK_TIMEOUT. Raises DatabaseUnavailable
+        when no connection can be opened, and the driver's exceptions otherwise.
         """
-        async with self._trusted() as connection, self._database.transaction(connection, lock=LOCK_TIMEOUT):
+        async with self._connected() as connection, self._database.transaction(connection, lock=LOCK_TIMEOUT):
             if lock is not None:
                 await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
             yield AppendDAO(connection)
 
     @asynccontextmanager
-    async def _trusted(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect(lock=LOCK_TIMEOUT)
-        with orderly(self._connection), confirmed(self._connection):
+        with terminate_unless_clean(self._connection), require_standby(self._connection):
             yield self._connection
 
     async def close(self) -> None:
-        """Close the connection; it is safe to close twice."""
+        """Close the connection; calling it twice is safe."""
         if self._connection is not None:
             self._connection.terminate()

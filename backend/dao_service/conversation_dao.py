@@ -1,6 +1,7 @@
-"""Reading and changing conversations.
+"""SQL on conversations.
 
-``owner`` is part of every question, as `ownership` tells: a subject, or None for every owner.
+Every statement filters by ``owner``, the subject of the caller's token; None admits every owner. So another owner's
+conversation is not found, locked or changed, exactly like a conversation that does not exist.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.connection.sqlstate import constraint, is_unfit_value, missing_column
+from backend.dao_service.connection.sqlstate import constraint, is_invalid_value, missing_column
 from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.dao_service.ownership import owner_text, reached
@@ -39,7 +40,10 @@ _NEWEST: Final = Conversation.created_at.desc(), Conversation.id.desc()
 
 @dataclass(frozen=True, slots=True)
 class ConversationFilter:
-    """Which conversations are wanted; None means all."""
+    """The conditions on a list of conversations, joined by AND; None is no condition.
+
+    ``since`` is inclusive and ``until`` exclusive; both compare `created_at`.
+    """
 
     context_type: str | None = None
     intent: str | None = None
@@ -53,34 +57,34 @@ class ConversationFilter:
 
 
 class Erased(NamedTuple):
-    """What a conversation was that is no more."""
+    """The message count and the owner of a conversation that was just erased."""
 
     message_count: int
     owner: str | None
 
 
 class ConversationDAO:
-    """Questions about conversations, and changes of them."""
+    """The statements on conversations, in the transaction of ``session``."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
-        """Return the conversation, if there is one."""
-        return await self._session.scalar(select(Conversation).where(*_one(conversation_id, owner)))
+        """Return the conversation, or None if there is none."""
+        return await self._session.scalar(select(Conversation).where(*_by_id(conversation_id, owner)))
 
     async def last_sequence(self, conversation_id: UUID, owner: str | None) -> int | None:
-        """Return how far the conversation has come, or None if there is none."""
-        return await self._session.scalar(select(Conversation.last_sequence).where(*_one(conversation_id, owner)))
+        """Return the sequence of the last message (0 before the first), or None if there is no such conversation."""
+        return await self._session.scalar(select(Conversation.last_sequence).where(*_by_id(conversation_id, owner)))
 
     async def add(self, conversation_id: UUID, context_type: str, owner: str | None) -> Conversation | None:
-        """Open a conversation of ``owner``'s, or of nobody's, and return it, or None if the id is taken.
+        """Insert a conversation and return it, or None if the id is taken; with ``owner`` None it has no owner.
 
-        Raises HostOwnsConversations where the host's table has columns or rules that only the host can satisfy.
+        Raises HostOwnsConversations where the host's table has columns or constraints that only the host can satisfy.
         """
         values = {"id": conversation_id, "context_type": context_type}
         if owner is not None:
-            values["user_id"] = _as_host_has_it(owner)
+            values["user_id"] = _in_host_type(owner)
         statement = (
             insert(Conversation)
             .values(values)
@@ -92,7 +96,7 @@ class ConversationDAO:
         except IntegrityError as error:
             raise HostOwnsConversations(missing_column(error) or constraint(error)) from error
         except DBAPIError as error:
-            if is_unfit_value(error):
+            if is_invalid_value(error):
                 raise HostOwnsConversations("user_id") from error
             raise
 
@@ -105,9 +109,10 @@ class ConversationDAO:
         limit: int,
         size: int,
     ) -> tuple[Sequence[Conversation], bool]:
-        """Return conversations, newest first, from just behind ``before``, and whether there are more.
+        """Return conversations, newest first, from after ``before`` (exclusive), and whether there are more.
 
-        At most ``limit``, with at most ``size`` bytes of intents together unless that of the first alone is longer.
+        There are at most ``limit``, and their intents take at most ``size`` bytes together; the first is always
+        returned.
         """
         statement = (
             select(Conversation.id, Conversation.created_at, _intent_size().label("size"))
@@ -125,7 +130,7 @@ class ConversationDAO:
             if value is not None:
                 statement = statement.where(column == value)
         if wanted.ended is not None:
-            # Not a comparison of booleans, which a partial index would not be used for.
+            # PostgreSQL uses the partial indexes for IS NULL and IS NOT NULL, not for a comparison of booleans.
             ended = Conversation.ended_at
             statement = statement.where(ended.is_not(None) if wanted.ended else ended.is_(None))
         if wanted.since is not None:
@@ -157,16 +162,22 @@ class ConversationDAO:
     async def link(
         self, conversation_id: UUID, owner: str | None, links: Mapping[str, UUID | None]
     ) -> Conversation | None:
-        """Set ``linked_goal_id`` or ``linked_task_id`` and return the conversation, or None if there is none."""
+        """Set the given ones of ``linked_goal_id`` and ``linked_task_id``; None removes a link.
+
+        Return the conversation, or None if there is none.
+        """
         return await self._session.scalar(
             update(Conversation)
-            .where(*_one(conversation_id, owner))
+            .where(*_by_id(conversation_id, owner))
             .values({**links, "updated_at": func.now()})
             .returning(Conversation)
         )
 
-    async def keep(self, conversation_id: UUID) -> int | None:
-        """Let nobody erase the conversation before the transaction ends, and return how far it has come, if it is."""
+    async def lock_against_erasure(self, conversation_id: UUID) -> int | None:
+        """Prevent erasure of the conversation until the transaction ends (FOR KEY SHARE).
+
+        Return the sequence of its last message, or None if there is no such conversation.
+        """
         return await self._session.scalar(
             select(Conversation.last_sequence)
             .where(Conversation.id == conversation_id)
@@ -174,34 +185,37 @@ class ConversationDAO:
         )
 
     async def lock(self, conversation_id: UUID) -> int:
-        """Keep the conversation as it is until the transaction ends, and return how far it has come."""
+        """Lock the conversation's row until the transaction ends (FOR NO KEY UPDATE).
+
+        Return the sequence of its last message, 0 if there is no such conversation.
+        """
         found = await self._session.scalar(
             select(Conversation.last_sequence).where(Conversation.id == conversation_id).with_for_update(key_share=True)
         )
         return found or 0
 
-    async def hold(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
-        """Return the conversation, if there is one; no other transaction changes it before this one ends."""
+    async def get_for_update(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
+        """Lock the conversation's row until the transaction ends, and return the conversation, or None."""
         return await self._session.scalar(
             select(Conversation)
-            .where(*_one(conversation_id, owner))
+            .where(*_by_id(conversation_id, owner))
             .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
 
     async def has_sessions(self, conversation_id: UUID) -> bool:
-        """Tell whether the conversation has a voice session; the caller holds it, so that none begins meanwhile."""
+        """Return whether the conversation has a voice session; the caller has locked it, so that none begins."""
         found = await self._session.scalar(select(exists().where(VoiceSession.conversation_id == conversation_id)))
         return bool(found)
 
     async def end(self, conversation_id: UUID, ended_at: datetime | None) -> Conversation:
-        """End a conversation that the caller holds, at the database's now if no time is given, and return it.
+        """End a conversation that the caller has locked, at ``ended_at`` or now by PostgreSQL's clock, and return it.
 
-        It lasted from when it was opened or, where that was earlier, from when its first message was said.
+        Its duration in seconds counts from its creation or, if that was earlier, from the time of its first message.
         """
         moment = func.clock_timestamp() if ended_at is None else ended_at
         said = select(func.min(Message.timestamp)).where(Message.conversation_id == conversation_id).scalar_subquery()
-        # A host may have opened it at '-infinity' or 'infinity', which PostgreSQL 15 cannot subtract.
+        # A host may have stored '-infinity' or 'infinity', which PostgreSQL 15 cannot subtract.
         began = func.greatest(func.least(Conversation.created_at, said, moment), EARLIEST_READABLE)
         length = func.extract("epoch", moment - began)
         ended = await self._session.scalar(
@@ -215,21 +229,24 @@ class ConversationDAO:
             .returning(Conversation)
             .execution_options(populate_existing=True)
         )
-        assert ended is not None  # noqa: S101 -- the caller holds it
+        assert ended is not None  # noqa: S101 -- the caller has locked the row
         return ended
 
     async def begin_session(self, conversation_id: UUID, owner: str | None, session_id: str) -> bool:
-        """Make a voice session the latest of the conversation, which goes on with it; tell whether there is one."""
+        """Make a voice session the latest of the conversation and remove the conversation's end.
+
+        Return whether there is such a conversation.
+        """
         found = await self._session.scalar(
             update(Conversation)
-            .where(*_one(conversation_id, owner))
+            .where(*_by_id(conversation_id, owner))
             .values(voice_session_id=session_id, ended_at=None, updated_at=func.now())
             .returning(Conversation.id)
         )
         return found is not None
 
     async def end_session(self, conversation_id: UUID) -> None:
-        """Derive the conversation's length and end from its voice sessions; while one is under way it has no end."""
+        """Derive the conversation's end and duration from its voice sessions; while one is open there is no end."""
         of_it = VoiceSession.conversation_id == conversation_id
         under_way = exists().where(of_it, VoiceSession.ended_at.is_(None))
         last, length = (
@@ -250,19 +267,19 @@ class ConversationDAO:
         )
 
     async def erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
-        """Delete the conversation and everything said in it; return what it was, or None if there was none.
+        """Delete the conversation with its messages, and return its count and owner, or None if there was none.
 
-        Raises HostKeepsConversation where a table of the host's refers to it.
+        Raises HostKeepsConversation where a foreign key of the host's refers to it.
         """
         found = (
             await self._session.execute(
-                select(Conversation.last_sequence, owner_text).where(*_one(conversation_id, owner)).with_for_update()
+                select(Conversation.last_sequence, owner_text).where(*_by_id(conversation_id, owner)).with_for_update()
             )
         ).one_or_none()
         if found is None:
             return None
         erased = Erased(*found)
-        # No statement may take long; deleting a very long conversation at one stroke would.
+        # Deleting a very long conversation in one statement would exceed `statement_timeout`.
         for sequence in range(_STRIDE, erased.message_count, _STRIDE):
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
@@ -274,7 +291,7 @@ class ConversationDAO:
         return erased
 
     async def ids_of(self, owner: str) -> Sequence[UUID]:
-        """Return all conversations of ``owner``'s, oldest first."""
+        """Return the ids of all conversations of ``owner``, oldest first."""
         return (
             await self._session.scalars(
                 select(Conversation.id).where(reached(owner)).order_by(Conversation.created_at, Conversation.id)
@@ -283,7 +300,7 @@ class ConversationDAO:
 
 
 def _intent_size() -> ColumnElement[int]:
-    """Return how many bytes of an intent are to be read, known without reading it unless it is compressed."""
+    """Return an intent's size in bytes; PostgreSQL knows it without reading the intent unless it is compressed."""
     payload = Conversation.intent_payload
     return case(
         (func.pg_column_compression(payload).is_(None), func.coalesce(func.pg_column_size(payload), 0)),
@@ -291,12 +308,12 @@ def _intent_size() -> ColumnElement[int]:
     )
 
 
-def _one(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:
+def _by_id(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:
     return Conversation.id == conversation_id, reached(owner)
 
 
-def _as_host_has_it(owner: str) -> ColumnElement[str]:
-    """Return ``owner`` as a value of whatever type the host's column is of."""
+def _in_host_type(owner: str) -> ColumnElement[str]:
+    """Return ``owner`` as a value of the type of the host's column `user_id`."""
     row = func.jsonb_populate_record(
         literal_column("NULL::conversations"), func.jsonb_build_object("user_id", cast(owner, Text))
     )

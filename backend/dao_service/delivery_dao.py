@@ -1,10 +1,11 @@
-"""The outbox: queueing, claiming and settling what the orchestrator is to be told. The clock is the database's.
+"""SQL of the outbox: queue, claim and settle deliveries to the orchestrator. All times are PostgreSQL's.
 
-Who claims a delivery has a lease on it, and its number of attempts to show for it. If the lease runs out before it is
-settled, somebody else claims it, and the number has grown: whoever comes late with the old one changes nothing.
+A dispatcher that claims a delivery gets a lease on it and raises its number of attempts. If the lease expires before
+the delivery is settled, another dispatcher claims it and raises the number again. So the number identifies a claim:
+a dispatcher that settles too late, with the old number, changes nothing.
 
-Within a conversation deliveries go in order. They are numbered under its lock, and none is claimed while an earlier one
-is pending, be it due, under way or waiting.
+Deliveries of one conversation are sent in order. They are numbered while its row is locked, and none is claimed while
+an earlier one is pending, whether that is due, leased or waiting for its next attempt.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from sqlalchemy.orm import defer
 from backend.dao_service.models import Delivery, StoppedOrchestrator
 from backend.vocabulary import DeliveryState
 
-# The database's plan may ask an IN for its rows more than once; what is MATERIALIZED it asks for once, and so locks no
-# more than `limit`.
+# PostgreSQL may evaluate the subquery of an IN more than once; a MATERIALIZED one is evaluated once, and so locks at
+# most `limit` rows.
 _CLAIM: Final = text("""
     WITH due AS MATERIALIZED (
         SELECT id FROM deliveries AS candidate
@@ -54,7 +55,7 @@ _DUE_NOW: Final = {"state": DeliveryState.PENDING, "due_at": func.now(), "spent"
 
 
 class NewDelivery(NamedTuple):
-    """What is to be queued: ``body`` is what will be signed and sent, ``version`` that of the intent in it."""
+    """A delivery to queue: ``body`` is the text to sign and send, ``version`` the version of the intent in it."""
 
     id: UUID
     conversation_id: UUID
@@ -64,7 +65,10 @@ class NewDelivery(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A delivery in hand: its ``attempt`` is the how-manieth there ever was, and how many of those count no more."""
+    """A claimed delivery. ``attempt`` counts from 1 over the delivery's life.
+
+    ``spent`` is how many attempts were made before an operator last had it sent again; the schedule ignores them.
+    """
 
     id: UUID
     body: str
@@ -75,7 +79,7 @@ class Claimed(NamedTuple):
 class Backlog(NamedTuple):
     """How many deliveries are pending, held and failed, each counted up to ``MOST_COUNTED``.
 
-    ``oldest`` is since when the oldest pending one is.
+    ``oldest`` is when the oldest pending delivery was queued, None without one.
     """
 
     pending: int
@@ -85,19 +89,23 @@ class Backlog(NamedTuple):
 
 
 class DeliveryDAO:
-    """Questions about deliveries, and changes of them."""
+    """The statements on deliveries, in the transaction of ``session``."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, new: NewDelivery, url_digest: bytes) -> None:
-        """Queue a delivery of a conversation that the caller holds locked; to whom wants none it is held."""
+        """Queue a delivery of a conversation that the caller has locked.
+
+        It is stored as `held` if the endpoint whose URL has the SHA-256 ``url_digest`` has answered 410, else as
+        `pending`.
+        """
         stopped = exists().where(StoppedOrchestrator.url_digest == url_digest)
         state = case((stopped, literal(DeliveryState.HELD.value)), else_=literal(DeliveryState.PENDING.value))
         await self._session.execute(insert(Delivery).values(**new._asdict(), state=state))
 
-    async def of_version(self, conversation_id: UUID, version: str) -> UUID | None:
-        """Return the latest delivery of the conversation's that tells of this version of its intent."""
+    async def find_by_version(self, conversation_id: UUID, version: str) -> UUID | None:
+        """Return the id of the conversation's latest delivery of this version of its intent, or None."""
         return await self._session.scalar(
             select(Delivery.id)
             .where(Delivery.conversation_id == conversation_id, Delivery.version == version)
@@ -106,16 +114,20 @@ class DeliveryDAO:
         )
 
     async def claim(self, limit: int, lease: timedelta) -> Sequence[Claimed]:
-        """Take at most ``limit`` deliveries that are due, for as long as the lease lasts; nobody waits for anybody."""
+        """Claim at most ``limit`` due deliveries for the duration of ``lease``, and return them.
+
+        Deliveries that another transaction has locked are skipped, so no dispatcher waits for another.
+        """
         found = await self._session.execute(_CLAIM, {"limit": limit, "lease": lease})
         return [Claimed(*row) for row in found]
 
     async def settle(
         self, claimed: Claimed, state: DeliveryState, status: int | None, error: str | None, wait: timedelta
     ) -> bool:
-        """Write down what became of a claimed delivery; False if somebody else has claimed it since, or it is gone.
+        """Store the outcome of an attempt: its state, HTTP status and error, and the ``wait`` until the next attempt.
 
-        One that was held meanwhile stays so, unless it was taken after all.
+        Return False, with nothing changed, if another dispatcher has claimed the delivery since, or it was erased. A
+        delivery that was held meanwhile stays held, unless the orchestrator accepted it.
         """
         delivered = state is DeliveryState.DELIVERED
         settled = await self._session.scalar(
@@ -134,11 +146,11 @@ class DeliveryDAO:
         return settled is not None
 
     async def stop(self, url_digest: bytes) -> None:
-        """Hold everything that is pending, and all that will be queued, because the orchestrator wants no more."""
+        """Hold all pending and future deliveries, because the endpoint with ``url_digest`` answered 410 (Gone)."""
         await self._session.execute(
             insert(StoppedOrchestrator)
             .values(url_digest=url_digest)
-            # Of two who are told so at once, the second waits here and not among the rows.
+            # A second dispatcher that got a 410 waits for this row, so that the two do not deadlock on the deliveries.
             .on_conflict_do_update(index_elements=[StoppedOrchestrator.url_digest], set_={"stopped_at": func.now()})
         )
         await self._session.execute(
@@ -146,7 +158,7 @@ class DeliveryDAO:
         )
 
     async def resume(self) -> int:
-        """Let everything that is held be due now, and orchestrators that wanted no more be asked again.
+        """Make all held deliveries due now, and forget the endpoints that have answered 410.
 
         Return how many deliveries were held.
         """
@@ -154,17 +166,17 @@ class DeliveryDAO:
         return await self._retry_all(DeliveryState.HELD)
 
     async def get(self, delivery_id: UUID) -> Delivery | None:
-        """Return a delivery without its body, or None if there is none."""
+        """Return the delivery without its body, or None if there is none."""
         return await self._session.scalar(
             select(Delivery).options(defer(Delivery.body, raiseload=True)).where(Delivery.id == delivery_id)
         )
 
     async def retry_failed(self) -> int:
-        """Let everything that has failed be due now, and return how many deliveries those were."""
+        """Make all failed deliveries due now, and return how many there were."""
         return await self._retry_all(DeliveryState.FAILED)
 
     async def retry(self, delivery_id: UUID) -> Delivery | None:
-        """Let a delivery be due now, with all attempts before it, and return it, or None if there is none."""
+        """Make a delivery due now, with the whole schedule before it, and return it, or None if there is none."""
         return await self._session.scalar(
             update(Delivery).where(Delivery.id == delivery_id).values(_DUE_NOW).returning(Delivery)
         )
@@ -172,7 +184,7 @@ class DeliveryDAO:
     async def newest(
         self, state: DeliveryState | None, conversation_id: UUID | None, *, before: int | None, limit: int
     ) -> Sequence[Delivery]:
-        """Return at most ``limit`` deliveries without their bodies, newest first, from just behind ``before``."""
+        """Return at most ``limit`` deliveries without their bodies, newest first, with numbers below ``before``."""
         statement = (
             select(Delivery).options(defer(Delivery.body, raiseload=True)).order_by(Delivery.number.desc()).limit(limit)
         )
@@ -185,17 +197,17 @@ class DeliveryDAO:
         return (await self._session.scalars(statement)).all()
 
     async def backlog(self) -> Backlog:
-        """Return what waits, and what will not go on by itself."""
+        """Return the counts of deliveries that wait, and of those that only an operator can send again."""
         found = await self._session.execute(_BACKLOG, {"most": MOST_COUNTED})
         counted = {DeliveryState(state): (count, oldest) for state, count, oldest in found}
         pending, oldest = counted[DeliveryState.PENDING]
         return Backlog(pending, counted[DeliveryState.HELD][0], counted[DeliveryState.FAILED][0], oldest)
 
     async def _retry_all(self, state: DeliveryState) -> int:
-        # No statement may take long; changing very many rows at one stroke would.
+        # Changing very many rows in one statement would exceed `statement_timeout`.
         retried, count = 0, _STRIDE
         while count == _STRIDE:
-            # In one order, so that two transactions that do this at once do not wait for each other.
+            # Locked in one order, so that two transactions that do this at the same time do not deadlock.
             found = select(Delivery.id).where(Delivery.state == state).order_by(Delivery.number).limit(_STRIDE)
             locked = found.with_for_update().cte("locked")
             changed = await self._session.scalars(

@@ -1,4 +1,4 @@
-"""Remembering that a conversation was erased."""
+"""SQL on erasures: the rows that keep an erased conversation's id, so that the service answers 410 for it."""
 
 from uuid import UUID
 
@@ -11,17 +11,20 @@ from backend.dao_service.ownership import owner_digest
 
 
 class ErasureDAO:
-    """Questions about erasures, and their addition."""
+    """The statements on erasures, in the transaction of ``session``."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, conversation_id: UUID) -> Erasure | None:
-        """Return what is left of the conversation, if it was erased."""
+        """Return the erasure of the conversation, or None if it was not erased."""
         return await self._session.scalar(select(Erasure).where(Erasure.conversation_id == conversation_id))
 
     async def add(self, conversation_id: UUID, owner: str | None, message_count: int) -> None:
-        """Note that the conversation is erased; a host may have made it a second time since."""
+        """Store that the conversation is erased.
+
+        It replaces an earlier erasure of the same id, because a host may create a conversation again.
+        """
         kept = {"owner_digest": owner_digest(conversation_id, owner), "message_count": message_count}
         await self._session.execute(
             insert(Erasure)

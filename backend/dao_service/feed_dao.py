@@ -1,7 +1,11 @@
-"""The feed: the messages of all conversations in one order, in which nothing that commits late is missed.
+"""SQL of the feed: the messages of all conversations in one order, in which a reader misses no late commit.
 
-How that can be is told in the migration that made it (0017). What it asks of a reader is the order of its questions,
-each a statement of its own: how far has the sequence come, who is on the way, and only then what is there.
+Each message draws its position from a sequence, and a transaction that draws later may commit earlier. So before its
+first draw a transaction takes a shared advisory lock whose number holds how far the sequence had come, and PostgreSQL
+releases it after the commit is visible (see the migration that creates the feed). A reader runs three separate
+statements in this order: read the end of the sequence, read the lowest number of these locks, and only then read the
+messages up to the lower of the two. A transaction that takes its lock after the second statement draws positions beyond
+that end.
 """
 
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ import asyncpg
 from backend.dao_service.portions import Bounds, fetch, statement
 
 _REACHED: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM messages_feed_position_seq"
-_ON_THE_WAY: Final = """
+_UNCOMMITTED: Final = """
     SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
     WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1 AND classid::bigint >> 16 = 22086
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -29,14 +33,14 @@ _AFTER: Final = statement(_PLACE, "WHERE m.feed_position > $3 AND m.feed_positio
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Up to which position everything is to be seen, and whether more is on the way."""
+    """The position up to which, inclusively, every message is visible; ``more`` tells of later uncommitted ones."""
 
     position: int
     more: bool
 
 
 class FeedRow(NamedTuple):
-    """A message as JSON, and its place; ``position`` is None for those from before there was a feed."""
+    """A message as JSON, and its place; ``position`` is None for a message that is older than the feed."""
 
     document: bytes
     conversation_id: UUID
@@ -45,30 +49,30 @@ class FeedRow(NamedTuple):
 
 
 class FeedRows(NamedTuple):
-    """The rows that fit into the bounds asked for, and whether there are more."""
+    """The rows that fit into the requested bounds, and whether there are more."""
 
     rows: list[FeedRow]
     more: bool
 
 
 class FeedDAO:
-    """Questions about the feed."""
+    """The statements of the feed, on the driver's ``connection``."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def end(self) -> End:
-        """Return how far the feed may be read now; what `after` is asked next must be asked after this."""
+        """Return how far the feed may be read now; call `after` only after this has returned."""
         reached = await self._connection.fetchval(_REACHED)
-        lowest = await self._connection.fetchval(_ON_THE_WAY)
+        lowest = await self._connection.fetchval(_UNCOMMITTED)
         return End(reached, more=False) if lowest is None else End(min(reached, lowest), more=lowest < reached)
 
     async def before(self, conversation_id: UUID, sequence: int, bounds: Bounds) -> FeedRows:
-        """Return messages from before there was a feed, conversation by conversation, past this one."""
+        """Return messages that are older than the feed, ordered by conversation, from after the one given."""
         return await self._rows(_BEFORE, bounds, conversation_id, sequence)
 
     async def after(self, position: int, end: int, bounds: Bounds) -> FeedRows:
-        """Return the messages past ``position``, up to ``end``."""
+        """Return the messages from after ``position`` (exclusive) up to ``end`` (inclusive)."""
         return await self._rows(_AFTER, bounds, position, end)
 
     async def _rows(self, query: str, bounds: Bounds, *values: object) -> FeedRows:

@@ -1,7 +1,7 @@
-"""Reading and setting the intent of a conversation.
+"""SQL on the intent of a conversation.
 
-The payload comes and goes as JSON text, the database's own: nothing is lost on the way, and a payload that the host
-wrote with numbers beyond Python's does not stop anybody from reading it.
+The payload is read as PostgreSQL's own JSON text: it loses nothing in Python, and a payload that the host stored with
+numbers beyond Python's floats can still be read.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _Stored = Select[str | None, str, str, str | None, datetime]
 
 
 class StoredIntent(NamedTuple):
-    """What is known of a conversation's intent; ``intent`` is None where there is none, ``payload`` is JSON text."""
+    """The intent of a conversation; ``intent`` is None where none was set, ``payload`` is JSON text."""
 
     intent: str | None
     payload: str | None
@@ -29,21 +29,24 @@ class StoredIntent(NamedTuple):
 
 
 class IntentDAO:
-    """Questions about intents, and their change. ``owner`` is whose conversation it must be; None: anybody's."""
+    """The statements on intents, in the transaction of ``session``.
+
+    The conversation must belong to ``owner``; None admits every owner.
+    """
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, conversation_id: UUID, owner: str | None) -> StoredIntent | None:
-        """Return what is known of the intent, or None if there is no such conversation."""
+        """Return the intent, or None if there is no such conversation."""
         return await self._one(_stored(conversation_id, owner))
 
     async def lock(self, conversation_id: UUID, owner: str | None) -> StoredIntent | None:
-        """Return the same, and keep it so until the transaction ends."""
+        """Lock the conversation's row until the transaction ends, and return its intent, or None without a row."""
         return await self._one(_stored(conversation_id, owner).with_for_update(key_share=True))
 
     async def set(self, conversation_id: UUID, intent: str, payload: Mapping[str, Any]) -> StoredIntent:
-        """Set the intent of a conversation, which the caller holds locked, and return it as it is stored."""
+        """Set the intent of a conversation that the caller has locked, and return it as it is stored."""
         changed = await self._session.execute(
             update(Conversation)
             .where(Conversation.id == conversation_id)

@@ -1,7 +1,7 @@
-"""Reading the messages of a conversation.
+"""SQL that reads the messages of a conversation.
 
-Pages are asked of the driver directly; through SQLAlchemy a page of 100 took three times the work. `portions` says how
-long messages are read.
+Pages are read through asyncpg directly; through SQLAlchemy a page of 100 messages took three times the processor time.
+`portions` explains how a page with very long messages is bounded in bytes.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import Bounds, fetch, statement
 from backend.vocabulary import ABANDONED
 
-# What is written beside messages afterwards comes with events of a voice session, which is heard of then.
+# The events of a voice session may change the metadata of earlier messages; they also set `seen_at`.
 _HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = {})"
 _VERSION: Final = f"""
     SELECT last_sequence, {_HEARD_AT.format("$1")} FROM conversations
@@ -26,9 +26,9 @@ _LAST: Final = "(SELECT last_sequence FROM conversations WHERE id = $3)"
 _PAGE: Final = statement(
     f"m.sequence, m.timestamp, {_LAST}, {_HEARD_AT.format('$3')}", "WHERE <where> ORDER BY <order>"
 )
-# The host's column may hold times that no client can read. The end is presumed if that of the session that gave the
-# conversation its end is.
-_HEADS: Final = f"""
+# The host's column may hold times outside the years 1 to 9999, which clients cannot read. The conversation's end is
+# presumed if the end of the voice session that ended it is presumed.
+_STATES: Final = f"""
     SELECT id, last_sequence, CASE WHEN ended_at IS NOT NULL THEN replace(
         (least(greatest(ended_at, '0001-01-02Z'), '9999-12-30Z') AT TIME ZONE 'UTC')::text, ' ', 'T'
     ) || 'Z' END, ended_at IS NOT NULL AND EXISTS (
@@ -42,9 +42,10 @@ _OWNED_BY: Final = f"(SELECT {OWNER_SQL.format('conversations')} FROM conversati
 
 
 class ConversationState(NamedTuple):
-    """How far a conversation has come, and when it ended, as RFC 3339 in UTC, if it has.
+    """A conversation's last sequence, and its end as RFC 3339 text in UTC, None while it is open.
 
-    ``presumed`` tells that its phone has not said so: the service has heard nothing for long.
+    ``presumed`` means that the service ended the voice session, because its phone sent nothing for the session's
+    time-out.
     """
 
     last_sequence: int
@@ -53,14 +54,14 @@ class ConversationState(NamedTuple):
 
 
 class Version(NamedTuple):
-    """What stays the same for as long as nothing that was said, or noted of it, changes."""
+    """A value that changes whenever a conversation's messages or their metadata change; the ETag derives from it."""
 
     last_sequence: int
     heard_at: datetime | None
 
 
 class MessageRow(NamedTuple):
-    """A stored message as JSON, its place in either order, and the conversation's version when it was read."""
+    """A stored message as JSON, its place in both orders, and the conversation's version when it was read."""
 
     document: bytes
     sequence: int
@@ -70,11 +71,12 @@ class MessageRow(NamedTuple):
 
     @property
     def version(self) -> Version:
+        """The conversation's version when the row was read."""
         return Version(self.last_sequence, self.heard_at)
 
 
 class MessageRows(NamedTuple):
-    """The rows that fit into the bounds asked for, and whether there are more."""
+    """The rows that fit into the requested bounds, and whether there are more."""
 
     rows: list[MessageRow]
     more: bool
@@ -82,9 +84,10 @@ class MessageRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages of a conversation: as many as fit, of one role or all, sequences and times within limits.
+    """The conditions on the messages of a conversation, joined by AND; None is no condition.
 
-    There are none if the conversation is not ``owner``'s; None means whosever it is.
+    ``after_sequence`` is exclusive, ``up_to_sequence`` inclusive, ``since`` inclusive, ``until`` exclusive. Nothing is
+    found if the conversation does not belong to ``owner``; None admits every owner.
     """
 
     conversation_id: UUID
@@ -99,27 +102,27 @@ class Selection:
 
 
 class MessageDAO:
-    """Questions about messages."""
+    """The statements that read messages, on the driver's ``connection``."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def version(self, conversation_id: UUID, owner: str | None) -> Version | None:
-        """Return which version of the conversation's messages is on record, if there is such a conversation."""
+        """Return the version of the conversation's messages, or None if there is no such conversation."""
         row = await self._connection.fetchrow(_VERSION, conversation_id, owner)
         return Version(*row) if row else None
 
-    async def heads(self, conversation_ids: Collection[UUID]) -> Mapping[UUID, ConversationState]:
-        """Return how each of the conversations stands that there are."""
-        rows = await self._connection.fetch(_HEADS, conversation_ids)
+    async def states(self, conversation_ids: Collection[UUID]) -> Mapping[UUID, ConversationState]:
+        """Return the state of each of the conversations that exist, by id."""
+        rows = await self._connection.fetch(_STATES, conversation_ids)
         return {identity: ConversationState(*rest) for identity, *rest in rows}
 
     async def recorded(self, wanted: Selection, after: int | None = None) -> MessageRows:
-        """Messages in the order of recording, from just beyond the sequence ``after``."""
+        """Return messages in the order of recording, from after the sequence ``after`` (exclusive)."""
         return await self._page(wanted, ("m.sequence",), None if after is None else (after,))
 
     async def spoken(self, wanted: Selection, after: tuple[datetime, int] | None = None) -> MessageRows:
-        """Messages in the order of speaking, from just beyond the time and sequence ``after``."""
+        """Return messages in the order of speaking, from after the time and sequence ``after`` (exclusive)."""
         return await self._page(wanted, ("m.timestamp", "m.sequence"), after)
 
     async def _page(self, wanted: Selection, key: tuple[str, ...], after: tuple[Any, ...] | None) -> MessageRows:
@@ -137,7 +140,7 @@ class MessageDAO:
                 values.append(value)
                 where += f" AND {condition} ${len(values) + 2}"
         if after is not None:
-            # One comparison of rows, which an index answers; spelled with OR it would be read from the beginning.
+            # A comparison of rows starts within the index; the same condition with OR would scan it from its beginning.
             places = ", ".join(f"${number}" for number in range(len(values) + 3, len(values) + len(after) + 3))
             where += f" AND ({', '.join(key)}) {'<' if wanted.backward else '>'} ({places})"
             values += after

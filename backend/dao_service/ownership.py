@@ -1,4 +1,4 @@
-"""The rule of who may see a conversation, in the four forms in which the record asks it.
+"""The one rule of who may access a conversation, in its four forms: Python, SQLAlchemy, SQL text, and for erasures.
 
 A caller reaches either the conversations of one owner or those of every owner. `Principal.owner` decides which: it
 returns the caller's subject, or None when the caller's scope covers every owner. That value, called ``wanted`` here,
@@ -23,25 +23,28 @@ OWNER_SQL: Final = "{}.user_id::text"
 
 
 def reaches(wanted: str | None, owner: str | None) -> bool:
-    """Tell whether a caller who asks for ``wanted`` reaches a conversation of ``owner``."""
+    """Return whether a caller who may access the conversations of ``wanted`` may access one of ``owner``."""
     return wanted is None or wanted == owner
 
 
 def reached(wanted: str | None) -> ColumnElement[bool]:
-    """Return the condition for `Conversation`; it is a constant where every owner is wanted."""
+    """Return the rule as a condition on `Conversation`; it is a constant if ``wanted`` is None."""
     return true() if wanted is None else owner_text == wanted
 
 
 def reaches_sql(wanted: str, owner: str) -> str:
-    """Return the condition as SQL, made of two expressions of type text; NULL as ``wanted`` means every owner."""
+    """Return the rule as SQL text of two expressions of type text; NULL as ``wanted`` means every owner."""
     return f"({wanted} IS NULL OR {wanted} = {owner})"
 
 
 def owner_digest(conversation_id: UUID, owner: str | None) -> bytes | None:
-    """Return what an erasure keeps of ``owner``: enough to recognise the owner, too little to name them."""
+    """Return the SHA-256 of the conversation's id and ``owner``, or None without an owner.
+
+    An erasure stores it: it verifies a known owner, and reveals no unknown one.
+    """
     return None if owner is None else hashlib.sha256(f"{conversation_id}:{owner}".encode()).digest()
 
 
 def reaches_erased(wanted: str | None, conversation_id: UUID, digest: bytes | None) -> bool:
-    """Tell whether a caller who asks for ``wanted`` reached the erased conversation whose owner's digest is given."""
+    """Return whether a caller who may access ``wanted`` could access the erased conversation with this ``digest``."""
     return wanted is None or owner_digest(conversation_id, wanted) == digest

@@ -1,13 +1,12 @@
-"""Reading messages in portions: as many as fit into a number of rows and a number of bytes, and at least one.
+"""Reading messages in portions that are bounded both in rows and in bytes, with at least one message each.
 
-PostgreSQL itself writes a message as JSON, once and for all ways out: what a sender is answered, what a page shows and
-what a transcript holds are the same bytes. They stay bytes up to the socket, because a Python `str` with one emoji
-takes four bytes for each of its characters.
+PostgreSQL writes each message as JSON, and every output uses these same bytes: the answer to the sender, a page and a
+transcript. They stay bytes up to the socket, because a Python `str` with one emoji takes four bytes per character.
 
-A message may be very long, so a number of rows does not bound memory. A running sum in SQL would, but made a page of
-100 ordinary messages a third dearer. Instead a statement returns a row's document at once only if the row is not much
-longer than an even share of the bytes. In place of a longer one it returns a stub of 24 bytes, the row's id and its
-size, which PostgreSQL knows without reading the text, and a second statement fetches the long ones that fit.
+A message may have 1 MiB, so a number of rows does not bound memory. A running sum in SQL would, but it made a page of
+100 ordinary messages a third slower (measured). Instead the first statement returns a row's JSON only if the row is not
+much longer than an even share of the bytes. For a longer row it returns a stub of 24 bytes, the row's id and its size,
+which PostgreSQL knows without reading the text. A second statement then fetches the long rows that fit.
 """
 
 from bisect import bisect_right
@@ -31,7 +30,7 @@ DOCUMENT: Final = """
 """
 _AS_BYTES: Final = "convert_to(row_to_json(document)::text, 'UTF8')"
 _FROM: Final = f"FROM messages AS m CROSS JOIN LATERAL ({DOCUMENT.format('m')}) AS document"
-# Before JSON escapes them; a text of control characters becomes six times as long.
+# The size before JSON escapes the text; a text of control characters becomes six times as long.
 _SIZE: Final = """
     octet_length(m.content) + CASE WHEN pg_column_compression(m.metadata) IS NULL
         THEN coalesce(pg_column_size(m.metadata), 0) ELSE octet_length(m.metadata::text) END
@@ -49,18 +48,18 @@ _LONG: Final = f"SELECT m.id, {_AS_BYTES} {_FROM} WHERE m.id = ANY($1)"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """At most ``rows`` messages, of at most ``size`` bytes together unless the first alone is longer."""
+    """At most ``rows`` messages, of at most ``size`` bytes together; the first is returned whatever its size."""
 
     rows: int
     size: int
 
     @property
     def share(self) -> int:
-        """The size of the longest row whose document is read at once, though it may not fit and be dropped."""
+        """The largest size in bytes of a row whose JSON the first statement returns."""
         return _MUCH_LONGER * self.size // (self.rows + 1)
 
     def fitting(self, found: list[AnyT], size_of: Callable[[AnyT], int]) -> list[AnyT]:
-        """Return the first of ``found``: as many as fit, and at least one."""
+        """Return as many of ``found``, from the first on, as fit; at least one. ``size_of`` gives bytes."""
         sizes = [*accumulate(map(size_of, found[: self.rows]))]
         return found[: min(max(bisect_right(sizes, self.size), 1), self.rows)]
 
@@ -76,16 +75,19 @@ RowT = TypeVar("RowT", bound=_Row)
 
 
 def statement(columns: str, clauses: str) -> str:
-    """Return a statement for `fetch`: the document and ``columns`` of `m`, the messages; parameters begin with $3."""
+    """Return a statement for `fetch`, which selects the JSON and ``columns`` of `m` (the messages).
+
+    ``clauses`` follow FROM; their own parameters begin with $3.
+    """
     return f"SELECT {_DOCUMENT}, {columns} {_FROM} {clauses} LIMIT $1"
 
 
 async def fetch(
     connection: asyncpg.Connection, make: Callable[..., RowT], query: str, bounds: Bounds, *values: object
 ) -> tuple[list[RowT], bool]:
-    """Return what ``query``, made by `statement`, finds first, as ``make`` makes it, and whether there is more.
+    """Run ``query``, made by `statement`, and return the rows that fit into ``bounds`` and whether there are more.
 
-    A message that is erased between the two statements is left out.
+    ``make`` turns a row's columns into a result. A message that is erased between the two statements is left out.
     """
     found = [*starmap(make, await connection.fetch(query, bounds.rows + 1, bounds.share, *values))]
     rows = found[: bounds.rows]

@@ -1,6 +1,6 @@
-"""What the role that serves may have to do with each table, and which of it PostgreSQL would refuse.
+"""The PostgreSQL privileges that the service's role needs, and a check for those it lacks.
 
-The role that migrates owns the tables and needs none of this. Another role that only serves does.
+The role that migrates owns the tables and needs no privileges. A separate role that only serves needs these.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"
-_LINKED: Final = ("goals", "tasks")  # a link locks the row that it names, which needs UPDATE on one column
+_LINKED: Final = ("goals", "tasks")  # to link is to lock the target row, which needs UPDATE on one column
 
-# A right on some columns counts: a host may keep a column to itself. DELETE is for erasing alone, which an operator may
-# leave to another role. Who may UPDATE a sequence may draw from it as well.
+# A privilege on some columns counts, because a host may withhold a column. DELETE serves erasure alone, which an
+# operator may leave to another role. UPDATE on a sequence includes nextval().
 _MISSING: Final = text("""
     SELECT kind || ' on ' || name FROM unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (name, kind)
     WHERE to_regclass(name) IS NOT NULL AND NOT has_any_column_privilege(to_regclass(name), kind)
@@ -37,7 +37,7 @@ _MISSING: Final = text("""
 
 
 async def missing_rights(session: AsyncSession) -> list[str]:
-    """Return the rights that recording needs and the session's role lacks, each as ``INSERT on messages``."""
+    """Return the privileges that recording needs and the session's role lacks, each as ``INSERT on messages``."""
     wanted = [(name, kind) for name, kinds in RIGHTS.items() for kind in kinds if kind != "DELETE"]
     values: dict[str, Any] = {
         "names": [name for name, _ in wanted],
@@ -48,7 +48,7 @@ async def missing_rights(session: AsyncSession) -> list[str]:
 
 
 def grants(role: str, schema: str) -> list[str]:
-    """Return the GRANTs that let ``role`` serve without owning a table; both names are quoted already."""
+    """Return the GRANT statements that let ``role`` serve without owning a table; both names are quoted already."""
     return [
         f"GRANT USAGE ON SCHEMA {schema} TO {role};",
         *(f"GRANT {', '.join(kinds)} ON {schema}.{name} TO {role};" for name, kinds in RIGHTS.items()),

@@ -1,4 +1,4 @@
-"""The state of the database itself."""
+"""SQL on the state of the database: revision, disk space, missing indexes and triggers, durability."""
 
 from typing import Final, NamedTuple
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.dao_service.connection.sqlstate import is_disk_full
 from backend.dao_service.models import Base
 
-# Whoever may not read all statistics is shown that there are standbys, and not in which state.
+# A role that may not read all statistics sees how many standbys there are, but not their state.
 _DURABILITY: Final = text("""
     SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
         current_setting('synchronous_standby_names'), count(pid),
@@ -19,9 +19,9 @@ _DURABILITY: Final = text("""
 
 
 # 8,192 numbers do not fit into 64 kB of memory, so PostgreSQL writes them into a temporary file of 112 kB. On a full
-# disk it raises what it raises where a table must grow; no row and nothing in its log stays behind. The argument of the
-# second function depends on the first one, which must be called before it.
-ROOM: Final = text("""
+# disk that fails with the same error as an insert, but it leaves no row and no WAL. The argument of generate_series
+# refers to set_config, so that set_config is called first.
+DISK_SPACE_PROBE: Final = text("""
     SELECT count(*) FROM set_config('work_mem', '64kB', true) AS memory
     CROSS JOIN LATERAL generate_series(1, 8192 + 0 * length(memory))
 """)
@@ -62,7 +62,7 @@ _SECURED: Final = text("""
 
 
 class DatabaseState(NamedTuple):
-    """``revision`` is the newest migration applied, None before the first."""
+    """``revision`` is the newest migration that was applied, None before the first."""
 
     revision: str | None
     writable: bool
@@ -70,9 +70,10 @@ class DatabaseState(NamedTuple):
 
 
 class Durability(NamedTuple):
-    """What decides whether a commit of ours outlives a crash, or its server.
+    """The settings that decide whether a commit survives a crash, or the loss of its server.
 
-    ``standbys`` follow, ``synchronous`` of them as commits wait for; None when that is hidden from this user.
+    ``standbys`` replicate the server and ``synchronous`` of them are waited for by a commit; that is None if the role
+    may not see it.
     """
 
     fsync: str
@@ -84,13 +85,13 @@ class Durability(NamedTuple):
 
 
 class SchemaDAO:
-    """Questions about the database."""
+    """The statements on the state of the database, in the transaction of ``session``."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def state(self) -> DatabaseState:
-        """Return what a service needs to know before it takes anything in."""
+        """Return the revision, and whether the server accepts writes and has disk space: what readiness depends on."""
         writable = not await self._session.scalar(text("SELECT pg_is_in_recovery()"))
         return DatabaseState(await self.revision(), writable, await self._is_disk_full())
 
@@ -106,7 +107,7 @@ class SchemaDAO:
     async def _is_disk_full(self) -> bool:
         try:
             async with self._session.begin_nested():
-                await self._session.execute(ROOM)
+                await self._session.execute(DISK_SPACE_PROBE)
         except DBAPIError as error:
             if is_disk_full(error):
                 return True
@@ -114,34 +115,37 @@ class SchemaDAO:
         return False
 
     async def missing(self) -> list[str]:
-        """Return the indexes and triggers of ours that are not there, are invalid or are disabled."""
+        """Return the names of Verbatim's indexes and triggers that are missing, invalid or disabled."""
         found = await self._session.scalars(_MISSING, {"indexes": _indexes(), "triggers": [*_TRIGGERS]})
         return list(found.all())
 
     async def feed_is_behind(self) -> bool:
-        """Tell whether the feed's sequence has yet to give a position that is on record. Needs the index on those."""
+        """Return whether the feed's sequence is behind the highest position on record, so that it would repeat one.
+
+        It is fast only with the index on positions.
+        """
         return bool(await self._session.scalar(_BEHIND))
 
     async def advance_feed(self) -> bool:
-        """Set the feed's sequence beyond all that is on record, and tell whether that was needed."""
+        """Set the feed's sequence to the highest position on record, and return whether that was needed."""
         return bool(await self._session.scalar(_ADVANCE))
 
     async def triggers_of_the_host(self) -> list[str]:
-        """Return the triggers that run when a conversation or a message is written and are not ours."""
+        """Return the host's own triggers on conversations and messages, each as ``trigger on table``."""
         return list((await self._session.scalars(_OF_THE_HOST, {"ours": [*_TRIGGERS]})).all())
 
-    async def secured(self) -> list[str]:
-        """Return our tables on which row-level security holds for the session's role."""
+    async def row_secured_tables(self) -> list[str]:
+        """Return the names of the tables on which row-level security applies to the session's role."""
         return list((await self._session.scalars(_SECURED, {"names": [*Base.metadata.tables]})).all())
 
     async def durability(self) -> Durability:
-        """Return what is in force for what we commit, which `synchronous_commit = off` is not."""
+        """Return the durability settings of the service's own commits (`synchronous_commit` is never off there)."""
         row = await self._session.execute(_DURABILITY)
         return Durability(*row.one())
 
 
 def _indexes() -> list[str]:
-    """Return the names of all indexes that the models have, those of constraints too; the host's keys are its own."""
+    """Return the names of all indexes of the models, also of constraints, but not of the host's primary keys."""
     names: list[str] = []
     for table in Base.metadata.tables.values():
         names += [str(index.name) for index in table.indexes]

@@ -1,7 +1,7 @@
-"""Storing the events of a voice session that are no messages.
+"""SQL on the events of a voice session that are not messages.
 
-A place in a session is the sender's number, or, for what was not counted, the place in the record that had been
-reached; the latter stand behind the former.
+A place in a session is the phone's number (`client_sequence`). An event without a number gets a place behind all
+numbered ones: `UNCOUNTED` plus the conversation's last sequence when the event arrived.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,9 +48,9 @@ _ENRICH: Final = text(f"""
 
 
 class NewEvent(NamedTuple):
-    """An event to be stored, in the order of the statement's arrays.
+    """An event to store. The fields stand in the order of the statement's arrays.
 
-    ``after_sequence`` is the place in the record that had been reached.
+    ``after_sequence`` is the conversation's last sequence when the event arrived.
     """
 
     id: UUID
@@ -62,12 +62,12 @@ class NewEvent(NamedTuple):
 
     @property
     def place(self) -> int:
-        """Where it stands in its session."""
+        """The event's place in its session."""
         return place_of(self.client_sequence, self.after_sequence)
 
 
 class IncidentRow(NamedTuple):
-    """An event of which the text is kept."""
+    """An event whose text is kept, such as an error or a warning of the provider."""
 
     type: str
     client_sequence: int | None
@@ -76,25 +76,25 @@ class IncidentRow(NamedTuple):
 
 
 def place_of(client_sequence: int | None, sequence: int) -> int:
-    """Return where in its session something stands that the sender numbered, or that is in the record there."""
+    """Return the place in a session of a number of the phone or, without one, of a ``sequence`` of the conversation."""
     return UNCOUNTED + sequence if client_sequence is None else client_sequence
 
 
 class VoiceEventDAO:
-    """Questions about the events of one voice session, and their addition."""
+    """The statements on the events of one voice session, in the transaction of ``session``."""
 
     def __init__(self, session: AsyncSession, voice_session_id: str) -> None:
         self._session = session
         self._id = voice_session_id
 
     async def add(self, events: Sequence[NewEvent]) -> set[UUID]:
-        """Store those whose id is new, and return their ids."""
+        """Store the events whose id is new in this session, and return their ids."""
         ids, types, details, numbers, afters, times = zip(*events, strict=True)
         values = {"ids": ids, "types": types, "details": details, "numbers": numbers, "afters": afters, "times": times}
         return set(await self._session.scalars(_ADD, {"session": self._id, **values}))
 
     async def known(self, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Mapping[str, object] | None]]:
-        """Return type and detail of those of ``ids`` that are stored."""
+        """Return the type and the detail, by id, of those of ``ids`` that are stored."""
         rows = await self._session.execute(
             select(VoiceEvent.id, VoiceEvent.type, VoiceEvent.detail).where(
                 VoiceEvent.voice_session_id == self._id, VoiceEvent.id.in_(ids)
@@ -103,16 +103,16 @@ class VoiceEventDAO:
         return {row.id: (row.type, row.detail) for row in rows}
 
     async def enrich(self, added: Mapping[UUID, Mapping[str, Any]], provider: str) -> None:
-        """Make what the session adds to the metadata of each message just this, and leave all else as it is.
+        """Replace the keys of `Enrichment` in the metadata of each message by ``added``; other keys stay.
 
-        Only for messages that stand for an event of the provider's: in others such words are their sender's own.
+        Only messages whose metadata names ``provider`` change: in others these keys are the sender's own.
         """
         if added:
             values = {"ids": [*added], "added": [*added.values()], "provider": provider}
             await self._session.execute(_ENRICH, values)
 
     async def counts(self, most: int) -> dict[str, int]:
-        """Return how many events there are of each of the ``most`` types with most of them, by type."""
+        """Return the number of events by type, for the ``most`` most frequent types."""
         rows = await self._session.execute(
             select(VoiceEvent.type, func.count())
             .where(VoiceEvent.voice_session_id == self._id)
@@ -123,7 +123,7 @@ class VoiceEventDAO:
         return dict(sorted((row[0], row[1]) for row in rows))
 
     async def incidents(self, types: Sequence[str], limit: int) -> Sequence[IncidentRow]:
-        """Return the first events of the ``types``, in order."""
+        """Return the first ``limit`` events of the ``types``, in the phone's order."""
         rows = await self._session.execute(
             select(VoiceEvent.type, VoiceEvent.client_sequence, VoiceEvent.received_at, VoiceEvent.detail)
             .where(VoiceEvent.voice_session_id == self._id, VoiceEvent.type.in_(types))

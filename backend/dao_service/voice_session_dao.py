@@ -1,7 +1,7 @@
-"""Reading and changing voice sessions. A session is reached through its conversation, and belongs to whom that does.
+"""SQL on voice sessions. The owner of a session is the owner of its conversation.
 
-What a session has sent is found in two places: its messages, and its events that are none. A number of the sender's
-count that is in either has arrived.
+What a phone has sent in a session is in two tables: messages, and events that are not messages. A number of the phone
+(`client_sequence`) that is in either table has arrived; the receipt names the others.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,11 +27,11 @@ _ARRIVED: Final = """
         SELECT client_sequence FROM voice_events WHERE voice_session_id = :session AND client_sequence > 0
     )
 """
-# A gap is what lies between two numbers that follow each other: one pass over them in order, however many there are.
-# As ranges that are put together and taken away, 150,000 of them took a second.
+# A gap is the range between two consecutive numbers that arrived, found in one ordered pass. The same by PostgreSQL's
+# multiranges took a second for 150,000 numbers.
 _COUNT: Final = text(f"""
     {_ARRIVED}, counted AS (
-        SELECT count(*) AS received, greatest(max(number), :told, 0)::bigint AS expected FROM arrived
+        SELECT count(*) AS received, greatest(max(number), :counted_by_phone, 0)::bigint AS expected FROM arrived
     ), gap AS (
         SELECT number + 1 AS first, lead(number, 1, expected + 1) OVER (ORDER BY number) - 1 AS last
         FROM (SELECT 0::bigint AS number UNION ALL SELECT number FROM arrived) AS edge CROSS JOIN counted
@@ -65,14 +65,14 @@ _ALL_IDLE: Final = text(f"""
     ORDER BY seen_at, id LIMIT :limit
 """)
 _ONE_IDLE: Final = text(f"{_IDLE} AND id = :session")
-_LAST_SIGN: Final = text("""
+_LAST_SEEN: Final = text("""
     SELECT greatest(session.seen_at, max(message.created_at))
     FROM voice_sessions AS session LEFT JOIN messages AS message
         ON message.voice_session_id = session.id AND message.conversation_id = session.conversation_id
     WHERE session.id = :session
     GROUP BY session.seen_at
 """)
-# Each side is read once and they meet in a hash; NOT IN would compare each with each where they are many.
+# The joins read each side once into a hash; NOT IN would compare each pair where there are many.
 _UNVERIFIED: Final = text("""
     WITH past AS (
         SELECT past.id, detail ->> 'role' AS role, detail ->> 'sha256' AS digest, call.id AS call_id
@@ -91,9 +91,9 @@ _UNVERIFIED: Final = text("""
         ELSE said.digest IS NULL END
 """)
 _MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
-_HEAR: Final = text(f"""
+_TOUCH: Final = text(f"""
     UPDATE voice_sessions
-    -- It rises each time, whatever the clock does: readers tell by it whether anything changed.
+    -- It rises each time, even if the clock is set back: readers detect changes by it.
     SET seen_at = greatest(clock_timestamp(), seen_at + interval '1 microsecond'),
         duplicates = duplicates + :duplicates,
         provider_session_ids = (provider_session_ids || ARRAY(
@@ -102,20 +102,23 @@ _HEAR: Final = text(f"""
         ))[1:{_MOST_CONNECTIONS}]
     WHERE id = :session RETURNING coalesce(end_reason = :presumed, false)
 """).bindparams(bindparam("connections", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
-# For so long after a session was begun by a process of a release without salts there may be such processes.
+# A session without a salt that is younger than this shows that processes of a release without salts are running.
 _OVERLAP: Final = timedelta(days=1)
 
 
-class Idle(NamedTuple):
-    """A session under way from which nothing was heard since ``seen_at``, as far as its events tell."""
+class IdleSession(NamedTuple):
+    """An open session whose phone has sent no event since ``seen_at``."""
 
     id: str
     conversation_id: UUID
     seen_at: datetime
 
 
-class Arrived(NamedTuple):
-    """How many different numbers came, up to which they should have, and the first ranges that did not, of how many."""
+class ReceiptCounts(NamedTuple):
+    """The numbers of a session: how many arrived, the highest expected, and the missing ranges.
+
+    ``missing`` names the first ranges, both ends inclusive; ``ranges`` counts all of them.
+    """
 
     received: int
     expected: int
@@ -124,13 +127,13 @@ class Arrived(NamedTuple):
 
 
 class VoiceSessionDAO:
-    """Questions about voice sessions, and changes of them."""
+    """The statements on voice sessions, in the transaction of ``session``."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, session_id: str, owner: str | None) -> VoiceSession | None:
-        """Return the session, if there is one in a conversation of ``owner``'s; None means whosever it is."""
+        """Return the session if its conversation belongs to ``owner`` (None admits every owner), else None."""
         return await self._session.scalar(
             select(VoiceSession)
             .join(Conversation, Conversation.id == VoiceSession.conversation_id)
@@ -141,7 +144,7 @@ class VoiceSessionDAO:
     async def add(
         self, session_id: str, conversation_id: UUID, provider: str, *, unsalted: UUID
     ) -> VoiceSession | None:
-        """Begin a session and return it, or None if the id is taken.
+        """Insert a session and return it, or None if the id is taken.
 
         Its salt is random, or ``unsalted`` while processes of a release without salts may be running.
         """
@@ -161,7 +164,7 @@ class VoiceSessionDAO:
         return (await self._session.scalars(found.order_by(VoiceSession.started_at, VoiceSession.id))).all()
 
     async def lock(self, session_id: str) -> VoiceSession | None:
-        """Return the session as it is now, and keep it so until the transaction ends."""
+        """Lock the session's row until the transaction ends, and return the session, or None if there is none."""
         return await self._session.scalar(
             select(VoiceSession)
             .where(VoiceSession.id == session_id)
@@ -169,25 +172,26 @@ class VoiceSessionDAO:
             .execution_options(populate_existing=True)
         )
 
-    async def hear(self, session_id: str, *, duplicates: int = 0, connections: Sequence[str] = ()) -> bool:
-        """Note that the phone was heard of now; ``connections`` are the provider's names for those that have begun.
+    async def touch(self, session_id: str, *, duplicates: int = 0, connections: Sequence[str] = ()) -> bool:
+        """Set the time of the phone's last request to now, and add ``duplicates`` and new ``connections``.
 
-        Returns whether the service has presumed the session's end, so that the caller must reopen it.
+        ``connections`` are the provider's names for connections that have begun. Return whether the service has
+        presumed the session's end, so that the caller must reopen it.
         """
         values = {"session": session_id, "duplicates": duplicates, "connections": connections, "presumed": ABANDONED}
-        return bool(await self._session.scalar(_HEAR, values))
+        return bool(await self._session.scalar(_TOUCH, values))
 
     async def reopen(self, session_id: str) -> None:
-        """Take back the end of a session, which the caller holds locked, because its phone was heard of now."""
+        """Remove the end of a session that the caller has locked, because its phone has sent a request."""
         await self._session.execute(
             update(VoiceSession)
             .where(VoiceSession.id == session_id)
             .values(ended_at=None, end_reason=None, duration_seconds=None, last_client_sequence=None)
         )
-        await self.hear(session_id)
+        await self.touch(session_id)
 
     async def presumed_ended(self, sessions: Collection[tuple[str, UUID]]) -> Sequence[tuple[str, UUID]]:
-        """Return those of the sessions, each with its conversation, whose end the service has presumed."""
+        """Return those of ``sessions``, each a session's and its conversation's id, whose end the service presumed."""
         found = select(VoiceSession.id, VoiceSession.conversation_id).where(
             VoiceSession.end_reason == ABANDONED,
             tuple_(VoiceSession.id, VoiceSession.conversation_id).in_(sessions),
@@ -197,7 +201,7 @@ class VoiceSessionDAO:
     async def end(
         self, session: VoiceSession, ended_at: datetime | None, reason: str | None, last_client_sequence: int | None
     ) -> VoiceSession:
-        """End the session, at the database's now if no time is given, and return it."""
+        """End the session at ``ended_at``, or now by PostgreSQL's clock, and return it."""
         moment = func.clock_timestamp() if ended_at is None else ended_at
         length = func.extract("epoch", moment - VoiceSession.started_at)
         ended = await self._session.scalar(
@@ -212,48 +216,48 @@ class VoiceSessionDAO:
             .returning(VoiceSession)
             .execution_options(populate_existing=True)
         )
-        assert ended is not None  # noqa: S101 -- the caller holds it locked
+        assert ended is not None  # noqa: S101 -- the caller has locked the row
         return ended
 
     async def highest_number(self, session: VoiceSession) -> int:
-        """Return the highest number of the sender's count that has arrived, or 0."""
+        """Return the highest number of the phone that has arrived, or 0."""
         found: int = await self._session.scalar(_HIGHEST, _names(session))
         return found
 
-    async def arrived(self, session: VoiceSession, most: int) -> Arrived:
-        """Hold what has arrived against what should have; at most ``most`` ranges are named."""
-        values = {**_names(session), "told": session.last_client_sequence, "most": most}
-        return Arrived(*(await self._session.execute(_COUNT, values)).one())
+    async def receipt_counts(self, session: VoiceSession, most: int) -> ReceiptCounts:
+        """Return which of the phone's numbers arrived and which are missing; at most ``most`` ranges are named."""
+        values = {**_names(session), "counted_by_phone": session.last_client_sequence, "most": most}
+        return ReceiptCounts(*(await self._session.execute(_COUNT, values)).one())
 
-    async def unverified(self, session: VoiceSession) -> int:
-        """Return how much the provider remembers of which the conversation holds nothing."""
+    async def count_unverified(self, session: VoiceSession) -> int:
+        """Return how many entries of the provider's history have no equal message in the conversation."""
         found: int = await self._session.scalar(_UNVERIFIED, _names(session))
         return found
 
     async def message_count(self, session: VoiceSession) -> int:
-        """Return how many messages the session has sent."""
+        """Return how many messages of the session are on record."""
         statement = text(
             "SELECT count(*) FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation"
         )
         found: int = await self._session.scalar(statement, _names(session))
         return found
 
-    async def idle(self, silence: timedelta, limit: int, after: Idle | None) -> Sequence[Idle]:
-        """Return sessions under way from which nothing was heard for ``silence``, the longest silent first.
+    async def idle(self, silence: timedelta, limit: int, after: IdleSession | None) -> Sequence[IdleSession]:
+        """Return at most ``limit`` open sessions whose phone has been silent for ``silence``, the longest first.
 
-        At most ``limit`` of them, from just beyond ``after``.
+        They begin after the session ``after`` (exclusive).
         """
         values = {"silence": silence, "limit": limit, "seen_at": after and after.seen_at, "id": after and after.id}
-        return [Idle(*row) for row in await self._session.execute(_ALL_IDLE, values)]
+        return [IdleSession(*row) for row in await self._session.execute(_ALL_IDLE, values)]
 
     async def is_idle(self, session_id: str, silence: timedelta) -> bool:
-        """Tell whether the session is under way and nothing was heard from it for ``silence``."""
+        """Return whether the session is open and its phone has sent nothing for ``silence``."""
         found = await self._session.execute(_ONE_IDLE, {"silence": silence, "session": session_id})
         return found.one_or_none() is not None
 
-    async def last_sign(self, session_id: str) -> datetime:
-        """Return when the session was last heard of."""
-        found: datetime = await self._session.scalar(_LAST_SIGN, {"session": session_id})
+    async def last_seen(self, session_id: str) -> datetime:
+        """Return the time of the session's last request or message, whichever is later."""
+        found: datetime = await self._session.scalar(_LAST_SEEN, {"session": session_id})
         return found
 
 

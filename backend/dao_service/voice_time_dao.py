@@ -1,4 +1,4 @@
-"""Looking at when the neighbours of a message were said, in the count of the voice session that it belongs to."""
+"""SQL that finds the times of a message's neighbours in the phone's numbering of a voice session."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -25,24 +25,24 @@ _NEIGHBOURS: Final = text(f"""
 """).bindparams(bindparam("numbers", type_=ARRAY(Integer)))  # noqa: S608 -- made of constants
 
 
-class Counted(NamedTuple):
-    """A message of a session: its number in the sender's count, and when it was said."""
+class NumberedMessage(NamedTuple):
+    """A message of a session: the phone's number, and the time at which it was said."""
 
     number: int
     at: datetime
 
 
 class Neighbours(NamedTuple):
-    """The messages next to a number in the count, before and after it, as far as there are any."""
+    """The messages with the nearest lower and the nearest higher number; None where there is none."""
 
-    before: Counted | None
-    after: Counted | None
+    before: NumberedMessage | None
+    after: NumberedMessage | None
 
 
 async def neighbours(
     session: AsyncSession, voice_session: VoiceSession, numbers: Collection[int]
 ) -> dict[int, Neighbours]:
-    """Return what is on record next to each of ``numbers`` of a session's count."""
+    """Return the messages on record next to each of ``numbers`` of a session, by number."""
     values = {
         "numbers": [*numbers],
         "session": voice_session.id,
@@ -51,7 +51,8 @@ async def neighbours(
     rows = await session.execute(_NEIGHBOURS, values)
     return {
         number: Neighbours(
-            None if before is None else Counted(before, before_at), None if after is None else Counted(after, after_at)
+            None if before is None else NumberedMessage(before, before_at),
+            None if after is None else NumberedMessage(after, after_at),
         )
         for number, before, before_at, after, after_at in rows
     }

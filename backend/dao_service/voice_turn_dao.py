@@ -1,8 +1,8 @@
-"""Looking at a voice session's turns: its messages and those of its events that say something of them, in one order.
+"""SQL that reads the turns of a voice session: its messages, and its events that concern them, in one order.
 
-A caller chooses how long a session is and how its events are numbered, so what is read is bounded: by four ways (what
-has a number of the sender's count, and what has none, of messages and of events), each by an index, the moments nearest
-to the places in question.
+A client chooses how long a session is and how its events are numbered, so the rows that are read are bounded. Four
+queries, for numbered and unnumbered messages and for numbered and unnumbered events, each read through an index the
+entries that are nearest to the places in question.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import UNCOUNTED
 
-_BEFORE: Final = 500  # moments of each kind that are looked at before the place in question
-_AFTER: Final = 2_000  # and from there on; a batch of events has 500
+_BEFORE: Final = 500  # entries that each query reads before the place in question
+_AFTER: Final = 2_000  # entries that each query reads from there on; a batch of events has 500
 _MESSAGES: Final = """
     SELECT {place} AS place, 0 AS late, sequence AS number, role AS kind, id, metadata AS detail,
         role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN ('backchannel', 'filler') AS opening
@@ -51,8 +51,8 @@ _WAYS: Final = (
 )
 
 
-def _moments(side: str, direction: str, most: int) -> str:
-    """Return a query of the ``most`` moments nearest to the place ``:first``, by each of the four ways to them."""
+def _nearest_entries(side: str, direction: str, most: int) -> str:
+    """Return SQL for the ``most`` entries nearest to ``:first`` on one ``side``, from each of the four queries."""
     ways = (
         f"""(
             SELECT {way} AS way, near.* FROM (
@@ -65,11 +65,11 @@ def _moments(side: str, direction: str, most: int) -> str:
     return " UNION ALL ".join(ways)
 
 
-# Each way to the moments is bounded, and beyond the end of one that has more, a moment may be missing among the others.
-# So nothing is told of what is not strictly inside of all ends.
+# Each of the four queries is bounded. Beyond the end of a query that has more rows an entry may be missing, so only the
+# entries strictly inside of all four ends are returned.
 _TURNS: Final = text(f"""
-    WITH before AS MATERIALIZED ({_moments("<", "DESC", _BEFORE)}),
-    after AS MATERIALIZED ({_moments(">=", "ASC", _AFTER)}),
+    WITH before AS MATERIALIZED ({_nearest_entries("<", "DESC", _BEFORE)}),
+    after AS MATERIALIZED ({_nearest_entries(">=", "ASC", _AFTER)}),
     ends AS (
         SELECT
             (SELECT max(place) FROM (
@@ -96,20 +96,20 @@ _TURNS: Final = text(f"""
 
 
 class TurnWindow(NamedTuple):
-    """Moments of a session, and whether the first and the last turn among them are cut.
+    """Entries of a session's timeline, and whether the first and the last turn among them are incomplete.
 
-    A moment is a message's role, or an event's type; its id; its metadata or detail.
+    An entry is a message (role, id, metadata) or an event (type, id, detail).
     """
 
-    moments: Sequence[tuple[str, UUID, Mapping[str, Any]]]
+    entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
     first_is_cut: bool
     last_is_cut: bool
 
 
 async def turns(session: AsyncSession, voice_session: VoiceSession, first: int, last: int) -> TurnWindow:
-    """Return the turns around the places from ``first`` to ``last``, both included, in order.
+    """Return the turns around the places from ``first`` to ``last``, both inclusive, in order.
 
-    They are whole unless one has more than 500 moments before ``first``, or there are more than 2,000 from there.
+    They are complete unless one has more than 500 entries before ``first``, or there are more than 2,000 from there.
     """
     values = {"first": first, "last": last, "session": voice_session.id, "conversation": voice_session.conversation_id}
     rows = (await session.execute(_TURNS, values)).all()

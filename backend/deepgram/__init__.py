@@ -1,29 +1,29 @@
-"""Deepgram's Voice Agent (version 1), in the words of the record.
+"""Deepgram's Voice Agent API (version 1): how the service reads the events that a phone forwards.
 
-events       the fields of Deepgram's events
-parse        an event as a phone forwards it: repaired, and what it means
-to_messages  the messages that stand for an event
-turns        which message a latency or an interruption belongs to
-tokens       short-lived tokens for phones, so that the API key stays in the service
+events       the known event types and their fields
+parse        one forwarded event: validation, repair, and the messages or details to store
+to_messages  the messages that an event becomes
+turns        the message to which a latency or an interruption belongs
+tokens       short-lived Deepgram tokens for phones, so that the API key stays in the service
 """
 
 from typing import Final
 
 from backend.deepgram.parse import Event, read
-from backend.deepgram.to_messages import FIRST, Draft, drafts, session_of
+from backend.deepgram.to_messages import FIRST_SPOT, Draft, drafts, session_of
 from backend.deepgram.tokens import TokenClient
-from backend.deepgram.turns import Moment, Telling, enrichments
+from backend.deepgram.turns import TimelineEntry, TurnEvent, enrichments
 
 PROVIDER: Final = "deepgram"
 
 __all__ = [
-    "FIRST",
+    "FIRST_SPOT",
     "PROVIDER",
     "Draft",
     "Event",
-    "Moment",
-    "Telling",
+    "TimelineEntry",
     "TokenClient",
+    "TurnEvent",
     "drafts",
     "enrichments",
     "read",

@@ -1,7 +1,7 @@
-"""What Deepgram's events hold, server's and client's: every type of Voice Agent v1, as `deepgram-sdk` has it.
+"""The event types of Deepgram's Voice Agent v1, of server and client, and the fields of each, as in `deepgram-sdk`.
 
-Deepgram adds fields and types as it goes, and none of them has to be there for an event to be taken. The fields that
-are named here are read by their meaning; others are kept as they are where the event is kept.
+Deepgram adds fields and types without a new version, so the service requires none of them. It interprets the fields
+that are named here, and stores unknown ones unchanged wherever it stores the event.
 """
 
 from typing import Final
@@ -70,12 +70,12 @@ KNOWN: Final = frozenset(FIELDS)
 
 
 def unknown(fields: dict[str, JsonValue], known: frozenset[str]) -> dict[str, JsonValue]:
-    """Return those of ``fields`` that are not in ``known``."""
+    """Return the subset of ``fields`` whose names are not in ``known``."""
     return {name: value for name, value in fields.items() if name not in known}
 
 
 def count_unknown(event: dict[str, JsonValue]) -> int:
-    """Return how many fields of ``event``, and of the functions in it, are not known; of an unknown type none are."""
+    """Return the number of unknown fields in ``event`` and in its functions; 0 for an event of unknown type."""
     kind = event.get("type")
     if not isinstance(kind, str) or kind not in FIELDS:
         return 0

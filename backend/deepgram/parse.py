@@ -1,9 +1,9 @@
-"""An event as a phone forwards it: mended, and what it means to the record.
+"""Reading one event that a phone forwards from Deepgram: what to store of it.
 
-What Deepgram heard is another program's text, and the phone that forwards it cannot mend it. So an event whose role and
-text can be used is a message whatever else is in it, and one that stands for no message is counted whatever is in it.
-What cannot be stored is mended (`schemas.repair`) and named in the message. Only an event without a type, and one that
-is to be a message and has no usable role or text, is refused.
+Deepgram chose the fields, and the phone cannot correct them. So an event with a usable role and text becomes a message
+whatever else it holds, and any other event is counted whatever it holds. Values that cannot be stored are repaired
+(`schemas.repair`), and the message names them in `metadata.repaired`. The service refuses an event only if it has no
+type, or if its type stands for a message and it has no usable role or text.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ from backend.deepgram.events import KNOWN, count_unknown
 from backend.deepgram.to_messages import Draft, drafts, session_of
 from backend.errors import Fault, Invalid
 from backend.schemas.fields import JsonObject, clock_time, plausible
-from backend.schemas.repair import Repairs, as_text, label, mended_metadata, storable
+from backend.schemas.repair import Repairs, as_text, label, repaired_metadata, storable
 from backend.vocabulary import LARGEST_INT, Repaired
 
 UNKNOWN: Final = "unknown"
-MOST_FUNCTIONS: Final = 1_000  # of one event; each becomes a message
+MOST_FUNCTIONS: Final = 1_000  # per event; each becomes a message
 _LONGEST_TYPE: Final = 100  # characters
 _LONGEST_DURATION: Final = 1e6  # seconds
-_MOST_CALLS: Final = 64  # whose ids are kept of a history
+_MOST_CALLS: Final = 64  # function calls of a History event whose ids are kept
 _ENVELOPE: Final = frozenset({"event", "id", "client_sequence", "received_at"})
-# What else is kept of an event that is no message. The others may hold prompts and keys, and say nothing of the call.
+# Event types whose fields are stored although they are not messages. Other types may hold prompts and API keys.
 _LATENCIES: Final = {"AgentStartedSpeaking", "LatencyReport"}
 _KEPT: Final = {"Welcome", "Error", "Warning", "InjectionRefused", "FrustrationDetected", *_LATENCIES}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event that was read: the messages that stand for it, or, if none do, the ``detail`` to keep of it.
+    """A valid event: the messages that it becomes or, without one, the ``detail`` to store.
 
-    ``id`` is the phone's id for it, or ``key`` is what the phone gave in the place of an id or a number and is neither.
-    ``connection`` is Deepgram's name for the one that begins with it.
+    ``id`` is the id that the phone gave it. If the phone gave an unusable id or number, ``key`` is a text made of it,
+    from which the service derives an id. ``connection`` is Deepgram's id of the connection that the event begins.
     """
 
     type: str
@@ -53,12 +53,12 @@ class Event:
 
     @property
     def known_type(self) -> str:
-        """Its type if that is one of Deepgram's, else a word for all others."""
+        """The event's type if Deepgram documents it, else "unknown", so that metrics have a bounded set of labels."""
         return self.type if self.type in KNOWN else UNKNOWN
 
 
 def read(item: JsonValue) -> Event:
-    """Return one of the ``events`` that a phone sent; raises Invalid with pointers into it."""
+    """Return one item of the phone's array ``events``; raises Invalid with JSON pointers into the item."""
     if not isinstance(item, dict):
         raise Invalid([Fault("", "must be an object")])
     event = item.get("event")
@@ -88,7 +88,7 @@ def _type(event: JsonObject) -> str:
 
 
 class _Envelope(NamedTuple):
-    """What the phone says of an event: which it is, and when it came."""
+    """The fields that the phone adds to an event: id, number and time of reception."""
 
     id: UUID | None
     key: str | None
@@ -97,16 +97,16 @@ class _Envelope(NamedTuple):
 
 
 def _envelope(item: JsonObject, repairs: Repairs) -> _Envelope:
-    """Return what the phone says, and note what of it is of no use."""
+    """Return the phone's own fields of ``item``, and note in ``repairs`` those that are unusable."""
     count, identity, time = (item.get(name) for name in ("client_sequence", "id", "received_at"))
     number, uuid, received_at = _number(count), _uuid(identity), _time(time)
     key = None
     if count is not None and (number is None or type(count) is not int):
         repairs.note("/client_sequence")
-        key = None if number else _key("client_sequence", count)
+        key = None if number else _stand_in_key("client_sequence", count)
     if identity is not None and uuid is None:
         repairs.note("/id")
-        key = _key("id", identity)
+        key = _stand_in_key("id", identity)
     if time is not None and received_at is None:
         repairs.note(Repaired.TIMESTAMP)
     for name in item.keys() - _ENVELOPE:
@@ -114,15 +114,15 @@ def _envelope(item: JsonObject, repairs: Repairs) -> _Envelope:
     return _Envelope(uuid, None if uuid else key, number, received_at)
 
 
-def _key(name: str, value: JsonValue) -> str | None:
-    """Return a text that stands for what the phone gave, and for nothing else that it gave."""
-    if isinstance(value, float) and not math.isfinite(value):  # as are all numbers of too many digits
+def _stand_in_key(name: str, value: JsonValue) -> str | None:
+    """Return a text that identifies the unusable ``value`` of the field ``name``, or None if it identifies nothing."""
+    if isinstance(value, float) and not math.isfinite(value):  # all numbers with too many digits become infinite
         return None
     return storable(f"{name}:{as_text(value)}")
 
 
 def _number(value: JsonValue) -> int | None:
-    """Return the phone's count, also where it is written as text or with a decimal point; None if it is no count."""
+    """Return the phone's number, also if it is a text or has a decimal point; None unless it is 1 to 2^31 - 1."""
     if isinstance(value, str):
         value = int(value) if value.isascii() and value.isdecimal() and len(value) < len(str(LARGEST_INT)) + 1 else 0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= LARGEST_INT:
@@ -143,7 +143,7 @@ def _time(value: JsonValue) -> datetime | None:
 
 
 def _messages(event: JsonObject, repairs: Repairs) -> list[Draft]:
-    """Return the messages that can be used; raises Invalid if there are only others, or too many."""
+    """Return the usable messages of ``event``; raises Invalid if none of several is usable, or there are too many."""
     functions = event.get("functions")
     if isinstance(functions, list) and len(functions) > MOST_FUNCTIONS and drafts({**event, "functions": [{}]}):
         raise Invalid([Fault("/event/functions", f"must be an array of at most {MOST_FUNCTIONS} functions")])
@@ -167,17 +167,17 @@ def _fault(event: JsonObject, pointer: str) -> Fault:
 def _detail(event: JsonObject, kind: str) -> JsonObject | None:
     repairs = Repairs()
     if kind == "History":
-        return _remembered(event, repairs)
+        return _history_digest(event, repairs)
     if kind not in _KEPT:
         return None
     detail = {name: value for name, value in event.items() if name != "type"}
     if kind in _LATENCIES:
         detail = {name: _seconds(value, f"/{name}", repairs) for name, value in detail.items()}
-    return mended_metadata(detail, repairs, place="")
+    return repaired_metadata(detail, repairs, place="")
 
 
-def _remembered(event: JsonObject, repairs: Repairs) -> JsonObject | None:
-    """Return what finds the same in the record, and not what was said."""
+def _history_digest(event: JsonObject, repairs: Repairs) -> JsonObject | None:
+    """Return what identifies a History entry in the record: call ids, or role and SHA-256 of the text, not the text."""
     calls, content, role = (event.get(name) for name in ("function_calls", "content", "role"))
     if isinstance(calls, list):
         ids = [call.get("id") for call in calls[:_MOST_CALLS] if isinstance(call, dict)]
@@ -188,7 +188,7 @@ def _remembered(event: JsonObject, repairs: Repairs) -> JsonObject | None:
 
 
 def _seconds(value: JsonValue, place: str, repairs: Repairs) -> JsonValue:
-    """Return a duration in seconds, or as text what no duration is, so that no reader calculates with it."""
+    """Return a latency in seconds; a boolean, or a number beyond 10^6, becomes text."""
     if isinstance(value, bool) or (isinstance(value, int | float) and not abs(value) <= _LONGEST_DURATION):
         repairs.note(place)
         return as_text(value)

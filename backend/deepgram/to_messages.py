@@ -1,9 +1,8 @@
-"""The messages that stand for an event.
+"""Conversion of a Deepgram event into messages: pure functions that accept any JSON.
 
-Pure, and at home with anything: a type that says nothing to the record, or that Deepgram adds tomorrow, gives no
-message. What is a message keeps its role and its text; what else Deepgram says of it is mended where it is not of the
-documented form (`schemas.repair`). Text beyond the largest message goes on in further messages. Where role or text
-cannot be used the message says so (`Draft.fault`), and lacks it.
+An event of a type that stands for no message, or of a future type, becomes no message. A message keeps its role and its
+text; other fields are repaired where they do not have the documented form (`schemas.repair`). A text that is longer
+than a message may be continues in further messages. If role or text is unusable, `Draft.fault` points to it.
 """
 
 from collections.abc import Iterator
@@ -14,20 +13,20 @@ from pydantic import JsonValue
 
 from backend.deepgram import events
 from backend.schemas.fields import JsonObject
-from backend.schemas.repair import Repairs, as_text, label, mended_metadata, parts, storable
+from backend.schemas.repair import Repairs, as_text, label, parts, repaired_metadata, storable
 from backend.vocabulary import InputModality, Repaired, Role
 
 _PROVIDER: Final = "deepgram"
 _MOST_LANGUAGES: Final = 100
-FIRST: Final = "0"  # the spot of an event's first message
+FIRST_SPOT: Final = "0"  # `Draft.spot` of an event's first message
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message that stands for an event, without what only the sender knows: ids and times.
+    """A message that an event becomes, without the ids and times that only the sender knows.
 
-    ``spot`` tells it from the others of its event, whatever becomes of those. ``fault`` is the JSON pointer into the
-    event to what makes it unusable, if anything does.
+    ``spot`` identifies it among the messages of its event, and does not depend on the others; ids derive from it.
+    ``fault`` is the JSON pointer into the event to the value that makes the message unusable, or None.
     """
 
     spot: str
@@ -45,21 +44,21 @@ class Draft:
 
 
 def drafts(event: JsonValue, session: str | None = None, repairs: Repairs | None = None) -> list[Draft]:
-    """Return the messages that stand for ``event``, in its order; ``session`` is Deepgram's name for the connection.
+    """Return the messages that ``event`` becomes, in its order; none for an event that stands for no message.
 
-    ``repairs`` are those that concern all of them.
+    ``session`` is Deepgram's id of the connection. ``repairs`` are repairs of the event that each message names.
     """
     if not isinstance(event, dict):
         return []
     return [
         draft
-        for place, said in enumerate(_said(event, session, repairs or Repairs()))
+        for place, said in enumerate(_utterances(event, session, repairs or Repairs()))
         for draft in said.drafts(str(place))
     ]
 
 
 def session_of(event: JsonValue) -> str | None:
-    """Return Deepgram's name for the connection that begins with ``event``, if one does."""
+    """Return Deepgram's id of the connection that ``event`` begins, or None if it begins none."""
     match event:
         case {"type": "Welcome", "request_id": str(session)}:
             return label(session, "", Repairs())
@@ -67,8 +66,8 @@ def session_of(event: JsonValue) -> str | None:
 
 
 @dataclass(slots=True)
-class _Said:
-    """One text of an event, however long; ``source`` is where the event has it."""
+class _Utterance:
+    """One text of an event, of any length; ``source`` is the JSON pointer to it."""
 
     role: JsonValue
     content: JsonValue
@@ -81,7 +80,7 @@ class _Said:
     def drafts(self, place: str) -> Iterator[Draft]:
         role = storable(self.role) if isinstance(self.role, str) else None
         if not isinstance(self.content, str):
-            yield Draft(place, role, None, mended_metadata(self.metadata, self.repairs), fault=self._fault)
+            yield Draft(place, role, None, repaired_metadata(self.metadata, self.repairs), fault=self._fault)
             return
         for number, (text, metadata) in enumerate(parts(self.content, self.metadata, self.repairs), 1):
             spot = place if number == 1 else f"{place}.{number}"
@@ -89,19 +88,19 @@ class _Said:
 
     @property
     def _fault(self) -> str | None:
-        """The pointer to what makes it unusable."""
+        """The pointer to the value that makes the message unusable, or None."""
         if self.role not in (Role.USER, Role.ASSISTANT) and not self.is_function:
             return "/role"
         return None if isinstance(self.content, str) else self.source
 
 
-def _said(event: JsonObject, session: str | None, repairs: Repairs) -> Iterator[_Said]:
+def _utterances(event: JsonObject, session: str | None, repairs: Repairs) -> Iterator[_Utterance]:
     match event.get("type"):
         case "ConversationText":
-            yield _utterance(event, session, repairs)
+            yield _conversation_text(event, session, repairs)
         case "InjectUserMessage":
-            metadata = _given(provider=_PROVIDER, extra=_extra(event, "InjectUserMessage"))
-            yield _Said(Role.USER, event.get("content"), "/content", repairs, metadata, InputModality.TEXT)
+            metadata = _without_none(provider=_PROVIDER, extra=_extra(event, "InjectUserMessage"))
+            yield _Utterance(Role.USER, event.get("content"), "/content", repairs, metadata, InputModality.TEXT)
         case "FunctionCallRequest":
             yield from (_request(call, place, repairs.copy()) for place, call in _functions(event, repairs))
         case "FunctionCallResponse":
@@ -110,8 +109,8 @@ def _said(event: JsonObject, session: str | None, repairs: Repairs) -> Iterator[
             yield from (_cancellation(call, place, repairs.copy()) for place, call in _functions(event, repairs))
 
 
-def _utterance(event: JsonObject, session: str | None, repairs: Repairs) -> _Said:
-    metadata = _given(
+def _conversation_text(event: JsonObject, session: str | None, repairs: Repairs) -> _Utterance:
+    metadata = _without_none(
         provider=_PROVIDER,
         provider_session_id=session,
         behavior=_label(event, "conversational_behavior", "behavior", repairs),
@@ -119,11 +118,11 @@ def _utterance(event: JsonObject, session: str | None, repairs: Repairs) -> _Sai
         languages_hinted=_languages(event, "languages_hinted", repairs),
         extra=_extra(event, "ConversationText"),
     )
-    return _Said(event.get("role"), event.get("content"), "/content", repairs, metadata)
+    return _Utterance(event.get("role"), event.get("content"), "/content", repairs, metadata)
 
 
 def _functions(event: JsonObject, repairs: Repairs) -> Iterator[tuple[str, JsonValue]]:
-    """Yield the functions, and the pointer to each; a single one need not stand in an array."""
+    """Yield the pointer to each function and the function; a single function without an array is accepted."""
     functions = event.get("functions")
     if not isinstance(functions, list):
         repairs.note("/functions")
@@ -131,14 +130,14 @@ def _functions(event: JsonObject, repairs: Repairs) -> Iterator[tuple[str, JsonV
         return
     unknown = _extra(event, str(event["type"])) or {}
     for index, function in enumerate(functions):
-        # What is beside the functions is kept with the first of them.
+        # Unknown fields of the event itself are stored with its first function.
         whole = {**unknown, **function} if index == 0 and isinstance(function, dict) else function
         yield f"/functions/{index}", whole
 
 
-def _request(call: JsonValue, place: str, repairs: Repairs) -> _Said:
+def _request(call: JsonValue, place: str, repairs: Repairs) -> _Utterance:
     fields = call if isinstance(call, dict) else {}
-    metadata = _given(
+    metadata = _without_none(
         call_id=_label(fields, "id", "call_id", repairs),
         name=_label(fields, "name", "name", repairs),
         client_side=fields.get("client_side"),
@@ -150,8 +149,8 @@ def _request(call: JsonValue, place: str, repairs: Repairs) -> _Said:
     return _function(_text(fields, "arguments", Repaired.CONTENT, repairs), source, repairs, metadata)
 
 
-def _response(event: JsonObject, repairs: Repairs) -> _Said:
-    metadata = _given(
+def _response(event: JsonObject, repairs: Repairs) -> _Utterance:
+    metadata = _without_none(
         call_id=_label(event, "id", "call_id", repairs),
         name=_label(event, "name", "name", repairs),
         state="completed",
@@ -160,9 +159,9 @@ def _response(event: JsonObject, repairs: Repairs) -> _Said:
     return _function(_text(event, "content", Repaired.CONTENT, repairs), "/content", repairs, metadata)
 
 
-def _cancellation(call: JsonValue, place: str, repairs: Repairs) -> _Said:
+def _cancellation(call: JsonValue, place: str, repairs: Repairs) -> _Utterance:
     fields = call if isinstance(call, dict) else {}
-    metadata = _given(
+    metadata = _without_none(
         call_id=_label(fields, "id", "call_id", repairs),
         name=_label(fields, "name", "name", repairs),
         state="cancelled",
@@ -171,8 +170,8 @@ def _cancellation(call: JsonValue, place: str, repairs: Repairs) -> _Said:
     return _function("" if isinstance(call, dict) else None, place, repairs, metadata)
 
 
-def _function(content: str | None, source: str, repairs: Repairs, metadata: JsonObject) -> _Said:
-    return _Said(Role.FUNCTION, content, source, repairs, metadata, is_function=True)
+def _function(content: str | None, source: str, repairs: Repairs, metadata: JsonObject) -> _Utterance:
+    return _Utterance(Role.FUNCTION, content, source, repairs, metadata, is_function=True)
 
 
 def _label(fields: JsonObject, name: str, key: str, repairs: Repairs) -> str | None:
@@ -181,7 +180,7 @@ def _label(fields: JsonObject, name: str, key: str, repairs: Repairs) -> str | N
 
 
 def _languages(event: JsonObject, name: str, repairs: Repairs) -> list[JsonValue] | None:
-    """Return the languages as a list, also where there is only one that stands by itself."""
+    """Return the languages as a list, also if the event holds a single one without an array; None if it has none."""
     value = event.get(name)
     place = f"{Repaired.METADATA}/{name}"
     if value is None:
@@ -194,7 +193,7 @@ def _languages(event: JsonObject, name: str, repairs: Repairs) -> list[JsonValue
 
 
 def _text(fields: JsonObject, name: str, place: str, repairs: Repairs) -> str | None:
-    """Return a text, as JSON where another value stands in its place."""
+    """Return the field ``name`` as text; another JSON value becomes JSON text, and its ``place`` a repair."""
     value = fields.get(name)
     if value is None or isinstance(value, str):
         return value
@@ -203,9 +202,9 @@ def _text(fields: JsonObject, name: str, place: str, repairs: Repairs) -> str | 
 
 
 def _extra(event: JsonObject, kind: str) -> JsonObject | None:
-    """Return what nobody here knows of, but somebody may one day."""
+    """Return the unknown fields of ``event``, which are stored because a later release may interpret them."""
     return events.unknown(event, events.FIELDS[kind] | {"type"}) or None
 
 
-def _given(**fields: JsonValue) -> JsonObject:
+def _without_none(**fields: JsonValue) -> JsonObject:
     return {name: value for name, value in fields.items() if value is not None}

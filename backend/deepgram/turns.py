@@ -1,14 +1,14 @@
-"""What latencies and interruptions say of which message.
+"""Assignment of latencies and interruptions to the messages of the assistant.
 
-Deepgram tells them apart from the text, in no documented order, and the network changes what order there was. So
-nothing is decided when an event arrives: what is known of a turn is looked at whole, in the sender's count, and gives
-the same answer in whatever order it came together.
+Deepgram sends them in events of their own, in no documented order, and the network may reorder these further. So the
+service decides nothing when an event arrives. It reads the whole turn, ordered by the phone's numbering, and computes
+the same result in whatever order the events arrived.
 
-A turn begins with what the user says (a mere "uh-huh" begins none) or with a new connection. In it the assistant may
-speak several times, as before and after a function call; the texts of one such *speech* follow each other with nothing
-between. A latency belongs to the first text of its speech: of the one under way, unless that has its own already, else
-of the next. The assistant speaks from its first sound or text until its audio is done; a user who starts to speak in
-that time interrupts what was said last.
+A turn begins with a text of the user (a backchannel such as "uh-huh" begins none) or with a new connection. In a turn
+the assistant may speak several times, as before and after a function call; the consecutive texts of one such *speech*
+have nothing in between. A latency belongs to the first text of a speech: the current one unless that has a latency of
+this type already, else the next. The assistant speaks from its first sound or text until its audio is done. A user who
+starts to speak in that time interrupts the assistant's last text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ from backend.schemas.fields import JsonObject
 from backend.vocabulary import Enrichment, Role
 
 
-class Telling(StrEnum):
-    """The events that say something of a message."""
+class TurnEvent(StrEnum):
+    """The types of events that concern a turn."""
 
     WELCOME = "Welcome"
     USER_STARTED_SPEAKING = "UserStartedSpeaking"
@@ -33,15 +33,15 @@ class Telling(StrEnum):
     LATENCY_REPORT = "LatencyReport"
 
 
-_LATENCIES: Final = (Telling.STARTED_SPEAKING, Telling.LATENCY_REPORT)  # where both know one, the report knows better
+_LATENCIES: Final = (TurnEvent.STARTED_SPEAKING, TurnEvent.LATENCY_REPORT)  # the later one overrides
 _ASIDES: Final = {"backchannel", "filler"}
 _SUFFIX: Final = "_latency"
 
 
-class Moment(NamedTuple):
-    """Something that happened in a session: a message, by its role, or an event, by its type.
+class TimelineEntry(NamedTuple):
+    """One entry of a session's timeline: a message (``kind`` is its role) or an event (``kind`` is its type).
 
-    ``detail`` is the message's metadata, or what is kept of the event.
+    ``detail`` is the message's metadata, or the stored fields of the event.
     """
 
     kind: str
@@ -53,25 +53,25 @@ class Moment(NamedTuple):
 class _Speech:
     texts: list[UUID] = field(default_factory=list)
     latencies: dict[str, Mapping[str, JsonValue]] = field(default_factory=dict)
-    interrupted: bool = False  # in its last text
-    sounded: bool = False  # its audio is done
-    over: bool = False  # what is said next belongs to another
+    interrupted: bool = False  # during its last text
+    audio_done: bool = False
+    closed: bool = False  # the next text begins another speech
 
 
 def enrichments(
-    moments: Sequence[Moment], *, first_is_cut: bool = False, last_is_cut: bool = False
+    entries: Sequence[TimelineEntry], *, first_is_cut: bool = False, last_is_cut: bool = False
 ) -> dict[UUID, JsonObject]:
-    """Return for each of the assistant's messages what is to be added to its metadata, perhaps nothing.
+    """Return, by id of each message of the assistant, the metadata to add to it, which may be empty.
 
-    ``moments`` are whole turns, in the sender's order. Where the first or the last of them is cut, nothing is returned
-    for its first or last speech, of which not everything is known.
+    ``entries`` are whole turns in the phone's order. If the first or the last turn is incomplete, its first or last
+    speech is left out of the result.
     """
     turns = [_Turn()]
-    for moment in moments:
-        if _begins_turn(moment):
+    for entry in entries:
+        if _begins_turn(entry):
             turns.append(_Turn())
         else:
-            turns[-1].add(moment)
+            turns[-1].add(entry)
     if first_is_cut:
         turns[0].leave_out(0)
     if last_is_cut:
@@ -79,67 +79,67 @@ def enrichments(
     return {text: added for turn in turns for text, added in turn.close().items()}
 
 
-def _begins_turn(moment: Moment) -> bool:
-    return moment.kind == Telling.WELCOME or (moment.kind == Role.USER and moment.detail.get("behavior") not in _ASIDES)
+def _begins_turn(entry: TimelineEntry) -> bool:
+    return entry.kind == TurnEvent.WELCOME or (entry.kind == Role.USER and entry.detail.get("behavior") not in _ASIDES)
 
 
 class _Turn:
     def __init__(self) -> None:
         self._speeches: list[_Speech] = []
-        self._next = _Speech()  # what is known of it before it says anything
-        self._speaking: _Speech | None = None
+        self._next = _Speech()  # collects latencies that arrive before its first text
+        self._current: _Speech | None = None
 
-    def add(self, moment: Moment) -> None:
-        match moment.kind:
+    def add(self, entry: TimelineEntry) -> None:
+        match entry.kind:
             case Role.ASSISTANT:
-                self._say(moment.id)
+                self._add_text(entry.id)
             case Role.FUNCTION:
-                self._break(sounded=False)
-            case Telling.AUDIO_DONE:
-                self._break(sounded=True)
-                self._speaking = None
-            case Telling.STARTED_SPEAKING | Telling.LATENCY_REPORT:
-                self._measure(moment)
-            case Telling.USER_STARTED_SPEAKING if self._speaking is not None:
-                self._speaking.interrupted = True
-                self._speaking.over = bool(self._speaking.texts)
-                self._speaking = None
+                self._close_speech(audio_done=False)
+            case TurnEvent.AUDIO_DONE:
+                self._close_speech(audio_done=True)
+                self._current = None
+            case TurnEvent.STARTED_SPEAKING | TurnEvent.LATENCY_REPORT:
+                self._add_latency(entry)
+            case TurnEvent.USER_STARTED_SPEAKING if self._current is not None:
+                self._current.interrupted = True
+                self._current.closed = bool(self._current.texts)
+                self._current = None
 
     def close(self) -> dict[UUID, JsonObject]:
-        if self._speeches:  # nothing more was said to which these could belong
+        if self._speeches:  # no further speech follows to which these latencies could belong
             last = self._speeches[-1]
             last.latencies = self._next.latencies | last.latencies
         return {text: _added(speech, place) for speech in self._speeches for place, text in enumerate(speech.texts)}
 
     def leave_out(self, place: int) -> None:
-        """Tell nothing of the speech at ``place``."""
+        """Leave the speech at index ``place`` out of the result."""
         if self._speeches:
             self._speeches[place].texts.clear()
 
-    def _say(self, text: UUID) -> None:
-        if not self._speeches or self._speeches[-1].over:
+    def _add_text(self, text: UUID) -> None:
+        if not self._speeches or self._speeches[-1].closed:
             self._speeches.append(self._next)
             self._next = _Speech()
         speech = self._speeches[-1]
         speech.texts.append(text)
-        if speech.interrupted:  # before its text was there
-            speech.over = True
+        if speech.interrupted:  # the interruption came before the text
+            speech.closed = True
         else:
-            self._speaking = speech
+            self._current = speech
 
-    def _break(self, *, sounded: bool) -> None:
+    def _close_speech(self, *, audio_done: bool) -> None:
         if self._speeches:
-            self._speeches[-1].over = True
-            self._speeches[-1].sounded |= sounded
+            self._speeches[-1].closed = True
+            self._speeches[-1].audio_done |= audio_done
 
-    def _measure(self, moment: Moment) -> None:
+    def _add_latency(self, entry: TimelineEntry) -> None:
         speech = self._speeches[-1] if self._speeches else self._next
-        starts = moment.kind == Telling.STARTED_SPEAKING
-        if moment.kind in speech.latencies or (starts and speech.sounded):
+        starts = entry.kind == TurnEvent.STARTED_SPEAKING
+        if entry.kind in speech.latencies or (starts and speech.audio_done):
             speech = self._next
-        speech.latencies[moment.kind] = moment.detail
+        speech.latencies[entry.kind] = entry.detail
         if starts:
-            self._speaking = speech
+            self._current = speech
 
 
 def _added(speech: _Speech, place: int) -> JsonObject:
@@ -152,7 +152,7 @@ def _added(speech: _Speech, place: int) -> JsonObject:
 
 
 def _milliseconds(speech: _Speech) -> JsonObject:
-    """Return the latencies of a speech, which Deepgram gives in seconds, in whole milliseconds."""
+    """Return the latencies of a speech in whole milliseconds; Deepgram reports seconds."""
     return {
         name.removesuffix(_SUFFIX) + "_ms": round(seconds * 1000)
         for kind in _LATENCIES

@@ -1,4 +1,4 @@
-"""The way out: what waits in the outbox is carried to the orchestrator, at least once."""
+"""Delivery: the dispatcher sends the deliveries of the outbox to the orchestrator, at least once each."""
 
 from backend.delivery.dispatcher import Dispatcher
 from backend.delivery.endpoint import OrchestratorEndpoint

@@ -1,12 +1,13 @@
-"""The dispatcher: claims what is due in the outbox, tells the orchestrator, and writes down what became of it.
+"""The dispatcher: claims due deliveries in the outbox, sends them to the orchestrator, and stores the outcome.
 
-Any number of them may run, in the service's processes and alone. Each claims only what it can carry at once, so that no
-lease runs while its delivery waits for a hand. A lease is longer than an attempt can take and its outcome can take to
-be written down. A dispatcher that dies leaves its leases to run out, and others send again what it had in hand: the
-orchestrator may hear twice, under one `webhook-id`, and never not at all. No transaction is open while it is awaited.
+Any number of dispatchers may run, inside the service's processes or alone (`verbatim deliver`). Each claims only as
+many deliveries as it can send at once, so that no lease runs while a delivery waits. A lease is longer than an attempt
+and the storing of its outcome can take together. If a dispatcher dies, its leases expire and others send its deliveries
+again. So the orchestrator gets each delivery at least once, and may get it twice, under one `webhook-id`. No
+transaction is open while the dispatcher waits for the orchestrator.
 
-It looks when it is woken, when it has a hand free again, and every second or so, because nobody wakes it for what other
-processes queue or for what has waited long enough.
+It polls the outbox about every `POLL_INTERVAL` seconds, because other processes do not wake it and retries become due
+by time. It also looks when its own process queues a delivery, and when an attempt ends.
 """
 
 import asyncio
@@ -32,16 +33,16 @@ from backend.services.deliveries import Outcome
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState
 
-HANDS: Final = 16  # deliveries that are carried at once
-PAUSE: Final = 1.0  # seconds between two looks
-MARGIN: Final = 30.0  # seconds for writing down what became of an attempt
-STOP_SECONDS: Final = 10.0  # seconds for what is in hand when it stops
+CONCURRENCY: Final = 16  # deliveries that one dispatcher sends at once
+POLL_INTERVAL: Final = 1.0  # seconds between two looks into the outbox
+LEASE_MARGIN: Final = 30.0  # seconds of a lease beyond the attempt's time-out, to store the outcome
+STOP_SECONDS: Final = 10.0  # seconds in which running attempts may finish at shutdown
 
 log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Carries what waits in the outbox to the orchestrator. ``schedule`` are the waits between attempts."""
+    """Sends the deliveries of the outbox to the orchestrator; ``schedule`` holds the waits between attempts."""
 
     def __init__(
         self,
@@ -54,65 +55,68 @@ class Dispatcher:
         self._outbox = outbox
         self._orchestrator = orchestrator
         self._schedule = schedule
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
     def start(self) -> None:
-        """Begin to carry; from inside the event loop."""
+        """Start the task; call it from inside the event loop. A second call does nothing."""
         self._task = self._task or asyncio.create_task(self._run(), name="dispatcher")
 
     async def close(self) -> None:
-        """Claim no more, and finish what is in hand within STOP_SECONDS; others send the rest. Safe to call twice."""
+        """Claim no more, and wait up to STOP_SECONDS for running attempts; calling it twice is safe.
+
+        Attempts that are cut off are repeated by another dispatcher when their leases expire.
+        """
         self._closing = True
         self._outbox.woken.set()
         if self._task is not None:
             await asyncio.wait({self._task})
-        if self._in_hand:
-            _, left = await asyncio.wait(self._in_hand, timeout=STOP_SECONDS)
+        if self._running:
+            _, left = await asyncio.wait(self._running, timeout=STOP_SECONDS)
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _run(self) -> None:
         while not self._closing:
-            # Cleared before the look: whoever queues something during it wakes us again.
+            # Cleared before the look, so that a delivery which is queued during the look triggers another one.
             self._outbox.woken.clear()
-            pause = PAUSE
+            pause = POLL_INTERVAL
             try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may go better
-                log.warning("deliveries not looked for", **describe(error))
+                await self._claim_due()
+            except Exception as error:  # noqa: BLE001 -- the next look may succeed
+                log.warning("outbox cannot be read", **describe(error))
                 pause *= 5
-            # Not all processes at the same moment.
+            # Random, so that not all processes look at the same moment.
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.5, 1.5)):  # noqa: S311
                     await self._outbox.woken.wait()
 
-    async def _look(self) -> None:
-        free = HANDS - len(self._in_hand)
+    async def _claim_due(self) -> None:
+        free = CONCURRENCY - len(self._running)
         if not free:
             return
-        lease = timedelta(seconds=self._orchestrator.timeout + MARGIN)
+        lease = timedelta(seconds=self._orchestrator.timeout + LEASE_MARGIN)
         for claimed in await deliveries.claim(self._database, free, lease):
-            task = asyncio.create_task(self._carry(claimed), name="delivery")
-            self._in_hand.add(task)
+            task = asyncio.create_task(self._deliver(claimed), name="delivery")
+            self._running.add(task)
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        # A hand is free, and what the conversation has to say next may be due.
-        self._in_hand.discard(task)
+        # A slot is free, and the conversation's next delivery may be due now.
+        self._running.discard(task)
         self._outbox.wake()
 
-    async def _carry(self, claimed: Claimed) -> None:
+    async def _deliver(self, claimed: Claimed) -> None:
         started = time.perf_counter()
         try:
-            answer = await self._orchestrator.tell(claimed.id, claimed.body)
+            answer = await self._orchestrator.send(claimed.id, claimed.body)
             outcome = self._outcome(claimed, answer)
             settled = await self._settle(claimed, outcome)
         except Exception:
-            # Nothing that an orchestrator could do. The lease runs out, and it is sent again.
-            log.exception("fault of the dispatcher", webhook_id=webhook_id(claimed.id))
+            # No answer of an orchestrator causes this. The lease expires, and the delivery is sent again.
+            log.exception("dispatcher failed", webhook_id=webhook_id(claimed.id))
             return
         metrics.DELIVERIES.labels("retried" if outcome.state is DeliveryState.PENDING else outcome.state).inc()
         log.info(
@@ -127,7 +131,7 @@ class Dispatcher:
         )
 
     def _outcome(self, claimed: Claimed, answer: DeliveryResult) -> Outcome:
-        if answer.taken:
+        if answer.accepted:
             return Outcome(DeliveryState.DELIVERED, answer.status)
         if answer.gone:
             return Outcome(DeliveryState.HELD, answer.status, answer.error)
@@ -137,8 +141,11 @@ class Dispatcher:
         return Outcome(DeliveryState.PENDING, answer.status, answer.error, wait)
 
     async def _settle(self, claimed: Claimed, outcome: Outcome) -> bool:
-        """Write down what became of an attempt, and if the database is away, again until the lease is nearly over."""
-        deadline = time.monotonic() + MARGIN / 2
+        """Store the outcome of an attempt, with retries while the database is unavailable, for half of LEASE_MARGIN.
+
+        Return whether it was stored; False if another dispatcher has claimed the delivery since.
+        """
+        deadline = time.monotonic() + LEASE_MARGIN / 2
         while True:
             try:
                 return await deliveries.settle(self._database, self._outbox, claimed, outcome)

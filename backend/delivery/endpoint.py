@@ -1,4 +1,4 @@
-"""The orchestrator as its operator describes it: a fault is found at start, not with the first delivery."""
+"""The settings of the orchestrator's endpoint, validated at start, so that no fault waits for the first delivery."""
 
 import base64
 import binascii
@@ -19,7 +19,10 @@ _SECRET_BYTES: Final = range(24, 65)  # https://github.com/standard-webhooks/sta
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorEndpoint:
-    """Where deliveries go, and what they are signed with; ``timeout`` is in seconds."""
+    """The orchestrator's URL, the secrets that sign deliveries, and the ``timeout`` of an attempt in seconds.
+
+    ``private`` permits `http://` and private addresses.
+    """
 
     url: str
     secrets: tuple[SecretStr, ...]
@@ -28,19 +31,19 @@ class OrchestratorEndpoint:
 
 
 def webhook_secret(secret: SecretStr) -> SecretStr:
-    """Return ``secret`` if it is one of Standard Webhooks' form; raises ValueError otherwise."""
+    """Return ``secret`` if it has the form that Standard Webhooks defines; raises ValueError otherwise."""
     found = _SECRET.fullmatch(secret.get_secret_value())
     try:
         size = len(base64.b64decode(found[1] + "==")) if found else 0
     except binascii.Error:
         size = 0
     if size not in _SECRET_BYTES:
-        raise ValueError("each must be whsec_ and 24 to 64 random bytes in base64")
+        raise ValueError("each secret must be whsec_ followed by 24 to 64 random bytes in base64")
     return secret
 
 
 def endpoint_url(url: str, *, private: bool) -> str:
-    """Return ``url`` if deliveries may go there; raises ValueError otherwise."""
+    """Return ``url`` if deliveries may be sent there; raises ValueError otherwise."""
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
@@ -58,4 +61,4 @@ def _may_be_public(host: str) -> bool:
     try:
         return is_public(ip_address(host))
     except ValueError:
-        return True  # a name, which may lead anywhere: that is looked at when a connection is made
+        return True  # a host name: the addresses that it resolves to are checked at each connection

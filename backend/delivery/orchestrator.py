@@ -1,8 +1,8 @@
-"""One attempt at telling the orchestrator, over HTTP.
+"""One attempt to send a delivery to the orchestrator, over HTTP.
 
-By httpcore alone, which does nothing that nobody asked for: it follows no redirect, reads no proxy from the
-environment, unpacks nothing. Each attempt has a connection of its own, whose address is looked up and checked anew. Of
-the answer only its status counts, and when to come again; not a byte of its body is read.
+It uses httpcore, which follows no redirects, reads no proxy from the environment and decompresses nothing. Each attempt
+opens its own connection, whose host name is resolved and checked anew. Only the status and the Retry-After of the
+response count; its body is not read.
 """
 
 import asyncio
@@ -25,32 +25,32 @@ from backend.delivery.signing import Signer
 from backend.http_client import tls_context
 from backend.schemas.delivery import webhook_id
 
-_BUSY: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+_RETRY_AFTER_STATUSES: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 log = structlog.get_logger(__name__)
 
 
 class DeliveryResult(NamedTuple):
-    """What came of an attempt: a status, or in our own words why there is none, and what it asks us to wait."""
+    """The outcome of an attempt: the HTTP status, or an error sentence without one, and the wait that was asked for."""
 
     status: int | None = None
     error: str | None = None
     retry_after: timedelta | None = None
 
     @property
-    def taken(self) -> bool:
-        """Whether the orchestrator has it now."""
+    def accepted(self) -> bool:
+        """Whether the orchestrator accepted the delivery: a status of 200 to 299."""
         return self.status is not None and HTTPStatus(200) <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     def gone(self) -> bool:
-        """Whether the orchestrator wants no more, ever."""
+        """Whether the orchestrator wants no further deliveries: the status 410."""
         return self.status == HTTPStatus.GONE
 
 
 class Orchestrator:
-    """The orchestrator at ``endpoint``."""
+    """A client of the orchestrator at ``endpoint``."""
 
     def __init__(self, endpoint: OrchestratorEndpoint) -> None:
         self.timeout: Final = endpoint.timeout
@@ -59,22 +59,24 @@ class Orchestrator:
         self._network = None if endpoint.private else PublicNetwork()
         self._tls = tls_context()
 
-    async def tell(self, delivery_id: UUID, body: str) -> DeliveryResult:
-        """Send a delivery, once, and return what came of it; raises nothing that an orchestrator could provoke."""
+    async def send(self, delivery_id: UUID, body: str) -> DeliveryResult:
+        """Send a delivery once and return the outcome; never raises for anything that the orchestrator does."""
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._post(webhook_id(delivery_id), body)
         except TimeoutError:
-            return DeliveryResult(error=f"No answer within {self.timeout:g} s.")
+            return DeliveryResult(error=f"The orchestrator did not answer within {self.timeout:g} s.")
         except NotPublic:
-            return DeliveryResult(error="Its name leads to an address that is not public.")
+            return DeliveryResult(error="The host name of the orchestrator resolves to an address that is not public.")
         except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             return DeliveryResult(
-                error="The connection to it is not secure." if _insecure(error) else "No connection to it."
+                error="The TLS handshake with the orchestrator failed."
+                if _is_tls_error(error)
+                else "No connection to the orchestrator could be opened."
             )
-        except Exception as error:  # noqa: BLE001 -- whatever may come from out there
-            log.warning("no answer from the orchestrator", error=type(error).__name__)
-            return DeliveryResult(error="The connection broke before it answered.")
+        except Exception as error:  # noqa: BLE001 -- a malformed answer may raise any exception
+            log.warning("orchestrator did not answer", error=type(error).__name__)
+            return DeliveryResult(error="The connection to the orchestrator broke before it answered.")
 
     async def _post(self, identity: str, body: str) -> DeliveryResult:
         content = body.encode()
@@ -93,20 +95,20 @@ class Orchestrator:
             httpcore.AsyncConnectionPool(self._tls, network_backend=self._network) as connections,
             connections.stream("POST", target, headers=headers, content=content) as response,
         ):
-            return _answer(response.status, response.headers)
+            return _result(response.status, response.headers)
 
 
-def _answer(status: int, headers: Iterable[tuple[bytes, bytes]]) -> DeliveryResult:
+def _result(status: int, headers: Iterable[tuple[bytes, bytes]]) -> DeliveryResult:
     answer = DeliveryResult(status)
-    if answer.taken:
+    if answer.accepted:
         return answer
     asked = next((value for name, value in headers if name.lower() == b"retry-after"), None)
-    wait = _seconds(asked.decode("latin-1").strip()) if asked and status in _BUSY else None
-    return DeliveryResult(status, f"It answered {status}.", wait)
+    wait = _seconds(asked.decode("latin-1").strip()) if asked and status in _RETRY_AFTER_STATUSES else None
+    return DeliveryResult(status, f"The orchestrator answered {status}.", wait)
 
 
 def _seconds(asked: str) -> timedelta | None:
-    """Return what a Retry-After (RFC 9110, section 10.2.3) asks for: seconds, or until a time."""
+    """Return the wait that a Retry-After asks for (RFC 9110, section 10.2.3), in seconds or until a date, or None."""
     try:
         if asked.isascii() and asked.isdigit():
             return timedelta(seconds=int(asked[:9]))
@@ -115,8 +117,8 @@ def _seconds(asked: str) -> timedelta | None:
         return None
 
 
-def _insecure(error: BaseException | None) -> bool:
-    """Tell whether TLS is at the root of ``error``, under the wrappings of those who handed it on."""
+def _is_tls_error(error: BaseException | None) -> bool:
+    """Return whether an SSLError is in the chain of causes of ``error``."""
     while error and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error is not None

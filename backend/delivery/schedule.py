@@ -1,11 +1,11 @@
-"""When an attempt that failed is made again, as Standard Webhooks proposes: ten in three days."""
+"""The retry schedule of deliveries: ten attempts in about three days, as Standard Webhooks recommends."""
 
 import random
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-# After the first attempt, after the second, and so on.
+# The waits after the first attempt, after the second, and so on.
 SCHEDULE: Final[Sequence[timedelta]] = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -22,9 +22,10 @@ _JITTER: Final = 0.1
 
 
 def wait_after(attempt: int, schedule: Sequence[timedelta], asked: timedelta | None) -> timedelta | None:
-    """Return how long to wait after the ``attempt``-th, the first being 1, has failed; None if it was the last.
+    """Return the wait after the failure of ``attempt``, which counts from 1; None if it was the last.
 
-    An orchestrator that is busy may have asked for more, never for less. What failed together comes back apart.
+    The orchestrator's Retry-After, ``asked``, may lengthen the wait up to LONGEST, but not shorten it. The wait has a
+    jitter of 10 %, so that deliveries which failed together are not retried together.
     """
     if attempt > len(schedule):
         return None

@@ -1,4 +1,4 @@
-"""Signatures by which an orchestrator knows that a delivery is ours, and when it was sent (Standard Webhooks)."""
+"""Signatures of deliveries (Standard Webhooks), by which the orchestrator verifies their sender and their time."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,17 +8,16 @@ from standardwebhooks import Webhook
 
 
 class Signer:
-    """Signs with each of its secrets, so that an orchestrator that knows one of them is content.
+    """Signs with each of ``secrets``; the orchestrator accepts a delivery if it knows one of them.
 
-    That is how a secret is changed: first here a second one, then there the second instead of the first, then here the
-    first goes.
+    To rotate a secret, add the new one here, replace the old one at the orchestrator, then remove the old one here.
     """
 
     def __init__(self, secrets: Iterable[SecretStr]) -> None:
         self._webhooks = [Webhook(secret.get_secret_value()) for secret in secrets]
 
     def headers(self, webhook_id: str, body: str, now: datetime) -> dict[str, str]:
-        """Return the headers that go with ``body``; ``now`` is in UTC."""
+        """Return the three `webhook-…` headers for ``body``; ``now`` must be in UTC."""
         return {
             "webhook-id": webhook_id,
             "webhook-timestamp": str(int(now.timestamp())),

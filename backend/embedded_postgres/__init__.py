@@ -1,17 +1,18 @@
-"""PostgreSQL with no set-up: a server of our own, in a folder of our own, that lives exactly as long as we do.
+"""Embedded PostgreSQL: a server that the service starts in a folder of its own, and that ends with the service.
 
-A folder is kept per major version, because no major reads another's data. Two locks in it carry everything:
+There is one data directory per major version, because no major version reads another's data. Two file locks in it
+coordinate the processes:
 
-    owner.lock    held by the one process that looks after the server. Whoever finds it taken attaches to that
-                  server and stands by: when the owner goes, the next one takes over, at the same address.
-    server.lock   inherited by PostgreSQL and never held by us for longer than a launch. It is free only when no
-                  process of any server is left, backends and a dead owner's dying server included. So whoever
-                  gets it may call a postmaster.pid stale, whatever process has that number today.
+    owner.lock    held by the one process that supervises the server. A process that finds it taken uses that server and
+                  waits: when the owner ends, the next process takes over, at the same address.
+    server.lock   inherited by PostgreSQL, and held by the supervisor only while it launches a server. It is free only
+                  when no process of any server is left, with backends and the shutting-down server of a dead owner. So
+                  a process that gets it knows that a postmaster.pid is stale, even if its process id is in use again.
 
-The kernel drops both when their holders die, so nothing has to be believed that a crash could have made untrue.
-The server is tied to our life by the kernel as well (`launcher`), and one thread forks it, waits for it, heals it
-and stops it (`supervisor`, `server`), because Linux ties a child to the *thread* that forked it. A cluster is made
-beside its final name and renamed when it is whole (`initdb`): a crash on the way costs nothing.
+The kernel releases both locks when their holders end, so a crash leaves no stale lock. The kernel also ends the server
+with its owner (`launcher`). One thread forks the server, waits for it, restarts it and stops it (`supervisor`,
+`server`), because Linux sends the parent-death signal when the *thread* that forked the child ends. A new cluster is
+made under another name and renamed when it is complete (`initdb`), so a crash leaves no half-made cluster.
 """
 
 from backend.embedded_postgres.binaries import Binaries, find_binaries

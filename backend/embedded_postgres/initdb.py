@@ -1,4 +1,4 @@
-"""A new database cluster, all of it or nothing; and how a server is started on it."""
+"""Creation of a new database cluster, atomically, and the command line of the server that runs on it."""
 
 import os
 import shutil
@@ -12,19 +12,22 @@ from backend.errors import SetupError
 
 NAME = "verbatim"  # the user and the database
 
-_BUILTIN_LOCALES = 17  # the first version to have them: the order of text then never changes with the system
+_BUILTIN_LOCALES = 17  # the first version with locales of its own: text order then never changes with the system's libc
 
 
-def ensure_cluster(home: DataDirectory, binaries: Binaries, launcher: Launcher, *, durable: bool) -> None:
-    """Make the cluster if it is not there: beside its final name, on the disk, then renamed."""
-    if home.data.exists():
+def ensure_cluster(directory: DataDirectory, binaries: Binaries, launcher: Launcher, *, durable: bool) -> None:
+    """Create the cluster if it is missing: under another name, synced to disk if ``durable``, then renamed.
+
+    Raises SetupError, with PostgreSQL's reason, if that fails.
+    """
+    if directory.data.exists():
         return
-    draft = home.data.with_suffix(".new")
+    draft = directory.data.with_suffix(".new")
     if draft.exists():
         shutil.rmtree(draft)
     initdb, postgres = binaries.folder / "initdb", binaries.folder / "postgres"
     make: list[str | Path] = [initdb, "-D", draft, "-U", NAME, "--auth=trust", "-E", "UTF8", *_locale(binaries.major)]
-    _run(home, launcher, *make, "--data-checksums", "--no-sync", "--no-instructions")
+    _run(directory, launcher, *make, "--data-checksums", "--no-sync", "--no-instructions")
     only_user: list[str | Path] = [
         postgres,
         "--single",
@@ -36,16 +39,16 @@ def ensure_cluster(home: DataDirectory, binaries: Binaries, launcher: Launcher, 
         "exit_on_error=on",
         "template1",
     ]
-    _run(home, launcher, *only_user, text=f"CREATE DATABASE {NAME}\n".encode())
+    _run(directory, launcher, *only_user, text=f"CREATE DATABASE {NAME}\n".encode())
     if durable:
-        _run(home, launcher, initdb, "--sync-only", "-D", draft)
-    draft.rename(home.data)
-    _sync_folder(home.path)
+        _run(directory, launcher, initdb, "--sync-only", "-D", draft)
+    draft.rename(directory.data)
+    _sync_folder(directory.path)
 
 
-def server_command(home: DataDirectory, binaries: Binaries, host: Path, *, durable: bool) -> list[str | Path]:
-    """Return the server's command line. What is said here, no configuration file can weaken."""
-    command: list[str | Path] = [binaries.folder / "postgres", "-D", home.data]
+def server_command(directory: DataDirectory, binaries: Binaries, host: Path, *, durable: bool) -> list[str | Path]:
+    """Return the server's command line; its settings override those of the configuration files."""
+    command: list[str | Path] = [binaries.folder / "postgres", "-D", directory.data]
     for name, value in _settings(host, durable=durable):
         command += ["-c", f"{name}={value}"]
     return command
@@ -57,8 +60,8 @@ def _settings(host: Path, *, durable: bool) -> Iterator[tuple[str, str]]:
     yield from (("shared_buffers", "128MB" if durable else "32MB"), ("max_connections", "100"))
     yield from (("listen_addresses", ""), ("port", "5432"))
     yield from (("unix_socket_directories", str(host)), ("unix_socket_permissions", "0700"))
-    # What people said must not reach the log. Errors quote values ("invalid input syntax for ..."), details quote
-    # rows, and a crash quotes the statement that ran: so no errors of clients, no details, no statements.
+    # The content of messages must not reach the log. Errors quote values ("invalid input syntax for ..."), details
+    # quote rows, and a crash quotes the running statement. So the log has no client errors, details or statements.
     yield from (("log_destination", "stderr"), ("logging_collector", "off"), ("log_min_messages", "log"))
     yield from (("log_error_verbosity", "terse"), ("log_min_error_statement", "panic"), ("log_statement", "none"))
     yield from (("log_min_duration_statement", "-1"), ("log_min_duration_sample", "-1"), ("log_lock_waits", "off"))
@@ -71,9 +74,9 @@ def _locale(major: int) -> list[str]:
     return ["--locale=C.UTF-8"]
 
 
-def _run(home: DataDirectory, launcher: Launcher, *command: str | Path, text: bytes = b"") -> None:
+def _run(directory: DataDirectory, launcher: Launcher, *command: str | Path, text: bytes = b"") -> None:
     if launcher.run(*command, text=text) != 0:
-        raise SetupError(f"PostgreSQL could not make its data in {home.path}: {home.last_words()}.")
+        raise SetupError(f"PostgreSQL could not create its data in {directory.path}: {directory.failure_reason()}.")
 
 
 def _sync_folder(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A PostgreSQL program as our child: it ends when we do, even when we are killed."""
+"""A PostgreSQL program as a child process that ends when its parent ends, even if the parent is killed."""
 
 import contextlib
 import os
@@ -12,67 +12,67 @@ from pathlib import Path
 from backend.embedded_postgres.run_as import Account
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_LEASH = "prctl" if sys.platform == "linux" else "pipe"
-_SHUTDOWN_PATIENCE = 60.0  # seconds, before a fast shutdown becomes an immediate one
+_PARENT_WATCH = "prctl" if sys.platform == "linux" else "pipe"
+_SHUTDOWN_TIMEOUT = 60.0  # seconds after which a fast shutdown becomes an immediate one, and that a SIGKILL
 
 
 class Child:
-    """One running program, and our end of its leash. For the thread that made it only."""
+    """One running program; ``watch`` is the parent's end of the pipe, if one is used. For the thread that forked it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], leash: int | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], watch: int | None) -> None:
         self._process = process
-        self._leash = leash
+        self._parent_watch = watch
         self.pid = process.pid
 
     @property
     def ended(self) -> bool:
-        """Whether the program is gone; it is reaped then."""
+        """Whether the program has ended; if so, it is reaped."""
         if self._process.poll() is None:
             return False
-        self._drop_leash()
+        self._release_watch()
         return True
 
     def finish(self, text: bytes) -> int:
-        """Give the program its input, wait for its end and return its exit code."""
+        """Write ``text`` to the program's input, wait for its end and return its exit code."""
         self._process.communicate(text)
-        self._drop_leash()
+        self._release_watch()
         return self._process.returncode
 
     def end(self) -> None:
-        """Shut the server down, quickly but cleanly; at once if it cannot."""
+        """Stop the server: a fast shutdown, after 60 s an immediate one, after further 60 s SIGKILL."""
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             if self.ended:
                 return
             self._process.send_signal(how)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_SHUTDOWN_PATIENCE)
-        self._drop_leash()
+                self._process.wait(_SHUTDOWN_TIMEOUT)
+        self._release_watch()
 
-    def _drop_leash(self) -> None:
-        if self._leash is not None:
+    def _release_watch(self) -> None:
+        if self._parent_watch is not None:
             with contextlib.suppress(OSError):  # the watchdog was killed
-                os.write(self._leash, b"\n")
-            os.close(self._leash)
-            self._leash = None
+                os.write(self._parent_watch, b"\n")
+            os.close(self._parent_watch)
+            self._parent_watch = None
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """How programs are started here: as whom, writing to which log, holding which lock while they live."""
+    """How programs are started: the user they run as, their log, and the descriptor of the lock that they inherit."""
 
     account: Account
     log: Path
     lock: int
 
     def run(self, *command: str | Path, text: bytes = b"") -> int:
-        """Run a program that ends by itself, and return its exit code."""
+        """Run a program to its end, with ``text`` as its input, and return its exit code."""
         return self.spawn(*command, stdin=subprocess.PIPE).finish(text)
 
     def spawn(self, *command: str | Path, stdin: int = subprocess.DEVNULL) -> Child:
-        """Start a program that stays."""
-        # -I -S: nobody's PYTHONPATH or site hooks; LC_ALL=C: PostgreSQL speaks English, and no locale is missing;
-        # a session of its own: Ctrl-C is for the service, which wants its database until it has finished.
-        with _leash() as (word, ours, theirs), self.log.open("ab") as log:
+        """Start a program and return it as a child."""
+        # -I -S: without PYTHONPATH and site hooks. LC_ALL=C: messages in English, and no missing locale.
+        # start_new_session: Ctrl-C reaches only the service, which needs its database until it has finished.
+        with _parent_watch() as (word, ours, theirs), self.log.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 -- our own launcher
                 [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), str(self.account), word, *command],
                 stdin=stdin,
@@ -87,14 +87,14 @@ class Launcher:
 
 
 def _environment() -> dict[str, str]:
-    """Return ours without `PG*`, which is meant for clients of another server: PGPORT, PGDATESTYLE, PGDATA."""
+    """Return this process's environment without `PG*` variables (PGPORT, PGDATA, …), which concern other servers."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
 
 
 @contextlib.contextmanager
-def _leash() -> Iterator[tuple[str, int | None, tuple[int, ...]]]:
-    """Yield the launcher's word for the leash, our end of it, and what the child must inherit."""
-    if _LEASH == "prctl":
+def _parent_watch() -> Iterator[tuple[str, int | None, tuple[int, ...]]]:
+    """Yield the launcher's argument WATCH, the parent's end of the pipe or None, and the descriptors to inherit."""
+    if _PARENT_WATCH == "prctl":
         yield "prctl", None, ()
         return
     theirs, ours = os.pipe()

@@ -1,8 +1,8 @@
-"""Who PostgreSQL runs as: it refuses root, and it refuses users that the system cannot name.
+"""The user that PostgreSQL runs as: it refuses to run as root, and as a user id without a name.
 
-In a user namespace we stay who we are for the file system and are nobody for PostgreSQL: closed folders stay closed
-and nothing changes hands. Where that is not allowed (many containers), root can still become another user, if that
-user reaches the folder. Once the folder belongs to such a user it stays so: its owner says who runs the server.
+In a user namespace the process keeps its user for the file system and has another one for PostgreSQL, so no file
+changes its owner. Where user namespaces are not allowed (many containers), root starts the server as another user, if
+that user can access the folder. The folder then belongs to that user, and later starts use the folder's owner.
 """
 
 import os
@@ -17,7 +17,7 @@ from backend.errors import SetupError
 
 @dataclass(frozen=True)
 class Account:
-    """A user, and the way to become it; `str()` of it is what the launcher reads."""
+    """A user, and the way in which the launcher switches to it; `str()` gives the launcher's argument ACCOUNT."""
 
     way: Literal["self", "namespace", "user"]
     uid: int
@@ -28,36 +28,39 @@ class Account:
 
     @property
     def owner(self) -> int:
-        """The owner of its files, as we see them."""
+        """The user id that owns the server's files, as this process sees them."""
         return self.uid if self.way == "user" else os.geteuid()
 
-    def give(self, path: Path) -> None:
-        """Let it own one thing that we have made."""
+    def chown(self, path: Path) -> None:
+        """Make the account the owner of the file or folder ``path``."""
         if self.way == "user":
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
-def choose_account(home: Path, works: Callable[[Account], bool]) -> Account:
-    """Return the first account that ``works``, with ``home`` handed over to it if need be."""
-    if os.geteuid() != 0 and _is_known(os.geteuid()):
+def choose_account(directory: Path, works: Callable[[Account], bool]) -> Account:
+    """Return the first account for which ``works`` returns True, and make it the owner of ``directory`` if needed.
+
+    Raises SetupError if no account works.
+    """
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Account("self", os.geteuid(), os.getegid())
-    for account in _candidates(home.stat()):
-        if _try(account, home, works):
+    for account in _candidates(directory.stat()):
+        if _try(account, directory, works):
             return account
     if os.geteuid() == 0:
         raise SetupError(
-            f"PostgreSQL refuses to run as root, and neither a user namespace nor an unprivileged user can use {home} "
-            "here; run this as an ordinary user, or use a folder that others may pass through (mode 711)."
+            "PostgreSQL refuses to run as root, and neither a user namespace nor an unprivileged user can use "
+            f"{directory} here; run this as an ordinary user, or use a folder that other users can enter (mode 711)."
         )
     raise SetupError(
-        f"PostgreSQL refuses to run as user {os.geteuid()}, who has no name on this system; "
-        "name it in /etc/passwd, or run this as a user who is there."
+        f"PostgreSQL refuses to run as user {os.geteuid()}, which has no name on this system; "
+        "add it to /etc/passwd, or run this as a user that is listed there."
     )
 
 
-def _candidates(home: os.stat_result) -> Iterator[Account]:
-    if os.geteuid() == 0 and home.st_uid != 0:
-        yield Account("user", home.st_uid, home.st_gid)
+def _candidates(directory: os.stat_result) -> Iterator[Account]:
+    if os.geteuid() == 0 and directory.st_uid != 0:
+        yield Account("user", directory.st_uid, directory.st_gid)
         return
     users = [user for user in pwd.getpwall() if user.pw_name in ("postgres", "nobody")]
     for user in users[:1]:
@@ -67,21 +70,21 @@ def _candidates(home: os.stat_result) -> Iterator[Account]:
             yield Account("user", user.pw_uid, user.pw_gid)
 
 
-def _try(account: Account, home: Path, works: Callable[[Account], bool]) -> bool:
-    before = home.stat()
+def _try(account: Account, directory: Path, works: Callable[[Account], bool]) -> bool:
+    before = directory.stat()
     if account.owner == before.st_uid:
         return works(account)
     try:
-        _hand_over(home, account.uid, account.gid)
+        _chown_all(directory, account.uid, account.gid)
     except OSError:  # root without the capability, or without that user, as in some containers
         return False
     if not works(account):
-        _hand_over(home, before.st_uid, before.st_gid)
+        _chown_all(directory, before.st_uid, before.st_gid)
         return False
     return True
 
 
-def _is_known(uid: int) -> bool:
+def _has_name(uid: int) -> bool:
     try:
         pwd.getpwuid(uid)
     except KeyError:
@@ -89,9 +92,9 @@ def _is_known(uid: int) -> bool:
     return True
 
 
-def _hand_over(home: Path, uid: int, gid: int) -> None:
-    """Change the owner of our own folder, which is closed to everybody else, and of all that is in it."""
-    for folder, _, files in os.walk(home):
+def _chown_all(directory: Path, uid: int, gid: int) -> None:
+    """Change the owner of ``directory``, whose mode is 700, and of everything in it."""
+    for folder, _, files in os.walk(directory):
         os.chown(folder, uid, gid)
         for name in files:
             os.chown(Path(folder) / name, uid, gid, follow_symlinks=False)

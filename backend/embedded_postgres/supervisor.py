@@ -1,4 +1,4 @@
-"""Who looks after the server: a thread that attaches to somebody's, or owns one and heals it."""
+"""The supervisor thread: it uses the running server of another process, or owns a server and restarts it."""
 
 import os
 import threading
@@ -12,23 +12,23 @@ from urllib.parse import quote
 import structlog
 
 from backend.embedded_postgres.binaries import Binaries, find_binaries
-from backend.embedded_postgres.data_directory import DataDirectory, ServerAddress, lock, open_home
+from backend.embedded_postgres.data_directory import DataDirectory, ServerAddress, lock, open_data_directory
 from backend.embedded_postgres.initdb import NAME
-from backend.embedded_postgres.server import PULSE, SILENCE_SECONDS, TICK, Server
+from backend.embedded_postgres.server import POLL_INTERVAL, SILENCE_SECONDS, START_POLL_INTERVAL, Server
 from backend.embedded_postgres.sockets import answers, release_folder, socket_file
 from backend.errors import SetupError
 
-_QUICK = 10.0  # seconds: a server that lives no longer has died quickly
-_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before the next start, one for each quick death in a row
+_QUICK_EXIT = 10.0  # seconds; the end of a server that ran for a shorter time counts as quick
+_RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before the next start, one for each quick end in a row
 
 _log = structlog.get_logger(__name__)
 
 
 class EmbeddedPostgres:
-    """PostgreSQL in a folder, for as long as this process lives or until ``stop()``.
+    """A PostgreSQL server in ``folder`` that runs until ``stop()`` or until this process ends.
 
-    A second one on the same folder, in this process or another, shares the first one's server and takes over, at the
-    same address, when the first is gone. ``durable=False`` is for tests: a power cut may lose everything.
+    A second instance on the same folder, in this process or another, uses the first one's server, and takes over at the
+    same address when the first has ended. ``durable=False`` is for tests: a power failure may lose everything.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True, binaries: Binaries | None = None) -> None:
@@ -39,7 +39,7 @@ class EmbeddedPostgres:
         self._folder = folder.absolute()
         self._durable = durable
         self._binaries = binaries
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._started: Future[None] = Future()
@@ -54,11 +54,11 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> str:
-        """Return the server's URL as soon as it accepts connections; a SetupError says why it never will."""
-        with self._turn:
+        """Start the server and return its URL when it accepts connections; raises SetupError if it does not start."""
+        with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._stopping, self._started = threading.Event(), Future()
-                self._thread = threading.Thread(target=self._keep, name="embedded-postgres", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="embedded-postgres", daemon=True)
                 self._thread.start()
             started = self._started
         try:
@@ -69,23 +69,23 @@ class EmbeddedPostgres:
         return self.url
 
     def stop(self) -> None:
-        """End the server, if it is ours, and wait until it is gone."""
-        with self._turn:
+        """Stop the server, if this instance owns it, and wait for its end; calling it twice is safe."""
+        with self._lock:
             if self._thread is not None:
                 self._stopping.set()
                 self._thread.join()
                 self._thread = None
 
-    def _keep(self) -> None:
-        """Do everything, in one thread that lasts: Linux ends a child together with the thread that forked it."""
+    def _run(self) -> None:
+        """Run the supervisor; in one thread, because Linux ends the server together with the thread that forked it."""
         try:
-            self._share_or_own()
+            self._attach_or_own()
         except SetupError as error:
             self._fail(error)
         except OSError as error:
             where = error.filename or self._folder
             self._fail(SetupError(f"PostgreSQL cannot use {self._folder}: {error.strerror} ({where})."))
-        except Exception as error:  # noqa: BLE001 -- whoever waits in start() must hear of it
+        except Exception as error:  # noqa: BLE001 -- start() raises it in the caller's thread
             self._fail(error)
         finally:
             self.pid, self.shared, self.owner_pid = None, False, None
@@ -98,82 +98,82 @@ class EmbeddedPostgres:
         elif not self._stopping.is_set():
             _log.error("embedded_postgres_gone", folder=str(self._folder), reason=str(error))
 
-    def _share_or_own(self) -> None:
+    def _attach_or_own(self) -> None:
         binaries = self._binaries or find_binaries()
-        home = open_home(self._folder, binaries)
+        directory = open_data_directory(self._folder, binaries)
         deadline = time.monotonic() + SILENCE_SECONDS
         while True:
-            with lock(home.owner_lock) as held:
+            with lock(directory.owner_lock) as held:
                 if held is not None:
-                    self._own(home, binaries)
+                    self._own(directory, binaries)
                     return
-            self._share(home)
+            self._attach(directory)
             if not self._started.done() and time.monotonic() > deadline:
-                raise SetupError(_held(home))
-            if self._stopping.wait(PULSE if self._started.done() else TICK):
+                raise SetupError(_unresponsive_owner(directory))
+            if self._stopping.wait(POLL_INTERVAL if self._started.done() else START_POLL_INTERVAL):
                 return
 
-    def _share(self, home: DataDirectory) -> None:
-        """Use the owner's server, if it is there; it, and the owner, may have changed since the last look."""
-        endpoint, self.pid = home.read_endpoint(), home.ready_pid()
+    def _attach(self, directory: DataDirectory) -> None:
+        """Use the owner's server, if it is running; owner and server may have changed since the last call."""
+        endpoint, self.pid = directory.read_endpoint(), directory.ready_pid()
         if endpoint is None or endpoint.host is None or self.pid is None:
             return
         if not self._started.done() and not answers(socket_file(Path(endpoint.host))):
             return
         if self._durable and not endpoint.durable:
             raise SetupError(
-                f"Process {endpoint.owner} runs the PostgreSQL in {home.path} without durability, as tests do; "
-                "stop it, or use another folder."
+                f"Process {endpoint.owner} runs the PostgreSQL in {directory.path} without durability, as tests do, "
+                "so a power failure could lose messages; stop it, or use another folder."
             )
         self.shared, self.owner_pid = True, endpoint.owner
-        self._open(endpoint.host)
+        self._publish(endpoint.host)
 
-    def _own(self, home: DataDirectory, binaries: Binaries) -> None:
+    def _own(self, directory: DataDirectory, binaries: Binaries) -> None:
         self.pid, self.shared, self.owner_pid = None, False, None
-        home.announce(ServerAddress(os.getpid(), self._durable))
+        directory.write_endpoint(ServerAddress(os.getpid(), self._durable))
         try:
-            home.turn_log()
-            self._heal(home, Server(home, binaries, self._stopping, durable=self._durable))
+            directory.rotate_log()
+            self._restart_on_exit(directory, Server(directory, binaries, self._stopping, durable=self._durable))
         finally:
-            home.withdraw()
-            release_folder(home.short_folder)
+            directory.remove_endpoint()
+            release_folder(directory.short_folder)
 
-    def _heal(self, home: DataDirectory, server: Server) -> None:
-        """Let the server live, and live again, until it dies too often too quickly."""
+    def _restart_on_exit(self, directory: DataDirectory, server: Server) -> None:
+        """Run the server, and restart it whenever it ends; raises SetupError after six quick ends in a row."""
         quick = 0
         while True:
-            born = time.monotonic()
+            started = time.monotonic()
             try:
-                self._live(home, server)
+                self._run_server(directory, server)
             except (SetupError, OSError):
                 if not self._started.done():
                     raise
             if self._stopping.is_set():
                 return
-            quick = quick + 1 if time.monotonic() - born < _QUICK else 1
-            if quick > len(_PAUSES):
-                raise SetupError(f"PostgreSQL died {quick} times in a row; {home.log} may say why.")
-            _log.warning("embedded_postgres_died", log=str(home.log), quick_deaths=quick)
-            self._stopping.wait(_PAUSES[quick - 1])
+            quick = quick + 1 if time.monotonic() - started < _QUICK_EXIT else 1
+            if quick > len(_RESTART_DELAYS):
+                raise SetupError(f"PostgreSQL ended {quick} times in a row; {directory.log} may say why.")
+            _log.warning("embedded_postgres_died", log=str(directory.log), quick_deaths=quick)
+            self._stopping.wait(_RESTART_DELAYS[quick - 1])
 
-    def _live(self, home: DataDirectory, server: Server) -> None:
+    def _run_server(self, directory: DataDirectory, server: Server) -> None:
         try:
             with server.running() as child:
-                home.announce(ServerAddress(os.getpid(), self._durable, str(server.host)))
+                directory.write_endpoint(ServerAddress(os.getpid(), self._durable, str(server.host)))
                 self.pid = child.pid
-                self._open(str(server.host))
+                self._publish(str(server.host))
                 server.await_end(child)
         finally:
             self.pid = None
 
-    def _open(self, host: str) -> None:
-        # With the port, which PGPORT would else be taken for.
+    def _publish(self, host: str) -> None:
+        # The URL names the port, or asyncpg would use PGPORT.
         self.url = f"postgresql+asyncpg://{NAME}@/{NAME}?host={quote(host)}&port=5432"
         if not self._started.done():
             self._started.set_result(None)
 
 
-def _held(home: DataDirectory) -> str:
-    endpoint = home.read_endpoint()
+def _unresponsive_owner(directory: DataDirectory) -> str:
+    endpoint = directory.read_endpoint()
     who = f"Process {endpoint.owner}" if endpoint else "Another process"
-    return f"{who} holds {home.path}, but its PostgreSQL does not answer; stop it, or use another folder."
+    return f"{who} holds {directory.path}, but its PostgreSQL does not answer; stop it, or use another folder."

@@ -1,7 +1,7 @@
-"""A conversation as Deepgram's `agent.context.messages`, with which an assistant goes on where another stopped.
+"""Transcript format `deepgram`: a conversation as Deepgram's `agent.context.messages`, to continue it in a new session.
 
-Deepgram knows two kinds of past (Voice Agent v1, `Settings`): a text of the user's or the assistant's, and a function
-call with its result, in one piece. A call that has no result is left out.
+Deepgram's `Settings` (Voice Agent v1) accept two kinds of history: a text of the user or the assistant, and a function
+call together with its result. A function call without a result is left out.
 """
 
 from typing import Any, Final
@@ -16,45 +16,47 @@ _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
 
 
 class DeepgramContext(BaseModel):
-    """What an assistant is to remember."""
+    """The history of a new session."""
 
-    messages: list[dict[str, JsonValue]] = Field(description="Each a `History` of Deepgram's.")
+    messages: list[dict[str, JsonValue]] = Field(description="Each is a `History` message of Deepgram's.")
 
 
 class DeepgramAgent(BaseModel):
-    """What of an assistant's settings depends on what has been said."""
+    """The settings of the assistant that depend on the conversation."""
 
     context: DeepgramContext
-    greeting: None = Field(default=None, description="Only where something has been said: nobody is greeted again.")
+    greeting: None = Field(
+        default=None, description="Present only if the conversation has messages: the user is not greeted again."
+    )
 
 
 class DeepgramSettings(BaseModel):
-    """A merge patch (RFC 7396) for a phone's own `Settings`, with which its assistant goes on where another stopped."""
+    """A merge patch (RFC 7396) for a phone's own `Settings`, to continue the conversation in a new session."""
 
     agent: DeepgramAgent
 
 
 class Context:
-    """Writes one message of a conversation after the other."""
+    """Writes the messages of one conversation, in spoken order."""
 
     def __init__(self) -> None:
         self._calls = FunctionCalls()
 
     def write(self, document: bytes) -> bytes:
-        """Return what Deepgram is to remember of a message, as JSON; nothing if it is no past of its kind."""
+        """Return the `History` message for ``document`` as JSON, or no bytes if Deepgram has no form for it."""
         message = orjson.loads(document)
         if message["role"] in _SPOKEN:
             past = {"type": "History", "role": message["role"], "content": message["content"]}
             return orjson.dumps(past)
         call = self._calls.take(message) if message["role"] == Role.FUNCTION else None
-        return orjson.dumps({"type": "History", "function_calls": [_past(call)]}) if call else b""
+        return orjson.dumps({"type": "History", "function_calls": [_history_of(call)]}) if call else b""
 
-    def rest(self) -> bytes:
-        """Return what comes after the last message."""
+    def finish(self) -> bytes:
+        """Return the bytes after the last message: none."""
         return b""
 
 
-def _past(call: FunctionCall) -> dict[str, Any]:
+def _history_of(call: FunctionCall) -> dict[str, Any]:
     client_side, thought = call.asked.get("client_side"), call.asked.get("thought_signature")
     past = {
         "id": call.id,

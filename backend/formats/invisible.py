@@ -1,14 +1,14 @@
-"""Making visible what a reader of a text would not see.
+"""Escaping of invisible and bidirectional control characters in transcripts for people.
 
-Invisible characters hide words from people that programs read (Unicode TR 36 and TR 39), and turn text around. So each
-is shown by its number, as <U+202E>, unless writing needs it where it stands:
+Such characters can hide words from a person that a program reads, or reverse the order of text (Unicode TR 36 and
+TR 39). So each is replaced by its number, as <U+202E>, unless a script needs it at that place:
 
 - ZERO WIDTH JOINER and NON-JOINER after a letter of a script that joins letters, the former also inside of emoji;
 - VARIATION SELECTOR-15 and -16 after an emoji, and the selectors of Mongolian and Myanmar after letters of these;
 - ZERO WIDTH SPACE beside a letter of a script that is written without spaces;
-- the marks of direction in a line that holds text from right to left.
+- direction marks in a line that holds right-to-left text.
 
-None of these stays behind another one of its kind: a chain of them is no writing.
+A character that follows another one of its kind is always replaced: no script needs two in a row.
 """
 
 import re
@@ -18,8 +18,8 @@ from typing import Final
 from unicodedata import bidirectional, category, east_asian_width
 
 # Unicode 17.0: [\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}], without
-# \p{Prepended_Concatenation_Mark}, which is visible. A test derives it anew from the data of ICU. The standard library
-# knows no Default_Ignorable_Code_Point, and takes what is newer than itself for unassigned, emoji too.
+# \p{Prepended_Concatenation_Mark}, which is visible. A test derives it again from ICU's data. The standard library does
+# not have Default_Ignorable_Code_Point, and reports characters that are newer than itself as unassigned, also emoji.
 _PROPERTIES: Final = (
     "\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f"
@@ -27,14 +27,14 @@ _PROPERTIES: Final = (
     + "".join(f"{chr(plane + 0xFFFE)}-{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xD0000, 0x10000))
     + "\U000dfffe-\U000e0fff\U000efffe-\U0010ffff"
 )
-# Their glyphs are blank, as only their names and charts say: BRAILLE PATTERN BLANK, MUSICAL SYMBOL NULL NOTEHEAD,
+# Characters with a blank glyph, by their names and code charts: BRAILLE PATTERN BLANK, MUSICAL SYMBOL NULL NOTEHEAD,
 # EGYPTIAN HIEROGLYPH FULL and HALF BLANK, KHITAN SMALL SCRIPT FILLER.
 _BLANK: Final = "\u2800\U0001d159\U00013441\U00013442\U00016fe4"
 _UNSEEN: Final = re.compile(f"[{_PROPERTIES}{_BLANK}]")
 
 _MARKS: Final = {"Mn", "Mc", "Me"}
 _SYMBOLS: Final = {"So", "Sm", "Sk"}
-_EMOJI_PLANE: Final = range(0x1F000, 0x20000)  # whose newest ones the standard library does not know
+_EMOJI_PLANE: Final = range(0x1F000, 0x20000)  # a range, because the standard library lacks the newest emoji
 _OTHER_EMOJI: Final = frozenset("#*0123456789‼⁉〰〽ℹ")  # noqa: RUF001 -- emoji that are no symbols by their category
 _RIGHT_TO_LEFT: Final = {"R", "AL"}
 _DIRECTIONS: Final = "\u200e\u200f\u061c"
@@ -48,20 +48,20 @@ _MYANMAR: Final = re.compile("[\u1000-\u109f\uaa60-\uaa7f]")
 
 
 def visible(line: str) -> str:
-    """Return ``line`` with each invisible character that writing does not need there as <U+202E>."""
+    """Return ``line`` with each invisible character that no script needs at its place written as <U+202E>."""
     if line.isascii() and line.isprintable():
         return line
     return _UNSEEN.sub(_Line(line).shown, line)
 
 
 class _Line:
-    """A line, asked about its invisible characters from left to right."""
+    """One line of text, and the rules that decide whether an invisible character is needed at a place in it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def shown(self, found: re.Match[str]) -> str:
-        """Return the character that was found, or what stands for it."""
+        """Return the character that was found, or its number."""
         needed = _NEEDED.get(found[0])
         place = found.start()
         return found[0] if needed and place and needed(self, place) else f"<U+{ord(found[0]):04X}>"

@@ -1,7 +1,7 @@
-"""A conversation as chat messages, as OpenAI's Chat Completions and all that speak like it take them.
+"""Transcript format `openai`: a conversation as messages of OpenAI's Chat Completions and compatible APIs.
 
-There a call and its result stand together: an assistant's message with `tool_calls`, and right behind it the `tool`'s.
-What of a function has no result yet is left out, since no model would take it.
+A function call becomes two consecutive messages: the assistant's with `tool_calls`, and the `tool` message with the
+result. A function call without a result is left out, because these APIs refuse it.
 """
 
 from typing import Any
@@ -14,31 +14,31 @@ from backend.vocabulary import Role
 
 
 class OpenAIChat(BaseModel):
-    """What a model is asked to go on from."""
+    """The messages to send to a model, which continues the conversation."""
 
     messages: list[dict[str, JsonValue]]
 
 
 class Chat:
-    """Writes one message of a conversation after the other."""
+    """Writes the messages of one conversation, in spoken order."""
 
     def __init__(self) -> None:
         self._calls = FunctionCalls()
 
     def write(self, document: bytes) -> bytes:
-        """Return what a model is told of a message, as JSON; nothing if it is to be told of it later, or not at all."""
+        """Return the chat messages that ``document`` completes, as JSON separated by commas; may be empty."""
         message = orjson.loads(document)
         if message["role"] != Role.FUNCTION:
             return orjson.dumps({"role": message["role"], "content": message["content"]})
         call = self._calls.take(message)
-        return b",".join(map(orjson.dumps, _told(call))) if call else b""
+        return b",".join(map(orjson.dumps, _tool_call_messages(call))) if call else b""
 
-    def rest(self) -> bytes:
-        """Return what comes after the last message."""
+    def finish(self) -> bytes:
+        """Return the bytes after the last message: none."""
         return b""
 
 
-def _told(call: FunctionCall) -> tuple[dict[str, Any], dict[str, Any]]:
+def _tool_call_messages(call: FunctionCall) -> tuple[dict[str, Any], dict[str, Any]]:
     function = {"name": call.name, "arguments": call.arguments}
     return (
         {

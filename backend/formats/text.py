@@ -1,7 +1,7 @@
-"""A conversation for a person to read: as text, or as Markdown.
+"""Transcript formats `text` and `markdown`, for a person to read.
 
-What is said cannot look like another speaker's line, leave its own, or turn around what others said: only a speaker's
-line begins at the margin, markup is escaped, and invisible characters are shown.
+Content cannot break the format: only the line of a speaker begins at the margin, markup is escaped, and control and
+bidirectional characters are made visible.
 """
 
 import re
@@ -11,30 +11,30 @@ import orjson
 
 from backend.formats.invisible import visible
 
-# ASCII punctuation is what Markdown may take for markup, and what a backslash makes plain (CommonMark 2.4).
+# Markdown interprets ASCII punctuation only, and a backslash escapes each of these characters (CommonMark 2.4).
 _MARKUP: Final = re.compile(r"([!-/:-@\[-`{-~])")
 _INDENT: Final = re.compile(r"^ +")
 
 
 def text(document: bytes) -> bytes:
-    """Return a message as lines of text."""
+    """Return the message ``document`` (JSON) as lines of text; further lines are indented by four spaces."""
     message = orjson.loads(document)
     said = "\n    ".join(map(visible, message["content"].splitlines()))
     return f"[{_time(message)}] {message['role']}: {said}\n".encode()
 
 
 def markdown(document: bytes) -> bytes:
-    """Return a message as a quotation."""
+    """Return the message ``document`` (JSON) as a Markdown block quote under its speaker and time."""
     message = orjson.loads(document)
     said = "  \n> ".join(map(_plain, message["content"].splitlines()))
     return f"\n**{message['role']}** · {_time(message)}\n\n> {said}\n".encode()
 
 
 def _plain(line: str) -> str:
-    # A line that begins with four spaces would be code, in which no backslash works.
+    # A line that begins with four spaces would be a code block, in which a backslash does not escape.
     return _INDENT.sub(lambda found: "\xa0" * len(found[0]), _MARKUP.sub(r"\\\1", visible(line)))
 
 
 def _time(message: dict[str, str]) -> str:
-    """Return when it was said, in UTC, to the second."""
+    """Return the message's time in UTC, cut to seconds."""
     return message["timestamp"][:19].replace("T", " ")

@@ -1,4 +1,7 @@
-"""A whole conversation, written for a program (JSON, a model, a player) or for a person (text, Markdown)."""
+"""Transcripts: a whole conversation, streamed in one of seven formats for programs or people.
+
+To add a format, add its name to `TranscriptFormat`, its media type to `MEDIA_TYPES` and its layout to `_LAYOUTS`.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -19,7 +22,7 @@ from backend.schemas.single_line_json import one_line
 
 
 class TranscriptFormat(StrEnum):
-    """How a transcript is written."""
+    """The formats of a transcript."""
 
     JSON = "json"
     JSONL = "jsonl"
@@ -53,49 +56,49 @@ Part = Sequence[bytes]  # messages, each as JSON
 async def write(
     form: TranscriptFormat, conversation_id: UUID, parts: AsyncGenerator[Part, None]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the transcript in pieces, one for each part of the conversation, and close ``parts`` at the end.
+    """Yield the transcript in format ``form``, a piece of bytes for each part of ``parts``, and close ``parts``.
 
-    Nothing but the piece is held while its reader takes its time.
+    Only one piece is in memory while a slow client reads it.
     """
-    style = _STYLES[form]
-    writer = style.writer()
-    begun = False
+    layout = _LAYOUTS[form]
+    writer = layout.writer()
+    has_messages = False
     async with aclosing(parts):
-        yield style.head.format(conversation_id).encode()
+        yield layout.head.format(conversation_id).encode()
         async for part in parts:
             written = [message for message in map(writer.write, part) if message]
             del part
             if written:
-                if begun:
+                if has_messages:
                     written.insert(0, b"")
-                piece = style.between.join(written)
+                piece = layout.between.join(written)
                 del written
                 yield piece
-                begun = True
-    yield writer.rest() + (style.tail if begun else style.tail_of_nothing or style.tail)
+                has_messages = True
+    yield writer.finish() + (layout.tail if has_messages else layout.tail_of_nothing or layout.tail)
 
 
 class _Writer(Protocol):
-    """Writes one message after the other, or leaves it out, and at last what it has kept back."""
+    """Writes each message, or no bytes for it, and at the end what it has held back."""
 
     def write(self, document: bytes) -> bytes: ...
 
-    def rest(self) -> bytes: ...
+    def finish(self) -> bytes: ...
 
 
-class _Each:
-    """Writes each message by itself."""
+class _Stateless:
+    """Writes each message independently of the others."""
 
     def __init__(self, write_one: Callable[[bytes], bytes]) -> None:
         self.write = write_one
 
-    def rest(self) -> bytes:
+    def finish(self) -> bytes:
         return b""
 
 
 @dataclass(frozen=True, slots=True)
-class _Style:
-    """How a form is put together."""
+class _Layout:
+    """The bytes of a format around its messages; ``tail_of_nothing`` replaces ``tail`` if there are no messages."""
 
     writer: Callable[[], _Writer]
     head: str = ""
@@ -108,15 +111,15 @@ def _jsonl(document: bytes) -> bytes:
     return one_line(document) + b"\n"
 
 
-_STYLES: Final = {
-    TranscriptFormat.JSON: _Style(partial(_Each, bytes), '{{"conversation_id":"{}","messages":[', b",", b"]}"),
-    TranscriptFormat.JSONL: _Style(partial(_Each, _jsonl)),
-    TranscriptFormat.TEXT: _Style(partial(_Each, text)),
-    TranscriptFormat.MARKDOWN: _Style(partial(_Each, markdown), "# Conversation {}\n"),
-    TranscriptFormat.VTT: _Style(Captions, "WEBVTT\n\nNOTE Conversation {}\n"),
-    TranscriptFormat.OPENAI: _Style(Chat, '{{"messages":[', b",", b"]}"),
-    # A merge patch (RFC 7396) for the phone's own Settings: whoever goes on with a talk is not greeted again.
-    TranscriptFormat.DEEPGRAM: _Style(
+_LAYOUTS: Final = {
+    TranscriptFormat.JSON: _Layout(partial(_Stateless, bytes), '{{"conversation_id":"{}","messages":[', b",", b"]}"),
+    TranscriptFormat.JSONL: _Layout(partial(_Stateless, _jsonl)),
+    TranscriptFormat.TEXT: _Layout(partial(_Stateless, text)),
+    TranscriptFormat.MARKDOWN: _Layout(partial(_Stateless, markdown), "# Conversation {}\n"),
+    TranscriptFormat.VTT: _Layout(Captions, "WEBVTT\n\nNOTE Conversation {}\n"),
+    TranscriptFormat.OPENAI: _Layout(Chat, '{{"messages":[', b",", b"]}"),
+    # A merge patch (RFC 7396) for the phone's own Settings; "greeting": null removes the greeting.
+    TranscriptFormat.DEEPGRAM: _Layout(
         Context, '{{"agent":{{"context":{{"messages":[', b",", b']},"greeting":null}}', b"]}}}"
     ),
 }

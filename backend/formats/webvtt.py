@@ -1,7 +1,7 @@
-"""A conversation as captions (WebVTT, https://www.w3.org/TR/webvtt1/), to be shown beside its recording.
+"""Transcript format `vtt`: captions (WebVTT, https://www.w3.org/TR/webvtt1/) to show beside an audio recording.
 
-Times are from `timestamp`, counted from the first message on, in milliseconds. A caption stays until one with a later
-time comes, but no longer than it takes to say: so it always lasts a millisecond or more, as WebVTT requires.
+Times come from `timestamp`, in milliseconds since the first message. A caption ends when one with a later time begins,
+but at most after the time that its text takes to say. So each lasts at least a millisecond, as WebVTT requires.
 """
 
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ import orjson
 
 from backend.formats.invisible import visible
 
-_BREATH: Final = 1_000  # milliseconds
-_CHARACTERS_A_SECOND: Final = 15
+_SHORTEST: Final = 1_000  # milliseconds that a caption without text would last
+_CHARACTERS_A_SECOND: Final = 15  # speed of speech, for the time that a text takes to say
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 class Captions:
-    """Writes one caption after the other, each when the next one begins."""
+    """Writes the captions of one conversation, each when the next message tells when it ends."""
 
     def __init__(self) -> None:
         self._begun: datetime | None = None
@@ -25,7 +25,7 @@ class Captions:
         self._start = 0
 
     def write(self, document: bytes) -> bytes:
-        """Return the caption before this message's."""
+        """Return the caption of the previous message; no bytes for the first message."""
         message = orjson.loads(document)
         moment = datetime.fromisoformat(message["timestamp"])
         self._begun = self._begun or moment
@@ -34,7 +34,7 @@ class Captions:
         self._last, self._start = message, start
         return written
 
-    def rest(self) -> bytes:
+    def finish(self) -> bytes:
         """Return the last caption."""
         return self._caption(None)
 
@@ -42,7 +42,7 @@ class Captions:
         if self._last is None:
             return b""
         content: str = self._last["content"]
-        end = self._start + _BREATH + round(len(content) * 1_000 / _CHARACTERS_A_SECOND)
+        end = self._start + _SHORTEST + round(len(content) * 1_000 / _CHARACTERS_A_SECOND)
         if following is not None and following > self._start:
             end = min(end, following)
         lines = (line.translate(_ESCAPES) for line in map(visible, content.splitlines()) if line.strip())

@@ -1,6 +1,6 @@
-"""What going back to an older revision takes away: each table and column that Verbatim made, by the revision that did.
+"""The data that a downgrade deletes: each table and column that Verbatim created, with the revision that created it.
 
-A test holds the two lists against a migrated database, so that none is left out.
+A test compares the two lists with a migrated database, so that none is missing.
 """
 
 import asyncio
@@ -54,7 +54,10 @@ _SIGNED_COLUMNS: Final = """
 
 
 def losses(url: str, revision: str) -> list[str]:
-    """Return what going back to ``revision`` takes away, each as ``12 rows of messages``; what is empty is left out."""
+    """Return what a downgrade to ``revision`` deletes, each as ``12 rows of messages``; empty tables are left out.
+
+    Raises SetupError if the database cannot be read.
+    """
     return asyncio.run(_losses(asyncpg_url(url), "" if revision == "base" else revision))
 
 
@@ -74,7 +77,7 @@ async def _losses(url: URL, revision: str) -> list[str]:
 
 
 def _counts(revision: str, tables: set[str], columns: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each table or column that goes, and the question how many of its rows hold something."""
+    """Yield the name of each table or column that a downgrade drops, and a query that counts its rows with a value."""
     for table in TABLES:
         if table in tables:
             yield table, f"SELECT count(*) FROM {table}"  # noqa: S608 -- our own names

@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from backend.dao_service.connection import multihost
-from backend.dao_service.connection.database import asyncpg_url, dial
-from backend.dao_service.connection.sqlstate import UNNAMED_POOLER, cause, is_of_a_pooler
+from backend.dao_service.connection.database import asyncpg_url, open_connection
+from backend.dao_service.connection.sqlstate import UNNAMED_POOLER, cause, suggests_unnamed_pooler
 from backend.errors import SetupError
 
 VERSION_TABLE: Final = "verbatim_alembic_version"
@@ -127,20 +127,20 @@ async def _advance_feed(url: URL) -> None:
 
 def connectable(url: URL) -> AsyncEngine:
     """Return an engine whose connections go by a name that an operator recognises, and end when they are let go."""
-    creator = partial(dial, url, timeout=10, server_settings={"application_name": "verbatim migrate"})
+    creator = partial(open_connection, url, timeout=10, server_settings={"application_name": "verbatim migrate"})
     return create_async_engine(url, poolclass=NullPool, async_creator=creator, hide_parameters=True)
 
 
 def sentence(error: DBAPIError | OSError, url: URL) -> str:
     """Say what the operator has to change. PostgreSQL's details are left out: they quote rows."""
-    place = f"{multihost.names(url)}, database {url.database or url.username}"
+    place = f"{multihost.host_names(url)}, database {url.database or url.username}"
     if isinstance(cause(error), asyncpg.TargetServerAttributeNotMatched):
         return (
             f"PostgreSQL at {place} is a standby and takes no writes; name the primary, or all hosts, in DATABASE_URL."
         )
     if isinstance(error, OSError):
         return f"PostgreSQL at {place} does not answer; check DATABASE_URL and that the server is up."
-    if is_of_a_pooler(error):
+    if suggests_unnamed_pooler(error):
         return UNNAMED_POOLER
     code = getattr(error.orig, "sqlstate", None) or ""
     message = getattr(getattr(error.orig, "__cause__", None), "message", None) or type(error.orig).__name__

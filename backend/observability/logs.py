@@ -1,7 +1,7 @@
-"""Log lines: one JSON object each, on standard output, with the request's id.
+"""Logging: each line is one JSON object on standard output, with the id of the request.
 
-An exception is written as its type and the places it passed, never with its message: drivers and parsers quote what
-they choke on, and what was said belongs in the record alone.
+An exception is logged as its type and its stack of places, never with its message: drivers and parsers quote the values
+that they reject, and the content of messages must not reach the log.
 """
 
 import logging
@@ -20,21 +20,21 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 import backend
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id")
-# By number and unbuffered: a line is one write, so that those of several workers do not mix.
+# Opened by number and unbuffered: each line is one write(), so that the lines of several workers do not mix.
 _STDOUT: Final = 1
-_HERE: Final = f"{Path(backend.__file__).parents[1]}/"
+_ROOT: Final = f"{Path(backend.__file__).parents[1]}/"
 _INNERMOST: Final = 6
 _OURS: Final = 14
 
 
 def configure(level: str) -> None:
-    """Send everything that is logged in this process, by us or by a library, through one form."""
+    """Set up logging for this process at ``level`` ("INFO", …); libraries' warnings use the same JSON format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _exceptions_without_words,
+        _exceptions_without_message,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
@@ -59,8 +59,8 @@ def configure(level: str) -> None:
 
 
 def new_request_id() -> str:
-    """Return an id for a request that brought none: 32 hexadecimal digits, as in a traceparent."""
-    return f"{random.getrandbits(128):032x}"  # it is no secret, and urandom took 3 % of a post's time
+    """Return an id for a request that has none: 32 hexadecimal digits, like the trace id of a traceparent."""
+    return f"{random.getrandbits(128):032x}"  # not a secret; urandom took 3 % of the time of a post (measured)
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
@@ -70,7 +70,7 @@ def _add_request_id(_logger: WrappedLogger, _method: str, line: EventDict) -> Ev
     return line
 
 
-def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def _exceptions_without_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     error = line.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()
@@ -85,7 +85,7 @@ def _exceptions_without_words(_logger: WrappedLogger, _method: str, line: EventD
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    """Name where it arose, and before that only what is ours: there may be dozens of a library's in between."""
+    """Return the innermost six frames and, before them, the last 14 of Verbatim's own, without the libraries'."""
     frames = traceback.extract_tb(trace)
     named = [f"{_shortened(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
     ours = [name for name in named[:-_INNERMOST] if name.startswith("backend/")]
@@ -93,11 +93,11 @@ def _places(trace: TracebackType | None) -> list[str]:
 
 
 def _shortened(filename: str) -> str:
-    return filename.removeprefix(_HERE).rpartition("site-packages/")[2]
+    return filename.removeprefix(_ROOT).rpartition("site-packages/")[2]
 
 
 def _sqlstate(error: BaseException | None) -> str | None:
-    """Return what PostgreSQL calls it, under whatever it was wrapped in."""
+    """Return the SQLSTATE of ``error`` or of the first exception in its chain of causes that has one."""
     while error is not None:
         if isinstance(state := getattr(error, "sqlstate", None), str):
             return state

@@ -1,4 +1,4 @@
-"""Every metric there is, in one list. None of them carries a word that anybody said, nor whose it was."""
+"""All metrics, in one list. No label holds the content of a message or the identity of a person."""
 
 import math
 from typing import Final
@@ -9,7 +9,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MESSAGES: Final = Counter(
     "verbatim_messages_total",
-    "Messages that were answered: appended, replayed (on record already) or refused.",
+    "Messages that were answered: appended, replayed (on record already, nothing changed) or refused.",
     ["outcome"],
 )
 APPENDED: Final = MESSAGES.labels("appended")
@@ -27,10 +27,11 @@ ENDED_INCOMPLETE: Final = SESSIONS_ENDED.labels("incomplete")
 ENDED_ABANDONED: Final = SESSIONS_ENDED.labels("abandoned")
 
 VOICE_EVENTS: Final = Counter(
-    "verbatim_voice_events_total", "Events of voice sessions that were of their form, by Deepgram's type.", ["type"]
+    "verbatim_voice_events_total", "Valid events of voice sessions, by Deepgram's type.", ["type"]
 )
 UNKNOWN_FIELDS: Final = Counter(
-    "verbatim_voice_event_unknown_fields_total", "Fields of those that nobody here knows of; Deepgram grows."
+    "verbatim_voice_event_unknown_fields_total",
+    "Fields of these events that this release does not know; it rises when Deepgram extends its events.",
 )
 
 COMMIT_MESSAGES: Final = Histogram(
@@ -40,7 +41,7 @@ COMMIT_MESSAGES: Final = Histogram(
 )
 COMMIT_SECONDS: Final = Histogram(
     "verbatim_commit_seconds",
-    "From BEGIN to the answer to COMMIT, in seconds.",
+    "Duration of an append transaction, from BEGIN to PostgreSQL's answer to COMMIT, in seconds.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 COMMIT_FAILURES: Final = Counter("verbatim_commit_failures_total", "Append transactions that did not commit.")
@@ -50,15 +51,16 @@ APPEND_QUEUE: Final = Gauge(
 
 DELIVERIES: Final = Counter(
     "verbatim_deliveries_total",
-    "Attempts to tell the orchestrator: delivered, retried (once more), failed (the last), held (it wants none).",
+    "Attempts to send to the orchestrator: delivered, retried (failed, another follows), failed (the last one), held "
+    "(it answered 410).",
     ["outcome"],
 )
 
 
 def _of_database(name: str, description: str) -> Gauge:
-    """Return a gauge of what the database says, the same to every worker: the latest look counts.
+    """Return a gauge of a value in the database, which is the same for every worker: the latest measurement counts.
 
-    It is NaN before the first one, because 0 would tell of a database that is away.
+    It is NaN before the first measurement, because 0 would mean that the database is unavailable.
     """
     gauge = Gauge(name, description, multiprocess_mode="livemostrecent")
     gauge.set(math.nan)
@@ -66,20 +68,20 @@ def _of_database(name: str, description: str) -> Gauge:
 
 
 DELIVERIES_PENDING: Final = _of_database(
-    "verbatim_deliveries_pending", "Deliveries that are due or wait, counted up to 100,000."
+    "verbatim_deliveries_pending", "Deliveries that are due or wait for a retry, counted up to 100,000."
 )
 DELIVERIES_HELD: Final = _of_database(
-    "verbatim_deliveries_held", "Deliveries that are held because the orchestrator wants none, up to 100,000."
+    "verbatim_deliveries_held", "Deliveries that are held because the orchestrator answered 410, up to 100,000."
 )
 DELIVERIES_FAILED: Final = _of_database(
     "verbatim_deliveries_failed", "Deliveries that were given up after the last attempt, up to 100,000."
 )
 DELIVERY_OLDEST: Final = _of_database(
-    "verbatim_delivery_oldest_seconds", "Seconds since the oldest pending delivery was queued, 0 without any."
+    "verbatim_delivery_oldest_seconds", "Seconds since the oldest pending delivery was queued, 0 without one."
 )
 
 DATABASE_UP: Final = _of_database(
-    "verbatim_database_up", "1 if the database answered the latest look, else 0; then its other figures are old."
+    "verbatim_database_up", "1 if the database answered the latest check, else 0; its other gauges are then outdated."
 )
 DURABILITY: Final = _of_database(
     "verbatim_durability",
@@ -95,7 +97,9 @@ SCHEMA_REVISION: Final = _of_database(
 SCHEMA_WANTED: Final = _of_database(
     "verbatim_schema_revision_wanted", "Number of the newest migration that this version of the service has."
 )
-BUILD: Final = Gauge("verbatim_build_info", "1, with the version that runs.", ["version"], multiprocess_mode="livemax")
+BUILD: Final = Gauge(
+    "verbatim_build_info", "1, with the running version as a label.", ["version"], multiprocess_mode="livemax"
+)
 
 FOLLOWERS: Final = Gauge(
     "verbatim_followers", "Clients that follow a conversation, or the feed.", multiprocess_mode="livesum"
@@ -103,7 +107,7 @@ FOLLOWERS: Final = Gauge(
 
 RECORDER_MESSAGES: Final = Counter(
     "verbatim_recorder_messages_total",
-    "Messages of recorders that were sent (on record), refused, or lost because there was room nowhere.",
+    "Messages of recorders that were sent (on record), refused, or lost because memory and disk were full.",
     ["outcome"],
 )
 RECORDER_SENT: Final = RECORDER_MESSAGES.labels("sent")
@@ -118,31 +122,31 @@ POOL_IN_USE: Final = Gauge(
 
 HTTP_REQUESTS: Final = Counter(
     "verbatim_http_requests_total",
-    "Answers by method, route (its template, also where the request was refused before it got there; none without "
-    "one) and status.",
+    "Responses by method, route (its template, also if the request was refused before its handler ran; "
+    "none if no route matches) and status.",
     ["method", "route", "status"],
 )
 HTTP_SECONDS: Final = Histogram(
     "verbatim_http_seconds",
-    "From the first byte asked to the last byte answered, in seconds.",
+    "Duration from the first byte of the request to the last byte of the response, in seconds.",
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
 REFUSALS: Final = Counter(
     "verbatim_refusals_total",
-    "Problem documents that were answered, by the last part of their type; each of a batch counts.",
+    "Problem documents in responses, by the last part of their type; each problem of a batch counts.",
     ["problem"],
 )
 
 HTTP_CONNECTIONS: Final = Gauge(
-    "verbatim_http_connections", "Open HTTP connections, looked at once a second.", multiprocess_mode="livesum"
+    "verbatim_http_connections", "Open HTTP connections, counted once a second.", multiprocess_mode="livesum"
 )
 HTTP_SHED: Final = Counter(
     "verbatim_http_shed_total",
-    "Connections and requests that the HTTP server gave up to protect the others: bad_request, head (too large), heads "
-    "(too many large ones), slow_head, slow_body, unread_body (still sent after its answer), slow_reader, unsent (too "
-    "many bytes that peers do not take), connections (too many), evicted (a resting one, for a new one), bodies (too "
-    "many bytes of them at once), overloaded (too many requests wait).",
+    "Connections and requests that the HTTP server ended to protect the others: bad_request, head (too large), heads "
+    "(too many large ones), slow_head, slow_body, unread_body (still sent after the response), slow_reader, unsent "
+    "(too many bytes that peers do not read), connections (too many), evicted (an idle one, for a new one), bodies "
+    "(too many bytes of bodies at once), overloaded (too many requests wait).",
     ["reason"],
 )

@@ -1,4 +1,4 @@
-"""`process_*` of every worker: one process answers a scrape, and without this nothing would be known of the others."""
+"""The metrics `process_*` of every worker, because a single process answers Prometheus's scrape for all of them."""
 
 import os
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from prometheus_client.registry import Collector
 class WorkerProcesses(Collector):
     """The memory, processor time and open files of the workers and their supervisor, each with its `pid`.
 
-    A worker is known by its files in ``folder``, where the workers count together.
+    The workers are found by their files in ``folder``, the multiprocess directory of prometheus_client.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Return one family a figure, with a sample for each process; nothing where there is no `/proc`."""
+        """Return a family for each metric, with a sample for each process; nothing on systems without `/proc`."""
         families: dict[str, Metric] = {}
         for pid in sorted(self._workers() | {os.getppid()}):
             for found in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""The recorder: what is said in a voice pipeline goes on record, and the pipeline never waits for it.
+"""The recorder: records the messages of a voice pipeline without making the pipeline wait.
 
-The adapters for Pipecat and LiveKit are modules of their own, which are imported only where they are wanted.
+The adapters for Pipecat and LiveKit are separate modules, so that each framework is imported only where it is used.
 """
 
 from backend.recorder.recorder import Limits, Recorder

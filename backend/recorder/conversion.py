@@ -1,4 +1,4 @@
-"""Taking what a framework hands over for a message."""
+"""Conversion of a voice framework's values into one message of the recorder."""
 
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,6 @@ def take(
     id: UUID | None = None,  # noqa: A002 -- the field's name
     **metadata: Any,
 ) -> None:
-    """Record one message; what is no text is recorded as JSON, and metadata that is None is left out."""
+    """Record one message; content that is not text becomes JSON text, and metadata that is None is left out."""
     given = {name: value for name, value in metadata.items() if value is not None}
     recorder.record(role, as_text(content), timestamp=timestamp, metadata=given, id=id)

@@ -1,10 +1,10 @@
-"""From the kernel's memory to the disk itself, in a thread of its own, because nobody knows how long a disk takes.
+"""fsync of the spool's write-ahead log, in a thread of its own, because a sync may take any time.
 
-What a process has written survives its end at once, and that of the machine when it has been synced. The thread that
-writes must not wait for the second, or it is late for the first: one slow sync of a hundred milliseconds, and what was
-said meanwhile would be nowhere. So it writes without syncing (`synchronous=NORMAL`, with which the end of the machine
-costs the last transactions and nothing else), and each transaction is synced here, right after. Here, too, the log is
-carried over into the file when it has grown; writers go on meanwhile.
+Data that a process has written survives the end of the process at once, and a power failure only after a sync. The
+spool's thread must not wait for a sync: during one of 100 ms, new messages would be in memory alone. So that thread
+writes without syncing (SQLite's `synchronous=NORMAL`, with which a power failure loses only the last transactions), and
+this thread syncs right after each transaction. It also checkpoints the log into the database file when the log exceeds
+`LONGEST_LOG`; the spool's thread can write meanwhile.
 """
 
 import os
@@ -23,33 +23,33 @@ log = structlog.get_logger(__name__)
 
 
 class Disk:
-    """Syncs what is written to the spool at ``path``."""
+    """Syncs the log of the spool at ``path`` to disk, in a thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log = path.with_name(f"{path.name}-wal")
-        self._wishes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="spool-disk", daemon=True).start()
 
     def sync(self) -> None:
-        """Have on disk, soon, what has been written; returns at once."""
-        self._wishes.put(True)
+        """Request a sync of everything written so far, and return at once."""
+        self._requests.put(True)
 
     def close(self) -> None:
-        """Let the thread end."""
-        self._wishes.put(False)
+        """End the thread after the syncs that were requested."""
+        self._requests.put(False)
 
     def _run(self) -> None:
-        going = True
-        while going:
-            going = self._wishes.get()
+        running = True
+        while running:
+            running = self._requests.get()
             with suppress(queue.Empty):
-                while True:  # one sync does for all that was written before it
-                    going = self._wishes.get_nowait() and going
+                while True:  # one sync covers everything that was written before it
+                    running = self._requests.get_nowait() and running
             try:
                 self._sync()
             except FileNotFoundError:
-                pass  # whoever closed the file last has carried the log over
+                pass  # closing the last connection checkpoints and removes the log
             except (OSError, sqlite3.Error) as error:
                 log.error("spool cannot be synced", spool=str(self._path), why=type(error).__name__)
 
@@ -58,7 +58,7 @@ class Disk:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
         if size > LONGEST_LOG:
-            # The gentle way never comes to an end while somebody writes; then writers wait, for one sync.
+            # PASSIVE may never finish while a writer is active; RESTART makes writers wait, for one sync.
             mode = "PASSIVE" if size < 2 * LONGEST_LOG else "RESTART"
             with closing(sqlite3.connect(self._path)) as spool:
                 spool.execute(f"PRAGMA wal_checkpoint({mode})")

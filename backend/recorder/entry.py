@@ -1,19 +1,19 @@
-"""One message between the moment it was said and the moment it is on record."""
+"""One message of a recorder from the moment it was said until it is on record."""
 
 from dataclasses import dataclass
 from typing import Final
 
-LONGEST_BODY: Final = 4 * 2**20 - 64  # bytes of one message as it travels, alone in what the service takes at once
+LONGEST_BODY: Final = 4 * 2**20 - 64  # bytes of a message as JSON; alone it fits into the service's limit of 4 MiB
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message as it will be sent, the same bytes however often.
+    """A message as the bytes that are sent, the same in each attempt.
 
-    ``at`` is when it was said, in seconds since 1970. ``kept`` tells whether the sender has it in memory; what it has
-    not it will read from the spool. ``reason`` says why it was refused for good. ``row`` is its place in the spool's
-    file and the business of the spool's thread alone. ``failing`` is when the service first failed for this message
-    alone, by the monotonic clock.
+    ``at`` is when it was said, in seconds since 1970. ``kept`` tells whether the writer has it in memory; otherwise the
+    writer reads it from the spool. ``reason`` tells why it was refused for good. ``row`` is its row in the spool, used
+    only by the spool's thread. ``failing`` is when the service first failed for this message alone, by the monotonic
+    clock in seconds.
     """
 
     body: bytes

@@ -1,10 +1,10 @@
-"""LiveKit Agents: what is said in a session goes on record, in the order in which it happened.
+"""Adapter for LiveKit Agents: records the messages of a session in the order of its events.
 
     attach(recorder, session)
 
-LiveKit calls its listeners one after the other, between two turns of the event loop, and forbids that they await; so
-the order is that of the events. Its items have ids of their own, and ours are derived from those and the conversation:
-an item that comes again, in another process for all we know, cannot be on record twice.
+LiveKit calls listeners one after the other and does not let them await, so messages are recorded in the order of the
+events. LiveKit's items have ids; a message's id derives from the item's and the conversation's, so an item that is
+reported again, even in another process, is not recorded twice.
 """
 
 from datetime import UTC, datetime
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 
 def attach(recorder: Recorder, session: AgentSession) -> None:
-    """Record what is said in ``session``, and the functions it calls with their results, until it closes.
+    """Record the messages of ``session``, and its function calls with their results, until it closes.
 
-    An assistant's message has what was heard as its content, and ``metadata`` tells whether it was ``interrupted``;
-    LiveKit's id (``item_id``), confidence and metrics are kept there, too.
+    The content of an assistant's message is the text that the user heard; ``metadata`` holds whether it was
+    ``interrupted``, LiveKit's id (``item_id``), confidence and metrics.
     """
     _Listener(recorder, session)
 
@@ -51,7 +51,7 @@ class _Listener:
 
     def _item(self, event: Any) -> None:
         item = event.item
-        if item.type != "message":  # a handover to another agent arrives here, too
+        if item.type != "message":  # such as the handover to another agent
             return
         role = item.role if item.role in {Role.USER, Role.ASSISTANT} else Role.SYSTEM
         self._record(
@@ -92,7 +92,7 @@ class _Listener:
 
 
 def _moment(seconds: float) -> datetime | str:
-    """Return when it was, or a text that says that LiveKit's time is none."""
+    """Return LiveKit's time as a datetime, or as text if it is not a valid one, so that the recorder repairs it."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):

@@ -1,7 +1,7 @@
-"""Making of what a pipeline hands over messages that the service takes, so that nothing beside the words costs them.
+"""Repair of a pipeline's messages, so that the service accepts every message with a valid role and a text.
 
-A role of ours and a text make a message. Whatever else cannot be sent as it is becomes fit as `schemas.repair` has it,
-and `metadata.repaired` names it. A text that is longer than a message may be goes on in further ones.
+Any other value that the service would refuse is repaired (`schemas.repair`), and `metadata.repaired` names it. A text
+that is longer than a message may be continues in further messages.
 """
 
 from collections.abc import Mapping
@@ -13,31 +13,31 @@ import orjson
 
 from backend.ids import new_id
 from backend.schemas.fields import CONTENT_BYTES, JsonObject
-from backend.schemas.repair import Repairs, label, mended_object, mended_text, parts
+from backend.schemas.repair import Repairs, label, parts, repaired_object, repaired_text
 from backend.vocabulary import InputModality, Repaired, Role
 
 _ROLES: Final = frozenset(map(str, Role))
 _MODALITIES: Final = frozenset(map(str, InputModality))
-VOICE: Final = str(InputModality.VOICE.value)  # orjson writes a plain string faster than an enum's member
-_MOST_JSON: Final = 2 * 2**20  # bytes of a text as it travels, half of what the service takes at once
-_LONGEST_ESCAPE: Final = 6  # bytes that JSON makes of a control character
+VOICE: Final = str(InputModality.VOICE.value)  # orjson encodes a plain string faster than an enum member
+_MOST_JSON: Final = 2 * 2**20  # bytes of a text as JSON, half of the service's limit for a request
+_LONGEST_ESCAPE: Final = 6  # bytes of a control character in JSON
 
 
 def fault_of(role: object, content: object) -> str | None:
-    """Return why this can be no message, whatever hangs on it; None if it can."""
+    """Return why ``role`` and ``content`` cannot make a message, or None if they can."""
     if not (isinstance(role, str) and role in _ROLES):
-        return "no such role"
-    return None if isinstance(content, str) else "the content is no text"
+        return "the role is unknown"
+    return None if isinstance(content, str) else "the content is not text"
 
 
-def mend(message: Mapping[str, Any], at: float) -> list[dict[str, Any]]:
-    """Return the messages that the service takes for ``message``, which has a usable role and text; usually one.
+def repair_message(message: Mapping[str, Any], at: float) -> list[dict[str, Any]]:
+    """Return the messages to send for ``message``, which has a valid role and text: one, or more for a long text.
 
     ``at`` is when it was said, in seconds since 1970.
     """
     repairs = Repairs()
     identity = _identity(message["id"], repairs)
-    mended = {
+    repaired = {
         **message,
         "input_modality": _modality(message["input_modality"], repairs),
         "timestamp": _moment(message["timestamp"], repairs) or datetime.fromtimestamp(at, UTC),
@@ -45,18 +45,18 @@ def mend(message: Mapping[str, Any], at: float) -> list[dict[str, Any]]:
     }
     found = _parts(message["content"], message["metadata"], repairs)
     return [
-        {**mended, "id": uuid5(identity, str(place)) if place else identity, "content": text, "metadata": metadata}
+        {**repaired, "id": uuid5(identity, str(place)) if place else identity, "content": text, "metadata": metadata}
         for place, (text, metadata) in enumerate(found)
     ]
 
 
 def outline(message: Mapping[str, Any]) -> bytes:
-    """Return ``message``, which can be none, as JSON for a person to look at."""
-    return orjson.dumps(mended_object(message, Repairs(), place=""))
+    """Return ``message``, which was rejected, as JSON for an operator to look at."""
+    return orjson.dumps(repaired_object(message, Repairs(), place=""))
 
 
 def _parts(content: str, metadata: Any, repairs: Repairs) -> list[tuple[str, JsonObject]]:
-    text = mended_text(content, Repaired.CONTENT, repairs)
+    text = repaired_text(content, Repaired.CONTENT, repairs)
     is_short = len(text) * _LONGEST_ESCAPE <= _MOST_JSON or len(orjson.dumps(text)) <= _MOST_JSON
     most = CONTENT_BYTES if is_short else CONTENT_BYTES // 4
     if metadata is None:
@@ -64,7 +64,7 @@ def _parts(content: str, metadata: Any, repairs: Repairs) -> list[tuple[str, Jso
     try:
         if isinstance(metadata, Mapping):
             return parts(text, dict(metadata), repairs, most)
-    except Exception:  # noqa: BLE001, S110 -- it asks the pipeline's objects, which may do anything
+    except Exception:  # noqa: BLE001, S110 -- it calls methods of the pipeline's objects, which may raise anything
         pass
     repairs.note(Repaired.METADATA)
     return parts(text, {}, repairs, most)
@@ -95,7 +95,7 @@ def _modality(given: object, repairs: Repairs) -> str:
 
 
 def _moment(given: object, repairs: Repairs) -> str | None:
-    """Return a time as RFC 3339 in UTC; None if there is none, it cannot be read, or has no zone."""
+    """Return a time as RFC 3339 in UTC; None if it is missing, unreadable or without a zone."""
     if given is None or given == "":
         return None
     try:

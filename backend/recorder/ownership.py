@@ -1,8 +1,8 @@
-"""Whose rows are whose: several recorders, of several processes, share one spool, and each sends its own.
+"""Ownership of a spool's rows: recorders of several processes share one spool, and each sends only its own rows.
 
-Every recorder holds a lock for as long as it lives, on a file beside the spool that bears its name. The kernel lets
-go of the lock when the process ends, however it ends; so whoever can take the lock of another knows that it is gone,
-and may send what it left. Names are random and never used again.
+Every recorder holds a file lock (flock) beside the spool, in a file that is named after it. The kernel releases the
+lock when the process ends in any way. So a recorder that can take another one's lock knows that the other has ended,
+and sends the rows that it left. The names are random and never used again.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ _NAME: Final = "[0-9a-f]" * 16
 
 
 class Ownership:
-    """The right to send the rows of one owner."""
+    """The right to send the rows of one owner, which is held until `release`."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -24,19 +24,19 @@ class Ownership:
 
     @classmethod
     def new(cls, spool: Path) -> Self:
-        """Return the claim of a new owner. Raises OSError."""
+        """Return the ownership of a new, random owner. Raises OSError."""
         while True:
             if claim := cls.take(spool, os.urandom(8).hex()):
                 return claim
 
     @classmethod
     def take(cls, spool: Path, owner: str) -> Self | None:
-        """Return the claim to the rows of ``owner``, or None while somebody lives who holds it. Raises OSError."""
+        """Return the ownership of the rows of ``owner``, or None while another process holds it. Raises OSError."""
         path = spool.with_name(f"{spool.name}-{owner}")
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever swept up meanwhile may have taken the file away from under the lock.
+            # Another recorder may have removed the file between open and flock; the lock is then on a removed file.
             if os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return cls(path, descriptor)
         except OSError:
@@ -46,16 +46,16 @@ class Ownership:
 
     @staticmethod
     def names(spool: Path) -> set[str]:
-        """Return the owners whose locks are there, held or not."""
+        """Return the names of all owners with a lock file beside the spool, held or not."""
         return {path.name[-16:] for path in spool.parent.glob(f"{escape(spool.name)}-{_NAME}")}
 
     @property
     def owner(self) -> str:
-        """Whose rows they are."""
+        """The owner's name, 16 hexadecimal digits."""
         return self._path.name[-16:]
 
     def release(self) -> None:
-        """Let the rows go, and leave nothing behind."""
+        """Release the lock and remove its file; the rows may then be taken over."""
         with suppress(OSError):
             self._path.unlink()
         os.close(self._descriptor)

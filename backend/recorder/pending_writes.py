@@ -1,4 +1,8 @@
-"""What is to be written to the spool's file, and what has been; the business of the spool's thread alone."""
+"""The writes that are pending for the spool's file; used only by the spool's thread.
+
+New messages, deletions and refusals are collected and written in one batch, so that a message that is on record within
+the delay is never written. A failed write stays pending and is tried again.
+"""
 
 import sqlite3
 import time
@@ -17,15 +21,15 @@ from backend.recorder.ownership import Ownership
 from backend.recorder.repair import open_store
 from backend.recorder.sqlite_store import AT_ONCE, Left
 
-AGAIN: Final = 1.0  # seconds until a write that failed is tried again
+RETRY_INTERVAL: Final = 1.0  # seconds until a failed write is tried again
 
 log = structlog.get_logger(__name__)
 
 
 class PendingWrites:
-    """Keeps the file at ``path``, and writes ``delay`` seconds after the first of what must be written came.
+    """The file at ``path``; it is flushed ``delay`` seconds after the oldest unwritten entry was recorded.
 
-    ``saved`` counts the bytes that no longer are in memory alone, ``rows`` the messages on disk that are not on record.
+    ``saved`` counts the bytes that are no longer in memory alone, ``rows`` the messages on disk that are not on record.
     """
 
     def __init__(self, path: Path, *, delay: float, most_bytes: int) -> None:
@@ -37,19 +41,22 @@ class PendingWrites:
         self._gone: list[int] = []
         self._refused: list[Entry] = []
         self._read_to = 0
-        self._since: float | None = None  # when the first of what must be written came
+        self._since: float | None = None  # when the oldest pending write began to wait, by the monotonic clock
         self._failing = False
         self._opened = ExitStack()
 
     @property
     def wait(self) -> float | None:
-        """How many seconds there are until something has to be written, if anything has."""
+        """Seconds until the next flush is due, at least 0; None if nothing is pending."""
         if self._since is None:
             return None
-        return max(0.0, self._since + (AGAIN if self._failing else self._delay) - time.monotonic())
+        return max(0.0, self._since + (RETRY_INTERVAL if self._failing else self._delay) - time.monotonic())
 
     def open(self, *, refused: bool) -> Left:
-        """Open the file, and take over what recorders left that are gone; raises SetupError."""
+        """Open the file, take over the rows of recorders that have ended, and return their count.
+
+        With ``refused`` also the refused ones. Raises SetupError if there cannot be such a file.
+        """
         with ExitStack() as undo:
             try:
                 self._ownership = Ownership.new(self._path)
@@ -60,18 +67,18 @@ class PendingWrites:
                 self._disk = Disk(self._path)
                 undo.callback(self._disk.close)
             except (OSError, sqlite3.Error) as error:
-                raise SetupError(f"There can be no spool at {self._path}: {error}.") from None
+                raise SetupError(f"The spool {self._path} cannot be opened: {error}.") from None
             self._opened = undo.pop_all()
         self.rows = left.ours
         return left
 
     def take(self, entry: Entry) -> None:
-        """Have ``entry`` written in time, counted from when it was said."""
+        """Schedule the writing of ``entry``, ``delay`` seconds after it was said."""
         self._note_work(time.time() - entry.at)
         self._new[entry] = None
 
     def refuse(self, refused: Iterable[tuple[Entry, str]]) -> None:
-        """Keep what was refused, with the reason."""
+        """Schedule the storing of each refused entry's reason."""
         for entry, reason in refused:
             entry.reason = reason
             if entry.row is not None:
@@ -79,7 +86,7 @@ class PendingWrites:
                 self._note_work()
 
     def settle(self, entries: Iterable[Entry]) -> None:
-        """Forget what is on record; what is not written yet never will be."""
+        """Schedule the deletion of ``entries``, which are on record; those not written yet are never written."""
         for entry in entries:
             if entry.row is not None:
                 self._gone.append(entry.row)
@@ -89,7 +96,7 @@ class PendingWrites:
                 self.saved += len(entry.body)
 
     def save(self) -> None:
-        """Write all that is to be written; what fails is tried again."""
+        """Write everything that is pending; a failure is logged, and tried again after RETRY_INTERVAL."""
         try:
             while self._new:
                 self._insert(list(islice(self._new, AT_ONCE)))
@@ -104,35 +111,38 @@ class PendingWrites:
                 self.rows -= 1
                 self._refused.pop()
         except sqlite3.Error as error:
-            self._complain(error)
+            self._note_failure(error)
         else:
             self._failing = False
             self._since = None
 
     def read(self, limit: int, most_bytes: int) -> tuple[list[Entry], bool]:
-        """Return what comes next of that which is not in memory, and whether there may be more."""
+        """Return the next entries that the writer does not have in memory, and whether there may be more.
+
+        There are at most ``limit`` entries of ``most_bytes`` together.
+        """
         self.save()
         try:
             entries = self._store.read(self._read_to, limit, most_bytes)
         except sqlite3.Error as error:
-            log.error("spool cannot be read; what it holds is left there", spool=str(self._path), why=str(error))
+            log.error("spool cannot be read; its messages stay there", spool=str(self._path), why=str(error))
             entries = []
         if entries:
             self._read_to = entries[-1].row or 0
             self.refuse([(entry, entry.reason) for entry in entries if entry.reason])
             return entries, True
-        # What could not be written is not lost as long as there is memory.
+        # Entries that could not be written are still in memory.
         unwritten = [entry for entry in self._new if not entry.kept]
         for entry in unwritten:
             entry.kept = True
         return unwritten, False
 
     def close(self) -> list[Entry]:
-        """Write all, close the file if it is open, and return what could not be written."""
+        """Write everything, close the file if it is open, and return the entries that could not be written."""
         with self._opened:
             try:
                 self.save()
-            except Exception as error:  # it must not keep the claim from being released
+            except Exception as error:  # the ownership must be released in any case
                 log.error("spool cannot be written", spool=str(self._path), exc_info=error)
         return list(self._new)
 
@@ -145,14 +155,14 @@ class PendingWrites:
             if entry.kept:
                 self._read_to = row
 
-    def _complain(self, error: sqlite3.Error) -> None:
+    def _note_failure(self, error: sqlite3.Error) -> None:
         if not self._failing:
-            # SQLite's sentences speak of files and pages, never of what is in them.
+            # SQLite's messages name files and pages, never their content.
             log.error("spool cannot be written", spool=str(self._path), why=str(error), messages=len(self._new))
         self._failing = True
         self._since = time.monotonic()
 
     def _note_work(self, age: float = 0.0) -> None:
-        """Begin to count the time until something must be on disk, whose first came ``age`` seconds ago."""
+        """Start the timer of the next flush, unless it runs already, for an entry that is ``age`` seconds old."""
         if self._since is None:
             self._since = time.monotonic() - min(max(age, 0.0), self._delay)

@@ -1,10 +1,11 @@
-"""Pipecat: the turns of a pipeline go on record, in the order in which they happened.
+"""Adapter for Pipecat: records the turns of a pipeline in their order.
 
     attach(recorder, *LLMContextAggregatorPair(context))
 
-Pipecat runs every handler of an event in a task of its own. Tasks start in the order in which they were made, and ours
-do not await before the recorder has the message: so the order holds. What is noted between two frames (function calls)
-goes through the event loop's queue, too, and does not overtake the turn that ended just before.
+Pipecat runs every event handler in a task of its own. Tasks start in the order in which they were created, and these
+handlers do not await before the recorder has the message, so the order is kept. Function calls are noticed between two
+frames; they are recorded through the event loop's queue, too, so that they do not overtake the turn that has just
+ended.
 """
 
 import asyncio
@@ -33,11 +34,11 @@ from backend.vocabulary import Role
 
 
 def attach(recorder: Recorder, user: Any, assistant: Any) -> None:
-    """Record what the two halves of an `LLMContextAggregatorPair` hear; before their pipeline runs.
+    """Record the turns of the two halves of an `LLMContextAggregatorPair`; call it before their pipeline runs.
 
-    User turns, backchannels of both, and function calls with their results. An assistant's turn has what was spoken
-    as its content; ``metadata`` tells whether it was ``interrupted``, what would have been said (``generated_text``,
-    where that is more), and ``latency`` in milliseconds.
+    It records user turns, backchannels of both sides, and function calls with their results. The content of an
+    assistant's turn is the text that was spoken. Its ``metadata`` holds whether it was ``interrupted``, the whole text
+    of the model if that is longer (``generated_text``), and ``latency`` in milliseconds.
     """
     listener = _Listener(recorder, user, assistant)
     user.add_event_handler("on_user_turn_message_added", listener.user_turn)
@@ -81,7 +82,7 @@ class _Listener:
             )
 
     def frame(self, _assistant: Any, frame: Frame) -> None:
-        """Note what passes the assistant's aggregator; called by the pipeline, between two frames."""
+        """Process a frame that passes the assistant's aggregator; the pipeline calls it between two frames."""
         if isinstance(frame, StartFrame):
             self._words.listen(*self._halves)
         elif isinstance(frame, FunctionCallInProgressFrame):

@@ -1,11 +1,11 @@
-"""What the assistant meant to say in a turn of a Pipecat pipeline, and what was heard of it.
+"""The text that the model generated in a turn of a Pipecat pipeline, and the part of it that was spoken.
 
-Pipecat's own account of a turn is what its assistant aggregator has taken out of its queue. An interruption overtakes
-that queue: words that were played already, and still wait there, are dropped with it (pipecat#4996). So words are
-noted where the output transport lets them go, in step with the sound, before any queue. And what the model wrote is
-noted where the model hands it over, because of an interrupted turn the rest is nowhere else.
+Pipecat reports a turn as the text that its assistant aggregator has taken from its queue. An interruption overtakes
+that queue, so words that were played already and still wait there are dropped (pipecat#4996). So spoken words are
+collected where the output transport pushes them, in step with the audio. The generated text is collected where the
+model pushes it, because the rest of an interrupted turn is available nowhere else.
 
-Everything here runs inside the pipeline, in its order, between two frames; nothing awaits.
+Everything here runs inside the pipeline, in the order of its frames; nothing awaits.
 """
 
 from collections import deque
@@ -37,7 +37,7 @@ _STOPS: Final = (LLMFullResponseEndFrame, LLMAssistantPushAggregationFrame, EndF
 
 @dataclass(slots=True)
 class AssistantTurn:
-    """``generated`` is what the model wrote, ``spoken`` what had been released when the turn was cut, if it was."""
+    """``generated`` is the text of the model, ``spoken`` the text played before an interruption, empty without one."""
 
     generated: str = ""
     spoken: str = ""
@@ -45,28 +45,28 @@ class AssistantTurn:
 
 @dataclass(slots=True)
 class Words:
-    """Follows the assistant's words on their way through one pipeline."""
+    """Collects the assistant's words in one pipeline."""
 
     _model: Any = None
-    _mouth: Any = None
+    _output: Any = None
     _writing: list[str] = field(default_factory=list)
-    _written: dict[int, list[str]] = field(default_factory=dict)  # by the frame that began the response
+    _written: dict[int, list[str]] = field(default_factory=dict)  # by id of the frame that began the response
     _speaking: list[TextPartForConcatenation] = field(default_factory=list)
-    _cuts: dict[int, str] = field(default_factory=dict)  # by the frame that cut it
-    _open: list[str] | None = None  # what was written for the turn that the aggregator has open
+    _cuts: dict[int, str] = field(default_factory=dict)  # spoken text, by id of the frame that interrupted it
+    _open: list[str] | None = None  # generated text of the aggregator's current turn
     _closed: deque[AssistantTurn] = field(default_factory=deque)
 
     def listen(self, user: Any, assistant: Any) -> None:
-        """Hear every processor between the two halves of the aggregator; once the pipeline is linked."""
-        processor = self._mouth = assistant.previous
+        """Attach to every processor between the two halves of the aggregator, once the pipeline is linked."""
+        processor = self._output = assistant.previous
         while processor is not None:
             if isinstance(processor, BaseOutputTransport):
-                self._mouth = processor
-            processor.add_event_handler("on_before_push_frame", self._pushed)
+                self._output = processor
+            processor.add_event_handler("on_before_push_frame", self._on_push)
             processor = None if processor is user else processor.previous
 
     def reaches(self, frame: Frame) -> None:
-        """Note what the assistant's aggregator is about to take."""
+        """Process a frame that the assistant's aggregator is about to process."""
         if isinstance(frame, LLMFullResponseStartFrame):
             self._open = self._written.pop(frame.id, [])
         elif isinstance(frame, TTSStartedFrame) and frame.append_to_context and self._open is None:
@@ -79,24 +79,24 @@ class Words:
             self._written.clear()
 
     def turn(self) -> AssistantTurn:
-        """Return the turn that has just ended."""
+        """Return the turn that has just ended, and forget it; an empty turn if there is none."""
         return self._closed.popleft() if self._closed else AssistantTurn()
 
-    def _pushed(self, processor: Any, frame: Frame) -> None:
+    def _on_push(self, processor: Any, frame: Frame) -> None:
         if isinstance(frame, LLMFullResponseStartFrame):
-            self._begins(processor, frame)
+            self._on_response_start(processor, frame)
         elif isinstance(frame, LLMTextFrame) and processor is self._model:
             self._writing.append(frame.text)
-        if processor is self._mouth:
-            self._released(frame)
+        if processor is self._output:
+            self._on_output(frame)
 
-    def _begins(self, processor: Any, frame: LLMFullResponseStartFrame) -> None:
-        """Find out who writes a response: who lets go of its first frame first; the others pass it on."""
+    def _on_response_start(self, processor: Any, frame: LLMFullResponseStartFrame) -> None:
+        """Identify the model: the first processor that pushes a response's first frame; the others pass it on."""
         if frame.id not in self._written and processor is (self._model or processor):
             self._model = processor
             self._writing = self._written[frame.id] = []
 
-    def _released(self, frame: Frame) -> None:
+    def _on_output(self, frame: Frame) -> None:
         if isinstance(frame, LLMFullResponseStartFrame):
             self._speaking = []
         elif isinstance(frame, TextFrame) and not isinstance(frame, _NOT_ASSISTANT) and frame.append_to_context:

@@ -1,12 +1,12 @@
-"""The recorder: what is said in a voice pipeline goes on record, and the pipeline never waits for it.
+"""The recorder: records the messages of a voice pipeline without making the pipeline wait.
 
-`record` does what must be done at once and nothing else: it gives the message its identity, its number and its time,
-writes it down as the bytes that will be sent, however often, and drops them into two boxes. One is the writer's, who
-sends; the other is the spool's, who has it on disk before ``within`` seconds are over, unless it is on record by then.
-No lock, no await, no file, no network is between a word and the next.
+`record` does only what must happen at once. It assigns the message an id, a number and a time, encodes it as the bytes
+that are sent in every attempt, and puts them into two queues. The writer's queue is sent to the service. The spool's
+queue is written to disk within ``within`` seconds, except messages that are on record by then. So the pipeline waits
+for no lock, no await, no file and no network.
 
-Identity, number and time are stamped before anything can fail, so whatever is repeated later (a batch, a process, a
-whole spool) can neither double nor reorder what was said; and a number that never arrives tells that there was one.
+Id, number and time are assigned before anything can fail. So a repetition (of a batch, of a process, of a whole spool)
+neither duplicates nor reorders messages, and a number that never arrives shows that a message is missing.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ import structlog
 from backend.observability import metrics
 from backend.recorder import signals, stats
 from backend.recorder.entry import LONGEST_BODY, Entry
-from backend.recorder.message_repair import VOICE, fault_of, mend, outline
+from backend.recorder.message_repair import VOICE, fault_of, outline, repair_message
 from backend.recorder.sinks import Sink
 from backend.recorder.spool import Spool
 from backend.recorder.stats import Stats
 from backend.recorder.writer import Writer
 
-GRACE: Final = 1.0  # seconds for the disk, when closing
+CLOSE_TIMEOUT: Final = 1.0  # seconds for spool and sink to close, at the end
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long and how much. Times in seconds, sizes in bytes.
+    """The recorder's limits; times in seconds, sizes in bytes.
 
-    A message is on disk ``within`` this time, unless it is on record. ``memory`` bounds what waits to be sent,
-    and once more what waits there for a disk that fails; ``disk`` bounds the spool's file. One attempt of the sink may
-    last ``patience``. Leaving the recorder's block waits at most ``closing`` for what is not on record yet.
+    A message is on disk ``within`` this time, unless it is on record. ``memory`` bounds the messages that wait to be
+    sent and, separately, those that wait for a failing disk; ``disk`` bounds the spool's file. One attempt of the sink
+    may take ``patience``. At the end of its block the recorder waits at most ``closing`` for unsent messages.
     """
 
     within: float = 0.05
@@ -54,14 +54,15 @@ class Limits:
 
 
 class Recorder:
-    """Puts what is said in ``conversation_id`` on record, through ``sink``, which it closes in the end.
+    """Records the messages of ``conversation_id`` through ``sink``, which it closes at the end.
 
-    ``spool`` is a file for what is not on record yet; recorders may share it. ``on_lost`` is called with each message
-    (JSON) that `record` does not take: for want of room in memory and on disk, which befalls the newest ones and never
-    what was said before; or because it has no role or no text, and then it stays in the spool, too, with the reason.
+    ``spool`` is a file for messages that are not on record yet; recorders may share it. ``on_lost`` is called with each
+    message (JSON) that `record` does not accept. The reason is either that memory and disk are full, which loses the
+    newest messages and never earlier ones, or that the role or the text is invalid; such a message stays in the spool,
+    with the reason.
     """
 
-    def __init__(  # noqa: PLR0913 -- what, where to, and what if not
+    def __init__(  # noqa: PLR0913 -- each is a setting of its own
         self,
         sink: Sink,
         *,
@@ -74,17 +75,17 @@ class Recorder:
         self._limits = limits or Limits()
         self._sink = sink
         self.conversation_id = UUID(str(conversation_id))
-        self._conversation = str(self.conversation_id)  # text is written in half the time
+        self._conversation = str(self.conversation_id)  # orjson encodes text in half the time
         self._voice_session_id = voice_session_id
         self._on_lost = on_lost
         self._spool = Spool(spool, within=self._limits.within, most_bytes=self._limits.disk)
         self._writer = Writer(sink, self._spool, memory=self._limits.memory, patience=self._limits.patience)
         self._task: asyncio.Task[None] | None = None
         self._open = False
-        self._said = self._taken = self._refused = self._lost = 0
+        self._last_number = self._taken = self._refused = self._lost = 0
 
     async def __aenter__(self) -> Self:
-        """Open the spool, and begin to send, first what was left there; raises SetupError when there can be none."""
+        """Open the spool and start to send, earlier messages first; raises SetupError if it cannot be opened."""
         try:
             left = await self._spool.open()
         except BaseException:
@@ -103,7 +104,7 @@ class Recorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close, within the time that the limits give."""
+        """Close the recorder within ``closing`` seconds; see `aclose`."""
         await self.aclose()
 
     def record(  # noqa: PLR0913 -- a message has that many parts
@@ -116,13 +117,13 @@ class Recorder:
         id: UUID | str | None = None,  # noqa: A002 -- the field's name
         input_modality: str = VOICE,
     ) -> UUID | str | None:
-        """Take one message and return its id at once, or None when it is not taken; nothing is ever raised.
+        """Queue one message and return its id at once, or None if it is not accepted; never raises.
 
-        ``timestamp`` is when it was said (RFC 3339 or a datetime with a zone), now if left out. What cannot be sent as
-        it is, beside the role, is repaired, and `metadata.repaired` lists JSON pointers into the message. A text beyond
-        1 MiB goes on in further messages, which `metadata.part` counts. From inside the event loop alone.
+        ``timestamp`` is when it was said (RFC 3339 or a datetime with a zone), by default now. Values that cannot be
+        sent, except role and text, are repaired, and `metadata.repaired` lists JSON pointers to them. A text of more
+        than 1 MiB continues in further messages, which `metadata.part` counts. Call it from the event loop only.
         """
-        self._said += 1
+        self._last_number += 1
         at = time.time()
         message = {
             "id": id,
@@ -133,54 +134,55 @@ class Recorder:
             "metadata": metadata,
             "timestamp": timestamp,
             "voice_session_id": self._voice_session_id,
-            "client_sequence": self._said,
+            "client_sequence": self._last_number,
         }
         try:
             return self._take(message, at)
-        except Exception as error:  # noqa: BLE001 -- the speaker must not hear of it, and its message may quote them
-            self._turn_away(message, at, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline, and its message may quote content
+            self._reject(message, at, type(error).__name__)
             return None
 
     def _take(self, message: dict[str, Any], at: float) -> UUID | str | None:
         if fault := fault_of(message["role"], message["content"]):
-            self._turn_away(message, at, fault)
+            self._reject(message, at, fault)
             return None
         chosen = message["id"]
-        mended = mend(message, at)
-        taken = [self._put(each, at) for each in mended]
+        repaired = repair_message(message, at)
+        taken = [self._put(each, at) for each in repaired]
         if not all(taken):
             return None
-        identity: UUID = mended[0]["id"]
+        identity: UUID = repaired[0]["id"]
         return chosen if str(chosen).lower() == str(identity) else identity
 
     def _put(self, message: dict[str, Any], at: float) -> bool:
-        """Tell whether a message that was mended is taken."""
+        """Queue one repaired message, and return whether it was accepted."""
         written = orjson.dumps(message)
-        body = bytes(memoryview(written))  # a copy, because orjson keeps 4 KiB for what it gives, however short
+        body = bytes(memoryview(written))  # a copy, because orjson allocates at least 4 KiB for each result
         if len(body) > LONGEST_BODY:
-            self._turn_away(message, at, "it is too long")
+            self._reject(message, at, "the message is too long")
             return False
         return self._accept(Entry(body, at))
 
     @property
     def stats(self) -> Stats:
-        """How it stands, now."""
+        """The recorder's current counts."""
         writer = self._writer
         queued = self._taken - writer.sent - writer.refused
         waits = time.time() - writer.oldest if queued and writer.oldest else 0.0
         refused = self._refused + writer.refused
-        spooled = min(queued, self._spool.rows)  # what is sent leaves the disk a moment later
+        spooled = min(queued, self._spool.rows)  # a message that was sent is deleted from disk a moment later
         return Stats(queued, writer.sent, spooled, refused, self._lost, max(0.0, waits))
 
-    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- what is late is kept, not failed
-        """Take no more, send what there is within ``timeout`` seconds, and leave the rest in the spool.
+    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- late messages are kept
+        """Accept no more messages, send the queued ones for up to ``timeout`` seconds, and leave the rest in the spool.
 
-        That takes a second more at most. Safe to call twice.
+        ``timeout`` is by default the limit ``closing``; closing spool and sink takes at most a second more. Calling it
+        twice is safe.
         """
         task, self._task = self._task, None
         if task is None:
             return
-        await asyncio.sleep(0)  # handlers that were called before have their say
+        await asyncio.sleep(0)  # lets event handlers that are scheduled already record their messages
         self._open = False
         try:
             async with asyncio.timeout(self._limits.closing if timeout is None else timeout):
@@ -188,14 +190,14 @@ class Recorder:
         except TimeoutError:
             log.warning("messages are left in the spool", messages=self.stats.queued)
         finally:
-            await self._let_go(task)
+            await self._close_parts(task)
 
-    async def _let_go(self, task: asyncio.Task[None]) -> None:
+    async def _close_parts(self, task: asyncio.Task[None]) -> None:
         task.cancel()
         saving = asyncio.create_task(self._spool.close(), name="spool")
         closing = asyncio.create_task(self._sink.aclose(), name="sink")
         try:
-            _, late = await asyncio.wait({task, saving, closing}, timeout=GRACE)
+            _, late = await asyncio.wait({task, saving, closing}, timeout=CLOSE_TIMEOUT)
         finally:
             stats.unwatch(self)
             signals.unguard(self)
@@ -212,8 +214,8 @@ class Recorder:
 
     def _accept(self, entry: Entry) -> bool:
         if not self._open:
-            self._refuse("the recorder is not open")
-            self._hand_over([entry])
+            self._count_refusal("the recorder is not open")
+            self._call_on_lost([entry])
             return False
         if self._spool.unsaved + len(entry.body) > self._limits.memory:
             self._lose([entry])
@@ -223,39 +225,39 @@ class Recorder:
         self._spool.put(entry)
         return True
 
-    def _turn_away(self, message: Mapping[str, Any], at: float, why: str) -> None:
-        """Keep what can be no message in the spool, where there is room, and hand it to `on_lost`; never raises."""
-        self._refuse(why)
+    def _reject(self, message: Mapping[str, Any], at: float, why: str) -> None:
+        """Store an invalid message in the spool, if there is room, and pass it to `on_lost`; never raises."""
+        self._count_refusal(why)
         try:
             entry = Entry(outline(message), at, reason=why)
         except Exception as error:  # noqa: BLE001 -- as above
-            self._say("message not kept", why=type(error).__name__)
+            self._warn("message not kept", why=type(error).__name__)
             return
         if self._open and self._spool.unsaved < self._limits.memory:
             self._spool.put(entry)
-        self._hand_over([entry])
+        self._call_on_lost([entry])
 
-    def _refuse(self, why: str) -> None:
+    def _count_refusal(self, why: str) -> None:
         self._refused += 1
         metrics.RECORDER_REFUSED.inc()
-        self._say("message refused", why=why, client_sequence=self._said)
+        self._warn("message refused", why=why, client_sequence=self._last_number)
 
     def _lose(self, entries: Sequence[Entry]) -> None:
-        """Say, as loudly as can be without the words, that there is room for these nowhere."""
+        """Count, log (without content) and pass to `on_lost` the messages for which memory and disk have no room."""
         if not entries:
             return
         self._lost += len(entries)
         metrics.RECORDER_LOST.inc(len(entries))
-        self._say("messages lost: memory and disk are full", messages=len(entries))
-        self._hand_over(entries)
+        self._warn("messages lost: memory and disk are full", messages=len(entries))
+        self._call_on_lost(entries)
 
-    def _hand_over(self, entries: Sequence[Entry]) -> None:
+    def _call_on_lost(self, entries: Sequence[Entry]) -> None:
         for entry in entries if self._on_lost else ():
             try:
                 self._on_lost(entry.body)  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 -- the speaker must not hear of it
-                self._say("on_lost failed", why=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline
+                self._warn("on_lost failed", why=type(error).__name__)
 
-    def _say(self, what: str, **more: object) -> None:
-        with suppress(Exception):  # a log that cannot be written is no reason to stop speaking
+    def _warn(self, what: str, **more: object) -> None:
+        with suppress(Exception):  # a log that cannot be written must not stop the pipeline
             log.warning(what, conversation_id=str(self.conversation_id), **more)

@@ -1,9 +1,9 @@
-"""Telling the service's refusal of a message from everything else that a request may be answered with.
+"""Classification of the service's answers: which ones refuse a message for good.
 
-A message is refused for good only by a problem document of the service about that message, with a status that the same
-message would get again. Everything else is sent again: a 5xx or a time-out, which leave it unknown whether the message
-was stored; 401 and 403, because a token may be renewed; and what a proxy answers, whose 404, 413 or 502 says nothing of
-a message.
+Only a problem document of the service about that message, with a status that the same message would get again, refuses
+it for good. After any other answer the message is sent again: after a 5xx or a time-out, because it is unknown whether
+it was stored; after 401 and 403, because the token may be renewed; and after an answer of a proxy, whose 404, 413 or
+502 does not concern the message.
 """
 
 import re
@@ -15,7 +15,7 @@ import orjson
 from backend.vocabulary import PROBLEM_MEDIA_TYPE, ROLE_NOT_ALLOWED
 
 LONGEST_RETRY_AFTER: Final = 30.0  # seconds, whatever Retry-After asks for
-# With these statuses the service refuses a message or a conversation for good.
+# The statuses with which the service refuses a message or a conversation for good.
 FINAL: Final = {
     httpx.codes.NOT_FOUND,
     httpx.codes.CONFLICT,
@@ -23,8 +23,8 @@ FINAL: Final = {
     httpx.codes.REQUEST_ENTITY_TOO_LARGE,
     httpx.codes.UNPROCESSABLE_ENTITY,
 }
-# A batch may be answered so because of one message in it.
-SPOILT: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
+# The statuses that a whole batch may get because of one message in it.
+BATCH_REFUSALS: Final = {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
 
 _TYPE: Final = re.compile(r"/problems/[a-z-]+")
 _ROLE: Final = f"/problems/{ROLE_NOT_ALLOWED}"  # the one 403 that is about a message and not about the token
@@ -32,7 +32,7 @@ _PASSING: Final = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any] | None:
-    """Return the problem of the service that ``response`` describes, None if it is not the service's answer."""
+    """Return the problem document of the service in ``response``, or None if the answer is not the service's."""
     if response.headers.get("content-type", "").partition(";")[0].strip().lower() != PROBLEM_MEDIA_TYPE:
         return None
     document: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ def problem_of(response: httpx.Response) -> dict[str, Any] | None:
 
 
 def refusal_of(result: Any) -> dict[str, Any] | None:
-    """Return the problem with which one result of a batch refuses its message for good, None if it does not."""
+    """Return the problem if one ``result`` of a batch refuses its message for good, else None."""
     refusal: dict[str, Any] | None = None
     match result:
         case {"status": int(status), "problem": {"type": str(kind)} as problem} if _TYPE.fullmatch(kind):
@@ -53,7 +53,7 @@ def refusal_of(result: Any) -> dict[str, Any] | None:
 
 
 def is_unanswered(result: Any) -> bool:
-    """Tell whether one result of a batch says that its message is to be sent again."""
+    """Return whether one ``result`` of a batch asks to send its message again."""
     match result:
         case {"status": int(status)}:
             return status in _PASSING or status >= httpx.codes.INTERNAL_SERVER_ERROR
@@ -61,9 +61,9 @@ def is_unanswered(result: Any) -> bool:
 
 
 def own_failure_of(result: Any) -> str | None:
-    """Return the type of the problem if the service fails for this one message, as for a rule of the host's database.
+    """Return the problem's type if the service failed for this one message (500), else None.
 
-    None for every other result. The message is to be sent again, but may never be taken.
+    The cause may be a constraint of the host's database. The message is sent again, but may never be accepted.
     """
     match result:
         case {"status": 500, "problem": {"type": str(kind)}} if _TYPE.fullmatch(kind):
@@ -72,7 +72,7 @@ def own_failure_of(result: Any) -> str | None:
 
 
 def results_of(content: bytes, count: int) -> list[Any] | None:
-    """Return the results of a batch of ``count`` messages, None if ``content`` is not the service's answer to it."""
+    """Return the results of a batch of ``count`` messages, or None if ``content`` is not the service's answer."""
     match _json(content):
         case {"results": list(results)} if len(results) == count:
             return results
@@ -80,7 +80,7 @@ def results_of(content: bytes, count: int) -> list[Any] | None:
 
 
 def retry_after_of(response: httpx.Response) -> float | None:
-    """Return how many seconds the answer asks to wait, at most `LONGEST_RETRY_AFTER`; None if it asks for none."""
+    """Return the seconds of the answer's Retry-After, at most `LONGEST_RETRY_AFTER`; None without one."""
     seconds = response.headers.get("retry-after", "")
     return min(float(seconds), LONGEST_RETRY_AFTER) if seconds.isdecimal() else None
 

@@ -1,10 +1,9 @@
-"""Opening a spool that SQLite finds damaged: the file is set aside, and a new one takes over the rows that can be read.
+"""Opening of a damaged spool: the file is set aside, and a new one gets the rows that SQLite can still read.
 
-Most damage is none: a process that is killed in the middle of a transaction leaves the end of one in SQLite's log, and
-SQLite ignores it. But a disk may fail, or a copy of the file may be cut short. Then SQLite is asked for the rows from
-the first one on, until it fails, and from behind the last place where it fails. What lies between stays in the file
-that was set aside, where `sqlite3 … .recover` finds more than a query can. A message that is sent a second time
-because of that is recorded once, because it has the same id.
+A killed process is no damage: it may leave an incomplete transaction in SQLite's log, which SQLite ignores. But a disk
+may fail, or a copy of the file may be cut short. Then the rows before the first unreadable place and those behind the
+last one are copied. The rows in between stay in the file that was set aside, where `sqlite3 … .recover` finds more than
+a query can. A message that is sent twice because of that is recorded once, because it has the same id.
 """
 
 import shlex
@@ -20,7 +19,7 @@ import structlog
 
 from backend.recorder.sqlite_store import BODY, CHECKSUM, MARK, TIME, SQLiteStore, is_ours
 
-# What is no message is copied too: the new file says so when it is read, and keeps it.
+# Rows that are not messages are copied, too: they are refused when they are read, and kept.
 _ROWS: Final = f"""
     SELECT row, owner, coalesce({TIME}, 0.0), coalesce({BODY}, x''), coalesce({CHECKSUM}, 0), reason
     FROM spool WHERE row >= ? ORDER BY row
@@ -34,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 
 def is_spool(path: Path) -> bool:
-    """Tell whether the file at ``path`` is a recorder's spool, by its first bytes. Raises OSError."""
+    """Return whether the first bytes of the file at ``path`` are those of a recorder's spool. Raises OSError."""
     with path.open("rb") as file:
         header = file.read(_MARK_AT + 4)
     return header.startswith(_MAGIC) and int.from_bytes(header[_MARK_AT:], "big") == MARK
 
 
 def open_store(path: Path, owner: str, most_bytes: int) -> SQLiteStore:
-    """Open the spool; if it is damaged, set it aside and begin a new one. Raises OSError and sqlite3.Error."""
+    """Open the spool and return it; a damaged one is set aside and replaced. Raises OSError and sqlite3.Error."""
     try:
         return SQLiteStore(path, owner, most_bytes)
     except sqlite3.OperationalError:
-        raise  # it cannot be opened, which says nothing of what is in it
+        raise  # it cannot be opened, which does not show that its content is damaged
     except sqlite3.DatabaseError as error:
         why = str(error)
     aside = _set_aside(path)
@@ -60,7 +59,7 @@ def open_store(path: Path, owner: str, most_bytes: int) -> SQLiteStore:
 
 
 def rescues(spool: Path) -> list[str]:
-    """Return, for each file that was set aside because ``spool`` was damaged, the commands that send the rest of it."""
+    """Return the shell commands that recover and send the rest of every damaged file set aside for ``spool``."""
     damaged = spool.parent.glob(f"{escape(spool.name)}.damaged-*")
     return [_rescue(each) for each in sorted(damaged) if each.name.rpartition("-")[2].isdecimal()]
 
@@ -79,7 +78,7 @@ def _set_aside(path: Path) -> Path:
 
 
 def _readable(damaged: Path) -> Iterator[Sequence[object]]:
-    """Yield the rows before the first place that cannot be read, then those behind the last one."""
+    """Yield the rows before the first unreadable place, then those behind the last one."""
     with closing(sqlite3.connect(damaged)) as file, suppress(sqlite3.DatabaseError):
         file.execute("PRAGMA trusted_schema = OFF")
         file.execute("PRAGMA writable_schema = ON")  # without it SQLite reads nothing of a file that was cut short
@@ -101,7 +100,7 @@ def _readable(damaged: Path) -> Iterator[Sequence[object]]:
 
 
 def _rising(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Yield ``rows`` while their numbers rise; a damaged tree may lead anywhere, and round in circles."""
+    """Yield ``rows`` while their numbers rise, because a damaged B-tree may have cycles."""
     last = _LOWEST - 1
     for row in rows:
         if row[0] <= last:

@@ -1,4 +1,4 @@
-"""Sending what a spool still holds: what a process left that was killed, and what was refused, once more."""
+"""Replay of a spool: sends the messages of processes that have ended, and once more those that were refused."""
 
 import asyncio
 import time
@@ -14,12 +14,15 @@ from backend.recorder.sinks import Sink
 from backend.recorder.spool import Spool
 from backend.recorder.writer import Writer
 
-_LOOK: Final = 0.25  # seconds between two looks at how far it has come
+_LOOK: Final = 0.25  # seconds between two reports of the progress
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of a spool: counts of messages; ``refusals`` by reason. ``others`` belong to recorders that run."""
+    """The outcome of a replay, in messages; ``refusals`` by reason. ``others`` belong to recorders that are running.
+
+    ``left`` have no answer; ``trouble`` then tells why the last attempt failed.
+    """
 
     sent: int
     refusals: Counter[str]
@@ -29,9 +32,11 @@ class Replayed:
 
 
 async def replay(path: Path, sink: Sink, *, patience: float, watch: Callable[[int, int, str | None], None]) -> Replayed:
-    """Send what the spool at ``path`` holds, in order, until all is answered or nothing was for ``patience`` seconds.
+    """Send the messages of the spool at ``path`` in order, and return the outcome; ``sink`` is closed at the end.
 
-    ``watch`` is told how many messages of how many are answered, and what it waits for, if it does. Raises SetupError.
+    It ends when every message has an answer, or when none got one for ``patience`` seconds. ``watch`` is called with
+    the number of answered messages, the total, and why the last attempt failed, if it did. Raises SetupError if the
+    spool cannot be opened.
     """
     limits = Limits()
     spool = Spool(path, within=limits.within, most_bytes=limits.disk)

@@ -1,7 +1,7 @@
-"""SIGTERM: what is queued is on disk before the process ends.
+"""A handler of SIGTERM that flushes the recorders' queues to disk before the process ends.
 
-Only where nobody has decided otherwise: a program or a framework with a handler of its own will leave the recorder's
-block, which does the same and more. Nothing of how the process ends is changed by ours: it dies of the signal.
+It is installed only if the program has no handler of its own: a program or framework with one will leave the recorder's
+block, which does the same and more. After the flush the process still ends by the signal.
 """
 
 import os
@@ -14,20 +14,20 @@ from types import FrameType
 from typing import Final
 from weakref import WeakKeyDictionary
 
-FLUSH_SECONDS: Final = 1.0  # seconds for the disk
+FLUSH_SECONDS: Final = 1.0  # seconds for all flushes together
 
 _FLUSHES: Final[WeakKeyDictionary[object, Callable[[], Future[None]]]] = WeakKeyDictionary()
 
 
 def guard(recorder: object, flush: Callable[[], Future[None]]) -> None:
-    """Have ``flush`` called when the process is told to end."""
+    """Call ``flush`` on SIGTERM, until `unguard`; it returns a future. Only the main thread installs the handler."""
     _FLUSHES[recorder] = flush
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
 
 
 def unguard(recorder: object) -> None:
-    """Leave the signal as it was, when this was the last."""
+    """Stop flushing ``recorder``, and restore the default handler if it was the last one."""
     _FLUSHES.pop(recorder, None)
     if (
         not _FLUSHES
@@ -40,7 +40,7 @@ def unguard(recorder: object) -> None:
 def _end(number: int, _frame: FrameType | None) -> None:
     flushes = []
     for flush in [*_FLUSHES.values()]:
-        with suppress(Exception):  # whatever it is, the others are flushed and the process ends
+        with suppress(Exception):  # the others are flushed and the process ends in any case
             flushes.append(flush())
     wait(flushes, FLUSH_SECONDS)
     signal.signal(number, signal.SIG_DFL)

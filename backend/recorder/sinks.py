@@ -1,8 +1,8 @@
-"""Where a recorder's messages go: into the database of this process, or to the service over HTTP.
+"""Sinks: where a recorder sends its messages, into the database of this process or to the service over HTTP.
 
-A sink takes messages as JSON, in order, and says of each what became of it: on record, refused for good, or to be
-sent again. When it can say nothing it raises Unsent, and all are sent again; their ids make that harmless. `refusals`
-tells which answers are final.
+A sink gets messages as JSON, in order, and returns for each whether it is on record, refused for good, or to be sent
+again. If the outcome is unknown it raises Unsent, and all are sent again; their ids prevent duplicates. `refusals`
+defines which answers of the service are final.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from backend.errors import ConversationErased, Invalid, NotRecorded, RecordError
 from backend.http_client import http_client, service_url
 from backend.principal import Principal
 from backend.recorder.refusals import (
-    SPOILT,
+    BATCH_REFUSALS,
     is_unanswered,
     own_failure_of,
     problem_of,
@@ -35,12 +35,15 @@ from backend.vocabulary import CONVERSATION_ERASED
 BATCH_PATH: Final = "/api/v1/voice/messages/batch"
 JSON_BODY: Final = {"content-type": "application/json"}
 _ERASED: Final = f"/problems/{CONVERSATION_ERASED}"
-_STRANGER: Final = "what answers is not Verbatim"
-_KEEPALIVE: Final = 4.0  # seconds, which is less than the service keeps an idle connection
+_NOT_VERBATIM: Final = "the answer is not one of Verbatim"
+_KEEPALIVE: Final = 4.0  # seconds; shorter than the service's keep-alive, so that it does not close first
 
 
 class Unsent(Exception):
-    """Nobody knows what became of the messages. The sentence quotes none of them; ``retry_after`` is in seconds."""
+    """The outcome for the messages is unknown: send them again, after ``retry_after`` seconds if it is given.
+
+    The sentence quotes none of the messages.
+    """
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
         super().__init__(why)
@@ -48,19 +51,19 @@ class Unsent(Exception):
 
 
 class BatchRefused(Unsent):
-    """The request was refused for what is in it; which message that is, half of them at a time will tell.
+    """The request was refused because of one of its messages; the writer finds it by sending halves.
 
-    Raised for a single message, it refuses that for good; the sentence is the reason.
+    Raised for a single message, it refuses that message for good; the sentence is the reason.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one message: ``final`` or to be sent again.
+    """The outcome for one message: ``final``, or to be sent again.
 
-    A final answer with a ``reason`` is a refusal; one that is not final has a ``reason`` if this message failed by
-    itself, as for a rule of the host's in the database. What is refused is kept in the spool, unless it is
-    ``forgotten``: said in a conversation that was erased.
+    A final answer with a ``reason`` is a refusal. An answer that is not final has a ``reason`` if this message alone
+    failed, such as by a constraint of the host's database. A refused message stays in the spool, unless it is
+    ``forgotten`` because its conversation was erased.
     """
 
     final: bool
@@ -74,24 +77,27 @@ ERASED: Final = Answer(final=True, reason="the conversation was erased", forgott
 
 
 class Sink(Protocol):
-    """What a recorder sends to."""
+    """The interface of a sink."""
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Put messages (JSON, as `POST /voice/messages` takes it) on record; raises Unsent or BatchRefused."""
+        """Record messages (JSON, as for `POST /voice/messages`) and return an answer for each, in order.
+
+        Raises Unsent or BatchRefused.
+        """
 
     async def aclose(self) -> None:
-        """Let go of what was opened. No recorder sends any more."""
+        """Close what the sink has opened; the recorder sends nothing afterwards."""
 
 
 class AppenderSink:
-    """The database of this process. The appender is the host's, and open for longer than the recorder."""
+    """A sink into the database of this process; the caller keeps ``appender`` open longer than the recorder."""
 
     def __init__(self, appender: Appender, principal: Principal) -> None:
         self._appender = appender
         self._principal = principal
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Append ``messages`` in order."""
+        """Append ``messages`` in order and return an answer for each; raises Unsent if the database is unavailable."""
         parsed = [_parsed(message) for message in messages]
         good = [message for message in parsed if isinstance(message, MessageCreate)]
         try:
@@ -101,15 +107,15 @@ class AppenderSink:
         return [_answer(next(outcomes) if isinstance(each, MessageCreate) else each) for each in parsed]
 
     async def aclose(self) -> None:
-        """Nothing was opened."""
+        """Do nothing: the appender belongs to the caller."""
 
 
 class HttpSink:
-    """The service at ``url``, with ``token`` if it wants one. ``client`` stands in for a client of the sink's own.
+    """A sink to the service at ``url``, with the bearer ``token`` if one is given.
 
-    A ``token`` that expires is given as a function, which is called before each request and returns the token to send.
-    The sink's own client uses no proxy but ``proxy``, and that not for this machine: `HTTP_PROXY` and its like are not
-    read. Raises SetupError when ``url`` is no address.
+    For a token that expires pass a function, which is called before each request and returns the token to send. The
+    requests go through ``proxy``, except to this machine; variables such as `HTTP_PROXY` are not read. ``client``
+    replaces the sink's own HTTP client, and stays open at the end. Raises SetupError if ``url`` is not an HTTP address.
     """
 
     def __init__(
@@ -132,26 +138,26 @@ class HttpSink:
         )
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
-        """Post ``messages`` in one request; raises as `Sink.send`."""
+        """Post ``messages`` in one request and return an answer for each; raises Unsent or BatchRefused."""
         body = b'{"messages":[%b]}' % b",".join(messages)
         try:
             response = await self._client.post(self._url, content=body, headers=self._headers())
         except httpx.HTTPError as error:
             raise Unsent(f"no answer from the service ({type(error).__name__})") from None
-        if response.status_code in SPOILT:
+        if response.status_code in BATCH_REFUSALS:
             problem = problem_of(response)
-            # A proxy's 413 says nothing of a single message: the service may take it, once it gets there.
+            # A proxy's 413 does not refuse a single message: the service itself might accept it.
             if problem or len(messages) > 1:
                 raise BatchRefused(f"{response.status_code} {problem['type'] if problem else response.reason_phrase}")
         if response.status_code != httpx.codes.OK:
             raise Unsent(f"the service answers {response.status_code}", retry_after_of(response))
         results = results_of(response.content, len(messages))
         if results is None:
-            raise Unsent(_STRANGER)
-        return [_judge(result) for result in results]
+            raise Unsent(_NOT_VERBATIM)
+        return [_answer_to(result) for result in results]
 
     async def aclose(self) -> None:
-        """Close the connections, unless they are somebody else's."""
+        """Close the connections, unless the client was passed in."""
         if self._is_ours:
             await self._client.aclose()
 
@@ -179,7 +185,7 @@ def _answer(outcome: Outcome) -> Answer:
     return Answer(final=False, reason=str(outcome)) if isinstance(outcome, NotRecorded) else LATER
 
 
-def _judge(result: Any) -> Answer:
+def _answer_to(result: Any) -> Answer:
     match result:
         case {"status": 200 | 201}:
             return ON_RECORD
@@ -190,4 +196,4 @@ def _judge(result: Any) -> Answer:
         return Answer(final=False, reason=f"500 {kind}")
     if is_unanswered(result):
         return LATER
-    raise Unsent(_STRANGER)
+    raise Unsent(_NOT_VERBATIM)

@@ -1,18 +1,18 @@
-"""What is not on record yet is on disk: the thread that sees to it.
+"""The spool: a thread that writes the messages which are not on record yet to disk.
 
-The event loop never touches the file. It drops entries and wishes into an inbox, and one thread takes them out. While
-people talk the thread looks into the inbox by itself, because to wake a thread costs a speaker more than all the rest
-of recording; only when nothing has come for a while does it sleep until the bell rings. So it is its own clock: a
-quarter of ``within`` seconds after the first entry was said it writes all there are, in one transaction, also while the
-event loop stands still; the rest of the time is for a slow disk and a busy machine. What has been sent by then is never
-written at all: with a healthy sink near by the disk has nothing to do.
+The event loop never touches the file. It puts entries and jobs into a queue, the inbox, and one thread takes them out.
+While messages arrive the thread polls the inbox, because waking a thread costs the pipeline more than all the rest of
+recording; only after `IDLE_AFTER` seconds without an item does it sleep until it is woken. A quarter of ``within``
+seconds after the oldest entry was said it writes all entries in one transaction, even while the event loop is blocked;
+the rest of that time is for a slow disk and a busy machine. A message that was sent by then is never written, so with a
+fast sink the disk has nothing to do.
 
-Everything goes through the one inbox, in order. So an entry is written before what was said after it; what the file
-holds of a recorder is, at every moment, a run of its messages without what is already on record; and nobody shares a
-variable with the thread but counters that only one side writes.
+All items go through the one inbox, in order. So an entry is written before any later one, and at every moment the file
+holds a consecutive run of a recorder's messages, except those on record. The event loop and the thread share no
+variable except counters that only one of them writes.
 
-When the file cannot be written (a full disk, or the limit is reached) entries stay in the thread's hands, in order,
-and are tried again with the next ones; `unsaved` tells how much that is, so that the recorder can stop in time.
+If the file cannot be written (the disk is full, or the limit is reached), entries stay in memory, in order, and are
+tried again with the next ones. `unsaved` is their size, so that the recorder stops accepting messages in time.
 """
 
 import asyncio
@@ -29,123 +29,126 @@ from typing import Final, TypeVar
 import structlog
 
 from backend.recorder.entry import Entry
-from backend.recorder.pending_writes import AGAIN, PendingWrites
+from backend.recorder.pending_writes import RETRY_INTERVAL, PendingWrites
 from backend.recorder.sqlite_store import Left
 
-LINGER: Final = 1.0  # seconds without anything new after which the thread sleeps
+IDLE_AFTER: Final = 1.0  # seconds without a new item after which the thread sleeps until it is woken
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-_Wish = Callable[[], None]
+_Job = Callable[[], None]
 
 
 class Spool:
-    """The messages of one recorder on their way: on disk within ``within`` seconds, in a file of ``most_bytes``."""
+    """The spool of one recorder: on disk ``within`` seconds after a message was said, in a file of ``most_bytes``."""
 
     def __init__(self, path: Path, *, within: float, most_bytes: int) -> None:
         self._pace = within / 4
-        self._inbox: deque[Entry | _Wish] = deque()
+        self._inbox: deque[Entry | _Job] = deque()
         self._wakeup: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._asleep = self._closing = False
-        self._put = 0  # bytes
-        self._heard = 0.0  # when the thread last found something in the inbox
+        self._put_bytes = 0  # bytes
+        self._last_item_at = 0.0  # when the thread last found an item, by the monotonic clock
         self._pending = PendingWrites(path, delay=self._pace, most_bytes=most_bytes)
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     @property
     def unsaved(self) -> int:
-        """How many bytes are in memory only."""
-        return self._put - self._pending.saved
+        """The number of bytes that are in memory only."""
+        return self._put_bytes - self._pending.saved
 
     @property
     def rows(self) -> int:
-        """How many messages are on disk and not on record."""
+        """The number of messages that are on disk and not on record."""
         return self._pending.rows
 
     async def open(self, *, refused: bool = False) -> Left:
-        """Open the file, take over what recorders left that are gone, and return what there is.
+        """Open the file, take over the messages of recorders that have ended, and return their count.
 
-        With ``refused`` also what had been refused. Raises SetupError when there can be no such file. If the caller is
-        cancelled, the thread closes the file again as soon as it is open, and gives back what it took over.
+        With ``refused`` also those that were refused. Raises SetupError if the file cannot be opened. If the caller is
+        cancelled, the thread closes the file as soon as it is open, and releases what it took over.
         """
         self._thread.start()
         try:
-            return await self._ask(lambda: self._open(refused=refused))
+            return await self._call(lambda: self._open(refused=refused))
         except asyncio.CancelledError:
-            self._request(self._close)
+            self._submit(self._close)
             raise
 
     def put(self, entry: Entry) -> None:
-        """Have ``entry`` on disk soon, unless it is settled before."""
-        self._put += len(entry.body)
-        self._drop(entry)
+        """Queue ``entry`` for writing, unless it is settled before."""
+        self._put_bytes += len(entry.body)
+        self._enqueue(entry)
 
     def settle(self, entries: Sequence[Entry]) -> None:
-        """Forget what is on record."""
-        self._drop(lambda: self._pending.settle(entries))
+        """Remove ``entries``, which are on record, from the spool."""
+        self._enqueue(lambda: self._pending.settle(entries))
 
     def refuse(self, refused: Sequence[tuple[Entry, str]]) -> None:
-        """Keep what was refused, with the reason, for somebody to look at."""
-        self._drop(lambda: self._pending.refuse(refused))
+        """Keep refused entries with the reason, for an operator."""
+        self._enqueue(lambda: self._pending.refuse(refused))
 
     async def read(self, limit: int, most_bytes: int) -> tuple[list[Entry], bool]:
-        """Return what comes next of that which is not in memory, and whether there may be more."""
-        return await self._ask(lambda: self._pending.read(limit, most_bytes))
+        """Return the next entries that the writer does not have in memory, and whether there may be more.
+
+        There are at most ``limit`` entries of ``most_bytes`` together.
+        """
+        return await self._call(lambda: self._pending.read(limit, most_bytes))
 
     def flush(self) -> Future[None]:
-        """Have all written now; for whoever waits without an event loop."""
-        return self._request(self._pending.save)
+        """Write everything now, and return a future for a caller without an event loop, such as a signal handler."""
+        return self._submit(self._pending.save)
 
     async def close(self) -> list[Entry]:
-        """Put all on disk, close the file, and return what could not be saved; not to be asked twice."""
-        return await self._ask(self._close)
+        """Write everything, close the file, and return the entries that could not be saved; call it once."""
+        return await self._call(self._close)
 
-    def _ask(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        return asyncio.wrap_future(self._request(work))
+    def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.wrap_future(self._submit(work))
 
-    def _request(self, work: Callable[[], T]) -> Future[T]:
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
         answer: Future[T] = Future()
 
-        def wish() -> None:
+        def job() -> None:
             if answer.set_running_or_notify_cancel():
                 try:
                     answer.set_result(work())
-                except Exception as error:  # noqa: BLE001 -- it belongs to whoever asked
+                except Exception as error:  # noqa: BLE001 -- the caller's future raises it
                     answer.set_exception(error)
 
-        self._inbox.append(wish)
+        self._inbox.append(job)
         self._wakeup.put(None)
         return answer
 
-    def _drop(self, item: Entry | _Wish) -> None:
+    def _enqueue(self, item: Entry | _Job) -> None:
         self._inbox.append(item)
         if self._asleep:
             self._asleep = False
             self._wakeup.put(None)
 
-    # The thread.
+    # The methods below run in the thread.
 
     def _run(self) -> None:
         while not self._closing:
             try:
                 self._work()
             except Exception as error:
-                # Without the thread nothing more would come to the disk, and no log would say so.
+                # If the thread ended, nothing would be written any more, without a line in the log.
                 log.error("spool's thread failed", exc_info=error)
                 with suppress(queue.Empty):
-                    self._wakeup.get(timeout=AGAIN)
+                    self._wakeup.get(timeout=RETRY_INTERVAL)
 
     def _work(self) -> None:
-        if self._empty():
-            self._heard = time.monotonic()
+        if self._drain():
+            self._last_item_at = time.monotonic()
         if self._pending.wait == 0:
             self._pending.save()
         if not self._closing:
-            self._rest()
+            self._wait()
 
-    def _empty(self) -> bool:
-        """Take everything out of the inbox, and tell whether there was anything."""
+    def _drain(self) -> bool:
+        """Process every item of the inbox, and return whether there was one."""
         found = False
         while self._inbox and not self._closing:
             found = True
@@ -156,17 +159,17 @@ class Spool:
                 item()
         return found
 
-    def _rest(self) -> None:
-        """Wait until something is due, or might have come, or the bell rings."""
-        patience = self._pending.wait
-        if patience is None and time.monotonic() < self._heard + LINGER:
-            patience = self._pace
-        elif patience is None:
+    def _wait(self) -> None:
+        """Wait until a write is due, the inbox is to be polled, or the thread is woken."""
+        timeout = self._pending.wait
+        if timeout is None and time.monotonic() < self._last_item_at + IDLE_AFTER:
+            timeout = self._pace
+        elif timeout is None:
             self._asleep = True
-            if self._inbox:  # what came before it was known that we sleep rang no bell
-                patience = 0.0
+            if self._inbox:  # an item that came before `_asleep` was set did not wake the thread
+                timeout = 0.0
         with suppress(queue.Empty):
-            self._wakeup.get(timeout=patience)
+            self._wakeup.get(timeout=timeout)
         self._asleep = False
 
     def _open(self, *, refused: bool) -> Left:

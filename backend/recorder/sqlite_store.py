@@ -1,16 +1,16 @@
-"""The spool's file: messages that are not on record yet, in the order in which they were said.
+"""The spool's file: an SQLite database with the messages that are not on record yet, in their order.
 
-SQLite with a write-ahead log. A transaction is in the log before it counts, so the end of the process costs at most the
-one that was being written; `disk` says what the end of the machine costs. A row has a checksum of its own besides: what
-a failing disk has changed is found out and not sent. What was deleted is overwritten (`secure_delete`), because it was
-somebody's words.
+It has a write-ahead log. A transaction is in the log before it commits, so the end of the process loses at most the
+transaction that was being written; `disk` explains what a power failure loses. Each row has a checksum, so a row that a
+failing disk has changed is detected and not sent. Deleted rows are overwritten (`secure_delete`), because they hold the
+content of messages.
 
-The file may have been changed by a crash or made by a stranger. So nothing in it is taken to be of the type that the
-schema names (SQLite does not see to that), of any size, or the name of an owner; and a file with other tables, views or
-triggers is none of ours, because SQLite would run what they say.
+The file may be damaged, or made by another program. So no value is assumed to have the type that the schema names
+(SQLite does not enforce it), a bounded size, or the form of an owner's name. A file with other tables, views or
+triggers is refused, because SQLite would execute them.
 
-The numbers of rows only ever rise, and every owner writes its rows in the order of its recording; rows that are taken
-over are older than any that their new owner will write. So the number of a row is its place in line.
+Row numbers only rise, and every owner writes its rows in the order of recording. Rows that are taken over are older
+than any row that their new owner writes. So the order of row numbers is the order of sending.
 """
 
 import sqlite3
@@ -29,14 +29,14 @@ from backend.recorder.entry import LONGEST_BODY, Entry
 from backend.recorder.ownership import Ownership
 
 MARK: Final = 0x5642_5350  # SQLite's application_id, so that no other file is taken for a spool
-BUSY: Final = 5.0  # seconds that another process may take for its transaction
+BUSY: Final = 5.0  # seconds to wait for another process's transaction
 
 _LOG_BYTES: Final = 2**20
 PAGE: Final = 4096
 AT_ONCE: Final = 500  # rows
 DAMAGED: Final = "damaged on the disk"
 NO_MESSAGE: Final = "no message"
-HIGHEST_ROW: Final = 2**62  # far from where SQLite has no more numbers to give
+HIGHEST_ROW: Final = 2**62  # far below SQLite's highest row number, 2^63 - 1
 _SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS spool (
         row INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,7 +49,7 @@ _SCHEMA: Final = """
 """
 _INSERT: Final = "INSERT INTO spool (owner, at, body, checksum, reason) VALUES "
 _ROW: Final = "(?, ?, ?, ?, ?)"
-# Null where it is of another type or longer than any message.
+# NULL if the value has another type or is longer than any message.
 TIME: Final = "CASE typeof(at) WHEN 'real' THEN at END"
 BODY: Final = f"CASE WHEN typeof(body) = 'blob' AND length(body) <= {LONGEST_BODY} THEN body END"
 CHECKSUM: Final = "CASE typeof(checksum) WHEN 'integer' THEN checksum END"
@@ -73,7 +73,10 @@ _MOST_BESIDE: Final = 1_000  # files in a folder of the spool's own
 
 
 class Left(NamedTuple):
-    """How many messages are there to be sent, how many belong to recorders that live, and when the first was said."""
+    """The messages to send, the messages of other running recorders, and when the oldest was said.
+
+    ``since`` is in seconds since 1970, None without a message.
+    """
 
     ours: int
     others: int
@@ -81,32 +84,32 @@ class Left(NamedTuple):
 
 
 class SQLiteStore:
-    """An open file with the rows of one ``owner``. Belongs to the thread that opened it; raises sqlite3.Error."""
+    """An open spool with the rows of one ``owner``, for the thread that opened it; all methods raise sqlite3.Error."""
 
     def __init__(self, path: Path, owner: str, most_bytes: int) -> None:
         self._path = path
         self._owner = owner
-        path.touch(mode=0o600)  # before SQLite makes it, for everybody to read
+        path.touch(mode=0o600)  # SQLite would create it readable for other users
         _make_private(path)
         self._file = connect(path)
         try:
-            # The limit is SQLite's to keep: beyond it a transaction fails as on a full disk.
+            # SQLite enforces the limit: beyond it a transaction fails as on a full disk.
             self._file.execute(f"PRAGMA max_page_count = {max(most_bytes // PAGE, 8)}")
             self._file.execute(_SCHEMA)
             first, last = self._file.execute(_ENDS).fetchone()
             if first < 1 or last > HIGHEST_ROW:
                 raise sqlite3.DatabaseError("its rows have numbers that no spool gives")
-            # Whoever writes first into an empty log waits for the disk: better now than when somebody has spoken.
+            # The first write into an empty log waits for the disk: better now than with a message.
             self._file.execute("PRAGMA user_version = 1")
         except sqlite3.Error:
             self._file.close()
             raise
 
     def insert(self, entries: Sequence[Entry]) -> range:
-        """Add at most `AT_ONCE` rows at the end, all or none, and return their numbers.
+        """Add at most `AT_ONCE` rows in one statement, all or none, and return their numbers.
 
-        In one statement. Each call of SQLite lets go of the interpreter, and to get it back from an event loop that
-        computes costs five milliseconds.
+        Each call of SQLite releases the GIL, and getting it back from a busy event loop takes 5 ms (Python's switch
+        interval).
         """
         values = [(self._owner, entry.at, entry.body, zlib.crc32(entry.body), entry.reason) for entry in entries]
         statement = _INSERT + ", ".join([_ROW] * len(entries))
@@ -114,26 +117,29 @@ class SQLiteStore:
         return range(last - len(entries) + 1, last + 1)
 
     def delete(self, rows: Sequence[int]) -> None:
-        """Forget what is on record."""
+        """Delete the rows with these numbers."""
         self._file.execute("DELETE FROM spool WHERE row IN (SELECT value FROM json_each(?))", (str([*rows]),))
 
     def refuse(self, row: int | None, reason: str | None) -> None:
-        """Write down why a row will not be sent again."""
+        """Store why a row was refused; it is not sent again."""
         self._file.execute("UPDATE spool SET reason = ? WHERE row = ?", (reason, row))
 
     def copy(self, rows: Iterable[Sequence[object]]) -> int:
-        """Add rows as they stood in another file, with their owners, all or none; return how many."""
+        """Add rows of another spool, with their owners, all or none, and return how many."""
         with self._file:
             self._file.execute("BEGIN IMMEDIATE")
             return self._file.executemany(_INSERT + "(CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT))", rows).rowcount
 
     def read(self, after: int, limit: int, most_bytes: int) -> list[Entry]:
-        """Return what is to be sent next; what the disk has changed meanwhile comes with that as the ``reason``."""
+        """Return the next entries to send, with row numbers greater than ``after``.
+
+        There are at most ``limit``, and reading stops when they have ``most_bytes``. A damaged row has a ``reason``.
+        """
         entries: list[Entry] = []
         size = 0
         for row, at, body, checksum in self._file.execute(_NEXT, (self._owner, after, limit)):
             reason = _fault(body, checksum)
-            at = time.time() if at is None else at  # noqa: PLW2901 -- it tells how long the message has waited
+            at = time.time() if at is None else at  # noqa: PLW2901 -- only the message's age derives from it
             entries.append(Entry(b"" if reason else body, at, row=row, reason=reason))
             size += len(body or b"")
             if size >= most_bytes:
@@ -141,10 +147,10 @@ class SQLiteStore:
         return entries
 
     def adopt(self, *, refused: bool = False) -> Left:
-        """Take over what recorders left that are gone; with ``refused`` also what was refused, to be tried again.
+        """Take over the rows of recorders that have ended, and return the counts; with ``refused`` also refused rows.
 
-        A recorder has its lock file before it writes a row. So whoever has a row and no lock file is gone; nobody adds
-        a row between the look at those files and the change of the rows, because that is one transaction.
+        A recorder has its lock file before it writes a row. So an owner with rows and without a locked file has ended.
+        Reading the lock files and updating the rows is one transaction, so no recorder adds a row in between.
         """
         again = "owner = ?, reason = NULL" if refused else "owner = ?"
         which = "" if refused else "AND reason IS NULL"
@@ -158,10 +164,10 @@ class SQLiteStore:
         return Left(*self._file.execute(_LEFT, {"owner": self._owner}).fetchone())
 
     def _others(self) -> Iterator[str]:
-        """Yield the owners that live, and sweep up the locks of those that do not."""
+        """Yield the other owners that are running, and remove the lock files of those that have ended."""
         for owner in Ownership.names(self._path) - {self._owner}:
             claim = None
-            with suppress(OSError):  # it may be another user's, or no file
+            with suppress(OSError):  # it may belong to another user, or not be a file
                 claim = Ownership.take(self._path, owner)
             if claim:
                 claim.release()
@@ -169,12 +175,15 @@ class SQLiteStore:
                 yield owner
 
     def close(self) -> None:
-        """Close the file; whoever closes it last leaves no log beside it."""
+        """Close the file; the last process to close it removes the log."""
         self._file.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file as it has to be opened, and see that it is sound; raises sqlite3.DatabaseError when it is not."""
+    """Open and configure the spool at ``path``, and return the connection.
+
+    Raises sqlite3.DatabaseError if the file is damaged, and sqlite3.OperationalError if it is another database.
+    """
     file = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=True)
     try:
         file.execute("PRAGMA trusted_schema = OFF")
@@ -182,7 +191,7 @@ def connect(path: Path) -> sqlite3.Connection:
         if not is_ours(file, empty=mark != MARK):
             raise sqlite3.OperationalError("it is a database of something else")
         if mark != MARK:
-            file.execute(_MARKED)  # before there is a log: later it would be in that alone for a while
+            file.execute(_MARKED)  # before there is a log: later it would at first be in the log alone
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("PRAGMA wal_autocheckpoint = 0")
@@ -198,14 +207,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def is_ours(file: sqlite3.Connection, *, empty: bool = False) -> bool:
-    """Tell whether the file holds nothing but a spool's table, or not even that; with ``empty`` only the latter."""
+    """Return whether the file has no table but the spool's, or none at all; with ``empty`` only the latter counts."""
     found = file.execute("SELECT type, sql FROM sqlite_schema WHERE name <> 'sqlite_sequence' LIMIT 2").fetchall()
     ours = [("table", " ".join(_SCHEMA.replace("IF NOT EXISTS ", "").split()))]
     return not found or (not empty and [(kind, " ".join((sql or "").split())) for kind, sql in found] == ours)
 
 
 def _fault(body: bytes | None, checksum: int | None) -> str | None:
-    """Return why a row cannot be sent, if it cannot: in a request it must stand for one message."""
+    """Return why a row cannot be sent, or None: it must match its checksum and be one JSON object."""
     if body is None or zlib.crc32(body) != checksum:
         return DAMAGED
     try:
@@ -215,9 +224,9 @@ def _fault(body: bytes | None, checksum: int | None) -> str | None:
 
 
 def _make_private(path: Path) -> None:
-    """Let no other user read the file, what SQLite keeps beside it, or a folder that holds nothing else.
+    """Deny other users access to the file, to SQLite's files beside it, and to a folder that holds nothing else.
 
-    Where they belong to another user they stay as they are.
+    Files and folders of another user stay as they are.
     """
     for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         with suppress(FileNotFoundError, PermissionError):

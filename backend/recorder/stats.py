@@ -1,4 +1,4 @@
-"""What is known of the recorders of this process: for whoever asks one, and for Prometheus."""
+"""Statistics of the recorders in this process, for the program and for Prometheus."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from prometheus_client.registry import Collector
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How one recorder stands. Counts are of messages since it was opened.
+    """The counts of one recorder, in messages since it was opened.
 
-    ``queued`` have no answer yet, wherever they are; ``spooled`` is how many of those are on disk. ``sent`` are on
-    record. ``refused`` never will be as they are. ``lost`` found no room in memory nor on disk.
-    ``oldest_unsent_seconds`` is how long ago the first of the queued was said, 0 when there is none.
+    ``queued`` have no answer yet, in memory or on disk; ``spooled`` of these are on disk. ``sent`` are on record.
+    ``refused`` were refused for good. ``lost`` had no room in memory or on disk. ``oldest_unsent_seconds`` is the age
+    of the oldest queued message in seconds, 0 without one.
     """
 
     queued: int
@@ -28,15 +28,15 @@ class Stats:
 
 
 class Watched(Protocol):
-    """What has stats."""
+    """An object with statistics, such as a recorder."""
 
     @property
     def stats(self) -> Stats:
-        """How it stands, now."""
+        """The current counts."""
 
 
 class _Gauges(Collector):
-    """Asks the recorders only when the gauges are read, so that recording pays nothing, and keeps none alive."""
+    """Reads the recorders' counts only at a scrape, so that recording costs nothing; keeps none alive."""
 
     def __init__(self) -> None:
         self.sources: WeakSet[Watched] = WeakSet()
@@ -48,7 +48,7 @@ class _Gauges(Collector):
             ("spooled_messages", "Messages on disk that have no answer yet.", sum(each.spooled for each in stats)),
             (
                 "oldest_unsent_seconds",
-                "How long ago the first message was said that has no answer yet.",
+                "Seconds since the oldest message without an answer was said.",
                 max((each.oldest_unsent_seconds for each in stats), default=0),
             ),
         ):
@@ -60,10 +60,10 @@ REGISTRY.register(_GAUGES)
 
 
 def watch(recorder: Watched) -> None:
-    """Count ``recorder`` in, for as long as it is open."""
+    """Include ``recorder`` in the gauges, until `unwatch`."""
     _GAUGES.sources.add(recorder)
 
 
 def unwatch(recorder: Watched) -> None:
-    """Count it out."""
+    """Remove ``recorder`` from the gauges."""
     _GAUGES.sources.discard(recorder)

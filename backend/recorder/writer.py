@@ -1,19 +1,19 @@
-"""The one task of a recorder that sends: what was said first goes first, and nothing overtakes it.
+"""The writer: the one task of a recorder that sends its messages, in order, with retries.
 
-Messages wait in memory, oldest first, and all that wait travel together. A batch that failed stays in hand and is sent
-again, the same bytes with the same ids, after waits that rise and are never quite the same; the next one leaves when
-every message of it has its final answer. So the record holds, at every moment, a beginning of what was said.
+Messages wait in memory, oldest first, and all that wait are sent together, up to `BATCH`. A failed batch is sent again,
+the same bytes with the same ids, after waits that grow exponentially with jitter. The next batch is sent when every
+message of the current one has its final answer. So at every moment the record holds a beginning of the conversation.
 
-A batch that is refused as a whole, because of one message in it, is sent in halves, the first half first, until a
-message that is refused alone is found. That one is set aside with the reason, and the next batches grow again.
+A batch that is refused as a whole because of one message is sent in halves, the first half first, until that message is
+refused alone. It is set aside with the reason, and the next batches grow again.
 
-A message for which the service fails by itself (500 in its place of the batch) is sent again like all others, because
-it is unknown whether it was stored. If that lasts for `STUBBORN` seconds it is set aside with the reason, so that one
-message, which a rule in the database may refuse for ever, does not keep all later ones from the record.
+A message for which alone the service fails (a 500 in its place of the batch) is sent again like all others, because it
+is unknown whether it was stored. After `ISOLATED_FAILURE_TIMEOUT` seconds of that it is set aside with the reason, so
+that one message, which a constraint in the database may refuse for ever, does not block all later ones.
 
-Memory is bounded. When it is full, what is said from then on goes to the spool alone (`behind`), and is read back,
-in order, when memory is empty. A recorder that finds a spool with messages of the last run begins that way: there is
-one path for what is left, whether a crash or an outage left it.
+Memory is bounded (back-pressure). While it is full, new messages go to the spool alone, and the writer reads them back,
+in order, when its memory is empty. A recorder that opens a spool with messages of an earlier run begins in this state:
+messages that a crash left and messages that an outage left take the same path.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from backend.recorder.entry import Entry
 from backend.recorder.sinks import Answer, BatchRefused, Sink, Unsent
 from backend.recorder.spool import Spool
 
-BATCH: Final = 50  # messages; to read a hundred holds the event loop for four milliseconds on a slow machine
-BATCH_BYTES: Final = 2**20  # a quarter of what the service takes at once
+BATCH: Final = 50  # messages; reading 100 blocks the event loop for 4 ms on a slow machine
+BATCH_BYTES: Final = 2**20  # a quarter of the service's limit for a request
 LONGEST_PAUSE_SECONDS: Final = 2.0  # seconds between two attempts, unless the sink asks for more
-STUBBORN: Final = 600.0  # seconds for which a message is sent again for which alone the service fails
+ISOLATED_FAILURE_TIMEOUT: Final = 600.0  # seconds in which a message is retried for which alone the service fails
 
-_PERSISTENT: Final = stamina.AsyncRetryingCaller(
+_RETRY_FOREVER: Final = stamina.AsyncRetryingCaller(
     attempts=None, timeout=None, wait_initial=0.1, wait_max=LONGEST_PAUSE_SECONDS, wait_jitter=0.5
 )
 
@@ -44,7 +44,10 @@ log = structlog.get_logger(__name__)
 
 
 class Writer:
-    """Sends what it is given to ``sink``, in order, for as long as it takes; an attempt lasts ``patience`` seconds."""
+    """Sends entries to ``sink`` in order, and retries without end.
+
+    ``memory`` bounds the waiting entries in bytes; ``patience`` is the time-out of an attempt in seconds.
+    """
 
     def __init__(self, sink: Sink, spool: Spool, *, memory: int, patience: float) -> None:
         self._sink = sink
@@ -52,12 +55,12 @@ class Writer:
         self._memory = memory
         self._patience = patience
         self._waiting: deque[Entry] = deque()
-        self._in_hand: list[Entry] = []
-        self._portion = BATCH  # how many of those in hand travel together
-        self._held = 0  # bytes in memory
-        self._behind = False  # some of what comes next is in the spool alone
-        self._behind_since: float | None = None
-        self._missed = 0  # messages that went there since it was last asked
+        self._batch: list[Entry] = []
+        self._send_count = BATCH  # how many entries of the batch are sent in one request
+        self._memory_used = 0  # bytes
+        self._spool_only = False  # entries after those in memory are in the spool alone
+        self._spool_only_since: float | None = None
+        self._spooled_meanwhile = 0  # entries that went to the spool alone since it was last read
         self._arrived = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
@@ -67,35 +70,35 @@ class Writer:
 
     @property
     def refused(self) -> int:
-        """How many messages were refused."""
+        """The number of refused messages."""
         return self.refusals.total()
 
     @property
     def oldest(self) -> float | None:
-        """When the first was said of what has no answer yet, in seconds since 1970."""
-        for entries in (self._in_hand, self._waiting):
+        """When the oldest message without an answer was said, in seconds since 1970, or None."""
+        for entries in (self._batch, self._waiting):
             if entries:
                 return entries[0].at
-        return self._behind_since if self._behind else None
+        return self._spool_only_since if self._spool_only else None
 
     def catch_up(self, since: float | None) -> None:
-        """Begin with what is in the spool, ``since`` the moment of the first of it."""
-        self._fall_behind(since)
+        """Send the messages in the spool first; ``since`` is when the oldest was said, in seconds since 1970."""
+        self._use_spool_only(since)
         self._wake()
 
     def take(self, entry: Entry) -> None:
-        """Send ``entry`` when its turn comes; what does not fit into memory will be read from the spool."""
-        if self._behind or self._held + len(entry.body) > self._memory:
+        """Queue ``entry``; if it does not fit into memory, it is read from the spool later."""
+        if self._spool_only or self._memory_used + len(entry.body) > self._memory:
             entry.kept = False
-            self._fall_behind(entry.at)
-            self._missed += 1
+            self._use_spool_only(entry.at)
+            self._spooled_meanwhile += 1
         else:
-            self._held += len(entry.body)
+            self._memory_used += len(entry.body)
             self._waiting.append(entry)
         self._wake()
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send until the task is cancelled."""
         while True:
             try:
                 await self._work()
@@ -104,11 +107,11 @@ class Writer:
                 await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def _work(self) -> None:
-        while self._in_hand or self._waiting or self._behind:
-            if self._in_hand:
+        while self._batch or self._waiting or self._spool_only:
+            if self._batch:
                 await self._send()
             elif self._waiting:
-                self._in_hand = self._next()
+                self._batch = self._next()
             else:
                 await self._read_back()
         self.idle.set()
@@ -120,17 +123,17 @@ class Writer:
             self.idle.clear()
             self._arrived.set()
 
-    def _fall_behind(self, since: float | None) -> None:
-        if not self._behind:
-            self._behind, self._behind_since = True, since
+    def _use_spool_only(self, since: float | None) -> None:
+        if not self._spool_only:
+            self._spool_only, self._spool_only_since = True, since
 
     async def _read_back(self) -> None:
-        self._missed = 0
+        self._spooled_meanwhile = 0
         entries, more = await self._spool.read(BATCH, min(BATCH_BYTES, self._memory))
         sound = [entry for entry in entries if not entry.reason]
         self._waiting.extend(sound)
-        self._held += sum(len(entry.body) for entry in sound)
-        self._behind = more or self._missed > 0
+        self._memory_used += sum(len(entry.body) for entry in sound)
+        self._spool_only = more or self._spooled_meanwhile > 0
         self._count_refusals([entry.reason for entry in entries if entry.reason])
 
     def _next(self) -> list[Entry]:
@@ -143,48 +146,52 @@ class Writer:
 
     async def _send(self) -> None:
         try:
-            # Without arguments: stamina writes down what it calls with what.
-            await _PERSISTENT(_again, self._attempt)
+            # Called without arguments, because stamina logs them.
+            await _RETRY_FOREVER(_retry_wait, self._attempt)
         except Unsent:
-            await asyncio.sleep(LONGEST_PAUSE_SECONDS)  # only where the host has forbidden stamina to try again
+            await asyncio.sleep(
+                LONGEST_PAUSE_SECONDS
+            )  # reached only if the host program has disabled stamina's retries
 
     async def _attempt(self) -> None:
-        """Send what is in hand, and keep what has no final answer there; raises Unsent when that is anything."""
+        """Send the batch once and keep the entries without a final answer; raises Unsent if there are any."""
         try:
-            await self._ask()
+            await self._send_batch()
         except Unsent as error:
             self.trouble = str(error)
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a sink does, nothing is lost by it
+        except Exception as error:  # noqa: BLE001 -- an error of a sink must not lose messages
             self.trouble = type(error).__name__
             raise Unsent(self.trouble) from None
         self.trouble = None
 
-    async def _ask(self) -> None:
-        batch = self._in_hand[: self._portion]
+    async def _send_batch(self) -> None:
+        batch = self._batch[: self._send_count]
         try:
             async with asyncio.timeout(self._patience):
                 answers = await self._sink.send([entry.body for entry in batch])
         except BatchRefused as refusal:
             if len(batch) > 1:
-                self._portion = len(batch) // 2
+                self._send_count = len(batch) // 2
                 return
             answers = [Answer(final=True, reason=str(refusal))]
         if len(answers) != len(batch):
             raise Unsent("the sink does not answer for each message")
         if self._settle(batch, answers) < len(batch):
             raise Unsent("some messages have to be sent again")
-        self._portion = min(2 * self._portion, BATCH)
+        self._send_count = min(2 * self._send_count, BATCH)
 
     def _settle(self, batch: Sequence[Entry], answers: Sequence[Answer]) -> int:
-        """Note the answers to ``batch``, the first of those in hand, and return how many are final."""
-        judged = [(entry, _bounded(entry, answer)) for entry, answer in zip(batch, answers, strict=True)]
-        final = [(entry, answer) for entry, answer in judged if answer.final]
+        """Process the answers to ``batch``, the first entries of the current batch, and return how many are final."""
+        answered = [
+            (entry, _limit_isolated_failure(entry, answer)) for entry, answer in zip(batch, answers, strict=True)
+        ]
+        final = [(entry, answer) for entry, answer in answered if answer.final]
         kept = [(entry, answer.reason) for entry, answer in final if answer.reason and not answer.forgotten]
-        self._in_hand = [entry for entry, answer in judged if not answer.final] + self._in_hand[len(batch) :]
+        self._batch = [entry for entry, answer in answered if not answer.final] + self._batch[len(batch) :]
         self._spool.refuse(kept)
         self._spool.settle([entry for entry, answer in final if not answer.reason or answer.forgotten])
-        self._held -= sum(len(entry.body) for entry, _ in final)
+        self._memory_used -= sum(len(entry.body) for entry, _ in final)
         reasons = [answer.reason for _, answer in final if answer.reason]
         self._count_refusals(reasons)
         self.sent += len(final) - len(reasons)
@@ -198,18 +205,18 @@ class Writer:
         metrics.RECORDER_REFUSED.inc(len(reasons))
 
 
-def _bounded(entry: Entry, answer: Answer) -> Answer:
-    """Return ``answer``, made final if the service has failed for this message alone for `STUBBORN` seconds."""
+def _limit_isolated_failure(entry: Entry, answer: Answer) -> Answer:
+    """Return ``answer``, final if the service has failed for this message alone for `ISOLATED_FAILURE_TIMEOUT`."""
     if answer.final or not answer.reason:
         return answer
     now = time.monotonic()
     if entry.failing is None:
         entry.failing = now
-    return Answer(final=True, reason=answer.reason) if now - entry.failing >= STUBBORN else answer
+    return Answer(final=True, reason=answer.reason) if now - entry.failing >= ISOLATED_FAILURE_TIMEOUT else answer
 
 
-def _again(error: Exception) -> bool | float:
-    """Tell whether, or after how many seconds, to try again; stamina asks of a cancellation, too."""
+def _retry_wait(error: Exception) -> bool | float:
+    """Return whether to retry after ``error``, or after how many seconds; stamina passes cancellations, too."""
     if isinstance(error, Unsent) and error.retry_after:
         return error.retry_after + random.random()  # noqa: S311 -- so that not all come back at once
     return isinstance(error, Unsent)

@@ -1,16 +1,16 @@
-"""Replaying recorded event streams into a running service, as often as it takes.
+"""Replay: sends recorded event streams to a running service, with retries.
 
-A file holds one dialogue a line: `{"dialogue_id": …, "events": [Deepgram's events]}`, compressed or not. Every id is
-derived, before the message is sent, as `identity` says; so a repetition, of a request or of the whole replay, changes
-nothing, and whatever was left unanswered is simply sent again.
+A file holds one dialogue per line, `{"dialogue_id": …, "events": [Deepgram's events]}`, compressed or not. Every id is
+derived before a message is sent (`identity`), so a repetition of a request or of the whole replay changes nothing, and
+messages without an answer are sent again.
 
-The order of the source is kept by three facts. A message of a batch goes on record only behind those before it in the
-batch and its conversation, though a batch may take several commits. The next batch leaves only when every message of
-the one before has its final answer. And a batch that arrives late, after its sender gave it up and sent it again, finds
-all its messages on record, or puts the same ones on record in the same order. So whatever is cut, and wherever, the
-record holds a beginning of the dialogue (less what was refused for good), and what follows is stamped later by the one
-clock of the database. Every answer is held against that: a message that does not stand behind its predecessors, because
-a clock was set back or because it was refused once and then mended, is counted as misplaced.
+Three facts keep the order of the source. Within a batch, messages of a conversation are recorded in order, even if the
+batch takes several commits. The next batch is sent only when every message of the previous one has its final answer.
+And a batch that arrives late, after the sender has given it up and sent it again, finds all its messages on record, or
+records the same ones in the same order. So whatever connection breaks, the record holds a beginning of the dialogue
+(without refused messages), and later messages get later times from the database's clock. Every answer is checked
+against that. A message that is not behind its predecessors, because a clock was set back or because it was refused
+earlier and then corrected, is counted as misplaced.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from backend.replay.watch import Watch
 __all__ = ["Tally", "replay"]
 
 
-async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how hard to try
+async def replay(  # noqa: PLR0913 -- each is an option of the command
     path: Path,
     url: str,
     *,
@@ -39,11 +39,11 @@ async def replay(  # noqa: PLR0913 -- what to send, where to, as whom, and how h
     proxy: SecretStr | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Tally:
-    """Put the dialogues in ``path`` on record at the service at ``url``, ``concurrency`` of them at a time.
+    """Send the dialogues in ``path`` to the service at ``url``, ``concurrency`` at a time, and return the counts.
 
-    Goes on through whatever passes, and ends early when ``patience`` seconds have gone by without an answer.
-    ``token`` is shown to the service, which is reached through ``proxy`` unless it is on this machine; ``transport``
-    stands in for the network. Raises SetupError when there is nothing to read or nowhere to send it.
+    Temporary failures are retried; the replay ends early after ``patience`` seconds without an answer. ``token`` is the
+    bearer token. Requests go through ``proxy`` unless the service is on this machine; ``transport`` replaces the
+    network in tests. Raises SetupError if the file cannot be read or ``url`` is not an HTTP address.
     """
     address = service_url(url, "--url")
     tally = Tally()

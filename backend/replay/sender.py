@@ -1,9 +1,8 @@
-"""Sending dialogues, and sending them again until they are answered.
+"""The sender of a replay: sends dialogues, with retries until every message has a final answer.
 
-What counts as an answer is told by `recorder.refusals`: only the service's own problem about a conversation or a
-message refuses it. Any other failure is tried again until ``patience`` seconds have passed in which the service took
-nothing, and then ends the run with a sentence. It is different with a token that the service itself does not accept: a
-run has no other token to try.
+`recorder.refusals` defines which answers are final: only a problem document of the service about a conversation or a
+message refuses it. Any other failure is retried until the service has accepted nothing for ``patience`` seconds, which
+ends the run with an error. A token that the service refuses ends the run at once, because a retry has no other token.
 """
 
 import random
@@ -22,8 +21,8 @@ import stamina
 from backend.errors import SetupError
 from backend.recorder.entry import LONGEST_BODY
 from backend.recorder.refusals import (
+    BATCH_REFUSALS,
     FINAL,
-    SPOILT,
     is_unanswered,
     own_failure_of,
     problem_of,
@@ -39,19 +38,19 @@ from backend.replay.watch import Watch
 from backend.schemas.message import MOST_PER_BATCH
 from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED, ContextType
 
-BATCH_BYTES: Final = 2**20  # a quarter of what the service takes at once
+BATCH_BYTES: Final = 2**20  # a quarter of the service's limit for a request
 
 _CONVERSATIONS: Final = "/api/v1/conversations"
 _TAKEN: Final = f"/problems/{CONVERSATION_ID_REUSED}"
-# With these statuses and a problem of its own the service refuses the caller and not what is sent.
+# The statuses with which a problem of the service refuses the caller, and not the message.
 _CALLER: Final = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.MISDIRECTED_REQUEST}
 _TOO_LARGE: Final = f"/problems/{BODY_TOO_LARGE}"
 _FIELD: Final = re.compile(r"(?:/messages/\d+)?(/\w+)?")
-_PERSISTENT: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
+_RETRY: Final = stamina.AsyncRetryingCaller(attempts=None, timeout=None)
 
 
 class _Unanswered(Exception):
-    """There is no final answer: the same is sent again, after ``retry_after`` seconds if the service asks for that."""
+    """There is no final answer: the request is repeated, after ``retry_after`` seconds if the service asks for it."""
 
     def __init__(self, status: int, retry_after: float | None = None) -> None:
         super().__init__(f"it answers {status}")
@@ -59,43 +58,44 @@ class _Unanswered(Exception):
         self.retry_after = retry_after
 
 
-class _Stranger(_Unanswered):
-    """The answer is not the service's: another program or a proxy in between has given it."""
+class _NotVerbatim(_Unanswered):
+    """The answer does not come from Verbatim, but from another program or a proxy."""
 
 
 class Sender:
-    """Sends dialogues to one service, and counts what becomes of them."""
+    """Sends dialogues to one service, and counts the outcomes in ``tally``."""
 
     def __init__(self, client: httpx.AsyncClient, tally: Tally, watch: Watch, patience: float) -> None:
         self._client = client
         self._tally = tally
         self._watch = watch
         self._patience = patience
-        self._heard = time.monotonic()  # when the service last took or refused something
+        self._last_progress = time.monotonic()  # when the service last accepted or refused a message
 
     async def send_all(self, dialogues: Iterator[Dialogue]) -> None:
-        """Send one dialogue after the other; raises SetupError when the service stays away or is none of ours."""
+        """Send one dialogue after the other; raises SetupError if the service does not answer or is not Verbatim."""
         for dialogue in dialogues:
-            if await _PERSISTENT(self._again, self._open, dialogue):
+            if await _RETRY(self._retry_wait, self._open, dialogue):
                 for batch in self._batches(dialogue.messages):
                     await self._record_all(batch)
                 self._tally.misplaced += _misplaced(dialogue.messages)
             self._watch.advance()
 
-    def _again(self, error: Exception) -> bool | float:
-        """Tell whether, or after how many seconds, to try again."""
+    def _retry_wait(self, error: Exception) -> bool | float:
+        """Return whether to retry after ``error``, or after how many seconds; raises SetupError to end the run."""
         if not isinstance(error, httpx.HTTPError | _Unanswered):
             return False
-        if time.monotonic() - self._heard > self._patience:
-            if isinstance(error, _Stranger):
-                raise SetupError(f"What answers at {self._where()} is not Verbatim; look at --url.") from None
+        if time.monotonic() - self._last_progress > self._patience:
+            if isinstance(error, _NotVerbatim):
+                raise SetupError(f"The program at {self._where()} is not Verbatim; check --url.") from None
             raise SetupError(
-                f"The service at {self._where()} took nothing for {self._patience:g} seconds "
-                f"({str(error) or type(error).__name__}). What it took is on record; run the same again for the rest."
+                f"The service at {self._where()} accepted nothing for {self._patience:g} seconds "
+                f"({str(error) or type(error).__name__}). The messages that it accepted are on record; run the same "
+                "command again for the rest."
             ) from None
-        if isinstance(error, _Stranger):
+        if isinstance(error, _NotVerbatim):
             self._watch.warn_once(
-                f"What answers at {self._where()} is perhaps not Verbatim ({error.status}); it is asked again for "
+                f"The program at {self._where()} may not be Verbatim (status {error.status}); retrying for "
                 f"{self._patience:g} seconds."
             )
         if isinstance(error, _Unanswered) and error.retry_after is not None:
@@ -103,7 +103,7 @@ class Sender:
         return True
 
     async def _open(self, dialogue: Dialogue) -> bool:
-        """Open the conversation, give the messages their ids, and tell whether anything can be said in it."""
+        """Create the conversation, give the messages their ids, and return whether messages can be recorded in it."""
         conversation, otherwise = dialogue.conversation_ids
         status, answer = await self._create(conversation)
         if answer.get("type") == _TAKEN and await self._belongs_to_another(conversation):
@@ -112,12 +112,12 @@ class Sender:
         opened = _time(answer.get("created_at")) if status < httpx.codes.BAD_REQUEST else None
         if status < httpx.codes.BAD_REQUEST and answer.get("message_count"):
             path = f"{_CONVERSATIONS}/{conversation}/messages?order=recorded&limit=1"
-            first, found = await self._ask("GET", path)
+            first, found = await self._final_answer("GET", path)
             if first >= httpx.codes.BAD_REQUEST:
                 status, answer = first, found
             elif _ids(found) & {str(message_id(conversation, None, each.spot)) for each in dialogue.messages}:
                 opened = None
-        self._heard = time.monotonic()
+        self._last_progress = time.monotonic()
         if status >= httpx.codes.BAD_REQUEST:
             self._tally.refused[_name(answer)] += 1 + len(dialogue.messages)
             return False
@@ -128,42 +128,42 @@ class Sender:
 
     async def _create(self, conversation: UUID) -> tuple[int, dict[str, Any]]:
         wanted = {"id": conversation, "context_type": ContextType.VOICE}
-        return await self._ask("POST", _CONVERSATIONS, orjson.dumps(wanted))
+        return await self._final_answer("POST", _CONVERSATIONS, orjson.dumps(wanted))
 
     async def _belongs_to_another(self, conversation: UUID) -> bool:
-        """Tell whether an id that is taken is another owner's, and not that of a conversation of another type."""
-        status, answer = await self._ask("GET", f"{_CONVERSATIONS}/{conversation}")
-        # Only a service may see another owner's; were it the service's own, this type would not have been refused.
+        """Return whether a taken id belongs to another owner, and not to the caller's conversation of another type."""
+        status, answer = await self._final_answer("GET", f"{_CONVERSATIONS}/{conversation}")
+        # Only a service token sees another owner's conversation; its own with this type would not have been refused.
         return status == httpx.codes.NOT_FOUND or answer.get("context_type") == ContextType.VOICE
 
     async def _record_all(self, batch: Sequence[RecordedMessage]) -> None:
-        """Send a batch, in halves where one of its messages has the whole of it refused."""
-        if not await _PERSISTENT(self._again, self._record, batch):
+        """Send a batch, in halves if the service refuses the whole because of one message."""
+        if not await _RETRY(self._retry_wait, self._record, batch):
             middle = len(batch) // 2
             await self._record_all(batch[:middle])
             await self._record_all(batch[middle:])
 
     async def _record(self, batch: Sequence[RecordedMessage]) -> bool:
-        """Send what has no final answer yet, and tell whether it has one now, or else must be sent in parts.
+        """Send the messages without a final answer; return False if the batch must be sent in halves, else True.
 
-        Raises _Unanswered when some of it may be sent again as it is.
+        Raises _Unanswered if some messages are to be sent again.
         """
         waiting = [message for message in batch if not message.answered]
         if not waiting:
             return True
         body = b'{"messages":[%b]}' % b",".join(each.body for each in waiting)
         response = await self._request("POST", BATCH_PATH, body)
-        # A proxy may find a batch too large, of which the service would take each message.
-        if response.status_code in SPOILT and len(waiting) > 1:
+        # A proxy may refuse a large batch although the service would accept each of its messages.
+        if response.status_code in BATCH_REFUSALS and len(waiting) > 1:
             return False
         if response.is_success:
             results = results_of(response.content, len(waiting))
-        elif response.status_code in SPOILT and (problem := problem_of(response)):
+        elif response.status_code in BATCH_REFUSALS and (problem := problem_of(response)):
             results = [{"status": response.status_code, "problem": problem}]
         else:
             raise _unanswered(response)
         if results is None:
-            raise _Stranger(response.status_code)
+            raise _NotVerbatim(response.status_code)
         for message, result in zip(waiting, results, strict=True):
             self._settle(message, result)
         if not all(message.answered for message in waiting):
@@ -177,31 +177,32 @@ class Sender:
                 self._tally.new += status == httpx.codes.CREATED
                 self._tally.repeated += status == httpx.codes.OK
             case _:
-                refusal = refusal_of(result) or self._given_up(message, result)
+                refusal = refusal_of(result) or self._isolated_failure(message, result)
                 if refusal is None and is_unanswered(result):
                     return
                 if refusal is None:
-                    raise _Stranger(httpx.codes.OK)
+                    raise _NotVerbatim(httpx.codes.OK)
                 self._tally.refused[_name(refusal)] += 1
         message.answered = True
-        self._heard = time.monotonic()
+        self._last_progress = time.monotonic()
 
-    def _given_up(self, message: RecordedMessage, result: Any) -> dict[str, Any] | None:
-        """Return the problem for which a message is given up: the service failed for it alone for too long.
+    def _isolated_failure(self, message: RecordedMessage, result: Any) -> dict[str, Any] | None:
+        """Return the problem if the service has failed for this message alone for ``patience`` seconds, else None.
 
-        It takes other messages meanwhile; if it took none, the service fails and not the message.
+        The service must have accepted another message meanwhile; if it accepts none, the service fails, not the
+        message.
         """
         if own_failure_of(result) is None:
             return None
         now = time.monotonic()
         if message.failing is None:
             message.failing = now
-        is_alone = self._heard >= message.failing and now - message.failing > self._patience
+        is_alone = self._last_progress >= message.failing and now - message.failing > self._patience
         problem: dict[str, Any] = result["problem"]
         return problem if is_alone else None
 
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Return the status and the document of a final answer, yes or no; raises _Unanswered for any other."""
+    async def _final_answer(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
+        """Return the status and the JSON of a final answer, success or refusal; raises _Unanswered for any other."""
         response = await self._request(method, path, body)
         if not response.is_success:
             problem = problem_of(response)
@@ -213,21 +214,21 @@ class Sender:
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict):
-            raise _Stranger(response.status_code)
+            raise _NotVerbatim(response.status_code)
         return response.status_code, answer
 
     async def _request(self, method: str, path: str, body: bytes | None) -> httpx.Response:
-        """Return any answer but one that refuses the caller, for which SetupError is raised."""
+        """Send a request and return the response; raises SetupError if the service refuses the caller's token."""
         response = await self._client.request(method, path, content=body, headers=JSON_BODY if body else None)
         if response.status_code in _CALLER and (problem := problem_of(response)):
             raise SetupError(
-                f"The service at {self._where()} wants another token ({problem['type']}); set VERBATIM_TOKEN. What it "
-                "took is on record; run the same again for the rest."
+                f"The service at {self._where()} refuses the token ({problem['type']}); set VERBATIM_TOKEN. The "
+                "messages that it accepted are on record; run the same command again for the rest."
             )
         return response
 
     def _batches(self, messages: Sequence[RecordedMessage]) -> Iterator[list[RecordedMessage]]:
-        """Yield what may travel together, in order."""
+        """Yield batches of messages, in order, within the limits of a request."""
         batch: list[RecordedMessage] = []
         size = 0
         for message in messages:
@@ -247,27 +248,27 @@ class Sender:
 
 
 def _unanswered(response: httpx.Response) -> _Unanswered:
-    """Return what to raise for an answer that is not final."""
+    """Return the exception for an answer that is not final."""
     status = response.status_code
-    # A 5xx or a 429 may come from what stands before a service that is away for a moment.
+    # A 5xx or a 429 may come from a proxy in front of a service that is temporarily unavailable.
     is_passing = status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.TOO_MANY_REQUESTS
-    kind = _Unanswered if is_passing or problem_of(response) else _Stranger
+    kind = _Unanswered if is_passing or problem_of(response) else _NotVerbatim
     return kind(status, retry_after_of(response))
 
 
 def _time(told: object) -> datetime:
-    """Return a time that the service tells; raises _Stranger if it is none."""
+    """Return a time in an answer of the service; raises _NotVerbatim if it is not one."""
     try:
         moment = datetime.fromisoformat(told) if isinstance(told, str) else None
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise _Stranger(httpx.codes.OK)
+        raise _NotVerbatim(httpx.codes.OK)
     return moment
 
 
 def _name(problem: dict[str, Any]) -> str:
-    """Return the problem's type and the fields that it points to, without the way below them."""
+    """Return the problem's type and the top-level fields that it points to, as a name for the counts."""
     fields = set()
     for fault in problem.get("errors") or ():
         match fault:

@@ -1,7 +1,7 @@
-"""Reading dialogues from a file, a line at a time, whatever its size.
+"""The source of a replay: reads dialogues from a file of any size, one line at a time.
 
-The file may come from anybody, and a compressed one may unpack to a thousand times its size. So no more than a line is
-held at a time, and lines, the functions of an event and the messages of a dialogue are bounded.
+The file is untrusted, and a compressed one may expand to a thousand times its size. So only one line is in memory at a
+time, and the length of a line, the functions of an event and the messages of a dialogue are limited.
 """
 
 import gzip
@@ -30,9 +30,9 @@ from backend.schemas.nested_json import load_any_depth
 from backend.schemas.repair import storable
 
 LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
-LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are passed over
-MOST_MESSAGES: Final = 100_000  # of one dialogue, which are held in memory until they are sent
-MOST_COMPLAINTS: Final = 100
+LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are skipped
+MOST_MESSAGES: Final = 100_000  # per dialogue, which are in memory until they are sent
+MOST_REPORTED: Final = 100  # malformed lines that are reported by number
 
 _GZIP: Final = b"\x1f\x8b"
 
@@ -41,10 +41,10 @@ _GZIP: Final = b"\x1f\x8b"
 class RecordedMessage:
     """A message of a dialogue.
 
-    ``spot`` is where it stands there, ``fields`` a JSON object without its first brace and without ids, and ``body``
-    what is sent.
-    ``answered`` tells whether that has its final answer, and ``place`` where it is on record. ``failing`` is when the
-    service first failed for this message alone, by the monotonic clock.
+    ``spot`` is its place in the dialogue, ``fields`` a JSON object without its first brace and without ids, and
+    ``body`` the JSON that is sent. ``answered`` tells whether it has its final answer, and ``place`` is its time and
+    sequence on record. ``failing`` is when the service first failed for this message alone, by the monotonic clock in
+    seconds.
     """
 
     spot: str
@@ -57,7 +57,7 @@ class RecordedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """One line of the file: its ``name``, the SHA-256 of the whole line, and what was said."""
+    """One line of the file: the dialogue's name, the SHA-256 of the whole line, and its messages."""
 
     name: str
     digest: str
@@ -65,11 +65,11 @@ class Dialogue:
 
     @property
     def conversation_ids(self) -> tuple[UUID, UUID]:
-        """The conversation's id, and the one that it has if that is taken."""
+        """The conversation's id, and the second choice if another owner has that id."""
         return conversation_id(self.name), conversation_id(self.name, self.digest)
 
     def address(self, conversation: UUID, opened: datetime | None) -> None:
-        """Give each message its id in ``conversation``, as `message_id` derives it."""
+        """Set the id of each message in ``conversation``, as `message_id` derives it."""
         for message in self.messages:
             ids = b'{"id":"%s","conversation_id":"%s",'
             identity = message_id(conversation, opened, message.spot)
@@ -77,7 +77,7 @@ class Dialogue:
 
 
 class Source:
-    """A file of dialogues, compressed or not: its first bytes tell. Raises SetupError when it cannot be opened."""
+    """A file of dialogues, gzip-compressed if its first bytes say so. Raises SetupError if it cannot be opened."""
 
     def __init__(self, path: Path, tally: Tally) -> None:
         self._path = path
@@ -101,33 +101,33 @@ class Source:
 
     @property
     def position(self) -> int:
-        """How many of the file's ``size`` bytes have been read."""
+        """The number of bytes read of the file's ``size``, 0 for a pipe."""
         return self._file.tell() if self.size else 0
 
-    def dialogues(self, complain: Callable[[str], None]) -> Iterator[Dialogue]:
-        """Yield the dialogues, and complain of the lines that are none, by number and without their words.
+    def dialogues(self, report: Callable[[str], None]) -> Iterator[Dialogue]:
+        """Yield the dialogues, and pass a sentence for each malformed line to ``report``, without its content.
 
-        After `MOST_COMPLAINTS` they are only counted.
+        After `MOST_REPORTED` sentences malformed lines are only counted.
         """
         for number, line in self._lines():
             try:
                 dialogue = _dialogue(line)
             except _Malformed as error:
                 self._tally.malformed += 1
-                if self._tally.malformed <= MOST_COMPLAINTS:
-                    complain(f"Line {number} {error}.")
-                if self._tally.malformed == MOST_COMPLAINTS:
-                    complain("Further lines that are no dialogue are only counted.")
+                if self._tally.malformed <= MOST_REPORTED:
+                    report(f"Line {number} {error}.")
+                if self._tally.malformed == MOST_REPORTED:
+                    report("Further malformed lines are only counted.")
             else:
                 yield dialogue
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each line that is not blank, with its number; of one that is too long only a part."""
+        """Yield the number and the bytes of each line that is not blank; a line that is too long is cut."""
         number = 0
         try:
             while line := self._text.readline(LONGEST_LINE + 1):
                 number += 1
-                if len(line) > LONGEST_LINE and not line.endswith(b"\n") and not self._passes_over_the_rest():
+                if len(line) > LONGEST_LINE and not line.endswith(b"\n") and not self._skip_rest():
                     most = LONGEST_LINE + LONGEST_REST
                     self._tally.trouble = (
                         f"Line {number} has no end within {most:,} bytes; nothing from there was sent."
@@ -138,8 +138,8 @@ class Source:
         except (OSError, EOFError, zlib.error):
             self._tally.trouble = f"{self._path} is damaged or cut off after line {number}; the rest was not sent."
 
-    def _passes_over_the_rest(self) -> bool:
-        """Read to the end of the line or of the file, and tell whether that is near enough."""
+    def _skip_rest(self) -> bool:
+        """Skip to the end of the line or of the file, and return whether it came within LONGEST_REST bytes."""
         for _ in range(LONGEST_REST // LONGEST_LINE):
             rest = self._text.readline(LONGEST_LINE)
             if len(rest) < LONGEST_LINE or rest.endswith(b"\n"):
@@ -148,7 +148,7 @@ class Source:
 
 
 class _Malformed(Exception):
-    """The end of a sentence that begins with the line's number."""
+    """A line is not a dialogue; the message completes a sentence that begins with the line's number."""
 
 
 def _size(file: io.BufferedReader) -> int:
@@ -177,8 +177,8 @@ def _messages(events: list[JsonValue]) -> list[RecordedMessage]:
         if len(_functions(event)) > MOST_FUNCTIONS or len(messages) > MOST_MESSAGES:
             raise _Malformed(f"holds more than {MOST_FUNCTIONS:,} functions in an event or {MOST_MESSAGES:,} messages")
         session = deepgram.session_of(event) or session
-        # By the event's place and not the message's: a type that is understood one day moves no other's id.
-        # A copy of what orjson gives, which keeps 4 KiB for it however short it is.
+        # The id derives from the event's place, so that a type which a later release understands moves no other id.
+        # The slice copies, because orjson allocates at least 4 KiB for each result.
         messages += [
             RecordedMessage(f"{place}.{draft.spot}", orjson.dumps(draft.fields)[1:])
             for draft in deepgram.drafts(event, session)

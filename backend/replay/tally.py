@@ -1,4 +1,4 @@
-"""What became of a file that was replayed."""
+"""The counts of a replay."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """The counts. ``refused`` counts by problem and pointer; ``trouble`` is a sentence on why it ended early."""
+    """The counts of a replay. ``refused`` counts by problem and field; ``trouble`` tells why the replay ended early."""
 
     opened: int = 0
     reopened: int = 0
@@ -19,7 +19,7 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that the file holds is on record, in its order."""
+        """Whether everything in the file is on record, in its order."""
         return not (self.refused or self.malformed or self.misplaced or self.trouble)
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Tally:
             *(f"  {count:,} of {problem}" for problem, count in self.refused.most_common()),
         ]
         if self.malformed:
-            lines.append(f"{self.malformed:,} malformed (lines that are no dialogue)")
+            lines.append(f"{self.malformed:,} malformed (lines that are not a dialogue)")
         if self.misplaced:
-            lines.append(f"{self.misplaced:,} misplaced (on record before what was said before them)")
+            lines.append(f"{self.misplaced:,} misplaced (on record before their predecessors)")
         return "\n".join(lines)

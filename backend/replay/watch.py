@@ -1,4 +1,4 @@
-"""What the person at the terminal sees meanwhile: a bar, how far it has come, and whether it waits."""
+"""The progress of a replay on the operator's terminal: a bar, counts, and whether it waits for a retry."""
 
 from types import TracebackType
 from typing import Self
@@ -12,7 +12,7 @@ from backend.replay.tally import Tally
 
 
 class Watch:
-    """A progress bar on a terminal; elsewhere only the sentences."""
+    """A progress bar on a terminal; without a terminal only the sentences are printed."""
 
     def __init__(self, source: Source, tally: Tally) -> None:
         self._source = source
@@ -37,17 +37,17 @@ class Watch:
         set_on_retry_hooks(None)
 
     def say(self, sentence: str) -> None:
-        """Say something above the bar."""
+        """Print ``sentence`` above the bar."""
         self._progress.console.print(sentence)
 
     def warn_once(self, sentence: str) -> None:
-        """Say something above the bar that need not be said again."""
+        """Print ``sentence`` above the bar, unless `warn_once` has printed a sentence before."""
         if not self._warned:
             self._warned = True
             self.say(sentence)
 
     def advance(self) -> None:
-        """Show how far it has come."""
+        """Update the bar and the counts."""
         counts = f"{self._tally.new + self._tally.repeated:,} messages, {self._tally.refused.total():,} refused"
         self._progress.update(self._bar, description="Replaying", completed=self._source.position, counts=counts)
 

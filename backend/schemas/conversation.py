@@ -1,4 +1,4 @@
-"""The words of a conversation, as they cross the wire."""
+"""Request and response models of conversations."""
 
 from datetime import datetime
 from typing import Annotated, Final, NamedTuple, Self
@@ -14,21 +14,23 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-00000000
 
 
 class ConversationCreate(BaseModel):
-    """A conversation to be opened."""
+    """A conversation to create."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: UUID | None = Field(default=None, description="Chosen by the sender, so that a retry opens no second one.")
+    id: UUID | None = Field(
+        default=None, description="Chosen by the client, so that a retry does not create a second conversation."
+    )
     context_type: ContextType
     user_id: Label | None = Field(
         default=None,
-        description="Whose it is: the subject of that person's token. Another subject than the sender's own needs a "
-        "service with `conversations:write:any`; left out, the conversation is the sender's.",
+        description="The owner: the subject of that person's token, by default the client's own. Any other subject "
+        "requires a service token with `conversations:write:any`.",
     )
 
 
 class ConversationEnd(BaseModel):
-    """The end of a conversation that has no voice session."""
+    """The end of a conversation without voice sessions."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -37,11 +39,11 @@ class ConversationEnd(BaseModel):
         json_schema_extra={"examples": [{"ended_at": "2026-01-31T09:42:10.250Z"}]},
     )
 
-    ended_at: Timestamp | None = Field(default=None, description="Now, if left out.")
+    ended_at: Timestamp | None = Field(default=None, description="By default now, by the database's clock.")
 
 
 class ConversationPatch(BaseModel):
-    """What the orchestrator links a conversation to; ``null`` takes a link away, a field left out stays as it is."""
+    """The links of a conversation that the orchestrator sets; ``null`` removes a link, an omitted field stays."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -80,7 +82,7 @@ class ConversationResponse(BaseModel):
     )
 
     id: UUID
-    # The host's own column may be of any type.
+    # The host's column may have any type.
     user_id: Annotated[str | None, BeforeValidator(lambda owner: owner if owner is None else str(owner))]
     context_type: ContextType
     voice_session_id: str | None
@@ -118,7 +120,7 @@ class ConversationPlace(NamedTuple):
 
 
 class ConversationQuery(BaseModel):
-    """Which conversations, and how many."""
+    """The query parameters of the list of conversations."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -128,8 +130,10 @@ class ConversationQuery(BaseModel):
     linked_goal_id: UUID | None = None
     linked_task_id: UUID | None = None
     voice_session_id: Label | None = None
-    user_id: Label | None = Field(default=None, description="Another owner's; only for services that read everybody's.")
-    since: Instant | None = Field(default=None, description="Opened at this time or later.")
-    until: Instant | None = Field(default=None, description="Opened before this time.")
+    user_id: Label | None = Field(
+        default=None, description="Only this owner's; requires a service token that may read every owner's."
+    )
+    since: Instant | None = Field(default=None, description="Created at this time or later.")
+    until: Instant | None = Field(default=None, description="Created before this time.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
     cursor: page.Cursor | None = None

@@ -1,4 +1,4 @@
-"""The words of a delivery, as they cross the wire: of what was said it has none, that is in the intent."""
+"""Request and response models of deliveries, which hold no content of messages: the payload is not shown."""
 
 from datetime import datetime
 from typing import Annotated, NamedTuple, Self
@@ -11,12 +11,12 @@ from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
 
 def webhook_id(delivery_id: UUID) -> str:
-    """Return what the orchestrator knows a delivery by, in each attempt the same."""
+    """Return the `webhook-id` header of a delivery, which is the same in each attempt."""
     return f"msg_{delivery_id.hex}"
 
 
 class DeliveryResponse(BaseModel):
-    """Something that the orchestrator is to be told, and what became of it."""
+    """One delivery to the orchestrator, and the outcome of its last attempt."""
 
     model_config = ConfigDict(
         from_attributes=True,
@@ -34,7 +34,7 @@ class DeliveryResponse(BaseModel):
                     "delivered_at": None,
                     "last_attempt_at": "2026-01-31T09:31:06.412907Z",
                     "last_status": 500,
-                    "last_error": "It answered 500.",
+                    "last_error": "The orchestrator answered 500.",
                 }
             ]
         },
@@ -44,25 +44,27 @@ class DeliveryResponse(BaseModel):
     conversation_id: UUID
     type: str
     state: DeliveryState = Field(
-        description="`failed` after too many attempts, `held` after a 410; neither is sent again unless by hand."
+        description="`failed` after the last attempt, `held` after a 410; only an operator can send these again."
     )
     attempts: int
     created_at: datetime
-    due_at: datetime = Field(description="While it is pending: not sent again before.")
-    delivered_at: datetime | None = Field(description="When it was last accepted.")
+    due_at: datetime = Field(description="While it is pending: the time of the next attempt, at the earliest.")
+    delivered_at: datetime | None = Field(description="When the orchestrator last accepted it.")
     last_attempt_at: datetime | None
-    last_status: int | None = Field(description="The last answer; null while an attempt is under way or cut off.")
-    last_error: str | None = Field(description="What was wrong with it, in words of the service's own.")
+    last_status: int | None = Field(
+        description="The HTTP status of the last attempt; null while one is under way, and without an answer."
+    )
+    last_error: str | None = Field(description="Why the last attempt failed, as a sentence.")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def webhook_id(self) -> str:
-        """What the orchestrator knows it by."""
+        """The value of the header `webhook-id`, the same in each attempt."""
         return webhook_id(self.id)
 
 
 class DeliveriesRetried(BaseModel):
-    """How many deliveries are sent anew, by what had become of them."""
+    """How many deliveries are sent again, by their state before."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"failed": 12, "held": 0}]})
 
@@ -71,7 +73,7 @@ class DeliveriesRetried(BaseModel):
 
 
 class DeliveryQuery(BaseModel):
-    """Which deliveries, and how many."""
+    """The query parameters of the list of deliveries."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Where a reader stands in the feed of all messages, and what it asks for."""
+"""The cursor and the query parameters of the feed of all messages."""
 
 from enum import StrEnum
 from typing import Annotated, NamedTuple, Self
@@ -11,7 +11,7 @@ from backend.vocabulary import LARGEST_BIGINT
 
 
 class FeedPlace(NamedTuple):
-    """A place in the feed: just after a message, or, with a position of None, after one from before there was one."""
+    """A place in the feed, after a message; ``position`` is None for a message that is older than the feed."""
 
     position: int | None
     conversation_id: UUID = UUID(int=0)
@@ -38,20 +38,20 @@ class FeedPlace(NamedTuple):
 
 
 class FeedStart(StrEnum):
-    """At the first message on record, or at what comes next."""
+    """Where the feed begins without a cursor: at the first message on record, or after the last."""
 
     BEGINNING = "beginning"
     END = "end"
 
 
 class FeedQuery(BaseModel):
-    """Where in the feed, how many, and how long to wait for them."""
+    """The query parameters of the feed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cursor: page.Cursor | None = Field(default=None, description="The `next_cursor` of the last answer.")
+    cursor: page.Cursor | None = Field(default=None, description="The `next_cursor` of the previous page.")
     start: FeedStart = Field(default=FeedStart.BEGINNING, description="Where to begin without a cursor.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
     wait: Annotated[float, Field(ge=0, le=30)] = Field(
-        default=0, description="Seconds to wait for a message, if there is none yet."
+        default=0, description="Seconds to wait for a message if there is none yet (long polling)."
     )

@@ -1,7 +1,7 @@
-"""The kinds of value that may enter the record.
+"""The field types of requests, with their limits.
 
-Each rule keeps a reader safe: what is refused here is what PostgreSQL cannot store, what JSON cannot carry back, or
-what a client in another language reads as something else.
+Each rule protects readers. These types refuse what PostgreSQL cannot store, what JSON cannot represent, and what
+clients in other languages would read as another value.
 """
 
 import re
@@ -24,7 +24,7 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
 _YEARS: Final = range(2, 9999)
-_IMPOSSIBLE: Final = datetime(1000, 1, 1, tzinfo=UTC)
+_IMPLAUSIBLE: Final = datetime(1000, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 JsonObject = dict[str, JsonValue]
@@ -37,29 +37,29 @@ def _storable(text: str) -> str:
 
 
 def _content(text: str) -> str:
-    # Four bytes is the most that UTF-8 needs for a character: most texts are never encoded to be measured.
+    # UTF-8 needs at most four bytes per character, so most texts are not encoded to be measured.
     if len(text) * 4 > CONTENT_BYTES and len(text.encode()) > CONTENT_BYTES:
         raise PydanticCustomError("too_long", f"must be at most {CONTENT_BYTES} bytes of UTF-8")
     return _storable(text)
 
 
 def _rfc_3339(value: object) -> object:
-    # Left to itself the parser would take numbers, and strings of digits, for seconds since 1970.
+    # Pydantic's parser would accept numbers and strings of digits as seconds since 1970.
     if not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
-        raise PydanticCustomError("timestamp", "must be an RFC 3339 time with a zone, as 2026-01-31T09:30:00Z")
+        raise PydanticCustomError("timestamp", "must be an RFC 3339 time with a zone, such as 2026-01-31T09:30:00Z")
     return value
 
 
-def _on_the_calendar(moment: datetime) -> datetime:
-    # Near the edges of the calendar a change of zone falls off it.
+def _year_in_range(moment: datetime) -> datetime:
+    # At the edges of Python's calendar a conversion to another zone overflows.
     if moment.year not in _YEARS:
         raise PydanticCustomError("timestamp_range", "must lie between the years 2 and 9998")
     return moment
 
 
-def _told(value: object) -> object:
-    # A year that Python or a change of zone cannot take says as much as any other that is wrong.
-    return _IMPOSSIBLE if _rfc_3339(value) and int(str(value)[:4]) not in _YEARS else value
+def _with_known_year(value: object) -> object:
+    # A year that Python cannot represent or convert is as implausible as any other wrong time.
+    return _IMPLAUSIBLE if _rfc_3339(value) and int(str(value)[:4]) not in _YEARS else value
 
 
 def _plausible_or_none(moment: datetime | None) -> datetime | None:
@@ -67,27 +67,27 @@ def _plausible_or_none(moment: datetime | None) -> datetime | None:
 
 
 def plausible(moment: datetime) -> bool:
-    """Tell whether a clock that is right can show ``moment``: from EARLIEST to CLOCK_SKEW from now, both inclusive."""
+    """Return whether a correct clock can show ``moment``: from EARLIEST to CLOCK_SKEW after now, both inclusive."""
     return EARLIEST <= moment <= datetime.now(UTC) + CLOCK_SKEW
 
 
 def clock_time(value: object) -> datetime | None:
-    """Return the time that an RFC 3339 text with a zone tells, far in the past if it is none of the years 2 to 9998.
+    """Return the time of an RFC 3339 text with a zone; an implausible one if its year is not 2 to 9998.
 
-    Returns None for what is no such text.
+    Return None for any other value.
     """
     if not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return None
     if int(value[:4]) not in _YEARS:
-        return _IMPOSSIBLE
+        return _IMPLAUSIBLE
     try:
         return datetime.fromisoformat(value.upper())
-    except ValueError:  # as the 30th of February
+    except ValueError:  # such as the 30th of February
         return None
 
 
 def _stored_size(value: JsonValue, depth: int) -> int:
-    """Check ``value`` and return how many bytes its numbers grow by when PostgreSQL writes them out in full."""
+    """Validate ``value`` and return by how many bytes its numbers grow when PostgreSQL writes them in full."""
     if isinstance(value, str):
         _storable(value)
     elif isinstance(value, float):
@@ -105,19 +105,22 @@ def _stored_size(value: JsonValue, depth: int) -> int:
 
 
 def _check_magnitude(number: float) -> None:
-    if not abs(number) <= LARGEST_NUMBER:  # which is so for NaN, too
+    if not abs(number) <= LARGEST_NUMBER:  # true for NaN, too
         raise PydanticCustomError("number", "must hold only finite numbers of magnitude at most 2^53-1")
 
 
 def _decimal_growth(number: float) -> int:
-    # JSONB keeps 1e-300 as a decimal and answers with all its zeros.
+    # JSONB stores 1e-300 as a decimal and prints all its zeros.
     _check_magnitude(number)
     shortest = repr(number)
     return len(format(Decimal(shortest), "f")) - len(shortest)
 
 
 def stored_bytes(value: JsonValue) -> int:
-    """Return how many bytes ``value`` has as JSON, with its numbers written out as PostgreSQL writes them."""
+    """Return the size of ``value`` as JSON in bytes, with numbers as PostgreSQL prints them.
+
+    Raises PydanticCustomError for a value that metadata cannot hold.
+    """
     return _stored_size(value, 0) + len(orjson.dumps(value))
 
 
@@ -134,25 +137,31 @@ Label = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_stor
 Metadata = Annotated[
     JsonObject,
     AfterValidator(_metadata),
-    Field(description=f"Anything else worth keeping: at most {METADATA_BYTES} bytes, nested at most {METADATA_DEPTH}."),
+    Field(
+        description=f"Any other data of the message: at most {METADATA_BYTES} bytes as JSON, nested at most "
+        f"{METADATA_DEPTH} levels."
+    ),
 ]
 Payload = Annotated[
     JsonObject,
     AfterValidator(partial(_metadata, most=PAYLOAD_BYTES)),
-    Field(description=f"What to do: at most {PAYLOAD_BYTES} bytes, nested at most {METADATA_DEPTH}."),
+    Field(
+        description=f"The details of the intent: at most {PAYLOAD_BYTES} bytes as JSON, nested at most "
+        f"{METADATA_DEPTH} levels."
+    ),
 ]
 Instant = Annotated[
     AwareDatetime,
     Field(strict=False),
     BeforeValidator(_rfc_3339),
-    AfterValidator(_on_the_calendar),
+    AfterValidator(_year_in_range),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-# A time that some clock told, which may be wrong: what takes it asks whether it is `plausible`.
+# A time of a client's clock, which may be wrong: the code that uses it checks whether it is `plausible`.
 Timestamp = Annotated[
     AwareDatetime,
     Field(strict=False),
-    BeforeValidator(_told),
+    BeforeValidator(_with_known_year),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 PlausibleTime = Annotated[Timestamp | None, AfterValidator(_plausible_or_none)]

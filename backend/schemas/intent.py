@@ -1,4 +1,4 @@
-"""The words of an intent, as they cross the wire."""
+"""Request and response models of a conversation's intent."""
 
 from typing import Final
 from uuid import UUID
@@ -15,7 +15,7 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
 
 
 class IntentPut(BaseModel):
-    """What the person wants done, as a service understood it."""
+    """The intent that a service extracted from a conversation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -24,7 +24,7 @@ class IntentPut(BaseModel):
 
 
 class ConversationIntent(BaseModel):
-    """The intent of a conversation, as it stands."""
+    """The current intent of a conversation."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -42,5 +42,7 @@ class ConversationIntent(BaseModel):
     conversation_id: UUID
     intent: Intent | str
     payload: JsonValue
-    version: str = Field(description="The same for the same intent and payload; what `If-Match` names.")
-    delivery_id: UUID | None = Field(description="What tells the orchestrator of it; null where none is configured.")
+    version: str = Field(description="The same for the same intent and payload; the value for `If-Match`.")
+    delivery_id: UUID | None = Field(
+        description="The delivery that sends it to the orchestrator; null if no orchestrator is configured."
+    )

@@ -1,4 +1,4 @@
-"""The items of a batch, each checked by itself, so that a wrong item does not stop the others."""
+"""Parsing of a batch: each item is validated alone, so that an invalid item does not refuse the others."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,9 +13,9 @@ ItemT = TypeVar("ItemT")
 
 
 def parse_each(read: Callable[[JsonValue], ItemT], body: bytes, name: str, *, most: int) -> list[ItemT | Invalid]:
-    """Return what ``read`` makes of each item of ``{name: [item, …]}``, or what is wrong with that item.
+    """Return, for each item of a body ``{name: [item, …]}``, the result of ``read`` or the Invalid that it raised.
 
-    Raises Invalid when the whole is not of that form, or holds none or more than ``most`` items.
+    Raises Invalid if the body does not have that form, or has no item or more than ``most``.
     """
     items = _listed(load_any_depth(body), name)
     if not 1 <= len(items) <= most:

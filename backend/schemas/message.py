@@ -1,4 +1,4 @@
-"""The words of a message, as they cross the wire."""
+"""Request and response models of messages."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -28,12 +28,13 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
 
 
 class MessageCreate(BaseModel):
-    """One utterance, or one side of a function call, to be put on record."""
+    """A message to record: one utterance, or one side (request or result) of a function call."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [EXAMPLE]})
 
     id: UUID | None = Field(
-        default=None, description="Chosen by the sender before the first attempt, so that every retry is harmless."
+        default=None,
+        description="Chosen by the client before the first attempt, so that a retry does not record it twice.",
     )
     conversation_id: UUID
     role: Role
@@ -42,17 +43,17 @@ class MessageCreate(BaseModel):
     metadata: Metadata = Field(default_factory=dict)
     timestamp: Timestamp | None = Field(
         default=None,
-        description="When it was said, by the sender's clock. When it was recorded, if left out, or if it lies before "
-        "2000 or more than five minutes ahead; then `/timestamp` stands in `metadata.repaired`.",
+        description="When it was said, by the client's clock. The time of recording replaces one that is omitted, lies "
+        "before 2000 or is more than five minutes in the future; a replaced one is named in `metadata.repaired`.",
     )
     voice_session_id: Label | None = None
     client_sequence: Annotated[int, Field(ge=0, le=LARGEST_INT)] | None = Field(
-        default=None, description="The sender's own count."
+        default=None, description="The client's own numbering."
     )
 
 
 class MessageResponse(BaseModel):
-    """One message as it stands in the record."""
+    """One message on record."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [EXAMPLE | {"sequence": 7, "created_at": "2026-01-31T09:30:00.412907Z"}]}
@@ -60,7 +61,7 @@ class MessageResponse(BaseModel):
 
     id: UUID
     conversation_id: UUID
-    sequence: int = Field(description="Its place in the conversation: 1, 2, 3 …, without holes, for good.")
+    sequence: int = Field(description="Its place in the conversation: 1, 2, 3 …, without gaps; it never changes.")
     role: Role
     content: str
     input_modality: InputModality
@@ -72,7 +73,7 @@ class MessageResponse(BaseModel):
 
 
 class MessageBatch(BaseModel):
-    """Up to 500 messages for one request; each gets its own answer."""
+    """1 to 500 messages in one request; each gets its own result."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"messages": [EXAMPLE]}]})
 
@@ -80,7 +81,7 @@ class MessageBatch(BaseModel):
 
 
 class BatchResult(BaseModel):
-    """What became of one message of a batch: a message (201 new, 200 on record before) or a problem."""
+    """The outcome for one message of a batch: the message (201 new, 200 on record already) or a problem."""
 
     status: int
     message: MessageResponse | None = None
@@ -88,20 +89,20 @@ class BatchResult(BaseModel):
 
 
 class BatchResults(BaseModel):
-    """One result for each message of the batch, in its order."""
+    """One result for each message of the batch, in the order of the request."""
 
     results: list[BatchResult]
 
 
 class Order(StrEnum):
-    """By when it was said, or by when it was recorded."""
+    """The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded)."""
 
     SPOKEN = "spoken"
     RECORDED = "recorded"
 
 
 class Direction(StrEnum):
-    """From the first towards the last, or from the last towards the first."""
+    """From the first message to the last, or from the last to the first."""
 
     FORWARD = "forward"
     BACKWARD = "backward"
@@ -130,15 +131,15 @@ class MessagePlace(NamedTuple):
 
 
 class MessageQuery(BaseModel):
-    """Which messages of a conversation, and how many."""
+    """The query parameters of a conversation's messages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    order: Order = Field(default=Order.SPOKEN, description="`recorded` is the order to follow a conversation in.")
-    direction: Direction = Field(default=Direction.FORWARD, description="`backward` starts at the last message.")
+    order: Order = Field(default=Order.SPOKEN, description="Use `recorded` to follow a conversation.")
+    direction: Direction = Field(default=Direction.FORWARD, description="`backward` begins with the last message.")
     role: Role | None = None
     after_sequence: Annotated[int, Field(ge=0, le=LARGEST_BIGINT)] | None = Field(
-        default=None, description="Only messages recorded after this one."
+        default=None, description="Only messages with a greater sequence."
     )
     since: Instant | None = Field(default=None, description="Said at this time or later.")
     until: Instant | None = Field(default=None, description="Said before this time.")
@@ -147,10 +148,10 @@ class MessageQuery(BaseModel):
 
 
 class LiveQuery(BaseModel):
-    """Where in a conversation to begin."""
+    """The query parameters of a conversation's live stream."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     after_sequence: Annotated[int, Field(ge=0, le=LARGEST_BIGINT)] = Field(
-        default=0, description="Only messages recorded after this one; `Last-Event-ID` comes first."
+        default=0, description="Only messages with a greater sequence; the header `Last-Event-ID` overrides it."
     )

@@ -1,7 +1,8 @@
-"""Reading JSON however deeply it is nested.
+"""Parsing of JSON of any depth.
 
-Python's parser gives up at about a thousand levels and does not say where, so one item of a batch would have the whole
-of it refused. What is nested deeper than anything that is kept is therefore written as text before it is parsed again.
+Python's parser fails at about a thousand levels without a place, so one item would refuse a whole batch. If that
+happens, containers that are nested deeper than anything the record keeps are turned into text, and the result is parsed
+again.
 """
 
 import json
@@ -13,14 +14,14 @@ from pydantic import JsonValue
 from backend.schemas.parsing import load
 from backend.schemas.repair import EXCERPT
 
-DEEPEST: Final = 100  # levels that stay; metadata holds 32, and an event stands in three
-# A string, or a bracket outside of one. It takes linear time, because it gives nothing back once it has matched:
-# a quote that is never closed takes all that follows.
+DEEPEST: Final = 100  # levels that stay; metadata may have 32, and an event is nested in three more
+# A string, or a bracket outside of a string. It takes linear time, because its possessive quantifiers never backtrack:
+# a quote without its end matches the rest of the text.
 _MARK: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|[\[\]{}]', re.DOTALL)
 
 
 def load_any_depth(body: bytes | str) -> JsonValue:
-    """Return the JSON in ``body``, with the beginning of what is nested too deeply as text; raises Invalid."""
+    """Return the JSON in ``body``, with containers nested too deeply as text; raises Invalid if it is not JSON."""
     try:
         return load(body)
     except RecursionError:
@@ -29,7 +30,7 @@ def load_any_depth(body: bytes | str) -> JsonValue:
 
 
 def shallow(text: str) -> str:
-    """Return JSON ``text`` with a string in the place of each container that stands in `DEEPEST` others."""
+    """Return the JSON ``text`` with each container that is nested in `DEEPEST` others replaced by a string."""
     kept: list[str] = []
     depth = done = start = 0
     for mark in _MARK.finditer(text):
@@ -42,5 +43,5 @@ def shallow(text: str) -> str:
                 kept += [text[done:start], json.dumps(text[start : min(mark.end(), start + EXCERPT)])]
                 done = mark.end()
             depth -= 1
-    # What is never closed is no JSON, and stays away so that the parser does not meet its depth again.
+    # A container without its end is not JSON; it is left out, so that the parser does not reach its depth again.
     return "".join([*kept, text[done : start if depth > DEEPEST else None]])

@@ -1,7 +1,7 @@
-"""Pages of lists, and the encoding of a place in one; each resource's places and queries stand beside it.
+"""Pagination: pages of lists, and the encoding of cursors. Each resource's own module has its places and queries.
 
-A cursor is a place just after (or, reading backward, just before) a row, and never a count of rows: what is written
-meanwhile moves nobody. It is opaque to clients: base64url of a small JSON array.
+A cursor names the row after which (reading backward: before which) the next page begins, and never an offset, so rows
+that are inserted meanwhile do not shift the page. It is opaque to clients: base64url of a small JSON array.
 """
 
 import base64
@@ -25,9 +25,9 @@ ItemT = TypeVar("ItemT")
 
 
 class Page(BaseModel, Generic[ItemT]):
-    """A part of a list. ``next_cursor`` stays usable at the end: whoever asks again with it gets what came since.
+    """One page of a list. At the end of the list ``next_cursor`` stays valid: it later returns the rows added since.
 
-    A page ends before ``limit`` where its rows are longer than a megabyte together; ``has_more`` tells.
+    A page has fewer than ``limit`` rows if they exceed a megabyte together; ``has_more`` tells whether rows follow.
     """
 
     data: list[ItemT]

@@ -1,7 +1,8 @@
-"""From bytes to checked values, or to faults that say where and why without quoting what was sent.
+"""Parsing of request bodies: from bytes to validated models, or to faults with a JSON pointer and a reason.
 
-The fast way reads JSON and checks it in one pass. Where that fails, the slow way asks again, with a parser that
-accepts what the first stumbles over (lone surrogates, which are grammatical JSON), so that the fault gets its place.
+A fault never quotes the value that was sent. The fast path parses and validates JSON in one pass (pydantic-core). If
+that fails on JSON that it cannot parse, such as lone surrogates, the slow path parses it again with Python's parser,
+which accepts them, so that the fault gets a pointer.
 """
 
 import json
@@ -20,8 +21,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST_DIGITS: Final = 400
 _LONGEST_IDENTIFIER: Final = 40  # characters
 _UNKNOWN: Final = "extra_forbidden"  # Pydantic's name for a field that a model does not have
-_MOST_NAMED: Final = 5  # unknown fields of one item, so that the answer to a batch stays shorter than the batch
-# Pydantic lists all faults or none, in one call into C: 50,000 of them stop every thread for 50 ms.
+_MOST_NAMED: Final = 5  # unknown fields named per item, so that the answer to a batch stays shorter than the batch
+# Pydantic lists all faults in one call, which holds the GIL: 50,000 faults block every thread for 50 ms.
 _MOST_EXAMINED: Final = 1_000
 _SENTENCES: Final = {
     "missing": "is required",
@@ -35,7 +36,7 @@ _SENTENCES: Final = {
     "int_type": "must be an integer",
     "int_parsing": "must be an integer",
     "int_from_float": "must be an integer",
-    # What is no JSON at all has been found before: what is left is JSON beyond the fast parser's depth.
+    # Invalid JSON has been refused before; what remains is JSON beyond the depth of pydantic-core's parser.
     "json_invalid": "is nested too deeply",
     "list_type": "must be an array",
     "model_type": "must be an object",
@@ -45,8 +46,8 @@ _SENTENCES: Final = {
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
 }
-# Pydantic's own words for these are made of our limits and vocabulary alone.
-_OWN_WORDS: Final = {
+# For these types Pydantic's own sentences quote only our limits and vocabulary.
+_PYDANTIC_SENTENCES: Final = {
     "enum",
     "literal_error",
     "greater_than_equal",
@@ -65,7 +66,7 @@ _OWN_WORDS: Final = {
 
 
 def parse(model: type[ModelT], body: bytes | str) -> ModelT:
-    """Return ``body`` as ``model``; raises Invalid with a fault for every field that is wrong."""
+    """Return ``body`` as a ``model``; raises Invalid with a fault for every invalid field."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -77,15 +78,15 @@ def parse(model: type[ModelT], body: bytes | str) -> ModelT:
             document = load(body)
         except RecursionError:
             raise too_deep() from None
-        if poisoned := _poisoned(model, document):
-            raise Invalid(poisoned)
+        if faults := _unplaced_faults(model, document):
+            raise Invalid(faults)
         if isinstance(body, bytes):
             return parse_item(model, document)
     raise Invalid(_faults(found))
 
 
 def _faults(found: Sequence[ErrorDetails]) -> list[Fault]:
-    """Return a fault for each finding; those of unknown fields beyond _MOST_NAMED do not name the field."""
+    """Return a fault for each of Pydantic's errors; unknown fields beyond _MOST_NAMED are not named."""
     faults, named = [], 0
     for details in found:
         faults.append(fault_of(details, named=named < _MOST_NAMED))
@@ -94,7 +95,7 @@ def _faults(found: Sequence[ErrorDetails]) -> list[Fault]:
 
 
 def parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
-    """Return ``item``, which was read from JSON before, as ``model``; raises what `parse` raises."""
+    """Return ``item``, a value parsed from JSON, as a ``model``; raises what `parse` raises."""
     try:
         text = json.dumps(item)
     except RecursionError:
@@ -103,9 +104,12 @@ def parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
 
 
 def load(body: bytes | str) -> JsonValue:
-    """Return the JSON in ``body``, be it fit to be stored or not; raises Invalid, or RecursionError if it is deep."""
+    """Return the JSON in ``body``, also with values that cannot be stored.
+
+    Raises Invalid if it is not JSON in UTF-8, and RecursionError if it is nested too deeply for Python.
+    """
     try:
-        # Decoded here, because json would guess at other encodings, and "surrogatepass" because it must meet them.
+        # Decoded here, because json.loads would guess other encodings; "surrogatepass" lets surrogates reach the check.
         text = body if isinstance(body, str) else body.decode(errors="surrogatepass")
         document: JsonValue = json.loads(text, parse_int=_integer)
     except ValueError:
@@ -114,12 +118,12 @@ def load(body: bytes | str) -> JsonValue:
 
 
 def too_deep() -> Invalid:
-    """Return the refusal of what is nested deeper than anybody reads."""
+    """Return the refusal of JSON that is nested deeper than the parser allows."""
     return Invalid([Fault("", "is nested too deeply")])
 
 
 def fault_of(details: ErrorDetails, *, named: bool = True) -> Fault:
-    """Return one of Pydantic's findings as a pointer and a sentence of ours, which may name an unknown field."""
+    """Return one of Pydantic's errors as a fault; ``named`` permits the sentence to name an unknown field."""
     if details["type"] == _UNKNOWN:
         *place, name = details["loc"]
         return unknown_field(_pointer(place), str(name) if named else "")
@@ -127,13 +131,14 @@ def fault_of(details: ErrorDetails, *, named: bool = True) -> Fault:
 
 
 def unknown_field(place: str, name: str) -> Fault:
-    """Return the fault of an object at the pointer ``place``, which holds a field with an unknown ``name``.
+    """Return the fault of an object at the pointer ``place`` that has an unknown field ``name``.
 
-    The name is named if it looks like an identifier, say a misspelt one. Any other may be what a person said.
+    The fault names the field only if it looks like an identifier, such as a misspelt one; any other name may be
+    content.
     """
     if len(name) <= _LONGEST_IDENTIFIER and name.isascii() and name.isidentifier():
-        return Fault(f"{place}/{name}", "is not a field that is known here")
-    return Fault(place, "holds a field that is not known here")
+        return Fault(f"{place}/{name}", "is an unknown field; remove it")
+    return Fault(place, "has an unknown field; remove it")
 
 
 def _pointer(location: Sequence[str | int]) -> str:
@@ -142,29 +147,29 @@ def _pointer(location: Sequence[str | int]) -> str:
 
 
 def _sentence(details: ErrorDetails) -> str:
-    if details["type"] in _OWN_WORDS:
+    if details["type"] in _PYDANTIC_SENTENCES:
         _, should, rest = details["msg"].partition("should ")
         return f"must {rest}" if should else details["msg"]
-    return _SENTENCES.get(details["type"], "is not of the documented form")
+    return _SENTENCES.get(details["type"], "does not have the documented form")
 
 
 def _integer(digits: str) -> float:
-    # Python refuses to read thousands of digits. As a float it is infinite, which is refused in its place.
+    # Python refuses to parse thousands of digits. As a float the number is infinite, and refused with its pointer.
     return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
-def _poisoned(model: type[BaseModel], document: JsonValue) -> list[Fault]:
-    """Return faults that a strict JSON parser reports without a place."""
+def _unplaced_faults(model: type[BaseModel], document: JsonValue) -> list[Fault]:
+    """Return the faults that pydantic-core's JSON parser reports without a place."""
     fields = document if isinstance(document, dict) else {"": document}
     return [
-        # Below a known field the way is made of the sender's own words, and stays unsaid.
-        Fault(_pointer([name] if name in model.model_fields else []), poison)
+        # The pointer ends at a known field: names below it are the sender's, and may be content.
+        Fault(_pointer([name] if name in model.model_fields else []), fault)
         for name, value in fields.items()
-        if (poison := _poison([name, value]))
+        if (fault := _unplaced_fault([name, value]))
     ]
 
 
-def _poison(value: JsonValue) -> str | None:
+def _unplaced_fault(value: JsonValue) -> str | None:
     try:
         return "must not contain a lone surrogate" if _holds_surrogate(value) else None
     except RecursionError:

@@ -1,4 +1,4 @@
-"""The words of a refusal (RFC 9457)."""
+"""Response models of errors: problem documents (RFC 9457)."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,9 +6,11 @@ from backend.errors import MOST_FAULTS
 
 
 class InputFault(BaseModel):
-    """One thing that is wrong with the request."""
+    """One fault of the request."""
 
-    pointer: str = Field(description="RFC 6901 JSON pointer into the body; `/query/…` and `/path/…` for the others.")
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the body, or `/query/…` or `/path/…` for parameters."
+    )
     detail: str
 
 
@@ -30,15 +32,15 @@ class Problem(BaseModel):
         }
     )
 
-    type: str = Field(description="Stable; resolve it against the service's address to read what to do.")
+    type: str = Field(description="Stable; as a URL relative to the service it leads to a page that says what to do.")
     title: str
     status: int
     detail: str
     instance: str
-    request_id: str = Field(description="The trace id of `traceparent`, or made here; it is in the service's log, too.")
+    request_id: str = Field(description="The trace id of `traceparent`, or a new id; the service's log has it, too.")
     errors: list[InputFault] | None = Field(
-        default=None, max_length=MOST_FAULTS, description="Only with status 422: each different fault once."
+        default=None, max_length=MOST_FAULTS, description="Only with status 422: each distinct fault once."
     )
     more_errors: int | None = Field(
-        default=None, description="How many faults `errors` leaves out; only if it leaves out any."
+        default=None, description="The number of faults that `errors` leaves out; absent if it is complete."
     )

@@ -1,8 +1,8 @@
-"""JSON that stays one line for every reader.
+"""JSON that is a single line for every reader, for JSON Lines and server-sent events.
 
-JSON escapes line feeds, yet leaves U+0085, U+2028 and U+2029 as they are. Many line readers (`str.splitlines`, httpx's
-`aiter_lines`, JavaScript before ES2019) end a line there, and so break a document of JSON Lines or a server-sent event
-in two. Inside JSON these characters stand only in strings, where an escape means the same.
+JSON encoders escape line feeds, but not U+0085, U+2028 and U+2029. Many line readers (`str.splitlines`, httpx's
+`aiter_lines`, JavaScript before ES2019) end a line at these, and so split a document in two. In JSON these characters
+occur only in strings, where an escape sequence has the same meaning.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""The words of what is asked for one subject as a whole, as they cross the wire."""
+"""Request and response models of the export and the erasure of all conversations of one subject."""
 
 from uuid import UUID
 
@@ -8,24 +8,24 @@ from backend.schemas.fields import Label
 
 
 class SubjectQuery(BaseModel):
-    """Whose record is wanted."""
+    """The query parameters of an export."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     user_id: Label | None = Field(
-        default=None, description="The subject; a person's own if left out, and wanted from a service."
+        default=None, description="The subject; by default a person's own. A service has to name one."
     )
 
 
 class ErasureCreate(BaseModel):
-    """Everything of a subject's is to be erased."""
+    """A request to erase all conversations of a subject."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, json_schema_extra={"examples": [{"user_id": "minh"}]}
     )
 
     user_id: Label | None = Field(
-        default=None, description="The subject; a person's own if left out, and wanted from a service."
+        default=None, description="The subject; by default a person's own. A service has to name one."
     )
 
 
@@ -37,14 +37,14 @@ class Kept(BaseModel):
 
 
 class ErasureResponse(BaseModel):
-    """What of a subject was erased, and what is left."""
+    """The outcome of one request to erase a subject's conversations."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user_id": "minh", "erased": 12, "messages": 480, "left": 0, "kept": []}]}
     )
 
     user_id: str
-    erased: int = Field(description="Conversations that this request has erased.")
-    messages: int = Field(description="Messages that were in these.")
-    left: int = Field(description="Conversations that are left: send the same again until these are those `kept`.")
-    kept: list[Kept] = Field(description="Those that a table of the host's refers to, so that they stay; 100 at most.")
+    erased: int = Field(description="The number of conversations that this request erased.")
+    messages: int = Field(description="The number of messages in these.")
+    left: int = Field(description="The number that is left: repeat the request until only those in `kept` are left.")
+    kept: list[Kept] = Field(description="Conversations to which a table of the host refers, at most 100; they stay.")

@@ -1,4 +1,4 @@
-"""The words of a voice session, as they cross the wire."""
+"""Request and response models of voice sessions: a phone begins a call, forwards Deepgram's events, and ends it."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -25,23 +25,25 @@ Range = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class VoiceSessionCreate(BaseModel):
-    """A phone begins a call."""
+    """The request with which a phone begins a call."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"conversation_id": _CONVERSATION}]})
 
     id: Annotated[str, Field(pattern=r"^vs_[0-9A-Za-z_-]{16,64}$")] | None = Field(
-        default=None, description="Chosen by the phone, at random, so that a retry begins no second call."
+        default=None, description="Chosen by the phone, at random, so that a retry does not begin a second session."
     )
-    conversation_id: UUID | None = Field(default=None, description="The one to go on with; a new one, if left out.")
+    conversation_id: UUID | None = Field(
+        default=None, description="The conversation to continue; by default a new one."
+    )
     user_id: Label | None = Field(
         default=None,
-        description="Whose conversation it is: the subject of that person's token. Another subject than the sender's "
-        "own needs a service with `conversations:write:any`.",
+        description="The conversation's owner: the subject of that person's token, by default the client's own. Any "
+        "other subject requires a service token with `conversations:write:any`.",
     )
 
 
 class ProviderToken(BaseModel):
-    """What a phone needs to talk to Deepgram itself."""
+    """The token and the URL with which a phone opens its own connection to Deepgram."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,23 +57,23 @@ class ProviderToken(BaseModel):
         }
     )
 
-    access_token: str = Field(description="For one connection: `Authorization: Bearer …`.")
-    expires_in: float = Field(description="Seconds until when the connection must have been opened.")
+    access_token: str = Field(description="To open one connection, with `Authorization: Bearer …`.")
+    expires_in: float = Field(description="Seconds within which the phone must open the connection.")
     url: str
 
 
 class VoiceSessionResponse(BaseModel):
-    """A voice session that has begun."""
+    """A voice session that was begun."""
 
     id: str
     conversation_id: UUID
     started_at: datetime
-    next_client_sequence: int = Field(description="What the phone's next event is to be numbered with.")
-    deepgram: ProviderToken | None = Field(description="`null` where the service has no key of Deepgram's.")
+    next_client_sequence: int = Field(description="The number for the phone's next event.")
+    deepgram: ProviderToken | None = Field(description="`null` if the service has no API key of Deepgram.")
 
 
 class Incident(BaseModel):
-    """An event of which the text is kept: an error, a warning, a refusal, a user who loses patience."""
+    """An event whose fields are stored: an error, a warning, a refused injection, a frustrated user."""
 
     type: str
     client_sequence: int | None
@@ -80,7 +82,7 @@ class Incident(BaseModel):
 
 
 class VoiceSessionState(BaseModel):
-    """What is known of a voice session."""
+    """The state of a voice session."""
 
     id: str
     conversation_id: UUID
@@ -88,36 +90,40 @@ class VoiceSessionState(BaseModel):
     ended_at: datetime | None
     end_reason: str | None
     duration_seconds: int | None
-    last_client_sequence: int | None = Field(description="How far the phone says that it counted.")
+    last_client_sequence: int | None = Field(description="The last number that the phone says it used.")
     provider: str
-    provider_session_ids: list[str] = Field(description="Deepgram's names for the first 1,000 connections.")
+    provider_session_ids: list[str] = Field(description="Deepgram's ids of the first 1,000 connections.")
     message_count: int
-    event_counts: dict[str, int] = Field(description="Events that are no messages, of the hundred most frequent types.")
-    unverified_count: int = Field(description="What Deepgram remembers and the conversation does not hold.")
-    incidents: list[Incident] = Field(description="The first hundred.")
+    event_counts: dict[str, int] = Field(
+        description="The number of events that are not messages, for the 100 most frequent types."
+    )
+    unverified_count: int = Field(
+        description="The number of entries in Deepgram's history without an equal message in the conversation."
+    )
+    incidents: list[Incident] = Field(description="The first 100.")
 
 
 class VoiceEventCreate(BaseModel):
-    """An event of Deepgram's, as it came, and what the phone says of it."""
+    """An event of Deepgram, unchanged, with the phone's number and time."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [_EVENT]})
 
     event: JsonObject = Field(description="Deepgram's JSON, unchanged, whether it came from the server or the client.")
     received_at: Timestamp | None = Field(
         default=None,
-        description="By the phone's clock; best strictly rising. The record's own time is taken for one that lies "
-        "before 2000 or more than five minutes ahead.",
+        description="By the phone's clock; it should rise strictly. The time of recording replaces one that lies "
+        "before 2000 or is more than five minutes in the future.",
     )
     client_sequence: Annotated[int, Field(ge=1, le=LARGEST_INT)] | None = Field(
-        default=None, description="The phone's own count, from 1, of all that it forwards in this session."
+        default=None, description="The phone's own number, from 1, of the events that it forwards in this session."
     )
     id: UUID | None = Field(
-        default=None, description="Chosen by the phone; derived from session and count, if left out."
+        default=None, description="Chosen by the phone; by default derived from the session and the number."
     )
 
 
 class VoiceEventBatch(BaseModel):
-    """Up to 500 events for one request; each gets its own answer."""
+    """1 to 500 events in one request; each gets its own result."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"events": [_EVENT]}]})
 
@@ -125,7 +131,7 @@ class VoiceEventBatch(BaseModel):
 
 
 class VoiceEventResult(BaseModel):
-    """What became of one event: noted (201 new, 200 before), with the messages that stand for it; or a problem."""
+    """The outcome for one event: stored (201 new, 200 stored before), with its messages; or a problem."""
 
     status: int
     messages: list[MessageResponse] | None = None
@@ -133,7 +139,7 @@ class VoiceEventResult(BaseModel):
 
 
 class VoiceEventResults(BaseModel):
-    """One result for each event, in the order sent."""
+    """One result for each event, in the order of the request."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -145,7 +151,7 @@ class VoiceEventResults(BaseModel):
 
 
 class VoiceSessionEnd(BaseModel):
-    """The phone hangs up."""
+    """The request with which a phone ends a call."""
 
     model_config = _STRICT | ConfigDict(
         json_schema_extra={"examples": [{"reason": "hangup", "last_client_sequence": 42}]}
@@ -153,15 +159,17 @@ class VoiceSessionEnd(BaseModel):
 
     reason: Label | None = None
     last_client_sequence: Count | None = Field(
-        default=None, description="How far the phone counted; only then is known whether the last ones are missing."
+        default=None,
+        description="The last number that the phone used; without it, missing last ones go unnoticed.",
     )
     ended_at: PlausibleTime = Field(
-        default=None, description="Now, if left out, or if it lies before 2000 or more than five minutes ahead."
+        default=None,
+        description="By default now; also now if it lies before 2000 or is more than five minutes in the future.",
     )
 
 
 class Receipt(BaseModel):
-    """What of a voice session is on record, by the phone's own count."""
+    """Which of a phone's numbered events are on record."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -179,12 +187,12 @@ class Receipt(BaseModel):
         }
     )
 
-    complete: bool = Field(description="The session has ended, by its phone's word, and nothing is missing.")
+    complete: bool = Field(description="Whether the phone has ended the session and no number is missing.")
     received: int
-    expected: int = Field(description="How far the phone counted, as it said, or as its events show.")
+    expected: int = Field(description="The highest number that the phone named as its last, or that has arrived.")
     missing: list[Range] = Field(
-        description="Ranges of numbers that are not here, first and last; the first 1,000 of them."
+        description="The first 1,000 ranges of missing numbers, each as first and last, both inclusive."
     )
-    duplicates: int = Field(description="Events that came again.")
-    last_sequence: int = Field(description="The place of the conversation's last message.")
-    more_missing: int = Field(description="How many ranges are missing besides those that `missing` names.")
+    duplicates: int = Field(description="The number of events that arrived again.")
+    last_sequence: int = Field(description="The sequence of the conversation's last message.")
+    more_missing: int = Field(description="The number of missing ranges that `missing` does not name.")

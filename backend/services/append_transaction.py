@@ -64,7 +64,7 @@ async def record_new(connection: AppendConnection, messages: Sequence[NewMessage
     if stored is None:
         return None
     missing = [message for message in messages if message.id not in stored]
-    locked = await connection.heads(missing) if missing else {}
+    locked = await connection.find(missing) if missing else {}
     return [
         _recorded(message, stored[message.id], replayed=False) if message.id in stored else _left_out(message, locked)
         for message in messages
@@ -78,7 +78,7 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome
     """
     heads = await dao.lock(messages)
     unlocked = [message for message in messages if message.conversation_id not in heads]
-    locked = await dao.heads(unlocked) if unlocked else {}
+    locked = await dao.find(unlocked) if unlocked else {}
     last = {conversation: head.last_sequence for conversation, head in heads.items()}
     known = await dao.known([message.id for message in messages])
 

@@ -165,7 +165,7 @@ async def end(
 
 async def _locked(session: Session, conversation_id: UUID, owner: str | None) -> ConversationResponse:
     """Return a conversation that no other transaction changes before this one ends; raises ConversationNotFound."""
-    found = await ConversationDAO(session).hold(conversation_id, owner)
+    found = await ConversationDAO(session).get_for_update(conversation_id, owner)
     if found is None:
         raise ConversationNotFound(conversation_id)
     return ConversationResponse.model_validate(found)

@@ -16,11 +16,11 @@ from backend.dao_service.connection.sqlstate import (
     UNNAMED_POOLER,
     is_damage,
     is_disk_full,
-    is_of_a_pooler,
     is_read_only,
     sqlstate,
+    suggests_unnamed_pooler,
 )
-from backend.dao_service.insert_check_dao import TrialDAO
+from backend.dao_service.insert_check_dao import InsertCheckDAO
 from backend.dao_service.privileges import missing_rights
 from backend.dao_service.schema_dao import DatabaseState, Durability, SchemaDAO
 from backend.errors import Busy, RecordError, TooSlow, Unreadable
@@ -111,7 +111,7 @@ _FEED_BEHIND: Final = DatabaseFault(
 _FAILURES: Final[Mapping[Callable[[BaseException], bool], DatabaseFault]] = {
     is_disk_full: _FULL,
     is_read_only: _READ_ONLY,
-    is_of_a_pooler: _POOLER,
+    suggests_unnamed_pooler: _POOLER,
     is_damage: _DAMAGED,
 }
 
@@ -167,8 +167,8 @@ async def _of_schema(schema: SchemaDAO) -> list[DatabaseFault]:
 async def _of_trial(database: Database) -> list[DatabaseFault]:
     refused = None
     try:
-        async with database.trying() as session:
-            if await TrialDAO(session).record():
+        async with database.rolled_back() as session:
+            if await InsertCheckDAO(session).record():
                 return []
     except RecordError:
         raise
@@ -177,7 +177,7 @@ async def _of_trial(database: Database) -> list[DatabaseFault]:
             raise
     async with database.reading() as session:
         schema = SchemaDAO(session)
-        return [_refused(refused, await schema.secured(), await schema.triggers_of_the_host())]
+        return [_refused(refused, await schema.row_secured_tables(), await schema.triggers_of_the_host())]
 
 
 def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str]) -> DatabaseFault:

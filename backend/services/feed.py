@@ -62,7 +62,7 @@ class Feed:
             return FeedPlace.parse(cursor)
         if start is FeedStart.BEGINNING:
             return FeedPlace(None)
-        async with self._database.looking() as connection:
+        async with self._database.driver_connection() as connection:
             return FeedPlace((await FeedDAO(connection).end()).position)
 
     async def page(self, principal: Principal, query: FeedQuery) -> FeedPage:
@@ -170,7 +170,7 @@ class _Tail:
     async def _look(self) -> tuple[bool, bool]:
         """Look for what is new, and tell whether more is there, and whether more is on the way."""
         try:
-            async with self._database.looking() as connection:
+            async with self._database.driver_connection() as connection:
                 feed = FeedDAO(connection)
                 end = await feed.end()
                 rows: Sequence[FeedRow] = []
@@ -204,7 +204,7 @@ def place_of(row: FeedRow) -> FeedPlace:
 
 
 async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPage:
-    async with database.looking() as connection:
+    async with database.driver_connection() as connection:
         feed = FeedDAO(connection)
         end = await feed.end()
         rows: Sequence[FeedRow] = []

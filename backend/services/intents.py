@@ -43,7 +43,7 @@ async def get(database: Database, principal: Principal, conversation_id: UUID) -
         version = _version(found)
         if version is None:
             raise IntentNotFound(conversation_id)
-        delivery_id = await DeliveryDAO(session).of_version(conversation_id, version)
+        delivery_id = await DeliveryDAO(session).find_by_version(conversation_id, version)
     return _standing(conversation_id, found, version, delivery_id)
 
 
@@ -71,7 +71,7 @@ async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace
         before = _version(found)
         version = version_of(wanted.intent, orjson.dumps(wanted.payload))
         if version == before:
-            delivery_id = await deliveries.of_version(conversation_id, version)
+            delivery_id = await deliveries.find_by_version(conversation_id, version)
             return _standing(conversation_id, found, version, delivery_id, replayed=True)
         if replaceable is not None:
             replaceable(before)

@@ -81,7 +81,9 @@ class Live:
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
         """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
         owner = principal.owner(Scope.CONVERSATIONS_READ)
-        async with self._database.looking() as connection:  # one statement, for thousands may come back at once
+        async with (
+            self._database.driver_connection() as connection
+        ):  # one statement, for thousands may come back at once
             if await MessageDAO(connection).version(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
 
@@ -90,8 +92,8 @@ class Live:
 
         The caller has asked `admit`.
         """
-        async with self._database.looking() as connection:
-            head = (await MessageDAO(connection).heads([conversation_id])).get(conversation_id)
+        async with self._database.driver_connection() as connection:
+            head = (await MessageDAO(connection).states([conversation_id])).get(conversation_id)
         return bool(head and head.ended_at and not head.presumed and after >= head.last_sequence)
 
     async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[News | Stopping | None, None]:
@@ -119,7 +121,7 @@ class Live:
     async def _read(self, conversation_id: UUID, after: int) -> Sequence[MessageRow]:
         wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # then later
-            async with self._looks.permit(caller.get()), self._database.looking() as connection:
+            async with self._looks.permit(caller.get()), self._database.driver_connection() as connection:
                 return (await MessageDAO(connection).recorded(wanted, after)).rows
         return []
 
@@ -145,8 +147,8 @@ class Live:
         while True:
             await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all processes at once
             with _trouble_logged("how conversations stand is not known"):
-                async with self._database.looking() as connection:
-                    heads = await MessageDAO(connection).heads([*self._readers])
+                async with self._database.driver_connection() as connection:
+                    heads = await MessageDAO(connection).states([*self._readers])
                 for identity, reader in self._readers.items():
                     if reader.head != heads.get(identity):
                         reader.woken.set()
@@ -227,9 +229,9 @@ class _Reader:
         wanted = Selection(self._conversation_id, None, _STRIDE)
         rows: Sequence[MessageRow] = []
         more = False
-        async with self._database.looking() as connection:
+        async with self._database.driver_connection() as connection:
             messages = MessageDAO(connection)
-            head = (await messages.heads([self._conversation_id])).get(self._conversation_id)
+            head = (await messages.states([self._conversation_id])).get(self._conversation_id)
             reached = self._window.reached if self._window.reached >= 0 else head.last_sequence if head else 0
             if head:
                 rows, more = await messages.recorded(wanted, reached)

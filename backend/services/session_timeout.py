@@ -21,7 +21,7 @@ from cachetools import TTLCache
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.conversation_dao import ConversationDAO
-from backend.dao_service.voice_session_dao import Idle, VoiceSessionDAO
+from backend.dao_service.voice_session_dao import IdleSession, VoiceSessionDAO
 from backend.observability import metrics
 from backend.services.append_transaction import Recorded
 from backend.vocabulary import ABANDONED
@@ -97,7 +97,7 @@ async def end_abandoned(database: Database, silence: timedelta) -> int:
     processes ends it. A session that cannot be ended is logged and left out. Raises Unavailable when the database is.
     """
     ended = 0
-    after: Idle | None = None
+    after: IdleSession | None = None
     while portion := await _idle(database, silence, after):
         for after in portion:
             try:
@@ -125,19 +125,19 @@ def _pause(silence: timedelta) -> float:
     return min(silence.total_seconds() / 4, _LONGEST_PAUSE)
 
 
-async def _idle(database: Database, silence: timedelta, after: Idle | None) -> list[Idle]:
+async def _idle(database: Database, silence: timedelta, after: IdleSession | None) -> list[IdleSession]:
     async with database.reading() as session:
         return [*await VoiceSessionDAO(session).idle(silence, _MOST_AT_ONCE, after)]
 
 
-async def _end(database: Database, idle: Idle, silence: timedelta) -> bool:
+async def _end(database: Database, idle: IdleSession, silence: timedelta) -> bool:
     async with database.writing() as session:
         sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
         await conversation.lock(idle.conversation_id)
         found = await sessions.lock(idle.id)
         if found is None or not await sessions.is_idle(idle.id, silence):
             return False  # its phone came back, or another process was first
-        await sessions.end(found, await sessions.last_sign(idle.id), ABANDONED, None)
+        await sessions.end(found, await sessions.last_seen(idle.id), ABANDONED, None)
         await conversation.end_session(idle.conversation_id)
     database.wakeups.wake([idle.conversation_id])
     metrics.ENDED_ABANDONED.inc()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from backend.dao_service.voice_time_dao import Counted, Neighbours
+from backend.dao_service.voice_time_dao import Neighbours, NumberedMessage
 
 UNNOTICED: Final = timedelta(milliseconds=1)  # by which a time may be moved without a word: clocks tell milliseconds
 _TICK: Final = timedelta(microseconds=1)
@@ -24,8 +24,8 @@ def spoken_times(
     ``told`` is what the phone's clock said of each, and ``around`` what is on record next to them.
     """
     times: dict[int, datetime | None] = {}
-    clock = [Counted(number, at) for number, at in sorted(told.items()) if at is not None]
-    last: Counted | None = None
+    clock = [NumberedMessage(number, at) for number, at in sorted(told.items()) if at is not None]
+    last: NumberedMessage | None = None
     for number in sorted(told):
         before, after = around.get(number, Neighbours(None, None))
         before = max((each for each in (before, last) if each), default=None)
@@ -35,14 +35,14 @@ def spoken_times(
             at, after = _untold(before, after, later, now)
         if at is not None:
             at = _between(number, at, before, after)
-            last = Counted(number, at)
+            last = NumberedMessage(number, at)
         times[number] = at
     return times
 
 
 def _untold(
-    before: Counted | None, after: Counted | None, later: Counted | None, now: datetime
-) -> tuple[datetime | None, Counted | None]:
+    before: NumberedMessage | None, after: NumberedMessage | None, later: NumberedMessage | None, now: datetime
+) -> tuple[datetime | None, NumberedMessage | None]:
     """Return what to take for a time that was not told, and what it must lie before; ``later`` comes with it."""
     if later and (after is None or later.number < after.number):
         return later.at, later if before is None or before.at < later.at else after
@@ -55,7 +55,7 @@ def is_moved(told: datetime | None, at: datetime | None) -> bool:
     return at is not None and (told is None or abs(at - told) >= UNNOTICED)
 
 
-def _between(number: int, moment: datetime, before: Counted | None, after: Counted | None) -> datetime:
+def _between(number: int, moment: datetime, before: NumberedMessage | None, after: NumberedMessage | None) -> datetime:
     if before is not None and moment <= before.at:
         moment = before.at + (number - before.number) * _TICK
     if after is None or moment < after.at:

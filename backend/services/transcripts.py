@@ -60,7 +60,7 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
         since=query.since,
         until=query.until,
     )
-    async with database.looking() as connection:
+    async with database.driver_connection() as connection:
         messages = MessageDAO(connection)
         rows, more = await _read(messages, wanted, query.order, after)
         if not rows:
@@ -82,7 +82,7 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
 async def version(database: Database, principal: Principal, conversation_id: UUID) -> Version:
     """Return which version of what was said is on record now; raises ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    async with database.looking() as connection:
+    async with database.driver_connection() as connection:
         return await _version(MessageDAO(connection), conversation_id, owner)
 
 
@@ -113,7 +113,7 @@ async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list
     while walk.more:
         yield await walk.stride()
     if walk.after:
-        async with walk.database.looking() as connection:
+        async with walk.database.driver_connection() as connection:
             await _version(MessageDAO(connection), walk.wanted.conversation_id, walk.wanted.owner)
 
 
@@ -128,7 +128,7 @@ class _Walk:
 
     async def stride(self) -> list[bytes]:
         """Read on."""
-        async with self.database.looking() as connection:
+        async with self.database.driver_connection() as connection:
             rows, self.more = await _read(MessageDAO(connection), self.wanted, Order.SPOKEN, self.after)
         if rows:
             self.after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)

@@ -34,7 +34,7 @@ from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_o
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.dao_service.voice_time_dao import neighbours
 from backend.dao_service.voice_turn_dao import turns
-from backend.deepgram import FIRST, Draft, Event, Moment, enrichments
+from backend.deepgram import FIRST_SPOT, Draft, Event, TimelineEntry, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.ids import new_id
 from backend.principal import Principal
@@ -118,7 +118,7 @@ def _arrival(event: Event, session: VoiceSession, at: datetime | None) -> _Arriv
         event,
         identity,
         [
-            _message(event, session, draft, at, identity if draft.spot == FIRST else uuid5(identity, draft.spot))
+            _message(event, session, draft, at, identity if draft.spot == FIRST_SPOT else uuid5(identity, draft.spot))
             for draft in event.messages
         ],
     )
@@ -153,12 +153,12 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
     async with database.writing() as session:
         events, sessions = VoiceEventDAO(session, found.id), VoiceSessionDAO(session)
         # In the order of whoever ends or erases, so that nobody waits in a circle.
-        last = await ConversationDAO(session).keep(found.conversation_id)
+        last = await ConversationDAO(session).lock_against_erasure(found.conversation_id)
         if last is None or await sessions.lock(found.id) is None:
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
-        presumed = await sessions.hear(
+        presumed = await sessions.touch(
             found.id,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
@@ -167,7 +167,7 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
             places = [arrival.place for arrival, _ in good]
             around = await turns(session, found, min(places), max(places))
             added = enrichments(
-                [Moment(*moment) for moment in around.moments],
+                [TimelineEntry(*entry) for entry in around.entries],
                 first_is_cut=around.first_is_cut,
                 last_is_cut=around.last_is_cut,
             )

@@ -87,7 +87,7 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
         if found is None or wanted.conversation_id not in (None, found.conversation_id):
             raise VoiceSessionIdReused
         number = 1 if added else await sessions.highest_number(found) + 1
-        presumed = added is None and await sessions.hear(found.id)
+        presumed = added is None and await sessions.touch(found.id)
     if presumed:
         await reopen(database, found.id, found.conversation_id)
     return Begun(found.id, found.conversation_id, found.started_at, number, replayed=added is None)
@@ -119,7 +119,7 @@ async def token(database: Database, principal: Principal, session_id: str, token
     owner = principal.owner(Scope.MESSAGES_WRITE)
     async with database.writing() as session:
         found = await _get(VoiceSessionDAO(session), session_id, owner)
-        presumed = await VoiceSessionDAO(session).hear(session_id)
+        presumed = await VoiceSessionDAO(session).touch(session_id)
     if presumed:
         await reopen(database, session_id, found.conversation_id)
     if tokens is None:
@@ -146,7 +146,7 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
                 **{name: getattr(found, name) for name in VoiceSessionState.model_fields if name in _COLUMNS},
                 "message_count": await sessions.message_count(found),
                 "event_counts": await events.counts(_MOST_TYPES),
-                "unverified_count": await sessions.unverified(found),
+                "unverified_count": await sessions.count_unverified(found),
                 "incidents": [each._asdict() for each in await events.incidents(_INCIDENTS, _MOST_INCIDENTS)],
             }
         )
@@ -203,7 +203,7 @@ def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
 
 
 async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) -> Receipt:
-    arrived = await sessions.arrived(found, _MOST_RANGES)
+    arrived = await sessions.receipt_counts(found, _MOST_RANGES)
     ended = found.ended_at is not None and found.end_reason != ABANDONED
     return Receipt(
         complete=ended and not arrived.missing,

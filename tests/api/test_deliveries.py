@@ -59,7 +59,9 @@ async def test_a_strange_question_is_refused(service: httpx.AsyncClient, query: 
 async def test_everything_of_a_delivery_is_shown_but_what_it_says(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
-    identity = await add(connection, conversation, attempts=2, last_status=500, last_error="It answered 500.")
+    identity = await add(
+        connection, conversation, attempts=2, last_status=500, last_error="The orchestrator answered 500."
+    )
     [row] = (await service.get(DELIVERIES)).json()["data"]
     assert (await service.get(f"{DELIVERIES}/{identity}")).json() == row
     assert all(row.pop(name).endswith("Z") for name in ("created_at", "due_at"))
@@ -73,7 +75,7 @@ async def test_everything_of_a_delivery_is_shown_but_what_it_says(
         "delivered_at": None,
         "last_attempt_at": None,
         "last_status": 500,
-        "last_error": "It answered 500.",
+        "last_error": "The orchestrator answered 500.",
     }
 
 

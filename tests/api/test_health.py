@@ -16,7 +16,7 @@ from backend.api.middleware import RequestMiddleware
 from backend.api.problems import ALL
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
-from backend.dao_service.schema_dao import ROOM, SchemaDAO
+from backend.dao_service.schema_dao import DISK_SPACE_PROBE, SchemaDAO
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from tests.conftest import running, settings_for
@@ -99,7 +99,7 @@ async def test_looking_for_room_on_the_disk_writes_a_temporary_file_and_nothing_
     async with database.reading() as session:
         assert not (await SchemaDAO(session).state()).disk_full
         assert await session.scalar(text("SELECT pg_current_xact_id_if_assigned()")) is None
-        plan = await session.scalar(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {ROOM}"))
+        plan = await session.scalar(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {DISK_SPACE_PROBE}"))
     assert 10 <= plan[0]["Plan"]["Temp Written Blocks"] <= 100  # of 8 kB
 
 

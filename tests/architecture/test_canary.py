@@ -128,7 +128,7 @@ async def test_what_an_orchestrator_is_told_and_what_it_says_is_found_nowhere_el
             deliveries, metrics = await client.get("/api/v1/deliveries"), await client.get("/metrics")
     said = capfd.readouterr()
     assert CANARY in listener.told[0].body.decode()
-    assert "It answered 500." in deliveries.text
+    assert "The orchestrator answered 500." in deliveries.text
     assert "canary" not in f"{said.out}\n{said.err}\n{deliveries.text}\n{metrics.text}"
 
 

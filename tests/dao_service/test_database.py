@@ -17,17 +17,17 @@ INSERT = text("INSERT INTO conversations (context_type) VALUES ('voice')")
 
 
 async def test_only_writing_can_write(database: Database, connection: asyncpg.Connection) -> None:
-    async with database.looking() as looking:
+    async with database.driver_connection() as driver:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-            await looking.execute(str(INSERT))
+            await driver.execute(str(INSERT))
     with pytest.raises(Exception, match="not available"):
         async with database.reading() as session:
             await session.execute(INSERT)
     async with database.writing() as session:
         await session.execute(INSERT)
     assert await connection.fetchval("SELECT count(*) FROM conversations") == 1
-    async with database.looking() as looking:
-        assert await looking.fetchval("SHOW transaction_read_only") == "on"
+    async with database.driver_connection() as driver:
+        assert await driver.fetchval("SHOW transaction_read_only") == "on"
 
 
 async def test_a_writer_that_fails_leaves_nothing_behind(database: Database, connection: asyncpg.Connection) -> None:
@@ -44,7 +44,7 @@ async def test_connections_are_given_in_the_order_they_were_asked_for(database_u
 
     async def ask(number: int) -> None:
         for _ in range(3):
-            async with database.looking() as connection:
+            async with database.driver_connection() as connection:
                 given.append(number)
                 await connection.fetchval("SELECT 1")
 
@@ -55,7 +55,7 @@ async def test_connections_are_given_in_the_order_they_were_asked_for(database_u
 
 async def test_who_waits_too_long_for_a_connection_hears_that_the_service_is_busy(database_url: str) -> None:
     database = Database(database_url, PoolLimits(pool_size=1, pool_wait=0.05))
-    async with database.looking():
+    async with database.driver_connection():
         with pytest.raises(Busy, match="in use"):
             async with database.reading():
                 pass
@@ -103,7 +103,7 @@ async def test_a_database_that_lets_nobody_in_is_away(database_url: str, connect
     for url in (database_url.replace(name, "no_such_database"), database_url.replace("verbatim@", "nobody_yet@")):
         database = Database(url)
         with pytest.raises(DatabaseUnavailable):
-            async with database.looking():
+            async with database.driver_connection():
                 pass
         with pytest.raises(DatabaseUnavailable):
             await database.connect(lock=1)
@@ -133,7 +133,7 @@ async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(
     numbers = count()
 
     async def look() -> None:
-        async with database.looking() as connection:
+        async with database.driver_connection() as connection:
             await connection.fetchval(f"SELECT {next(numbers)} FROM messages")  # one that was never prepared before
 
     async def read() -> None:
@@ -170,7 +170,7 @@ async def _moments(ask: Callable[[], Coroutine[None, None, None]]) -> AsyncItera
 async def test_what_the_driver_cannot_put_into_words_leaves_no_transaction_to_the_next(database_url: str) -> None:
     database = Database(database_url, PoolLimits(pool_size=1))
     with pytest.raises(asyncpg.DataError):
-        async with database.looking() as connection:
+        async with database.driver_connection() as connection:
             await connection.fetch("SELECT FROM messages WHERE sequence = $1", 2**80)
     async with database.writing() as session:
         assert await session.scalar(text("SHOW transaction_read_only")) == "off"
@@ -179,7 +179,11 @@ async def test_what_the_driver_cannot_put_into_words_leaves_no_transaction_to_th
 
 async def test_closing_waits_for_no_postgresql_that_has_fallen_silent(database_url: str) -> None:
     database = Database(database_url, PoolLimits(pool_size=5))
-    async with database.looking() as one, database.looking() as another, database.looking() as third:
+    async with (
+        database.driver_connection() as one,
+        database.driver_connection() as another,
+        database.driver_connection() as third,
+    ):
         pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, another, third)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)

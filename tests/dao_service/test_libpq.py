@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from backend.dao_service.connection import libpq
-from backend.dao_service.connection.database import Database, asyncpg_url, dial
+from backend.dao_service.connection.database import Database, asyncpg_url, open_connection
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SettingsError
 
@@ -42,19 +42,21 @@ def with_parameters(url: str, **parameters: str) -> str:
 
 async def test_a_url_with_all_of_them_connects_and_does_what_they_say(database_url: str) -> None:
     url = asyncpg_url(with_parameters(database_url, **ALL))
-    connection = await dial(url, timeout=1, server_settings={"application_name": "verbatim"})
+    connection = await open_connection(url, timeout=1, server_settings={"application_name": "verbatim"})
     assert await connection.fetchval("SHOW application_name") == "the orchestrator"
     assert await connection.fetchval("SHOW statement_timeout") == "1234ms"
     assert await connection.fetchval("SHOW search_path") == "public"
     await connection.close()
     database = Database(with_parameters(database_url, **ALL))
-    async with database.looking() as looking:
-        assert await looking.fetchval("SHOW application_name") == "the orchestrator"
+    async with database.driver_connection() as driver:
+        assert await driver.fetchval("SHOW application_name") == "the orchestrator"
     await database.close()
 
 
 async def test_without_a_name_in_the_url_the_connection_bears_ours(database_url: str) -> None:
-    connection = await dial(asyncpg_url(database_url), timeout=1, server_settings={"application_name": "verbatim"})
+    connection = await open_connection(
+        asyncpg_url(database_url), timeout=1, server_settings={"application_name": "verbatim"}
+    )
     assert await connection.fetchval("SHOW application_name") == "verbatim"
     await connection.close()
 
@@ -77,18 +79,20 @@ async def test_the_time_to_connect_in_the_url_goes_before_ours(silent: int) -> N
     url = asyncpg_url(f"postgresql://u@127.0.0.1:{silent}/d?connect_timeout=1&sslmode=disable")
     async with asyncio.timeout(30):
         with pytest.raises(TimeoutError):
-            await dial(url, timeout=3600, server_settings={})
+            await open_connection(url, timeout=3600, server_settings={})
 
 
 def test_a_resting_tcp_connection_is_kept_alive_as_the_url_says() -> None:
-    asked = libpq.read(make_url("postgresql://h/d?keepalives_idle=31&keepalives_interval=11&keepalives_count=900"))
+    asked = libpq.read_parameters(
+        make_url("postgresql://h/d?keepalives_idle=31&keepalives_interval=11&keepalives_count=900")
+    )
     with socket.socket() as connected:
-        libpq.keep_alive(asked, connected)
+        libpq.set_keep_alive(asked, connected)
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         for option, value in (("TCP_KEEPIDLE", 31), ("TCP_KEEPINTVL", 11), ("TCP_KEEPCNT", 127)):
             if hasattr(socket, option):
                 assert connected.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)) == value
-        libpq.keep_alive(libpq.read(make_url("postgresql://h/d?keepalives=0")), connected)
+        libpq.set_keep_alive(libpq.read_parameters(make_url("postgresql://h/d?keepalives=0")), connected)
         assert not connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
@@ -97,9 +101,9 @@ def test_a_resting_tcp_connection_is_kept_alive_as_the_url_says() -> None:
     [
         ("connect_timeout=soon-secret", "connect_timeout must be a whole number"),
         ("keepalives_idle=1.5", "keepalives_idle must be a whole number"),
-        ("gssencmode=require", "the driver cannot do gssencmode=require"),
-        ("require_auth=scram-sha-256", "the driver cannot do require_auth"),
-        ("hostaddr=10.0.0.1&requirepeer=secret", "the driver cannot do hostaddr, requirepeer"),
+        ("gssencmode=require", "asyncpg does not support gssencmode=require"),
+        ("require_auth=scram-sha-256", "asyncpg does not support require_auth"),
+        ("hostaddr=10.0.0.1&requirepeer=secret", "asyncpg does not support hostaddr, requirepeer"),
         ("sslmode=secret", "sslmode must be one of allow, disable, prefer, require, verify-ca, verify-full"),
         ("target_session_attrs=secret", "target_session_attrs must be one of any, "),
     ],
@@ -128,6 +132,6 @@ async def test_variables_meant_for_another_server_do_not_reach_our_own(
     }.items():
         monkeypatch.setenv(name, value)
     with EmbeddedPostgres(tmp_path, durable=False) as server:
-        connection: asyncpg.Connection = await dial(asyncpg_url(server.url), timeout=5, server_settings={})
+        connection: asyncpg.Connection = await open_connection(asyncpg_url(server.url), timeout=5, server_settings={})
         assert await connection.fetchval("SELECT current_user || '@' || current_database()") == "verbatim@verbatim"
         await connection.close()

@@ -22,7 +22,7 @@ from backend.errors import SettingsError
     ],
 )
 def test_each_host_of_a_url_is_found_however_it_is_written(url: str, places: list[str]) -> None:
-    found = [each.render_as_string(hide_password=False) for each in multihost.each(asyncpg_url(url))]
+    found = [each.render_as_string(hide_password=False) for each in multihost.split_hosts(asyncpg_url(url))]
     assert len(found) == len(places)
     for place, written in zip(places, found, strict=True):
         assert place in written
@@ -46,7 +46,7 @@ async def test_who_answers_first_is_taken_and_nobody_is_waited_for(connection: a
     async def answering() -> asyncpg.Connection:
         return connection
 
-    assert await multihost.first([silent(), refusing(), answering()]) is connection
+    assert await multihost.first_connected([silent(), refusing(), answering()]) is connection
 
 
 async def test_of_several_failures_the_one_that_tells_most_is_raised() -> None:
@@ -54,6 +54,6 @@ async def test_of_several_failures_the_one_that_tells_most_is_raised() -> None:
         raise error
 
     with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
-        await multihost.first([failing(TimeoutError()), failing(asyncpg.TargetServerAttributeNotMatched())])
+        await multihost.first_connected([failing(TimeoutError()), failing(asyncpg.TargetServerAttributeNotMatched())])
     with pytest.raises(ConnectionRefusedError):
-        await multihost.first([failing(ConnectionRefusedError()), failing(TimeoutError())])
+        await multihost.first_connected([failing(ConnectionRefusedError()), failing(TimeoutError())])

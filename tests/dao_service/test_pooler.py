@@ -83,8 +83,8 @@ async def test_every_transaction_is_told_the_terms_and_the_next_client_finds_non
     read = ("on", "read committed", "3s", "1s", "6s", "on", "UTC")
     written = ("off", *read[1:])
     for _ in range(3):
-        async with pooled.looking() as looking:
-            assert tuple(await looking.fetchrow(IN_FORCE) or ()) == read
+        async with pooled.driver_connection() as driver:
+            assert tuple(await driver.fetchrow(IN_FORCE) or ()) == read
         async with pooled.reading() as session:
             assert tuple((await session.execute(text(IN_FORCE))).one()) == read
         async with pooled.writing() as session:
@@ -115,8 +115,8 @@ async def test_a_database_that_is_read_only_by_default_is_written_to(
 
 async def test_reading_cannot_write(pooled: Database) -> None:
     with pytest.raises(DatabaseUnavailable) as refused:
-        async with pooled.looking() as looking:
-            await looking.execute(str(INSERT))
+        async with pooled.driver_connection() as driver:
+            await driver.execute(str(INSERT))
     assert isinstance(refused.value.__cause__, asyncpg.ReadOnlySQLTransactionError)
     with pytest.raises(DatabaseUnavailable):
         async with pooled.reading() as session:
@@ -126,8 +126,8 @@ async def test_reading_cannot_write(pooled: Database) -> None:
 async def test_a_statement_that_takes_too_long_is_ended(pooled_url: str, database_url: str) -> None:
     database = Database(pooled_url, PoolLimits(statement=0.1), direct=database_url)
     with pytest.raises(TooSlow):
-        async with database.looking() as looking:
-            await looking.fetchval("SELECT pg_sleep(30)")
+        async with database.driver_connection() as driver:
+            await driver.fetchval("SELECT pg_sleep(30)")
     with pytest.raises(DatabaseUnavailable):
         async with database.writing() as session:
             await session.execute(text("SELECT pg_sleep(30)"))
@@ -147,8 +147,8 @@ async def test_many_share_few_connections_and_nothing_is_mixed_up(
             [outcome] = await appender.append(LOCAL, [said(conversation, str(number))])
             assert isinstance(outcome, Recorded)
             assert outcome.sequence == number
-            async with database.looking() as looking:
-                assert await looking.fetchval(f"SELECT {number} + $1::int", number) == number * 2
+            async with database.driver_connection() as driver:
+                assert await driver.fetchval(f"SELECT {number} + $1::int", number) == number * 2
             async with database.writing() as session:
                 await session.execute(INSERT)
 
@@ -214,8 +214,8 @@ async def test_who_is_cancelled_leaves_no_transaction_behind(
     asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
     async def look() -> None:
-        async with database.looking() as looking:
-            await looking.fetchval("SELECT pg_sleep(30)")
+        async with database.driver_connection() as driver:
+            await driver.fetchval("SELECT pg_sleep(30)")
 
     for _ in range(5):
         task = asyncio.create_task(look())

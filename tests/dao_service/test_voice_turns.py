@@ -47,7 +47,7 @@ async def look(database: Database, session: VoiceSession, first: int, last: int)
 
 
 def kinds(found: TurnWindow) -> str:
-    return "".join(kind[0] for kind, _, _ in found.moments)
+    return "".join(kind[0] for kind, _, _ in found.entries)
 
 
 async def test_the_turns_around_are_whole_where_they_are_short(
@@ -66,11 +66,11 @@ async def test_of_a_session_whose_user_never_speaks_only_what_is_near_is_read(
 ) -> None:
     await speak(connection, session, "a" * 4_000, counted=counted)
     found = await look(database, session, base + 3_000, base + 3_000)
-    assert len(found.moments) == 499 + 1_001
+    assert len(found.entries) == 499 + 1_001
     assert found.first_is_cut
     assert not found.last_is_cut
     found = await look(database, session, base + 1, base + 4_000)
-    assert len(found.moments) == 1_999
+    assert len(found.entries) == 1_999
     assert not found.first_is_cut
     assert found.last_is_cut
 

@@ -12,7 +12,7 @@ from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.dao_service.wakeups.local import MOST_PENDING, Wakeups
 
 
-def test_without_a_notifier_the_bell_keeps_no_more_than_its_bound() -> None:
+def test_without_a_notifier_the_wakeups_keep_no_more_than_their_bound() -> None:
     wakeups = Wakeups()
     for _ in range(3 * MOST_PENDING):
         wakeups.wake([uuid4()])

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from backend.deepgram import Moment, enrichments
+from backend.deepgram import TimelineEntry, enrichments
 
 A1, A2, A3 = (UUID(int=number) for number in (1, 2, 3))
 NOBODY = UUID(int=99)
@@ -23,7 +23,7 @@ FUNCTION: Any = ("function", {})
 def found(*moments: Any) -> dict[UUID, dict[str, Any]]:
     return enrichments(
         [
-            Moment("assistant", each, {}) if isinstance(each, UUID) else Moment(each[0], NOBODY, each[1])
+            TimelineEntry("assistant", each, {}) if isinstance(each, UUID) else TimelineEntry(each[0], NOBODY, each[1])
             for each in moments
         ]
     )
@@ -89,9 +89,9 @@ def test_two_interruptions_in_a_turn_mark_two_messages() -> None:
 
 
 def test_of_a_turn_that_is_cut_nothing_is_told_of_the_speech_at_its_end() -> None:
-    moments = [Moment("assistant", text, {}) for text in (A1, A2, A3)]
+    moments = [TimelineEntry("assistant", text, {}) for text in (A1, A2, A3)]
     for place in (1, 3):
-        moments.insert(place, Moment("function", NOBODY, {}))
+        moments.insert(place, TimelineEntry("function", NOBODY, {}))
     assert enrichments(moments).keys() == {A1, A2, A3}
     assert enrichments(moments, first_is_cut=True).keys() == {A2, A3}
     assert enrichments(moments, last_is_cut=True).keys() == {A1, A2}

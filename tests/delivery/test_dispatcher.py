@@ -95,12 +95,12 @@ async def test_an_intent_is_told_at_once_signed_and_only_once(
 @pytest.mark.parametrize(
     ("behaviour", "status", "error"),
     [
-        (500, 500, "It answered 500."),
-        (404, 404, "It answered 404."),
-        ((302, {"location": "/elsewhere"}), 302, "It answered 302."),
-        ((307, {"location": "/elsewhere"}), 307, "It answered 307."),
-        ("cut", None, "The connection broke before it answered."),
-        ("hang", None, "No answer within 0.3 s."),
+        (500, 500, "The orchestrator answered 500."),
+        (404, 404, "The orchestrator answered 404."),
+        ((302, {"location": "/elsewhere"}), 302, "The orchestrator answered 302."),
+        ((307, {"location": "/elsewhere"}), 307, "The orchestrator answered 307."),
+        ("cut", None, "The connection to the orchestrator broke before it answered."),
+        ("hang", None, "The orchestrator did not answer within 0.3 s."),
     ],
 )
 async def test_what_fails_is_told_again_with_the_same_name_and_words(
@@ -152,7 +152,11 @@ async def test_nobody_there_is_no_connection(
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/hook"
     async with carrying(database, url):
         [row] = await until(connection, "state = 'failed'")
-    assert (row["attempts"], row["last_status"], row["last_error"]) == (10, None, "No connection to it.")
+    assert (row["attempts"], row["last_status"], row["last_error"]) == (
+        10,
+        None,
+        "No connection to the orchestrator could be opened.",
+    )
 
 
 async def test_who_is_busy_is_left_alone_for_as_long_as_they_ask(
@@ -268,7 +272,7 @@ async def test_who_comes_late_with_a_lease_that_ran_out_changes_nothing(
     [late] = await deliveries.claim(database, 10, timedelta(0))
     [mine] = await deliveries.claim(database, 10, timedelta(minutes=1))
     assert (late.id, late.attempt, mine.attempt) == (mine.id, 1, 2)
-    failed = deliveries.Outcome(DeliveryState.FAILED, 500, "It answered 500.")
+    failed = deliveries.Outcome(DeliveryState.FAILED, 500, "The orchestrator answered 500.")
     assert not await deliveries.settle(database, outbox, late, failed)
     assert await deliveries.settle(database, outbox, mine, deliveries.Outcome(DeliveryState.DELIVERED, 204))
     assert not await deliveries.settle(database, outbox, mine, failed)

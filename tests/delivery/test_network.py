@@ -49,8 +49,11 @@ async def test_a_name_that_leads_inside_is_not_connected_to_be_it_only_among_oth
         with pytest.raises(NotPublic):
             await PublicNetwork().connect_tcp("orchestrator.example", port, timeout=1)
         endpoint = OrchestratorEndpoint(f"http://orchestrator.example:{port}/", (SecretStr(SECRET),), 1, private=False)
-        answer = await Orchestrator(endpoint).tell(new_id(), "{}")
-        assert (answer.status, answer.error) == (None, "Its name leads to an address that is not public.")
+        answer = await Orchestrator(endpoint).send(new_id(), "{}")
+        assert (answer.status, answer.error) == (
+            None,
+            "The host name of the orchestrator resolves to an address that is not public.",
+        )
         assert listener.told == []
 
 

@@ -94,7 +94,7 @@ async def test_what_is_no_answer_at_all_is_no_more_than_a_failed_attempt(
         await table.until("last_error IS NOT NULL")
     row = await table.only()
     assert (row["state"], row["last_status"]) == ("pending", None)
-    assert row["last_error"] == "The connection broke before it answered."
+    assert row["last_error"] == "The connection to the orchestrator broke before it answered."
 
 
 async def test_what_has_failed_does_not_stand_in_the_way_of_the_next(
@@ -271,8 +271,11 @@ async def test_a_private_address_is_not_connected_to_whatever_it_is_called(
     listener: OrchestratorStandIn, host: str
 ) -> None:
     url = listener.url.replace("127.0.0.1", host)
-    answer = await Orchestrator(endpoint(url, private=False)).tell(new_id(), "{}")
-    assert (answer.status, answer.error) == (None, "Its name leads to an address that is not public.")
+    answer = await Orchestrator(endpoint(url, private=False)).send(new_id(), "{}")
+    assert (answer.status, answer.error) == (
+        None,
+        "The host name of the orchestrator resolves to an address that is not public.",
+    )
     assert listener.told == []
 
 
@@ -281,4 +284,4 @@ async def test_a_proxy_in_the_environment_is_passed_by(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert (await Orchestrator(endpoint(listener.url)).tell(new_id(), "{}")).taken
+    assert (await Orchestrator(endpoint(listener.url)).send(new_id(), "{}")).accepted

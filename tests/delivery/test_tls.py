@@ -35,8 +35,8 @@ async def secure(folder: Path, name: str) -> AsyncIterator[int]:
     ("name", "known", "error"),
     [
         ("localhost", True, None),
-        ("localhost", False, "The connection to it is not secure."),
-        ("another.example", True, "The connection to it is not secure."),
+        ("localhost", False, "The TLS handshake with the orchestrator failed."),
+        ("another.example", True, "The TLS handshake with the orchestrator failed."),
     ],
 )
 async def test_a_certificate_must_be_known_and_of_the_right_name(
@@ -46,5 +46,5 @@ async def test_a_certificate_must_be_known_and_of_the_right_name(
         if known:
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         endpoint = OrchestratorEndpoint(f"https://localhost:{port}/", (SecretStr(SECRET),), 5, private=True)
-        answer = await Orchestrator(endpoint).tell(new_id(), "{}")
-    assert (answer.taken, answer.error) == (error is None, error)
+        answer = await Orchestrator(endpoint).send(new_id(), "{}")
+    assert (answer.accepted, answer.error) == (error is None, error)

@@ -42,13 +42,14 @@ ENVIRONMENT = {
 OWNER = """
 import sys
 from pathlib import Path
-from backend.dao_service import embedded
-from backend.embedded_postgres import child
-child._LEASH = sys.argv[2] if len(sys.argv) > 2 else child._LEASH
+from backend import embedded_postgres as embedded
+from backend.embedded_postgres import process
+from backend.errors import SetupError
+process._PARENT_WATCH = sys.argv[2] if len(sys.argv) > 2 else process._PARENT_WATCH
 server = embedded.EmbeddedPostgres(Path(sys.argv[1]), durable=False)
 try:
     print(server.start(), server.pid, server.shared, server.owner_pid, flush=True)
-except embedded.keeper.SetupError as error:
+except SetupError as error:
     sys.exit(f"refused: {error}")
 sys.stdin.read()
 server.stop()
@@ -310,7 +311,7 @@ def test_the_next_owner_waits_for_a_dying_server_and_does_not_push_it(folder: Pa
 def test_a_killed_server_comes_back(folder: Path, leash: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if leash == "prctl" and sys.platform != "linux":
         pytest.skip("prctl is Linux's")
-    monkeypatch.setattr(process, "_LEASH", leash)
+    monkeypatch.setattr(process, "_PARENT_WATCH", leash)
     before = open_descriptors()
     with EmbeddedPostgres(folder) as postgres:
         url, pid = postgres.url, postgres.pid
@@ -439,7 +440,7 @@ def test_who_waits_for_an_owner_that_dies_takes_its_place(folder: Path) -> None:
 def test_an_owner_that_never_answers_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.05)
     path = home_in(folder)
-    data_directory.DataDirectory(path).announce(data_directory.ServerAddress(4711, durable=True))
+    data_directory.DataDirectory(path).write_endpoint(data_directory.ServerAddress(4711, durable=True))
     with (path / "owner.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SetupError, match=r"^Process 4711 holds .*; stop it, or use another folder\.$"):
@@ -530,7 +531,7 @@ def test_a_server_that_cannot_start_says_why(copied: Path) -> None:
 
 def test_a_cluster_that_cannot_be_made_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_postgres.initdb, "_locale", lambda _: ["--locale=xx_XX"])
-    with pytest.raises(SetupError, match=r"could not make its data in .*: invalid locale name"):
+    with pytest.raises(SetupError, match=r"could not create its data in .*: invalid locale name"):
         EmbeddedPostgres(tmp_path).start()
 
 

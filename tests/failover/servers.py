@@ -13,7 +13,7 @@ import asyncpg
 import psutil
 
 from backend.embedded_postgres import find_binaries
-from backend.embedded_postgres.data_directory import DataDirectory, lock, open_home
+from backend.embedded_postgres.data_directory import DataDirectory, lock, open_data_directory
 from backend.embedded_postgres.initdb import NAME
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
@@ -124,7 +124,7 @@ def pair(cluster: Path, folder: Path, *, synchronous: bool) -> Iterator[Pair]:
     With ``synchronous`` the primary tells nobody of a commit that the standby has not.
     """
     binaries = find_binaries()
-    home = open_home(folder, binaries)
+    home = open_data_directory(folder, binaries)
     nodes: list[Node] = []
     with lock(home.server_lock) as held:
         assert held is not None
@@ -143,7 +143,7 @@ def pair(cluster: Path, folder: Path, *, synchronous: bool) -> Iterator[Pair]:
                 "wal_retrieve_retry_interval = 100\n"
             )
         (standby.data / "standby.signal").touch()
-        account.give(standby.data / "standby.signal")
+        account.chown(standby.data / "standby.signal")
         try:
             for node in nodes:
                 node.start()
@@ -160,7 +160,7 @@ def _works(account: Account, home: DataDirectory, held: int) -> bool:
 
 def _give(account: Account, folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
-        account.give(path)
+        account.chown(path)
     folder.chmod(0o700)
 
 

@@ -289,9 +289,11 @@ async def test_the_survey_of_a_host_names_each_step_and_after_adoption_none(sand
     await sandbox.make_host(seed=False)
     found = await _survey(sandbox)
     assert found.adoptable
-    assert "conversations lacks ended_at: will be added without a default, instant." in found.steps
-    assert "There is no table messages: will be made, empty." in found.steps
-    assert any(step.startswith("context_type is ruled by conversations_context_type_check:") for step in found.steps)
+    assert "conversations lacks ended_at: it will be added without a default, which rewrites nothing." in found.steps
+    assert "There is no table messages: it will be created, empty." in found.steps
+    assert any(
+        step.startswith("context_type is restricted by conversations_context_type_check:") for step in found.steps
+    )
     assert found.tables["conversations"].column("mood") is not None
     await sandbox.upgrade()
     after = await _survey(sandbox)
@@ -320,7 +322,7 @@ WARNED = {
             (o.user_id, o.context_type) = (c.user_id, c.context_type) AND o.id < c.id);
         CREATE UNIQUE INDEX one_each ON conversations (user_id, context_type)
     """,
-    "a person has conversations only if their subject is there": """
+    "a person can have conversations only if": """
         ALTER TABLE users ADD name TEXT UNIQUE;
         INSERT INTO users (name) SELECT DISTINCT user_id FROM conversations;
         ALTER TABLE conversations ADD FOREIGN KEY (user_id) REFERENCES users (name)
@@ -337,7 +339,7 @@ WARNED = {
         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
         CREATE TRIGGER touch BEFORE UPDATE ON conversations FOR EACH ROW EXECUTE FUNCTION f()
     """,
-    "rules context_type together with other columns": """
+    "restricts context_type together with other columns": """
         ALTER TABLE conversations ADD CHECK (context_type <> 'goal' OR user_id <> '')
     """,
     "also allows the context types diary": """

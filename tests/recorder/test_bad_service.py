@@ -55,7 +55,7 @@ async def test_whatever_is_answered_for_a_while_no_message_is_lost_doubled_reord
 async def test_a_message_that_the_service_fails_for_alone_and_for_ever_stops_no_later_one(
     bad: Bad, conversation: UUID, spool: Path, record_of: Read, request: pytest.FixtureRequest
 ) -> None:
-    request.getfixturevalue("monkeypatch").setattr("backend.recorder.writer.STUBBORN", 0.5)
+    request.getfixturevalue("monkeypatch").setattr("backend.recorder.writer.ISOLATED_FAILURE_TIMEOUT", 0.5)
     connection: asyncpg.Connection = request.getfixturevalue("connection")
     await connection.execute("ALTER TABLE messages ADD CONSTRAINT theirs CHECK (content <> 'Never.')")
     _, address = bad

@@ -72,7 +72,7 @@ async def test_a_replay_that_cannot_open_the_spool_closes_its_sink(door: Door, t
         async def aclose(self) -> None:
             closed.set()
 
-    with pytest.raises(Exception, match="There can be no spool"):
+    with pytest.raises(Exception, match=r"The spool .* cannot be opened"):
         await replay(tmp_path / "nowhere" / "calls.spool", Closing(door), patience=0, watch=lambda *_: None)
     assert closed.is_set()
 
@@ -81,7 +81,7 @@ async def test_the_spools_thread_outlives_what_nobody_foresaw(
     open_recorder: Open, door: Door, spool: Path, record_of: Read, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch, capfd = request.getfixturevalue("monkeypatch"), request.getfixturevalue("capfd")
-    monkeypatch.setattr("backend.recorder.spool.AGAIN", 0.01)
+    monkeypatch.setattr("backend.recorder.spool.RETRY_INTERVAL", 0.01)
     failures = iter([OverflowError("a word"), MemoryError()])
     save = PendingWrites.save
 
@@ -112,7 +112,7 @@ async def test_a_spool_that_cannot_be_written_when_it_closes_raises_nothing_and_
     def fail(_pending: PendingWrites) -> None:
         raise OverflowError
 
-    monkeypatch.setattr("backend.recorder.spool.AGAIN", 0.01)
+    monkeypatch.setattr("backend.recorder.spool.RETRY_INTERVAL", 0.01)
     monkeypatch.setattr(PendingWrites, "save", fail)
     door.shut = True
     async with open_recorder(limits={"closing": 0.0}, on_lost=handed.append) as recorder:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from backend.recorder.message_repair import mend
+from backend.recorder.message_repair import repair_message
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse_item
 from tests.recorder.conftest import Open, contents, sent
@@ -197,7 +197,7 @@ async def test_what_can_be_no_message_is_in_the_spool_with_its_reason_and_handed
         await sent(recorder)
     assert contents(await record_of()) == ["And on it goes."]
     [(_, reason)] = left_in(spool)
-    assert reason in {"no such role", "the content is no text"}
+    assert reason in {"the role is unknown", "the content is not text"}
     assert len(handed) == 1
     assert b'"price":"1"' in handed[0]
 
@@ -245,5 +245,5 @@ def mended(**given: Any) -> dict[str, Any]:
         "timestamp": None,
         "voice_session_id": None,
     } | given
-    [found] = mend(message, time.time())
+    [found] = repair_message(message, time.time())
     return found

@@ -34,7 +34,7 @@ class Speaker:
         while time.monotonic() < until:
             self._recorder.record("assistant" if self.said % 2 else "user", str(self.said))
             self.said += 1
-            self.most_held = max(self.most_held, self._recorder._writer._held + self._recorder._spool.unsaved)
+            self.most_held = max(self.most_held, self._recorder._writer._memory_used + self._recorder._spool.unsaved)
             await asyncio.sleep(PACE)
 
 

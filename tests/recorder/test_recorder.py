@@ -195,7 +195,7 @@ async def test_what_does_not_fit_into_memory_is_read_back_from_disk_in_order(
             if number % 5 == 4:
                 # The disk is given its time; a speaker is slower.
                 await until(lambda: recorder._spool.unsaved < 1_000)
-        assert recorder._writer._held <= 5_000
+        assert recorder._writer._memory_used <= 5_000
         assert (recorder.stats.queued, recorder.stats.lost) == (400, 0)
         assert recorder.stats.oldest_unsent_seconds > 0
         door.shut = False
@@ -301,7 +301,7 @@ async def test_retries_are_logged_without_the_words(
 async def test_a_spool_that_cannot_be_is_a_sentence_at_the_start(
     conversation: UUID, door: Door, tmp_path: Path
 ) -> None:
-    with pytest.raises(SetupError, match="There can be no spool at"):
+    with pytest.raises(SetupError, match=r"The spool .* cannot be opened"):
         async with Recorder(door, conversation_id=conversation, spool=tmp_path / "nowhere" / "calls.spool"):
             pass
     foreign = tmp_path / "other.db"

@@ -73,7 +73,7 @@ async def test_without_a_service_it_says_so_and_everything_stays(
     await fill(conversation, "One.")
     gave_up = replay(spool, NOBODY)
     assert gave_up.returncode == 1
-    assert "took nothing for 1 seconds (no answer from the service (ConnectError))" in gave_up.stderr
+    assert "accepted nothing for 1 seconds (no answer from the service (ConnectError))" in gave_up.stderr
     assert "One." not in gave_up.stdout + gave_up.stderr
     with sqlite3.connect(spool) as file:
         assert file.execute("SELECT count(*) FROM spool WHERE reason IS NULL").fetchone() == (1,)
@@ -87,7 +87,7 @@ async def test_what_belongs_to_a_recorder_that_runs_is_left_to_it(conversation: 
         recorder._spool.flush().result(10)
         done = replay(spool, NOBODY)
     assert done.returncode == 0
-    assert "1 belong to recorders that are running" in done.stdout
+    assert "1 belong to running recorders" in done.stdout
 
 
 async def test_a_damaged_spool_is_sent_as_far_as_it_can_be_read_and_how_to_recover_the_rest_is_told(

@@ -179,7 +179,8 @@ async def test_the_log_is_carried_over_while_the_outage_lasts(
         for number in range(400):
             recorder.record("user", f"{number} {WORDS}")
             recorder._spool.flush().result(PATIENCE)
-            await until(recorder._spool._pending._disk._wishes.empty)  # the disk's thread keeps up, however busy it is
+            # The disk's thread keeps up, however busy it is.
+            await until(recorder._spool._pending._disk._requests.empty)
             longest = max(longest, Path(f"{spool}-wal").stat().st_size)  # noqa: ASYNC240
         assert recorder.stats.spooled == 400
     assert longest < 1_500_000  # unchecked it is five millions

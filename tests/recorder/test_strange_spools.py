@@ -169,7 +169,7 @@ STRANGE = {
 async def test_a_file_that_holds_more_than_a_spool_is_a_sentence(spool: Path, made: str) -> None:
     fill(spool, (None, OWNER, 1.0, b"{}"), also=made)
     before = spool.read_bytes()  # noqa: ASYNC240
-    with pytest.raises(SetupError, match=r"There can be no spool at .*: it is a database of something else"):
+    with pytest.raises(SetupError, match=r"The spool .* cannot be opened: it is a database of something else"):
         async with asyncio.timeout(PATIENCE):
             await replay(spool, Never(), patience=0, watch=lambda *_: None)
     assert spool.read_bytes() == before  # noqa: ASYNC240
@@ -180,7 +180,7 @@ def test_the_command_answers_a_file_that_is_no_spool_with_a_sentence(spool: Path
     command = [sys.executable, "-m", "backend", "replay", str(spool), "--url", "http://127.0.0.1:9"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"verbatim: There can be no spool at {spool}: it is a database of something else")
+    assert done.stderr.startswith(f"verbatim: The spool {spool} cannot be opened: it is a database of something else")
 
 
 async def test_what_only_looks_like_a_lock_is_left_alone(

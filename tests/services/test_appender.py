@@ -442,7 +442,7 @@ async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_
         assert {type(answer) for answer in answers} == {DatabaseUnavailable}
         assert all(isinstance(answer, Unavailable) and answer.retry_after for answer in answers)
         with pytest.raises(DatabaseUnavailable):
-            async with database.looking():
+            async with database.driver_connection():
                 pass
         await asyncio.to_thread(server.start)
         again, new = await appender.append(LOCAL, [known, said(conversation)])

@@ -1,11 +1,11 @@
-"""A semaphore that is fair among callers.
+"""A semaphore that is fair among callers (round robin), for the connection pool.
 
-Each caller has a queue of its own. A free permit goes to the callers in rotation, so a caller that asks a thousand
-times delays another's single request by no more than one permit for each caller before it. No caller holds more than
-its share at a time: what is slow for one leaves permits for the others.
+Each caller has a queue of its own. A free permit goes to the callers in rotation, so a caller with a thousand requests
+delays another caller's single request by at most one permit for each caller before it. No caller holds more permits
+than its share, so one caller's slow requests leave permits for the others.
 
-After every change, no caller that waits is below its share while a permit is free. A waiter that is cancelled releases
-the permit that it was granted in the same moment.
+Invariant: while a permit is free, no waiting caller holds fewer permits than its share. A waiter that is cancelled in
+the moment in which it was granted a permit releases it.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ class FairSemaphore:
         self._free = count
         self._share = share
         self._taken: Counter[str] = Counter()
-        # By caller, whose turn comes next first. No queue is empty.
+        # By caller, in the order of the rotation. No queue is empty.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     def waiting(self, caller: str) -> int:
-        """Return how many permits ``caller`` waits for."""
+        """Return for how many permits ``caller`` waits."""
         return len(self._waiting.get(caller, ()))
 
     @asynccontextmanager
     async def permit(self, caller: str) -> AsyncIterator[None]:
-        """Hold a permit of ``caller``'s."""
+        """Wait for a permit of ``caller`` and hold it during the block."""
         await self.acquire(caller)
         try:
             yield
@@ -38,8 +38,8 @@ class FairSemaphore:
             self.release(caller)
 
     def acquire_now(self, caller: str) -> bool:
-        """Return whether there was a permit, which the caller releases."""
-        free = self._may_have(caller)  # a caller that waits holds its share, or no permit would be free
+        """Take a permit if one is free, and return whether it was; the caller then releases it."""
+        free = self._may_have(caller)  # overtakes no waiter of this caller: they wait only if no permit is free for it
         if free:
             self._grant(caller)
         return free
@@ -60,7 +60,7 @@ class FairSemaphore:
             raise
 
     def release(self, caller: str) -> None:
-        """Release a permit of ``caller``'s."""
+        """Release a permit of ``caller``, and grant it to the next caller in the rotation."""
         self._free += 1
         self._taken[caller] -= 1
         if not self._taken[caller]:

@@ -1,9 +1,9 @@
-"""What the parameters of a PostgreSQL URL mean here: those of libpq that the driver does not know.
+"""The libpq parameters of a PostgreSQL URL that asyncpg does not know.
 
-asyncpg reads the hosts, the credentials and all of TLS. It takes any other parameter for a setting of the server's,
-which then refuses the connection. So `connect_timeout`, the keep-alives and the application's name are carried out
-here; a parameter that has no effect on this driver is left out; and one that asks for a protection which the driver
-does not have is refused, because a connection without it would not be the one that was asked for.
+asyncpg reads the hosts, the credentials and all TLS parameters. It sends any other parameter to the server as a
+setting, and the server then refuses the connection. So this module applies `connect_timeout`, the TCP keep-alives and
+`application_name` itself. It drops a parameter that has no effect on asyncpg. It refuses a parameter that asks for a
+protection which asyncpg lacks, because the connection would silently be weaker than the operator asked for.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -15,8 +15,8 @@ from typing import Final
 
 from sqlalchemy import URL
 
-# Each with the option of a TCP socket that it sets, where the operating system has it, and the most that Linux takes.
-# Times are in seconds, but `tcp_user_timeout` is in milliseconds.
+# The TCP socket option that each parameter sets, where the operating system has it, and Linux's largest value for it.
+# Times are in seconds, except `tcp_user_timeout`, which is in milliseconds.
 _TCP: Final[Mapping[str, tuple[str, int]]] = {
     "keepalives_idle": ("TCP_KEEPIDLE", 32767),
     "keepalives_interval": ("TCP_KEEPINTVL", 32767),
@@ -29,8 +29,8 @@ _WORDS: Final[Mapping[str, frozenset[str]]] = {
     "target_session_attrs": frozenset({"any", "primary", "standby", "read-write", "read-only", "prefer-standby"}),
 }
 _NUMBERS: Final = {"connect_timeout", "keepalives", *_TCP}
-# Without effect. The driver always speaks UTF-8, asks all hosts at once, encrypts by TLS alone, and does not bind the
-# password's exchange to the TLS channel: `sslmode=verify-full` is what proves the server.
+# asyncpg always uses UTF-8, connects to all hosts at once, encrypts by TLS alone, and does not bind the password
+# exchange to the TLS channel: `sslmode=verify-full` authenticates the server.
 _WITHOUT_EFFECT: Final = {
     "channel_binding",
     "client_encoding",
@@ -62,10 +62,10 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """A URL as the driver understands it, and what is to be done for the rest of its parameters.
+    """A URL as asyncpg understands it, and the parameters that this module applies.
 
-    ``connect_timeout`` is in seconds, None if the URL leaves it to us; ``tcp`` holds an option and a value for each
-    parameter of the socket that the URL names.
+    ``connect_timeout`` is in seconds, None if the URL has none; ``tcp`` holds a socket option and its value for each
+    keep-alive parameter of the URL.
     """
 
     url: URL
@@ -75,13 +75,16 @@ class Parameters:
     tcp: tuple[tuple[int, int], ...]
 
 
-def read(url: URL) -> Parameters:
-    """Return what ``url`` asks for; raises ValueError, with a sentence that quotes no value, if that cannot be done."""
+def read_parameters(url: URL) -> Parameters:
+    """Return the parameters of ``url``.
+
+    Raises ValueError, with a sentence that quotes no value of the URL, for a parameter that asyncpg cannot honour.
+    """
     given = {name: value if isinstance(value, str) else value[-1] for name, value in url.query.items()}
     if refused := sorted(_REFUSED & given.keys()):
-        raise ValueError(f"the driver cannot do {', '.join(refused)}; leave that out of the URL")
+        raise ValueError(f"asyncpg does not support {', '.join(refused)}; remove it from the URL")
     if given.get("gssencmode") == "require":
-        raise ValueError("the driver cannot do gssencmode=require; encrypt with sslmode=verify-full instead")
+        raise ValueError("asyncpg does not support gssencmode=require; encrypt with sslmode=verify-full instead")
     for name, words in _WORDS.items():
         if name in given and given[name] not in words:
             raise ValueError(f"{name} must be one of {', '.join(sorted(words))}")
@@ -96,8 +99,11 @@ def read(url: URL) -> Parameters:
     )
 
 
-def keep_alive(parameters: Parameters, connected: socket.socket) -> None:
-    """Have the operating system ask, on a connection that rests, whether the server is still there."""
+def set_keep_alive(parameters: Parameters, connected: socket.socket) -> None:
+    """Set the TCP keep-alive options of ``connected``, so that the kernel detects a dead server on an idle connection.
+
+    Raises OSError for a value that the kernel refuses; does nothing for a Unix socket.
+    """
     if connected.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(parameters.keepalives))
@@ -113,5 +119,5 @@ def _number(name: str, value: str) -> int:
 
 def _options(numbers: Mapping[str, int]) -> Iterator[tuple[int, int]]:
     for name, (option, most) in _TCP.items():
-        if numbers.get(name, 0) > 0 and hasattr(socket, option):  # zero is the operating system's own choice
+        if numbers.get(name, 0) > 0 and hasattr(socket, option):  # zero means the operating system's default
             yield getattr(socket, option), min(numbers[name], most)

@@ -1,7 +1,8 @@
-"""Which of a pool's connections are still believed to lead anywhere.
+"""Invalidation of pooled connections that no longer reach PostgreSQL, so that a request does not fail on them.
 
-One that the server closed is known by that. A host that is gone closes nothing: whoever asks it first waits in vain,
-and one such wait is enough to know of all the others. And what is left half done on a connection, nobody knows.
+A server that shuts down closes its connections, which a socket shows. A dead host closes nothing, so the first
+statement that times out without an answer invalidates every connection that was opened before that moment. And a
+connection on which a statement was interrupted is closed, because it may be left inside a transaction.
 """
 
 import select
@@ -19,21 +20,21 @@ from backend.errors import RecordError
 
 
 class PoolInvalidation:
-    """Lets the pool open another connection where one is not trusted, instead of failing a request."""
+    """Makes the pool of ``engine`` replace a dead connection at checkout, instead of failing the request."""
 
     def __init__(self, engine: Engine) -> None:
         self._since = 0.0
-        event.listen(engine, "connect", _note_the_time)
+        event.listen(engine, "connect", _record_opened)
         event.listen(engine, "checkout", self._check)
 
-    def lose(self) -> None:
-        """Invalidate every connection that is open now."""
+    def invalidate_all(self) -> None:
+        """Replace, at its next checkout, each connection that is open now."""
         self._since = time.monotonic()
 
     def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
         driver: asyncpg.Connection = connection.driver_connection
         if record.info["opened"] < self._since:
-            driver.terminate()  # nobody is there to say goodbye to
+            driver.terminate()  # a graceful close would wait for an answer of the dead host
         if driver.is_closed():
             raise DisconnectionError
         if _has_unread_bytes(driver):
@@ -42,27 +43,27 @@ class PoolInvalidation:
 
 
 def _has_unread_bytes(driver: Any) -> bool:
-    """Tell whether PostgreSQL has sent something, or its end of the connection, that the event loop has not read yet.
+    """Return whether the socket holds data, or the end of the stream, that the event loop has not read yet.
 
-    On a connection of the pool nothing is awaited, so it is the notice that the server ends it, or the end itself. On a
-    busy machine a request may take the connection before the event loop comes to read that.
+    No statement runs on a connection in the pool, so these bytes are the server's notice that it ends the connection,
+    or the end itself. On a busy machine a request may check the connection out before the event loop has read them.
     """
     poll = select.poll()
-    poll.register(driver._transport.get_extra_info("socket").fileno(), select.POLLIN)  # noqa: SLF001 -- no public way
+    poll.register(driver._transport.get_extra_info("socket").fileno(), select.POLLIN)  # noqa: SLF001 -- not public
     return bool(poll.poll(0))
 
 
-def _note_the_time(_connection: object, record: ConnectionPoolEntry) -> None:
+def _record_opened(_connection: object, record: ConnectionPoolEntry) -> None:
     record.info["opened"] = time.monotonic()
 
 
 @contextmanager
-def orderly(connection: asyncpg.Connection) -> Iterator[None]:
-    """Drop ``connection`` if the block ends in any way but with success or a refusal.
+def terminate_unless_clean(connection: asyncpg.Connection) -> Iterator[None]:
+    """Close ``connection`` unless the block succeeds or ends with an answer of PostgreSQL or a RecordError.
 
-    asyncpg ends PostgreSQL's implicit transaction only when it runs a statement, not when it has prepared one. Whoever
-    is cancelled in between, or passes what the driver cannot put into the statement's types, leaves it open, with its
-    locks, and neither the driver nor the pool knows: the next would begin inside it.
+    asyncpg ends PostgreSQL's implicit transaction when it executes a statement, not when it has prepared one. If the
+    caller is cancelled in between, or passes a value that does not fit the statement's types, the transaction and its
+    locks stay open. Neither asyncpg nor the pool notices, and the next user of the connection would begin inside it.
     """
     try:
         yield

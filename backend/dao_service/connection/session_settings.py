@@ -1,55 +1,63 @@
-"""On what terms PostgreSQL works for us: how long anything may take, and that committed means on disk.
+"""The PostgreSQL settings of the service's sessions: time-outs, isolation, and that committed means on disk.
 
-A connection of our own is told once, when it is opened. Behind a pooler a connection changes hands with every
-transaction: what one client sets, the next would find, and what a client says when it connects, PgBouncer refuses. So
-there each transaction is told, in words that end with it.
+Without a pooler they are set once for each connection. A pooler in transaction mode (PgBouncer) gives a connection to
+another client after every transaction: a setting of the session would reach that client, and PgBouncer refuses unknown
+startup parameters. So behind a pooler each transaction sets them for itself (`set_config(…, is_local => true)`).
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-# Whatever the operator chose for the rest of the database: a 2xx here means on disk. Stronger is left alone.
+# A 2xx answer means that the message is on disk, so `off` becomes `on`; the operator's stronger values stay.
 _ON_DISK: Final = """set_config('synchronous_commit', CASE setting WHEN 'off' THEN 'on' ELSE setting END, {local})
     FROM current_setting('synchronous_commit') AS setting"""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """``statement`` is how many seconds one may take; ``pooled`` that a pooler lends the connections."""
+    """``statement`` is PostgreSQL's `statement_timeout` in seconds; ``pooled`` means that a pooler is in between."""
 
     statement: float
     pooled: bool
 
-    def unpooled(self) -> "SessionSettings":
-        """Return the same for a connection of our own."""
+    def without_pooler(self) -> "SessionSettings":
+        """Return the same settings for a connection that bypasses the pooler."""
         return replace(self, pooled=False)
 
-    def at_login(self, *, lock: float) -> dict[str, str]:
-        """Return what is said while connecting; a pooler understands some of it and keeps that for each client."""
+    def startup_parameters(self, *, lock: float) -> dict[str, str]:
+        """Return the startup parameters of a connection, whose lock time-out is ``lock`` seconds.
+
+        A pooler gets only the three that PgBouncer tracks for each client.
+        """
         known = {"application_name": "verbatim", "timezone": "UTC", "datestyle": "ISO"}
         if self.pooled:
             return known
-        # Under another level a lock's new holder would look into the past.
-        return known | self._patience(lock) | {"default_transaction_isolation": "read committed"}
+        # Under REPEATABLE READ a transaction that has waited for a lock would not see the rows of the previous holder.
+        return known | self._timeouts(lock) | {"default_transaction_isolation": "read committed"}
 
-    def of_connection(self, *, read_only: bool) -> str | None:
-        """Return what is said to a connection once it is there.
+    def after_connect(self, *, read_only: bool) -> str | None:
+        """Return the statement to run on a new connection, or None behind a pooler.
 
-        Not while connecting: a driver that looks for the primary takes a read-only session for a standby.
+        `default_transaction_read_only` is not a startup parameter here, because asyncpg, which looks for the primary,
+        would take a read-only session for a standby.
         """
         if self.pooled:
             return None
         mode = "on" if read_only else "off"
         return f"SELECT set_config('default_transaction_read_only', '{mode}', false), {_ON_DISK.format(local='false')}"
 
-    def of_transaction(self, *, lock: float) -> str | None:
-        """Return what is said in each transaction, after it was begun as READ COMMITTED, and READ ONLY or not."""
+    def at_transaction_start(self, *, lock: float) -> str | None:
+        """Return the statement to run first in each transaction, or None without a pooler.
+
+        ``lock`` is the lock time-out in seconds. The caller has begun the transaction as READ COMMITTED, and READ ONLY
+        or not.
+        """
         if not self.pooled:
             return None
-        patience = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in self._patience(lock).items())
-        return f"SELECT {patience}, {_ON_DISK.format(local='true')}"
+        timeouts = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in self._timeouts(lock).items())
+        return f"SELECT {timeouts}, {_ON_DISK.format(local='true')}"
 
-    def _patience(self, lock: float) -> dict[str, str]:
+    def _timeouts(self, lock: float) -> dict[str, str]:
         return {
             "statement_timeout": _milliseconds(self.statement),
             "lock_timeout": _milliseconds(lock),

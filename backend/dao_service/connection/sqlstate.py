@@ -1,7 +1,7 @@
-"""What PostgreSQL's refusals mean to the record.
+"""Classification of PostgreSQL's errors by SQLSTATE and by the name of a constraint, never by the message's text.
 
-They are recognised by SQLSTATE and by the *name* of a constraint, never by the words of a message
-(https://www.postgresql.org/docs/current/errcodes-appendix.html).
+The codes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html. Each function takes an exception
+of SQLAlchemy or of asyncpg.
 """
 
 from typing import Final
@@ -9,112 +9,113 @@ from typing import Final
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-# Connection exceptions, insufficient resources, operator intervention, system errors. The class is the first two
-# characters. And: a read-only server after a failover, a transaction that PostgreSQL ended, an unconfirmed commit.
+# The class is the first two characters: connection exceptions, insufficient resources, operator intervention, system
+# errors. The single codes: a read-only server after a failover, a transaction that PostgreSQL ended, a commit that no
+# standby confirmed.
 _OUTAGE_CLASSES: Final = {"08", "53", "57", "58", "F0", "XX"}
 _OUTAGE_STATES: Final = {"25006", "25P03", "25P04", "40003"}
-# Files that are damaged, a limit that the operator has set, a statement beyond what PostgreSQL can do: however often it
-# is asked, the answer is the same.
+# Damaged files, a limit that the operator has set, a statement beyond PostgreSQL's limits: a repetition fails the same
+# way.
 _LASTING_STATES: Final = {"XX001", "XX002", "53400"}
 _LASTING_CLASSES: Final = {"54"}
-# A start-up parameter that a pooler refuses; a prepared statement that is there already, or is on another connection.
+# A startup parameter that a pooler refuses; a prepared statement that exists already, or is on another connection.
 _POOLER_STATES: Final = {"08P01", "42P05", "26000"}
 UNNAMED_POOLER: Final = (
-    "DATABASE_URL leads to a pooler that is not named: set VERBATIM_DATABASE_POOLER=pgbouncer, and "
-    "VERBATIM_DATABASE_DIRECT_URL to the database without the pooler."
+    "DATABASE_URL leads to a connection pooler that the settings do not mention: set "
+    "VERBATIM_DATABASE_POOLER=pgbouncer, and VERBATIM_DATABASE_DIRECT_URL to the URL of PostgreSQL itself."
 )
-# Serialisation failure, deadlock, and a plan prepared before the table changed: the same work will do, once more.
+# Serialisation failure, deadlock, and a plan prepared before the table changed: the same transaction will succeed.
 _TRANSIENT_STATES: Final = {"40001", "40P01", "0A000"}
 
 
 def cause(error: BaseException) -> BaseException:
-    """Return the driver's own exception from under SQLAlchemy's two wrappings."""
+    """Return asyncpg's own exception from inside SQLAlchemy's two wrappers, or ``error`` if there is none."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return PostgreSQL's code for what went wrong, None if the fault is not PostgreSQL's."""
+    """Return the SQLSTATE of ``error``, or None if PostgreSQL did not report it."""
     original = cause(error)
     return original.sqlstate if isinstance(original, asyncpg.PostgresError) else None
 
 
 def constraint(error: BaseException) -> str | None:
-    """Return the name of the constraint that refused, if one did."""
+    """Return the name of the constraint that was violated, or None."""
     original = cause(error)
     return original.constraint_name if isinstance(original, asyncpg.IntegrityConstraintViolationError) else None
 
 
 def missing_column(error: BaseException) -> str | None:
-    """Return the column that wants a value and has none, if that is what went wrong."""
+    """Return the name of the NOT NULL column that got no value, or None for any other error."""
     original = cause(error)
     return original.column_name if isinstance(original, asyncpg.NotNullViolationError) else None
 
 
-def is_unfit_value(error: BaseException) -> bool:
-    """Tell whether a value is none of its column's type, or beyond what that holds."""
+def is_invalid_value(error: BaseException) -> bool:
+    """Return whether a value does not fit its column's type or range."""
     original = cause(error)
     return isinstance(original, asyncpg.DataError)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell whether the database is away, full, shutting down or too slow, which is nobody's fault but its own."""
+    """Return whether PostgreSQL is unreachable, full, shutting down or too slow, so that a retry may succeed."""
     original = cause(error)
     if isinstance(original, asyncpg.PostgresError):
         state = original.sqlstate or ""
         return state[:2] in _OUTAGE_CLASSES or state in _OUTAGE_STATES
-    # A dying connection may raise any of these.
+    # A connection that breaks may raise any of these.
     return isinstance(original, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
-def is_lasting(error: BaseException) -> bool:
-    """Tell whether the same statement will fail in the same way, until an operator has done something."""
+def is_permanent(error: BaseException) -> bool:
+    """Return whether the same statement fails again until an operator has repaired the cause."""
     state = sqlstate(error) or ""
     return state in _LASTING_STATES or state[:2] in _LASTING_CLASSES
 
 
 def is_damage(error: BaseException) -> bool:
-    """Tell whether PostgreSQL found a table's or an index's file damaged."""
+    """Return whether PostgreSQL found the file of a table or of an index damaged."""
     return isinstance(cause(error), asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError)
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Tell whether a statement was ended because it took too long, or by an operator."""
+    """Return whether `statement_timeout` or an operator cancelled the statement."""
     return isinstance(cause(error), asyncpg.QueryCanceledError)
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Tell whether the server takes no writes: a standby, or a primary that was made read-only."""
+    """Return whether the server takes no writes: a standby, or a primary that was made read-only."""
     return isinstance(cause(error), asyncpg.ReadOnlySQLTransactionError | asyncpg.TargetServerAttributeNotMatched)
 
 
-def is_of_a_pooler(error: BaseException) -> bool:
-    """Tell whether it looks as if a pooler lent connections that we take for our own."""
+def suggests_unnamed_pooler(error: BaseException) -> bool:
+    """Return whether the error is typical of a connection pooler that the settings do not mention."""
     return sqlstate(error) in _POOLER_STATES
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether the disk of PostgreSQL's server has no room for what was to be written."""
+    """Return whether the disk of PostgreSQL's server is full."""
     return isinstance(cause(error), asyncpg.DiskFullError)
 
 
-def is_silence(error: BaseException) -> bool:
-    """Tell whether PostgreSQL said nothing at all, not even that it refuses."""
+def is_unanswered_timeout(error: BaseException) -> bool:
+    """Return whether PostgreSQL did not answer within the client's time-out, not even with an error."""
     return isinstance(cause(error), TimeoutError)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same transaction may well succeed if it is run again at once."""
+    """Return whether the same transaction is likely to succeed if it is run again at once."""
     original = cause(error)
     return isinstance(original, asyncpg.PostgresError) and original.sqlstate in _TRANSIENT_STATES
 
 
 def is_locked(error: BaseException) -> bool:
-    """Tell whether somebody else held a lock for longer than we wait."""
+    """Return whether another transaction held a lock for longer than `lock_timeout`."""
     return isinstance(cause(error), asyncpg.LockNotAvailableError)
 
 
 def describe(error: BaseException) -> dict[str, str | None]:
-    """Return what may be logged of ``error``: its kind, never its words, since PostgreSQL quotes whole rows."""
+    """Return the log fields for ``error``: type, SQLSTATE, constraint; no message, since it may quote rows."""
     return {"error": type(cause(error)).__name__, "sqlstate": sqlstate(error), "constraint": constraint(error)}

@@ -1,7 +1,8 @@
-"""Commits of which PostgreSQL said yes, although no synchronous standby has them.
+"""Detection of commits that PostgreSQL reports as successful although no synchronous standby has confirmed them.
 
-When the wait for a standby is cancelled, the commit stands on the primary alone; PostgreSQL reports success and only
-warns. Whoever was told yes would lose it with the primary. So it is *unknown*, like any commit that was cut off.
+When the wait for a synchronous standby is cancelled, the commit exists on the primary alone; PostgreSQL reports success
+and only warns. If the client got a 2xx for it, a failover could lose an acknowledged message. So the outcome counts as
+unknown, like that of a COMMIT whose connection broke.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ import asyncpg
 
 
 @contextmanager
-def confirmed(connection: asyncpg.Connection) -> Iterator[None]:
-    """Raise StatementCompletionUnknownError on the way out if a commit in the block was not confirmed."""
+def require_standby(connection: asyncpg.Connection) -> Iterator[None]:
+    """Raise StatementCompletionUnknownError at the end of the block if the standby did not confirm a commit in it."""
     warnings: list[asyncpg.PostgresLogMessage] = []
 
     def listen(_connection: object, notice: asyncpg.PostgresLogMessage) -> None:

@@ -1,9 +1,9 @@
-"""What every table has in common: one metadata, and constraint names that say what they hold."""
+"""The declarative base of all models: one metadata, and a naming convention for constraints."""
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
-# PostgreSQL's own naming, so that the seed's unnamed constraints and ours are found under one rule.
+# PostgreSQL's default names, so that constraints which the seed left unnamed have the same names as ours.
 NAMING_CONVENTION = {
     "pk": "%(table_name)s_pkey",
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",

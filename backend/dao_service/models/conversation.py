@@ -1,4 +1,4 @@
-"""A conversation: the host application's row, our columns beside it."""
+"""The table `conversations`: the host application's columns, and the ones that Verbatim adds."""
 
 from datetime import datetime
 from typing import Any
@@ -14,15 +14,15 @@ from backend.dao_service.models.mixins import ReadableTime, TimestampMixin, UUID
 
 
 def _filtered(name: str, column: str) -> Index:
-    """Return the index for the conversations with one value in ``column``, in the order of their list."""
+    """Return a partial index for the list of conversations that is filtered by ``column``, in the list's order."""
     return Index(name, column, "created_at", "id", postgresql_where=text(f"{column} IS NOT NULL"))
 
 
 class Conversation(UUIDMixin, TimestampMixin, Base):
     """One row of ``conversations``.
 
-    The host's own JSONB column ``messages`` belongs to another agent and is left out on purpose: what is not mapped
-    can be neither read nor written by accident.
+    The host's JSONB column ``messages`` belongs to another agent. It is not mapped, so that no query can read or write
+    it by accident.
     """
 
     __tablename__ = "conversations"

@@ -1,4 +1,4 @@
-"""What the orchestrator is to be told, each until it has taken it, and which orchestrators want nothing more."""
+"""The outbox: the tables of deliveries to the orchestrator, and of endpoints that have answered 410 (Gone)."""
 
 from datetime import datetime
 from uuid import UUID
@@ -25,9 +25,9 @@ from backend.dao_service.models.base import Base
 class Delivery(Base):
     """One row of ``deliveries``.
 
-    ``number`` is the order in which they were queued, ``version`` that of the intent, and ``body`` the very text that
-    is signed and sent, each time the same. An attempt is under way, or nobody knows how it ended, while
-    ``leased_until`` is set. ``spent`` are the attempts before somebody had it sent anew by hand.
+    ``number`` is the order of queueing and ``version`` the version of the intent. ``body`` is the text that is signed
+    and sent, the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
+    unknown. ``spent`` counts the attempts before an operator last had the delivery sent again.
     """
 
     __tablename__ = "deliveries"
@@ -58,7 +58,10 @@ class Delivery(Base):
 
 
 class StoppedOrchestrator(Base):
-    """One row of ``stopped_orchestrators``: it answered 410. Of its address, which may hold a secret, a hash."""
+    """One row of ``stopped_orchestrators``: an endpoint that answered 410.
+
+    Its URL may hold a secret, so only the SHA-256 is stored.
+    """
 
     __tablename__ = "stopped_orchestrators"
 

@@ -1,4 +1,4 @@
-"""What is left of a conversation that was erased: that there was one, when it went, and how much was said in it."""
+"""The table of erased conversations: id, time of erasure and number of messages, without any content."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,8 +13,8 @@ from backend.dao_service.models.base import Base
 class Erasure(Base):
     """One row of ``erasures``.
 
-    ``owner_digest`` is the SHA-256 of the conversation's id and its owner: enough to tell the owner's phone that it
-    need not come again, and to tell nobody else anything. NULL where nobody owned it.
+    ``owner_digest`` is the SHA-256 of the conversation's id and its owner, NULL if it had no owner. With it the service
+    answers 410 to the owner's phone, and 404 to every other caller.
     """
 
     __tablename__ = "erasures"

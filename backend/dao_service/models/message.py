@@ -1,4 +1,4 @@
-"""A message: one utterance, or one side of a function call, as it was said and when it was recorded."""
+"""The table of messages: each is one utterance, or one side (request or result) of a function call."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class Message(UUIDMixin, TimestampMixin, Base):
     role: Mapped[str] = mapped_column(Text)
     content: Mapped[str] = mapped_column(Text)
     input_modality: Mapped[str] = mapped_column(Text, server_default=text("'text'"))
-    # `metadata` is taken by SQLAlchemy on every declarative class.
+    # SQLAlchemy reserves the attribute `metadata` on every declarative class.
     metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB, server_default=text("'{}'"))
 
     sequence: Mapped[int] = mapped_column(BigInteger)

@@ -13,27 +13,27 @@ LATEST_READABLE: Final[ColumnElement[datetime]] = literal_column("timestamptz '9
 
 
 class ReadableTime(TypeDecorator[datetime]):
-    """A time that Python can hold, whatever the host has stored: outside the years 1 to 9999 it is read as their edge.
+    """A `timestamptz` of which a value outside the years 1 to 9999 is read as the nearest time that Python can hold.
 
-    The driver fails a whole result for one such value.
+    A host may store such values, and asyncpg fails the whole result for one of them.
     """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[datetime]:
-        """Wrap the column wherever it is read."""
-        # LEAST and GREATEST pass over NULL, which must stay what it is.
+        """Return the expression that SQLAlchemy reads in place of ``column``."""
+        # LEAST and GREATEST ignore NULL, so NULL needs its own branch.
         return case((column.is_not(None), func.least(func.greatest(column, EARLIEST_READABLE), LATEST_READABLE)))
 
 
 class UUIDMixin:
-    """An identity that the client may choose; the database makes one only for strangers who name none."""
+    """A primary key that the service always sets; PostgreSQL generates it only for rows of other programs."""
 
     id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True, server_default=text("gen_random_uuid()"))
 
 
 class TimestampMixin:
-    """When the row was made, by the database's clock."""
+    """The time at which the row was inserted, by PostgreSQL's clock."""
 
     created_at: Mapped[datetime] = mapped_column(ReadableTime, server_default=text("now()"))

@@ -1,4 +1,4 @@
-"""A token of a service: the orchestrator's, a pipeline's. Of the token itself only its hash is kept."""
+"""The table of tokens for services such as the orchestrator or a voice pipeline. It stores only a token's hash."""
 
 from datetime import datetime
 

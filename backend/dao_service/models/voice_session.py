@@ -1,4 +1,4 @@
-"""A voice session: one phone call into a conversation, however many connections it took; and its events."""
+"""The tables of voice sessions and their events. A session is one call of a phone, over one or more connections."""
 
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,9 @@ from backend.dao_service.models.base import Base
 class VoiceSession(Base):
     """One row of ``voice_sessions``.
 
-    ``last_client_sequence`` is how far the phone says that it counted, ``seen_at`` when it was last heard of, and
-    ``duplicates`` how many events came again. ``salt`` is what the ids of the session's events derive from, NULL if a
-    process of a release without salts began it.
+    ``last_client_sequence`` is the highest number that the phone says it used, ``seen_at`` the time of its last
+    request, and ``duplicates`` how many events arrived more than once. The ids of the session's events derive from
+    ``salt``; it is NULL if a process of a release without salts began the session.
     """
 
     __tablename__ = "voice_sessions"
@@ -42,10 +42,11 @@ class VoiceSession(Base):
 
 
 class VoiceEvent(Base):
-    """One row of ``voice_events``: an event that is no message, so that none is missed and latencies find their turn.
+    """One row of ``voice_events``: an event that is not a message.
 
-    ``detail`` is what of it is worth keeping, ``after_sequence`` the place in the record that had been reached, and
-    ``number`` the order of arrival.
+    It is stored so that the receipt finds no gap, and so that latencies can be assigned to their turn. ``detail`` holds
+    the fields that are kept, ``after_sequence`` is the conversation's last sequence when the event arrived, and
+    ``number`` is the order of arrival.
     """
 
     __tablename__ = "voice_events"

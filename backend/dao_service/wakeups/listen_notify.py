@@ -1,11 +1,11 @@
-"""The notifier: what one process records wakes the followers of all, through PostgreSQL's LISTEN and NOTIFY.
+"""The notifier: a message that one process records wakes the followers in all processes, by PostgreSQL's LISTEN/NOTIFY.
 
-One connection a process, outside the pool, hears and tells. What is told is gathered: while one NOTIFY is under way,
-and for a moment after it, the conversations that go on are collected for the next. (A NOTIFY inside each append would
-cost two thirds of its throughput: PostgreSQL lets only one transaction at a time queue them.)
+Each process has one connection for it, outside the pool. Announcements are batched: while one NOTIFY is under way, and
+for `PAUSE` seconds after it, the changed conversations are collected for the next. A NOTIFY in each append transaction
+would cost two thirds of the throughput, because PostgreSQL lets only one transaction at a time queue notifications.
 
-When the connection is lost, nobody knows what was missed. So whoever waits is woken as soon as it is there again, and
-looks for itself.
+While the connection is down, announcements of other processes are missed. So after each reconnect the notifier wakes
+every follower of its process, and each reads its conversation anew.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from backend.dao_service.connection.sqlstate import describe
 
 CHANNEL: Final = "verbatim_recorded"
 PAUSE: Final = 0.01  # seconds between one NOTIFY and the next
-CHECK: Final = 10.0  # seconds without news after which the connection has to prove itself
+CHECK: Final = 10.0  # seconds without an announcement after which a SELECT checks that the connection is alive
 _LOCK_TIMEOUT: Final = 5.0
 _MOST: Final = 250  # conversations in a payload, which PostgreSQL bounds at 8,000 bytes
 _WIDTH: Final = 16  # bytes of a UUID
@@ -33,21 +33,21 @@ log = structlog.get_logger(__name__)
 
 
 class Notifier:
-    """Carries the wakeups of this process to the others, and theirs here."""
+    """Announces the wakeups of this process to the other processes, and delivers theirs here."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._wakeups = database.wakeups
-        self._name = uuid4().hex  # one's own notifications come back, too
-        self._lost = False
+        self._name = uuid4().hex  # to recognise this process's own notifications, which PostgreSQL sends back
+        self._is_down = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to hear and to tell; from inside the event loop."""
+        """Start the task; call it from inside the event loop. A second call does nothing."""
         self._task = self._task or asyncio.create_task(self._run(), name="notifier")
 
     async def close(self) -> None:
-        """Hear and tell no more; safe to call twice."""
+        """Stop the task; calling it twice is safe."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -55,56 +55,59 @@ class Notifier:
     async def _run(self) -> None:
         while True:
             try:
-                await self._serve()
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next connection may do better
-                if not self._lost:
-                    log.warning("processes do not wake each other's followers", **describe(error))
-                self._lost = True
-            self._wakeups.take_pending()  # what is told next, when there is a connection again, is everything
+                await self._listen_and_announce()
+            except Exception as error:  # noqa: BLE001 -- the next connection may succeed
+                if not self._is_down:
+                    log.warning(
+                        "notifier has no connection: followers in other processes wait for their next poll",
+                        **describe(error),
+                    )
+                self._is_down = True
+            self._wakeups.take_pending()  # the first NOTIFY after a reconnect wakes every follower anyway
             await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
 
-    async def _serve(self) -> None:
+    async def _listen_and_announce(self) -> None:
         connection = await self._database.connect_directly(lock=_LOCK_TIMEOUT)
         try:
             connection.add_termination_listener(lambda _: self._wakeups.announcing.set())
-            await connection.add_listener(CHANNEL, self._hear)
+            await connection.add_listener(CHANNEL, self._on_notification)
             self._wakeups.wake_all()
             await self._notify(connection, [])
-            self._lost = False
+            self._is_down = False
             while not connection.is_closed():
-                await self._tell(connection)
+                await self._announce(connection)
         finally:
             connection.terminate()
 
-    async def _tell(self, connection: asyncpg.Connection) -> None:
+    async def _announce(self, connection: asyncpg.Connection) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK):
                 await self._wakeups.announcing.wait()
         self._wakeups.announcing.clear()
-        untold = self._wakeups.take_pending()
-        if untold is None:
+        pending = self._wakeups.take_pending()
+        if pending is None:
             await self._notify(connection, [])
-            untold = []
-        elif not untold:
+            pending = []
+        elif not pending:
             await connection.execute("SELECT")
-        for place in range(0, len(untold), _MOST):
-            await self._notify(connection, untold[place : place + _MOST])
+        for place in range(0, len(pending), _MOST):
+            await self._notify(connection, pending[place : place + _MOST])
         await asyncio.sleep(PAUSE)
 
     async def _notify(self, connection: asyncpg.Connection, conversation_ids: Sequence[UUID]) -> None:
         names = b64encode(b"".join(each.bytes for each in conversation_ids)).decode()
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f"{self._name}:{names}")
 
-    def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+    def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         sender, _, encoded = str(payload).partition(":")
         if sender == self._name:
             return
         try:
             names = b64decode(encoded, validate=True)
-            heard = [UUID(bytes=names[place : place + _WIDTH]) for place in range(0, len(names), _WIDTH)]
+            changed = [UUID(bytes=names[place : place + _WIDTH]) for place in range(0, len(names), _WIDTH)]
         except ValueError:
-            heard = []
-        if heard:
-            self._wakeups.wake_here(heard)
-        else:  # it has just come up, or speaks otherwise than this version
+            changed = []
+        if changed:
+            self._wakeups.wake_here(changed)
+        else:  # the sender has just reconnected, or its release uses another format
             self._wakeups.wake_all()

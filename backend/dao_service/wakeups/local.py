@@ -69,7 +69,10 @@ class Wakeups:
     def waiting(
         self, conversation_id: UUID | None = None, event: asyncio.Event | None = None
     ) -> Iterator[asyncio.Event]:
-        """Give an event that is set when the conversation changes; None stands for every conversation."""
+        """Yield an event that is set when the conversation changes; None stands for every conversation.
+
+        A caller that waits for several conversations passes the same ``event`` for each.
+        """
         event = event or asyncio.Event()
         self._waiting[conversation_id].add(event)
         try:

@@ -1,12 +1,13 @@
-"""What `verbatim adopt` tells an operator before it touches a host's database: what is there, and what will be done.
+"""The survey of `verbatim adopt`: it shows an operator what a host's database holds and what adoption will change.
 
-It only reads: one read-only transaction, and no lock that another transaction would wait for. It reads the catalogue
-and not the stamp, so it also sees what was done by hand. `runner.upgrade` then does exactly these steps.
+The survey only reads, in one read-only transaction without locks that another transaction would wait for. It reads
+PostgreSQL's catalogue and not the stored revision, so it also finds changes that were made by hand. `runner.upgrade`
+then takes exactly these steps.
 
-`introspection` reads what the host's database holds, `requirements` says what Verbatim needs, and `plan` compares them.
-What is missing becomes a step, because adding it stops no writer. What the host should know becomes a warning. What no
-step can mend becomes a blocker: a column of another type, or rows that would make a step fail, which `data_checks`
-finds by reading them. With one blocker left, nothing is done.
+`introspection` reads the host's tables, `requirements` lists what Verbatim needs, and `plan` compares the two. Whatever
+is missing becomes a step, because adding it blocks no writer. Whatever the host should know becomes a warning. Whatever
+no step can repair becomes a blocker: a column of another type, or rows that would make a step fail, which `data_checks`
+counts. If there is a blocker, nothing is changed.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.dao_service.connection.database import asyncpg_url
 from backend.errors import SetupError
 from backend.migrations import runner
-from backend.migrations.adoption.advice import for_a_role_that_serves, for_the_hosts_alembic
+from backend.migrations.adoption.advice import alembic_filter, grants_for_service_role
 from backend.migrations.adoption.data_checks import (
     COUNTING,
     count_offenders,
@@ -32,13 +33,13 @@ from backend.migrations.adoption.indexes import build_missing, missing
 from backend.migrations.adoption.introspection import HostTable, read_made, read_server, read_tables
 from backend.migrations.adoption.plan import (
     Plan,
+    numbering_warnings,
     plan_conversations,
     plan_messages,
     plan_own_tables,
-    worries,
-    worries_of_numbering,
+    table_warnings,
 )
-from backend.migrations.adoption.requirements import OWN_TABLES, SEED, strange, unfit
+from backend.migrations.adoption.requirements import OWN_TABLES, SEED_COLUMNS, server_blockers, shape_blockers
 from backend.migrations.runner import VERSION_TABLE, connectable, sentence
 
 __all__ = ["HostTable", "Survey", "complete", "survey"]
@@ -46,7 +47,7 @@ __all__ = ["HostTable", "Survey", "complete", "survey"]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found. ``steps``, ``warnings`` and ``blockers`` are one sentence each; ``advice`` is text to copy."""
+    """The result of a survey. Each of ``steps``, ``warnings`` and ``blockers`` is a sentence; ``advice`` is to copy."""
 
     revision: str | None
     tables: Mapping[str, HostTable]
@@ -57,23 +58,24 @@ class Survey:
 
     @property
     def adoptable(self) -> bool:
+        """Whether no blocker prevents the adoption."""
         return not self.blockers
 
     @property
     def complete(self) -> bool:
-        """Everything is there already; at most the stamp is missing."""
+        """Whether nothing has to be added; at most the stored revision is missing."""
         return not self.steps
 
 
 def complete(url: str, found: Survey) -> None:
-    """Take the steps of ``found``, which a survey of the same database has found; raises SetupError."""
-    # At the newest revision there are only steps where an operator has dropped what was made.
+    """Take the steps of ``found``, the result of a survey of the same database; raises SetupError if one fails."""
+    # At the newest revision steps remain only if an operator has dropped something that a migration made.
     runner.upgrade(url, anew=bool(found.steps) and found.revision == runner.head())
     asyncio.run(build_missing(url))
 
 
 def survey(url: str) -> Survey:
-    """Look at a database, and say what adopting it would mean. Changes nothing."""
+    """Return what adoption would change in the database at ``url``; reads only. Raises SetupError if that fails."""
     return asyncio.run(_survey(asyncpg_url(url)))
 
 
@@ -82,20 +84,20 @@ async def _survey(url: URL) -> Survey:
         async with connectable(url).connect() as connection, connection.begin():
             await connection.execute(text("SET TRANSACTION READ ONLY"))
             await connection.execute(text(f"SET LOCAL statement_timeout = '{COUNTING}'"))
-            return await _look(connection)
+            return await _survey_connection(connection)
     except (DBAPIError, OSError) as error:
         raise SetupError(sentence(error, url)) from error
 
 
-async def _look(connection: AsyncConnection) -> Survey:
+async def _survey_connection(connection: AsyncConnection) -> Survey:
     server, tables = await read_server(connection), await read_tables(connection)
     present = {name: table for name, table in tables.items() if table.columns}
     conversations, messages = tables["conversations"], tables["messages"]
     found = Plan()
-    found.blockers += unfit(server)
+    found.blockers += server_blockers(server)
     for table in present.values():
-        found.blockers += strange(table, sees_all=server.sees_all)
-    found.steps += [f"There is no table {name}: will be made, empty." for name in tables if name not in present]
+        found.blockers += shape_blockers(table, sees_all=server.sees_all)
+    found.steps += [f"There is no table {name}: it will be created, empty." for name in tables if name not in present]
     plan_own_tables(await read_made(connection, OWN_TABLES), found)
     if conversations.columns:
         plan_conversations(conversations, await lists_of_context_types(connection, conversations), found)
@@ -103,14 +105,14 @@ async def _look(connection: AsyncConnection) -> Survey:
         await count_other_context_types(connection, found)
     if messages.columns:
         plan_messages(messages, found)
-    if all(messages.column(name) for name in SEED):
+    if all(messages.column(name) for name in SEED_COLUMNS):
         await count_offenders(connection, messages, found)
     for table in present.values():
-        found.warnings += worries(table)
+        found.warnings += table_warnings(table)
     if not server.leaves_triggers_out:
-        found.warnings += worries_of_numbering(conversations, messages, server.role)
+        found.warnings += numbering_warnings(conversations, messages, server.role)
     found.steps += [
-        f"{table} has no index {index.name}: will be built concurrently, while writers go on."
+        f"{table} has no index {index.name}: it will be built concurrently, while writers go on."
         for table, index in await missing(connection)
     ]
     await name_old_transactions(connection, found)
@@ -122,7 +124,7 @@ async def _look(connection: AsyncConnection) -> Survey:
         warnings=tuple(found.warnings),
         blockers=tuple(found.blockers),
         advice=(
-            *((for_the_hosts_alembic(VERSION_TABLE),) if server.has_alembic else ()),
-            for_a_role_that_serves(server.quoted_schema),
+            *((alembic_filter(VERSION_TABLE),) if server.has_alembic else ()),
+            grants_for_service_role(server.quoted_schema),
         ),
     )

@@ -1,7 +1,8 @@
-"""What no catalogue tells and PostgreSQL has to be asked: what a rule means, which rows break ours, who is in the way.
+"""Checks of a host's data that the catalogue cannot answer.
 
-Reading every row may take long, so it ends after ``COUNTING``; each such question has a savepoint of its own, and the
-survey goes on without the answer.
+They find what a CHECK constraint means, which rows violate Verbatim's constraints, and which transactions hold locks.
+Reading every row may take long, so a statement ends after ``COUNTING``. Each check has a savepoint, so that the survey
+continues without its answer.
 """
 
 from typing import Final
@@ -15,12 +16,12 @@ from backend.migrations.adoption.plan import Plan
 from backend.migrations.adoption.requirements import CONTEXT_RULE, RULES
 from backend.vocabulary import ContextType
 
-COUNTING: Final = "30s"  # the longest that counting rows may take
-_LONG: Final = 5  # seconds, from which on a transaction may be in the way
+COUNTING: Final = "30s"  # `statement_timeout` for counting rows
+_LONG: Final = 5  # seconds; older transactions are reported, because they may hold locks
 
 
 async def lists_of_context_types(connection: AsyncConnection, conversations: HostTable) -> list[HostConstraint]:
-    """Return the rules on context_type alone that list its words."""
+    """Return the CHECK constraints on context_type alone that are a list of words."""
     return [
         rule
         for rule in conversations.constraints
@@ -29,21 +30,21 @@ async def lists_of_context_types(connection: AsyncConnection, conversations: Hos
 
 
 async def count_other_context_types(connection: AsyncConnection, found: Plan) -> None:
-    """Count the conversations that our rule would refuse."""
+    """Add a blocker for each context type on record that Verbatim's constraint does not allow."""
     try:
         async with connection.begin_nested():
             rows = await connection.execute(text(_OTHER_TYPES), {"words": sorted(ContextType)})
             found.blockers += [
-                f"{row.count} conversations are of type {row.context_type!r}, which {CONTEXT_RULE} refuses; "
-                "give them one of its five words first."
+                f"{row.count} conversations are of type {row.context_type!r}, which {CONTEXT_RULE} does not allow; "
+                "change them to one of its five words first."
                 for row in rows
             ]
     except DBAPIError as error:
-        _admit_no_count(error, "conversations", found)
+        _warn_not_counted(error, "conversations", found)
 
 
 async def count_offenders(connection: AsyncConnection, messages: HostTable, found: Plan) -> None:
-    """Count the rows that would make a VALIDATE fail, in one reading."""
+    """Add a blocker for each constraint of messages that existing rows violate, counted in one pass."""
     missing = {name: rule for name, rule in RULES.items() if not ((c := messages.constraint(name)) and c.valid)}
     if not missing:
         return
@@ -52,15 +53,15 @@ async def count_offenders(connection: AsyncConnection, messages: HostTable, foun
         async with connection.begin_nested():
             row = (await connection.exec_driver_sql(f"SELECT {counts} FROM messages")).one()  # noqa: S608
     except DBAPIError as error:
-        _admit_no_count(error, "messages", found)
+        _warn_not_counted(error, "messages", found)
         return
     for count, (name, (fault, _)) in zip(row, missing.items(), strict=True):
         if count:
-            found.blockers.append(f"In {count} messages {fault}, which {name} refuses; repair or remove them first.")
+            found.blockers.append(f"In {count} messages {fault}, against {name}; repair or remove them first.")
 
 
 async def name_old_transactions(connection: AsyncConnection, found: Plan) -> None:
-    """Name the transactions that have been open for long."""
+    """Add a warning for each transaction that has been open for more than five seconds."""
     found.warnings += [
         f"Process {row.pid} ({row.application_name or 'without a name'}) has been in a transaction for "
         f"{row.seconds} s; while it holds a lock on these tables, nothing can be added to them."
@@ -69,21 +70,23 @@ async def name_old_transactions(connection: AsyncConnection, found: Plan) -> Non
 
 
 async def _is_list(connection: AsyncConnection, rule: HostConstraint) -> bool:
-    """Whether it is a list of words: it refuses `voice`, or a word that nobody means (as migration 0004 has it)."""
+    """Return whether ``rule`` lists words: it refuses `voice` or a made-up word, as the migration tests it, too."""
     probe = (
         f"SELECT bool_or(({rule.expression}) IS FALSE) FROM (VALUES (text 'voice'), ('zyzzyva')) AS p (context_type)"  # noqa: S608
     )
     try:
         async with connection.begin_nested():
             return bool((await connection.exec_driver_sql(probe)).scalar())
-    except DBAPIError:  # not text; another sentence says so
+    except DBAPIError:  # the column is not text, which is another blocker
         return False
 
 
-def _admit_no_count(error: DBAPIError, table: str, found: Plan) -> None:
+def _warn_not_counted(error: DBAPIError, table: str, found: Plan) -> None:
     if getattr(error.orig, "sqlstate", None) != "57014":  # query_canceled: the time-out
         raise error
-    found.warnings.append(f"The rows of {table} could not be checked within {COUNTING}; a rule may fail on old rows.")
+    found.warnings.append(
+        f"The rows of {table} could not be checked within {COUNTING}; a constraint may fail on old rows."
+    )
 
 
 _OTHER_TYPES: Final = """

@@ -1,7 +1,7 @@
-"""Indexes of ours that were dropped, or were not built to their end: found by name, built by the models.
+"""Indexes of Verbatim's own tables that were dropped or are invalid: found by name, built from the models.
 
-The migrations build an index of our own tables together with the table, and so not again. What the models say is the
-same, which a test sees to.
+The migrations build these indexes together with their tables, and so never again. A test ensures that the models define
+the same indexes as the migrations.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _VALID: Final = text("""
 
 
 async def missing(connection: AsyncConnection) -> list[tuple[str, Index]]:
-    """Return the indexes that our own tables lack, each after its table's name, of those tables that are there."""
+    """Return each missing or invalid index of Verbatim's own tables, as table name and index."""
     return [
         (table, index)
         for table, index in _ours()
@@ -35,7 +35,7 @@ async def missing(connection: AsyncConnection) -> list[tuple[str, Index]]:
 
 
 async def build_missing(url: str) -> None:
-    """Build what `missing` returns, while writers go on; raises SetupError."""
+    """Build the indexes that `missing` returns, concurrently, while writers go on; raises SetupError if that fails."""
     place = asyncpg_url(url)
     try:
         async with connectable(place).connect() as connection:

@@ -1,4 +1,4 @@
-"""What a host's database holds, by PostgreSQL's own catalogue: read once, and never changed afterwards."""
+"""The structure of a host's tables, read once from PostgreSQL's catalogue into immutable values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from backend.migrations.runner import VERSION_TABLE
 
 @dataclass(frozen=True, slots=True)
 class HostColumn:
-    """A column as it is now."""
+    """A column of the host; ``required`` means NOT NULL."""
 
     name: str
     type: str
@@ -23,7 +23,7 @@ class HostColumn:
 
 @dataclass(frozen=True, slots=True)
 class HostConstraint:
-    """A constraint as PostgreSQL prints it; ``columns`` are its own table's, ``expression`` is a CHECK's."""
+    """A constraint as PostgreSQL prints it. ``columns`` are those of its own table; ``expression`` is for a CHECK."""
 
     name: str
     kind: str
@@ -34,14 +34,15 @@ class HostConstraint:
 
     @property
     def words(self) -> set[str]:
+        """The string literals in the constraint's definition."""
         return set(re.findall(r"'((?:[^']|'')*)'", self.definition))
 
 
 @dataclass(frozen=True, slots=True)
 class HostIndex:
-    """An index; an invalid one is what an interrupted CREATE INDEX CONCURRENTLY leaves.
+    """An index; an interrupted CREATE INDEX CONCURRENTLY leaves an invalid one.
 
-    ``columns`` is empty for one over expressions; ``predicate`` is what a partial one is for.
+    ``columns`` is empty for an index on expressions; ``predicate`` is the condition of a partial index.
     """
 
     name: str
@@ -53,9 +54,9 @@ class HostIndex:
 
 @dataclass(frozen=True, slots=True)
 class HostTable:
-    """A table as it is now; ``rows`` is PostgreSQL's estimate, -1 before the first.
+    """A table of the host; ``rows`` is PostgreSQL's estimate, -1 if it has none yet.
 
-    ``open`` means that we may do to it what we have to: change it, or (goals and tasks) refer to it.
+    ``open`` means that this role may alter the table or, for goals and tasks, refer to it.
     """
 
     name: str
@@ -67,32 +68,35 @@ class HostTable:
     indexes: tuple[HostIndex, ...]
     triggers: tuple[str, ...]
     update_triggers: tuple[str, ...]
-    secured: bool  # row-level security holds for roles that do not own the table
-    forced: bool  # and for its owner
+    secured: bool  # row-level security applies to roles that do not own the table
+    forced: bool  # and to its owner
 
     @property
     def about(self) -> str:
-        return f"about {self.rows:,}" if self.rows >= 0 else "nobody has counted them"
+        """The number of rows as text for an operator."""
+        return f"about {self.rows:,}" if self.rows >= 0 else "PostgreSQL has not estimated their number yet"
 
     def column(self, name: str) -> HostColumn | None:
+        """Return the column ``name``, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     def constraint(self, name: str) -> HostConstraint | None:
+        """Return the constraint ``name``, or None."""
         return next((constraint for constraint in self.constraints if constraint.name == name), None)
 
 
 async def read_server(connection: AsyncConnection) -> Any:
-    """Return what the server is, and what we may do there."""
+    """Return a row with the server's version and role, and the privileges of that role."""
     return (await connection.execute(text(_SERVER), {"version_table": VERSION_TABLE})).one()
 
 
 async def read_tables(connection: AsyncConnection) -> dict[str, HostTable]:
-    """Return the four tables, each after those it refers to; one that is not there has no columns."""
+    """Return the four tables by name, each after the tables that it refers to; a missing table has no columns."""
     return {row.name: _table(row.name, row.description or {}) for row in await connection.execute(text(_TABLES))}
 
 
 async def read_made(connection: AsyncConnection, names: Sequence[str]) -> dict[str, bool]:
-    """Return those of the tables that are there, and whether we made them."""
+    """Return, by name, whether Verbatim made the table, for each of ``names`` that exists."""
     return {row.name: row.made for row in await connection.execute(text(_MADE), {"names": [*names]})}
 
 
@@ -173,7 +177,7 @@ _TABLES: Final = """
             SELECT jsonb_agg(tgname ORDER BY tgname) FROM pg_trigger
             WHERE tgrelid = t.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A')
         ),
-        'update_triggers', (  -- those that name no columns: ours is none of theirs
+        'update_triggers', (  -- those that fire for every column, and so for Verbatim's
             SELECT jsonb_agg(tgname ORDER BY tgname) FROM pg_trigger
             WHERE tgrelid = t.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgtype & 16 > 0
                 AND tgattr::text = ''

@@ -1,4 +1,4 @@
-"""What adopting adds to a host's tables, a sentence for each step, and what the host should know of it."""
+"""The plan of an adoption: a sentence for each step, warning and blocker, from the host's tables and requirements."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -6,15 +6,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from backend.migrations.adoption.introspection import HostConstraint, HostTable
-from backend.migrations.adoption.requirements import CONTEXT_RULE, INDEXES, OWN_TABLES, PLACE, RULES, SEVEN, TRIGGERS
+from backend.migrations.adoption.requirements import (
+    CONTEXT_RULE,
+    CONVERSATION_COLUMNS,
+    INDEXES,
+    MESSAGE_COLUMNS,
+    OWN_TABLES,
+    RULES,
+    TRIGGERS,
+)
 from backend.vocabulary import ContextType
 
-_BIG: Final = 1_000_000  # rows, from which on reading a table takes a while
+_BIG: Final = 1_000_000  # rows; the operator is warned that reading such a table takes long
 
 
 @dataclass(slots=True)
 class Plan:
-    """The sentences so far."""
+    """The sentences of the survey, which the functions below extend."""
 
     steps: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -22,16 +30,16 @@ class Plan:
 
 
 def plan_own_tables(present: Mapping[str, bool], found: Plan) -> None:
-    """Say which of our own tables will be made; ``present`` tells of each that is there whether we made it."""
+    """Add a step for each table of Verbatim's that is missing; ``present``: existing ones, and whether we made them."""
     for name in OWN_TABLES:
         if name not in present:
-            found.steps.append(f"There is no table {name}: will be made, empty.")
+            found.steps.append(f"There is no table {name}: it will be created, empty.")
         elif not present[name]:
-            found.blockers.append(f"There is a table {name} that is not Verbatim's; rename it first.")
+            found.blockers.append(f"There is a table {name} that Verbatim did not create; rename it first.")
 
 
 def plan_conversations(conversations: HostTable, lists: Collection[HostConstraint], found: Plan) -> None:
-    """Say what `conversations` lacks; ``lists`` are the host's own rules that list the words of context_type."""
+    """Add what `conversations` lacks; ``lists`` are the host's CHECK constraints that list context types."""
     _plan_columns(conversations, found)
     _plan_indexes(conversations, found)
     _plan_links(conversations, found)
@@ -40,58 +48,60 @@ def plan_conversations(conversations: HostTable, lists: Collection[HostConstrain
 
 
 def plan_messages(messages: HostTable, found: Plan) -> None:
-    """Say what `messages` lacks: places and who gives them out, indexes, rules."""
+    """Add what `messages` lacks: columns, triggers, indexes and constraints."""
     found.steps += [
-        f"messages lacks {name}: will be added without a default, instant."
-        for name in PLACE
+        f"messages lacks {name}: it will be added without a default, which rewrites nothing."
+        for name in MESSAGE_COLUMNS
         if not messages.column(name)
     ]
     for name, effect in TRIGGERS.items():
         if name not in messages.triggers:
-            found.steps.append(f"messages has no trigger {name}: will be made; {effect}.")
+            found.steps.append(f"messages has no trigger {name}: it will be created; {effect}.")
     if not all((column := messages.column(name)) and column.required for name in ("sequence", "timestamp")):
         if messages.rows:
             found.steps.append(
-                f"The messages that are there ({messages.about}) will be numbered by created_at, "
+                f"The existing messages ({messages.about}) will be numbered by created_at, "
                 "one conversation at a time, while writers go on."
             )
-        found.steps.append("messages.sequence and timestamp will become NOT NULL, without reading under a lock.")
+        found.steps.append("messages.sequence and timestamp will become NOT NULL; no lock is held to read the rows.")
     _plan_indexes(messages, found)
     for name in (*RULES, "messages_sequence_check"):
         rule = messages.constraint(name)
         if rule is None or not rule.valid:
-            found.steps.append(f"messages lacks the rule {name}: will be added, then validated while writers go on.")
+            found.steps.append(
+                f"messages lacks the constraint {name}: it will be added, then validated while writers go on."
+            )
 
 
-def worries_of_numbering(conversations: HostTable, messages: HostTable, role: str) -> Iterator[str]:
-    """Say which triggers run while old messages get their places, for a role that may not leave triggers out."""
+def numbering_warnings(conversations: HostTable, messages: HostTable, role: str) -> Iterator[str]:
+    """Yield a warning for each trigger that runs while old messages are numbered, if the role cannot disable it."""
     sequence = messages.column("sequence")
     if messages.rows and not (sequence and sequence.required):
         for trigger in conversations.update_triggers:
             yield (
-                f"The trigger {trigger} on conversations runs once for each conversation that has old messages. What "
-                "it changes in the row is put back, what it does elsewhere is not; to leave it out, let a superuser "
+                f"The trigger {trigger} on conversations runs once for each conversation that has old messages. Its "
+                "changes of the row are undone, its other effects are not; to skip it, have a superuser run "
                 f"GRANT SET ON PARAMETER session_replication_role TO {role}."
             )
 
 
-def worries(table: HostTable) -> Iterator[str]:
-    """Say what stops nobody, but should surprise nobody either."""
+def table_warnings(table: HostTable) -> Iterator[str]:
+    """Yield a warning for each property of ``table`` that blocks nothing, but that the operator should know."""
     if table.rows >= _BIG:
-        yield f"{table.name} has about {table.rows:,} rows: reading them takes a while, during which writers go on."
+        yield f"{table.name} has about {table.rows:,} rows: reading them takes long, while writers go on."
     for index in table.indexes:
         if not index.valid and index.name not in INDEXES.get(table.name, ()):
-            yield f"The index {index.name} on {table.name} is invalid; it is the host's, and stays."
+            yield f"The index {index.name} on {table.name} is invalid; it belongs to the host, and stays as it is."
     if table.secured:
         yield (
-            f"Row-level security is on for {table.name}: a role that serves and does not own the table sees only what "
-            f"a policy shows it; CREATE POLICY verbatim ON {table.name} TO that role USING (true) WITH CHECK (true)."
+            f"Row-level security is on for {table.name}: a role that is not the table's owner sees only the rows "
+            f"that a policy allows; CREATE POLICY verbatim ON {table.name} TO that role USING (true) WITH CHECK (true)."
         )
     if table.name == "conversations":
-        yield from _worries_of_conversations(table)
+        yield from _conversation_warnings(table)
 
 
-def _worries_of_conversations(table: HostTable) -> Iterator[str]:
+def _conversation_warnings(table: HostTable) -> Iterator[str]:
     for trigger in table.update_triggers:
         yield f"The trigger {trigger} on conversations will also run whenever a message is recorded."
     for key in table.indexes:
@@ -103,17 +113,19 @@ def _worries_of_conversations(table: HostTable) -> Iterator[str]:
             )
     for rule in table.constraints:
         if rule.kind == "f" and rule.columns == ("user_id",):
-            yield f"{rule.name}: a person has conversations only if their subject is there ({rule.definition})."
+            yield f"{rule.name}: a person can have conversations only if {rule.definition} holds for their subject."
 
 
 def _plan_columns(conversations: HostTable, found: Plan) -> None:
     found.steps += [
-        f"conversations lacks {name}: will be added without a default, instant."
-        for name in (*SEVEN, "user_id")
+        f"conversations lacks {name}: it will be added without a default, which rewrites nothing."
+        for name in (*CONVERSATION_COLUMNS, "user_id")
         if not conversations.column(name)
     ]
     if not conversations.column("last_sequence"):
-        found.steps.append("conversations lacks last_sequence: will be added with a constant default, instant.")
+        found.steps.append(
+            "conversations lacks last_sequence: it will be added with a constant default, which rewrites nothing."
+        )
     filled = {"id", "context_type", "user_id"}
     owner = conversations.column("user_id")
     if owner and owner.type != "text" and not owner.type.startswith("character varying"):
@@ -121,8 +133,8 @@ def _plan_columns(conversations: HostTable, found: Plan) -> None:
             f"conversations.user_id is of type {owner.type}: the subjects of tokens must be values of that type."
         )
     found.warnings += [
-        f"conversations.{column.name} is NOT NULL and has no default, so POST /conversations cannot make rows; "
-        "give it a default, or let the host alone make conversations."
+        f"conversations.{column.name} is NOT NULL and has no default, so POST /conversations cannot insert rows; "
+        "give it a default, or let only the host create conversations."
         for column in conversations.columns
         if column.required and not column.has_default and column.name not in filled
     ]
@@ -139,7 +151,7 @@ def _plan_links(conversations: HostTable, found: Plan) -> None:
             )
             continue
         if key.name != name:
-            found.steps.append(f"The foreign key {key.name} will be renamed to {name}, instant.")
+            found.steps.append(f"The foreign key {key.name} will be renamed to {name}, which takes no time.")
         if not key.valid:
             found.steps.append(f"{key.name} is not validated: its rows will be read while writers go on.")
         if " ON " in key.definition:
@@ -153,26 +165,30 @@ def _plan_context_type(conversations: HostTable, lists: Collection[HostConstrain
             continue
         if rule.columns != ("context_type",):
             found.warnings.append(
-                f"{rule.name} rules context_type together with other columns; see that it allows voice."
+                f"{rule.name} restricts context_type together with other columns; make sure that it allows voice."
             )
         elif rule.name == CONTEXT_RULE and rule not in lists:
-            found.steps.append(f"{rule.name} is no list of words: will be renamed to {rule.name}_of_host, instant.")
+            found.steps.append(
+                f"{rule.name} is not a list of words: it will be renamed to {rule.name}_of_host, which takes no time."
+            )
     if [(rule.name, rule.valid, rule.words) for rule in lists] != [(CONTEXT_RULE, True, allowed)]:
         names = ", ".join(rule.name for rule in lists) or "nothing"
         found.steps.append(
-            f"context_type is ruled by {names}: {CONTEXT_RULE} will take that place and allow voice; "
-            "a brief lock, then old rows are read while writers go on."
+            f"context_type is restricted by {names}: {CONTEXT_RULE} will replace that and allow voice; it takes a "
+            "brief lock, then old rows are read while writers go on."
         )
     known = set().union(*(rule.words for rule in lists))
-    lost = sorted(word for word in known - allowed if word.isidentifier())  # not a pattern
+    lost = sorted(word for word in known - allowed if word.isidentifier())  # regular expressions are left out
     if lost:
-        found.warnings.append(f"The host's rule also allows the context types {', '.join(lost)}; they will be refused.")
+        found.warnings.append(
+            f"The host's constraint also allows the context types {', '.join(lost)}; they will be refused."
+        )
 
 
 def _plan_indexes(table: HostTable, found: Plan) -> None:
     valid = {index.name: index.valid for index in table.indexes}
     for name in INDEXES[table.name]:
         if name not in valid:
-            found.steps.append(f"{table.name} has no index {name}: will be built concurrently, while writers go on.")
+            found.steps.append(f"{table.name} has no index {name}: it will be built concurrently, while writers go on.")
         elif not valid[name]:
-            found.steps.append(f"The index {name} is invalid: will be dropped and built again, concurrently.")
+            found.steps.append(f"The index {name} is invalid: it will be dropped and built again, concurrently.")

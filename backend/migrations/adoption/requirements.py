@@ -1,4 +1,4 @@
-"""What Verbatim needs of a host's database, and what is there in a shape that nothing we add can mend."""
+"""Verbatim's requirements of a host's database, and the blockers: differences that no added column can repair."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -11,7 +11,7 @@ _OLDEST_SERVER: Final = 15
 _TEXT: Final = "text"
 _UUID: Final = "uuid"
 _TIME: Final = "timestamp with time zone"
-SEVEN: Final = {
+CONVERSATION_COLUMNS: Final = {
     "voice_session_id": _TEXT,
     "extracted_intent": _TEXT,
     "intent_payload": "jsonb",
@@ -21,7 +21,7 @@ SEVEN: Final = {
     "duration_seconds": "integer",
 }
 _HOST: Final = {"id": _UUID, "context_type": _TEXT, "created_at": _TIME, "updated_at": _TIME}
-SEED: Final = {
+SEED_COLUMNS: Final = {
     "id": _UUID,
     "conversation_id": _UUID,
     "role": _TEXT,
@@ -30,16 +30,18 @@ SEED: Final = {
     "metadata": "jsonb",
     "created_at": _TIME,
 }
-PLACE: Final = {
+MESSAGE_COLUMNS: Final = {
     "sequence": "bigint",
     "timestamp": _TIME,
     "voice_session_id": _TEXT,
     "client_sequence": "integer",
     "feed_position": "bigint",
 }
-_SHAPES: Final[Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]] = {  # what must be there, what may
-    "conversations": (_HOST, {"last_sequence": "bigint", **SEVEN}),
-    "messages": (SEED, PLACE),
+_SHAPES: Final[
+    Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]
+] = {  # required columns, and columns that are added if missing
+    "conversations": (_HOST, {"last_sequence": "bigint", **CONVERSATION_COLUMNS}),
+    "messages": (SEED_COLUMNS, MESSAGE_COLUMNS),
     "goals": ({"id": _UUID}, {}),
     "tasks": ({"id": _UUID}, {}),
 }
@@ -72,10 +74,10 @@ OWN_TABLES: Final = (
     "stopped_orchestrators",
 )
 TRIGGERS: Final = {
-    "verbatim_take_place": "every row then takes its place",
-    "verbatim_advance_counter": "every row then is counted",
-    "verbatim_enter_feed": "the feed then misses no row",
-    "verbatim_take_position": "every row then is in the feed",
+    "verbatim_take_place": "it gives each new row its sequence",
+    "verbatim_advance_counter": "it counts each new row in its conversation",
+    "verbatim_enter_feed": "it keeps readers of the feed from missing a row",
+    "verbatim_take_position": "it gives each new row its position in the feed",
 }
 RULES: Final = {
     "messages_content_size_check": ("content is longer than 1 MiB", "octet_length(content) > 1048576"),
@@ -94,8 +96,8 @@ RULES: Final = {
 CONTEXT_RULE: Final = "conversations_context_type_check"
 
 
-def unfit(server: Any) -> Iterator[str]:
-    """Say why no database here can be migrated, whatever is in it."""
+def server_blockers(server: Any) -> Iterator[str]:
+    """Yield a blocker for each property of the server or the role that prevents every migration."""
     if server.major < _OLDEST_SERVER:
         yield f"The server is PostgreSQL {server.version}; {_OLDEST_SERVER} is the oldest that Verbatim works with."
     if server.standby:
@@ -103,20 +105,20 @@ def unfit(server: Any) -> Iterator[str]:
     if server.schema is None:
         yield "No schema of the search_path exists; set the role's search_path to the one that holds the tables."
     elif not server.may_create:
-        yield f"The user {server.role} may not create in schema {server.schema}; grant it CREATE there."
+        yield f"The user {server.role} may not create tables in schema {server.schema}; grant it CREATE there."
 
 
-def strange(table: HostTable, *, sees_all: bool) -> Iterator[str]:
-    """Say what is there in a shape that no added column can mend; ``sees_all`` tells of a role with BYPASSRLS."""
+def shape_blockers(table: HostTable, *, sees_all: bool) -> Iterator[str]:
+    """Yield a blocker for each difference that no added column can repair; ``sees_all``: the role has BYPASSRLS."""
     if table.forced and not sees_all:
         yield (
-            f"Row-level security is forced on {table.name}, so that not even its owner sees all rows: ALTER TABLE "
+            f"Row-level security is forced on {table.name}, so its owner does not see all rows: run ALTER TABLE "
             f"{table.name} NO FORCE ROW LEVEL SECURITY, or adopt as a role with BYPASSRLS."
         )
     if not table.ordinary:
         yield f"{table.name} is not an ordinary table, and triggers, keys and concurrent indexes need one."
     if not table.open:
-        yield f"{table.name} belongs to another user; adopt as that one, or for goals and tasks grant REFERENCES."
+        yield f"{table.name} belongs to another user; adopt as that user, or for goals and tasks grant REFERENCES."
     if not any(c.kind in {"p", "u"} and c.columns == ("id",) for c in table.constraints):
         yield f"{table.name}.id is neither primary key nor unique, so nothing can refer to it."
     needed, added = _SHAPES[table.name]
@@ -128,11 +130,11 @@ def strange(table: HostTable, *, sees_all: bool) -> Iterator[str]:
         elif column.type != type_ and not (type_ == _TEXT and column.type.startswith("character varying")):
             yield f"{table.name}.{name} is of type {column.type}; Verbatim needs {type_}."
     if table.name == "messages":
-        yield from _not_the_seed(table)
+        yield from _seed_blockers(table)
 
 
-def _not_the_seed(messages: HostTable) -> Iterator[str]:
-    """Say where a table `messages` that is there already differs from the seed's, types apart."""
+def _seed_blockers(messages: HostTable) -> Iterator[str]:
+    """Yield a blocker for each difference of an existing table `messages` from the seed's, other than types."""
     if not any(
         c.kind == "f" and c.columns == ("conversation_id",) and c.definition.endswith("ON DELETE CASCADE")
         for c in messages.constraints

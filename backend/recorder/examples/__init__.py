@@ -1,4 +1,4 @@
-"""Scripted conversations through real pipelines into a record of their own; no keys, no network.
+"""Examples: scripted conversations through real pipelines into an embedded database; no API keys, no network.
 
 python -m backend.recorder.examples.pipecat
 python -m backend.recorder.examples.livekit

@@ -1,4 +1,4 @@
-"""A scripted conversation in a real LiveKit session, in text mode, into the record; then the transcript is printed.
+"""An example: records a scripted conversation in a LiveKit session (text mode), and prints the transcript.
 
 python -m backend.recorder.examples.livekit
 """

@@ -1,4 +1,4 @@
-"""A scripted conversation through a real Pipecat pipeline into the record; then the transcript is printed.
+"""An example: records a scripted conversation through a Pipecat pipeline, and prints the transcript.
 
 python -m backend.recorder.examples.pipecat
 """

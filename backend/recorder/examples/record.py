@@ -1,4 +1,4 @@
-"""A record that is there for as long as an example runs: a PostgreSQL of its own, and one conversation."""
+"""A temporary record for an example: an embedded PostgreSQL with one conversation."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ from backend.vocabulary import ContextType
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One conversation, and where it is recorded."""
+    """One conversation, with the database and the spool for its recorder."""
 
     database: Database
     appender: Appender
@@ -31,18 +31,18 @@ class Record:
     spool: Path
 
     def recorder(self) -> Recorder:
-        """Return a recorder for the conversation, as a pipeline in the database's own process has it."""
+        """Return a recorder for the conversation that appends to the database in this process."""
         return Recorder(AppenderSink(self.appender, LOCAL), conversation_id=self.conversation_id, spool=self.spool)
 
     async def show(self) -> None:
-        """Print what is on record."""
+        """Print the transcript of the conversation."""
         parts = (await transcripts.transcript(self.database, LOCAL, self.conversation_id)).parts
         async for piece in write(TranscriptFormat.TEXT, self.conversation_id, parts):
             sys.stdout.write(piece.decode())
 
 
 def run(hold: Callable[[Record], Awaitable[None]]) -> None:
-    """Bring up a record, ``hold`` a conversation, print what is on record of it, and take everything away again."""
+    """Start a temporary record, call ``hold`` with it, print the transcript, and delete everything."""
     logs.configure("WARNING")
     with tempfile.TemporaryDirectory(prefix="verbatim-") as folder, EmbeddedPostgres(Path(folder) / "db") as postgres:
         runner.upgrade(postgres.url)

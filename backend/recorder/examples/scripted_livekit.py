@@ -14,7 +14,7 @@ WORD: Final = 0.02  # seconds
 
 @dataclass(frozen=True)
 class ScriptedCall:
-    """What the model does instead of speaking."""
+    """A function call that the model makes instead of speaking."""
 
     name: str
     arguments: str
@@ -22,7 +22,7 @@ class ScriptedCall:
 
 
 class ScriptedModel(LLM):  # type: ignore[misc]
-    """Answers whatever it is asked with the next of its ``lines``."""
+    """Answers each request with the next of its ``lines``."""
 
     def __init__(self, lines: Sequence[str | ScriptedCall]) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Diary(Agent):  # type: ignore[misc]
 
     @function_tool  # type: ignore[untyped-decorator]
     async def find_slot(self, day: str) -> str:
-        """Find a free slot on ``day``."""
+        """Return the time of a free slot on ``day``; raises ValueError if it is "never"."""
         if day == "never":
             raise ValueError(day)
         return "09:00"

@@ -1,7 +1,7 @@
-"""A voice pipeline of real Pipecat processors, whose model, voice and loudspeaker follow a script.
+"""A voice pipeline of real Pipecat processors with a scripted model, speech synthesis and output.
 
-The model says what the script has next, and calls a function where the script says so; the voice speaks a word every
-`WORD` seconds, as silence; the loudspeaker is an output transport that takes its time and plays nowhere.
+The model answers with the next line of the script, or with a function call. The speech synthesis produces a word of
+silence every `WORD` seconds. The output transport takes as long as the audio lasts, and plays nothing.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _SILENCE: Final = bytes(int(_RATE * WORD) * 2)
 
 @dataclass(frozen=True)
 class ScriptedCall:
-    """What the model does instead of speaking."""
+    """A function call that the model makes instead of speaking."""
 
     name: str
     arguments: dict[str, Any]
@@ -55,14 +55,14 @@ class ScriptedCall:
 
 
 class ScriptedModel(FrameProcessor):  # type: ignore[misc]
-    """Answers whatever it is asked with the next of its ``lines``."""
+    """Answers each request with the next of its ``lines``."""
 
     def __init__(self, lines: Sequence[str | ScriptedCall]) -> None:
         super().__init__()
         self._lines = list(lines)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Answer a context; let everything else pass."""
+        """Answer a context frame; push all other frames on."""
         await super().process_frame(frame, direction)
         if not isinstance(frame, LLMContextFrame):
             await self.push_frame(frame, direction)
@@ -85,14 +85,14 @@ class ScriptedModel(FrameProcessor):  # type: ignore[misc]
 
 
 class Voice(FrameProcessor):  # type: ignore[misc]
-    """Speaks, word by word, at a pace of its own."""
+    """A speech synthesis that produces a word every `WORD` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
         self._due: int | None = None  # when the next word is to be heard
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Turn the model's text into sound and words with their time; let everything else pass."""
+        """Turn the model's text into audio and timed words; push all other frames on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, LLMTextFrame):
             await self._speak(frame.text.strip())
@@ -115,24 +115,24 @@ class Voice(FrameProcessor):  # type: ignore[misc]
 
 
 class Loudspeaker(BaseOutputTransport):  # type: ignore[misc]
-    """Takes as long as the sound lasts."""
+    """An output transport that takes as long as the audio lasts."""
 
     def __init__(self) -> None:
         super().__init__(TransportParams(audio_out_enabled=True, audio_out_sample_rate=_RATE))
 
     async def start(self, frame: StartFrame) -> None:
-        """Be ready to play."""
+        """Mark the transport as ready."""
         await super().start(frame)
         await self.set_transport_ready(frame)
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        """Play nothing, for as long."""
+        """Wait for the duration of the audio, and return True: it was played."""
         await asyncio.sleep(len(frame.audio) / 2 / _RATE)
         return True
 
 
 def pipeline(lines: Sequence[str | ScriptedCall]) -> tuple[Pipeline, LLMContextAggregatorPair]:
-    """Return a pipeline that is told when a person speaks, and the two halves of its aggregator."""
+    """Return a pipeline whose user turns come from frames, and the two halves of its aggregator."""
     strategies = ExternalUserTurnStrategies()
     pair = LLMContextAggregatorPair(LLMContext(), user_params=LLMUserAggregatorParams(user_turn_strategies=strategies))
     return Pipeline([pair.user(), ScriptedModel(lines), Voice(), Loudspeaker(), pair.assistant()]), pair
