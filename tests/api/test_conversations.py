@@ -12,6 +12,8 @@ from sqlalchemy.engine import Engine
 from backend.vocabulary import ContextType
 from tests.conftest import open_conversation, utterance
 
+pytestmark = pytest.mark.pooled
+
 CONVERSATIONS = "/api/v1/conversations"
 
 

@@ -18,7 +18,7 @@ from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.dao_service.schema_dao import ROOM, SchemaDAO
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
+from tests import clusters
 from tests.conftest import running, settings_for
 from tests.disks import fill, small_disk
 from tests.streams import listening
@@ -43,9 +43,8 @@ async def test_a_service_with_another_schema_is_not_ready(
 
 
 async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path, durable=False)
+    server = EmbeddedPostgres(clusters.prepare(tmp_path), durable=False)
     url = await asyncio.to_thread(server.start)
-    await asyncio.to_thread(runner.upgrade, url)
     try:
         async with running(create_app(settings_for(url))) as service:
             opened = await service.post("/api/v1/conversations", json={"context_type": "voice"})
@@ -81,8 +80,7 @@ async def test_while_the_disk_of_the_database_is_full_the_service_is_not_ready_a
     with small_disk(tmp_path, "400m") as is_small:
         if not is_small:
             pytest.skip("only root may mount a small disk")
-        with EmbeddedPostgres(tmp_path / "home", durable=False) as server:
-            await asyncio.to_thread(runner.upgrade, server.url)
+        with EmbeddedPostgres(clusters.prepare(tmp_path / "home"), durable=False) as server:
             async with running(create_app(settings_for(server.url))) as service:
                 assert (await service.get("/readyz")).status_code == 200
                 ballast = tmp_path / "ballast"

@@ -17,6 +17,8 @@ from tests import callers
 from tests.conftest import running, settings_for
 from tests.orchestrator_stand_in import settings
 
+pytestmark = pytest.mark.pooled
+
 TASK: dict[str, Any] = {"intent": "NEW_TASK", "payload": {"title": "Call the dentist", "minutes": 15}}
 GOAL: dict[str, Any] = {"intent": "GOAL", "payload": {"title": "Healthy teeth"}}
 

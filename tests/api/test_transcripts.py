@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import open_conversation, serving, utterance
 
+pytestmark = pytest.mark.pooled
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import open_conversation, utterance
 
+pytestmark = pytest.mark.pooled
+
 MESSAGES = "/api/v1/voice/messages"
 
 
@@ -298,7 +300,7 @@ async def test_a_message_with_the_deepest_metadata_is_recorded(service: httpx.As
         "2569-01-31T09:30:00+07:00",
         "9999-12-31T23:59:59Z",
         "0000-01-31T09:30:00Z",
-        (datetime.now(UTC) + timedelta(minutes=20)).isoformat(),
+        pytest.param((datetime.now(UTC) + timedelta(minutes=20)).isoformat(), id="in 20 minutes"),
     ],
 )
 async def test_a_clock_that_is_wrong_loses_no_word(service: httpx.AsyncClient, conversation: UUID, told: str) -> None:

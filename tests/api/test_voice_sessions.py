@@ -16,6 +16,9 @@ from backend.services.session_timeout import end_abandoned
 from tests import callers
 from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, Phone, begin, fall_silent, numbered, said
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.pooled
 
 LONG = timedelta(hours=1)
 TALK = numbered([said("user", "Hello?"), said("assistant", "Hello."), said("user", "Bye."), {"type": "KeepAlive"}])
@@ -365,7 +368,7 @@ async def test_a_phone_that_comes_back_has_the_last_word(
 async def test_the_service_ends_abandoned_calls_by_itself(database_url: str, connection: asyncpg.Connection) -> None:
     async with running(create_app(settings_for(database_url, session_timeout=1))) as client:
         phone = await begin(client)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await phone.state())["end_reason"] != "abandoned":
                 await asyncio.sleep(0.05)
     assert await connection.fetchval("SELECT ended_at FROM conversations") is not None

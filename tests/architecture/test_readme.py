@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from backend.cli import app as commands
 from backend.settings import PREFIX, Settings
 from tests.architecture.test_openapi import operations
 from tests.conftest import serving
+from tests.installed import program
 from tests.orchestrator_stand_in import SECRET
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -73,7 +73,6 @@ def test_every_route_is_shown_in_the_readme(name: str) -> None:
     assert any(re.search(verb, line) for line in shown), name
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_what_the_readme_tells_people_to_type_works(database_url: str) -> None:
     script = "\n".join(block for block in blocks("sh", _BEFORE) if "curl" in block)
     nobody = {"VERBATIM_ORCHESTRATOR_URL": "http://127.0.0.1:9/hook", "VERBATIM_ORCHESTRATOR_PRIVATE": "true"}
@@ -91,7 +90,6 @@ def test_what_the_readme_tells_people_to_type_works(database_url: str) -> None:
     assert '"pointer":"/conversation_id","detail":"is required"' in answers
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_what_the_readme_says_of_tokens_works(database_url: str) -> None:
     configure, use, services = blocks("sh", TOKENS)
     configure = configure.replace("make run", 'echo "$VERBATIM_AUTH_ISSUERS"')
@@ -115,6 +113,7 @@ def test_the_issuers_in_the_readme_can_be_configured() -> None:
 
 def _type(script: str, database_url: str | None = None) -> str:
     """Return what a person sees who types ``script``."""
+    program("curl", "curl")
     typed = script.replace(".venv/bin/verbatim", f"{sys.executable} -m backend")
     environment = os.environ | ({"DATABASE_URL": database_url} if database_url else {})
     done = subprocess.run(
