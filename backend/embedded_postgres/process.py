@@ -14,6 +14,7 @@ from backend.embedded_postgres.run_as import Account
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _LEASH = "prctl" if sys.platform == "linux" else "pipe"
 _SHUTDOWN_PATIENCE = 60.0  # seconds, before a fast shutdown becomes an immediate one
+_AGAIN = 1.0  # seconds, after which a signal is repeated; to PostgreSQL a second SIGINT means what the first did
 
 
 class Child:
@@ -41,11 +42,13 @@ class Child:
     def end(self) -> None:
         """Shut the server down, quickly but cleanly; at once if it cannot."""
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if self.ended:
-                return
-            self._process.send_signal(how)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_SHUTDOWN_PATIENCE)
+            # Repeated: a launcher that inherited SIGINT as ignored, as in the background of a script, drops the first.
+            for _ in range(round(_SHUTDOWN_PATIENCE / _AGAIN)):
+                if self.ended:
+                    return
+                self._process.send_signal(how)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_AGAIN)
         self._drop_leash()
 
     def _drop_leash(self) -> None:
