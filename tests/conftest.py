@@ -46,7 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     lanes.assign(config, items)
     for item in items:
-        if any(name.startswith("shared_") for name in getattr(item, "fixturenames", ())):
+        shares = any(name.startswith("shared_") for name in getattr(item, "fixturenames", ()))
+        if shares and item.get_closest_marker("asyncio"):
             # The event loop of what it shares, before the one of its own that it has otherwise.
             item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 

@@ -221,7 +221,7 @@ async def test_only_a_service_that_may_read_everybodys_reads_it(guarded: httpx.A
 
 
 @pytest.mark.parametrize("cursor", ["x", "WyJmZWVkIl0", "WyJmZWVkIiwtMV0", "WyJmZWVkIiwieCIsMV0", "W10"])
-async def test_a_cursor_of_another_list_is_refused(service: httpx.AsyncClient, cursor: str) -> None:
+async def test_a_cursor_of_another_list_is_refused(shared_service: httpx.AsyncClient, cursor: str) -> None:
     for accept in ("application/json", "text/event-stream"):
-        answer = await service.get(FEED, params={"cursor": cursor}, headers={"accept": accept})
+        answer = await shared_service.get(FEED, params={"cursor": cursor}, headers={"accept": accept})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/cursor")

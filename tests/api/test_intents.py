@@ -147,9 +147,9 @@ async def test_without_an_orchestrator_an_intent_is_set_all_the_same(
     ],
 )
 async def test_what_no_reader_could_take_is_refused(
-    service: httpx.AsyncClient, conversation: UUID, body: dict[str, Any], pointer: str
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, body: dict[str, Any], pointer: str
 ) -> None:
-    answer = await service.put(place(conversation), json=body)
+    answer = await shared_service.put(place(shared_conversation), json=body)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
 
 

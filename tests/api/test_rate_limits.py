@@ -30,6 +30,11 @@ MINH, LAN = callers.person("minh"), callers.person("lan")
 Configured = Callable[..., FastAPI]
 
 
+@pytest.fixture
+def database_url(shared_database_url: str) -> str:
+    return shared_database_url
+
+
 class Clock:
     """The time that counts, which goes on when it is told to. ``off`` sets the wall clock alone."""
 

@@ -30,7 +30,7 @@ def test_the_lanes_of_the_makefile_hold_every_test_and_each_is_run_by_ci() -> No
 
 
 def test_ci_installs_every_package_that_a_skipped_test_names() -> None:
-    sources = [source.read_text() for source in (ROOT / "tests").rglob("*.py")]
+    sources = [source.read_text() for source in (ROOT / "tests").rglob("*.py") if source != Path(__file__)]
     named = {package for text in sources for package in re.findall(r'program\("[\w-]+", "([\w-]+)"\)', text)}
     named |= {package for text in sources for package in re.findall(r'"apt-get install ([\w-]+)"', text)}
     assert {"pgbouncer", "redis-server"} <= named
