@@ -9,21 +9,25 @@ LOCKED := $(PIP) install --require-hashes --no-build-isolation
 UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock"
 
-.PHONY: run test test-pooled test-all lint types imports migrations properties demo bench bench-reading bench-recorder chaos \
-	outages overload lock openapi docs wheel clean
+# Two processes; a module's tests stay in one of them. Which tests are heavy or pooled, tests/lanes.py says.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+
+.PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading bench-recorder \
+	chaos outages overload lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
 
-test: .venv/dev  ## run the tests against a real PostgreSQL that they bring up themselves
-	@$(BIN)/python -m pytest
+test: .venv/dev  ## run the tests that need nothing of the system, against a real PostgreSQL that they bring up themselves
+	@$(PYTEST) -m 'not heavy' $(ARGS)
 
-test-pooled: .venv/dev  ## run those in which the API meets its database again, behind a PgBouncer in transaction mode
-	@$(BIN)/python -m pytest --pooler pgbouncer tests/api tests/services --ignore-glob '*/test_rate_limits.py' \
-		--ignore-glob '*/test_gate.py' --ignore-glob '*/test_docs.py' --ignore-glob '*/test_schema.py' \
-		--ignore-glob '*/test_authorization.py' --ignore-glob '*/test_database_checks.py'
+test-heavy: .venv/voice  ## run the others: those that need packages of the system, break servers, attack or measure
+	@$(PYTEST) -m heavy $(ARGS)
 
-test-all: test test-pooled  ## run every test
+test-pooled: .venv/dev  ## run once more, behind a PgBouncer in transaction mode, those whose SQL may meet a pooler
+	@$(PYTEST) -m pooled --pooler pgbouncer $(ARGS)
+
+test-all: test test-heavy test-pooled  ## run every test
 
 lint: .venv/dev
 	@$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy import URL, make_url
 from starlette.types import Receive, Scope, Send
@@ -22,11 +23,13 @@ from starlette.types import Receive, Scope, Send
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
+from backend.embedded_postgres.initdb import NAME
 from backend.observability import logs
 from backend.services.appender import Appender
 from backend.settings import Settings
+from tests import clusters, lanes
 from tests.pooler import PgBouncer
+from tests.waiting import PATIENCE
 
 _TEMPLATE = "migrated"
 _POOLERS: list[PgBouncer] = []
@@ -37,6 +40,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--examples", type=int, default=25, help="how often whatever may happen is held against the model")
     parser.addoption("--steps", type=int, default=40, help="how much happens in each example")
     parser.addoption("--dialogues", type=Path, help="recorded dialogues to try a bad network with")
+    parser.addoption("--complete", action="store_true", help="fail where a test lacks a package that can be installed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    lanes.assign(config, items)
+    for item in items:
+        shares = any(name.startswith("shared_") for name in getattr(item, "fixturenames", ()))
+        if shares and item.get_closest_marker("asyncio"):
+            # The event loop of what it shares, before the one of its own that it has otherwise.
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if item.config.getoption("--complete"):
+        lanes.fail_for_what_is_not_installed(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if collector.config.getoption("--complete"):
+        lanes.fail_for_what_is_not_installed(report)
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,10 +75,16 @@ def _logs() -> None:
     logs.configure("INFO")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The files that every server of a test begins with."""
+    clusters.share(tmp_path_factory, in_worker=hasattr(request.config, "workerinput"))
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A server without durability: fast, and gone with the run."""
-    folder: Path = tmp_path_factory.mktemp("postgres")
+def postgres(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A server without durability: fast, and gone with the run. Each worker of pytest-xdist has its own."""
+    folder = clusters.prepare(tmp_path_factory.mktemp("postgres"))
     with EmbeddedPostgres(folder, durable=False) as server:
         yield make_url(server.url)
 
@@ -68,8 +105,7 @@ def _pooler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def template(postgres: URL) -> str:
     """The name of a database to clone, with our schema and nothing else in it."""
-    asyncio.run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
-    runner.upgrade(_text(postgres.set(database=_TEMPLATE)))
+    asyncio.run(_execute(postgres.set(database="postgres"), f"CREATE DATABASE {_TEMPLATE} TEMPLATE {NAME}"))
     return _TEMPLATE
 
 
@@ -128,6 +164,34 @@ async def conversation(connection: asyncpg.Connection) -> UUID:
     return await open_conversation(connection)
 
 
+# The same for tests of which none notices what another has left in the database: one service for a whole module.
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_database_url(postgres: URL, template: str) -> AsyncIterator[str]:
+    async with _clone(postgres, template) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_service(shared_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(create_app(settings_for(shared_database_url))) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_connection(shared_database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    opened = await connect(shared_database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared_conversation(shared_connection: asyncpg.Connection) -> UUID:
+    """One of the test's own, in the module's database."""
+    return await open_conversation(shared_connection)
+
+
 def settings_for(url: str, **more: Any) -> Settings:
     ways: dict[str, Any] = {"database_url": url}
     for pooler in _POOLERS:
@@ -144,7 +208,7 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
             await app({**scope, "state": dict(state or {})}, receive, send)
 
         transport = httpx.ASGITransport(served)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=30) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=PATIENCE) as client:
             yield client
 
 
@@ -168,7 +232,7 @@ def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]
             yield address
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

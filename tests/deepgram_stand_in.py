@@ -28,6 +28,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.waiting import PATIENCE
+
 _GRANT: Final = "/v1/auth/grant"
 _AGENT: Final = "/v1/agent/converse"
 _SECRET: Final = "Only Deepgram can tell what a token says."
@@ -96,7 +98,7 @@ class DeepgramStandIn:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for ``condition`` to hold of what has been asked, heard or played."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 self._news.clear()
                 await self._news.wait()

@@ -1,25 +1,21 @@
 """The real PgBouncer, lending connections for a transaction at a time."""
 
-import shutil
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import pytest
 from sqlalchemy import URL, make_url
 
 from backend.embedded_postgres.data_directory import lock
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
 from backend.embedded_postgres.sockets import answers, socket_file
+from tests.installed import program
+from tests.waiting import PATIENCE
 
-PROGRAM: Final = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin") or shutil.which(
-    "pgbouncer"
-)
 PORT: Final = 6432
-PATIENCE: Final = 10.0
 
 # Nothing is ignored and nothing is reset: what a client leaves behind, the next finds.
 _CONFIGURATION: Final = """
@@ -41,8 +37,7 @@ class PgBouncer:
     """A pooler before a server of this machine; it needs no durability and keeps no log of what passes."""
 
     def __init__(self, folder: Path, server: URL, *, pool_size: int) -> None:
-        if PROGRAM is None:
-            pytest.skip("PgBouncer is not installed")
+        self._program = program("pgbouncer", "pgbouncer")
         self._folder = folder
         self._server = str(server.query["host"])
         self._stack = ExitStack()
@@ -71,8 +66,7 @@ class PgBouncer:
 
         log = self._folder / "pgbouncer.log"
         launcher = Launcher(choose_account(self._folder, works), log, held)
-        assert PROGRAM
-        self._child = launcher.spawn(PROGRAM, self._folder / "pgbouncer.ini")
+        self._child = launcher.spawn(self._program, self._folder / "pgbouncer.ini")
         self._await_answer(log)
 
     def _await_answer(self, log: Path) -> None:

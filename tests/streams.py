@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from backend.server import listen
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Follower:
         self.comments = 0
         self._lines = answer.aiter_lines()
 
-    async def next(self, within: float = 10) -> Event:
+    async def next(self, within: float = PATIENCE) -> Event:
         """Return the next event; raises EOFError at the end of the stream."""
         async with asyncio.timeout(within):
             fields: dict[str, str] = {}
@@ -43,10 +44,10 @@ class Follower:
                     return Event(fields["event"], fields.get("id"), orjson.loads(fields["data"]))
             raise EOFError
 
-    async def take(self, count: int, within: float = 10) -> list[Event]:
+    async def take(self, count: int, within: float = PATIENCE) -> list[Event]:
         return [await self.next(within) for _ in range(count)]
 
-    async def rest(self, within: float = 10) -> list[Event]:
+    async def rest(self, within: float = PATIENCE) -> list[Event]:
         """Return everything up to the end of the stream."""
         found: list[Event] = []
         try:
@@ -62,7 +63,7 @@ async def following(
 ) -> AsyncIterator[Follower]:
     wanted = {"accept": "text/event-stream"} | (headers or {})
     parameters = {name: str(value) for name, value in query.items()}
-    async with client.stream("GET", f"/api/v1{path}", params=parameters, headers=wanted, timeout=30) as answer:
+    async with client.stream("GET", f"/api/v1{path}", params=parameters, headers=wanted, timeout=PATIENCE) as answer:
         yield Follower(answer)
 
 
@@ -81,7 +82,7 @@ async def listening(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         try:
             limits = httpx.Limits(max_connections=None)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client:
                 yield client
         finally:
             await server.shutdown([listener])

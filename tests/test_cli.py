@@ -438,7 +438,7 @@ def test_a_signal_is_heard_while_a_worker_comes_up(database_url: str, tmp_path: 
 import os, sys, time
 if '--multiprocessing-fork' in sys.orig_argv and os.path.exists({str(begun)!r}):
     open({str(begun)!r}, 'a').write('again')
-    time.sleep(60)
+    time.sleep(600)
 """
     )
     with serving(database_url, "--workers", "2", PYTHONPATH=str(tmp_path)):
@@ -450,10 +450,9 @@ if '--multiprocessing-fork' in sys.orig_argv and os.path.exists({str(begun)!r}):
         while not begun.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        started = time.monotonic()
         supervisor.terminate()
-        wait_procs([supervisor], timeout=PATIENCE)
-        assert time.monotonic() - started < 20
+        ended, _ = wait_procs([supervisor], timeout=PATIENCE)
+        assert ended
 
 
 def test_workers_end_with_their_supervisor(database_url: str) -> None:
@@ -499,7 +498,7 @@ if '--multiprocessing-fork' in sys.orig_argv:
         while (tmp_path / "held").read_text() != "xx":
             time.sleep(0.01)
         supervisor.kill()
-        _, alive = wait_procs(workers, timeout=5)
+        _, alive = wait_procs(workers, timeout=PATIENCE)
         for worker in alive:
             worker.kill()
         assert not alive

@@ -21,7 +21,7 @@ DIALOGUES = 150
 TURNS = 24
 CONNECTIONS = 32
 IN_THE_MIDDLE = 40  # batches acknowledged
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 # A client whose server is killed while it connects leaves the socket to the garbage collector, deep in its library.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -14,6 +14,7 @@ from backend import garbage_collection
 from backend.garbage_collection import GarbageCollection
 from tests.conftest import utterance
 from tests.streams import listening
+from tests.waiting import PATIENCE, until
 
 _OURS = {"StreamingResponse", "Stream", "Streamed", "Permit", "_Reader", "_Walk", "MessageRow"}
 
@@ -54,9 +55,7 @@ async def test_waves_of_clients_that_go_away_leave_nothing_behind(client: httpx.
 
     for _ in range(3):
         await asyncio.gather(*(leave() for _ in range(20)))
-    async with asyncio.timeout(10):
-        while alive():
-            await asyncio.sleep(0.05)
+    await until(lambda: not alive())
 
 
 async def test_memory_that_has_grown_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +67,7 @@ async def test_memory_that_has_grown_is_looked_through(monkeypatch: pytest.Monke
         await asyncio.sleep(0.05)  # how much there is before is known
         gone = asyncio.Event()
         _leave_a_cycle(gone)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await gone.wait()
     finally:
         await watching.close()

@@ -14,6 +14,7 @@ from backend.embedded_postgres.run_as import Account
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _PARENT_WATCH = "prctl" if sys.platform == "linux" else "pipe"
 _SHUTDOWN_TIMEOUT = 60.0  # seconds after which a fast shutdown becomes an immediate one, and that a SIGKILL
+_REPEAT = 1.0  # seconds after which a signal is repeated; to PostgreSQL a second SIGINT means what the first did
 
 
 class Child:
@@ -41,11 +42,13 @@ class Child:
     def end(self) -> None:
         """Stop the server: a fast shutdown, after 60 s an immediate one, after further 60 s SIGKILL."""
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if self.ended:
-                return
-            self._process.send_signal(how)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_SHUTDOWN_TIMEOUT)
+            # Repeated: a launcher that inherited SIGINT as ignored, as in the background of a script, drops the first.
+            for _ in range(round(_SHUTDOWN_TIMEOUT / _REPEAT)):
+                if self.ended:
+                    return
+                self._process.send_signal(how)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_REPEAT)
         self._release_watch()
 
     def _release_watch(self) -> None:

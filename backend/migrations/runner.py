@@ -7,7 +7,7 @@ the short waits and the retries are). What goes wrong is a SetupError of one sen
 import asyncio
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 from typing import Final
@@ -76,6 +76,7 @@ def drift(url: str) -> list[str]:
     return []
 
 
+@cache  # finding it compiles every migration, and a service asks for it twice when it starts
 def head() -> str:
     """Return the newest revision there is."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()

@@ -18,6 +18,8 @@ from backend.deepgram import drafts
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import begin, numbered, said
 
+pytestmark = pytest.mark.pooled
+
 CALLS = 100
 Events = list[dict[str, Any]]
 

@@ -19,6 +19,7 @@ from backend.budget import Budget
 from backend.observability import metrics
 from tests import callers
 from tests.conftest import settings_for, utterance
+from tests.waiting import until, until_found
 
 BATCH = "/api/v1/voice/messages/batch"
 MOST, SHARE = 10_000, 4_000
@@ -100,12 +101,6 @@ async def client(app: FastAPI) -> AsyncIterator[Open]:
         yield opened
 
 
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 async def test_a_caller_with_too_many_bytes_under_way_is_refused_and_no_other(
     app: FastAPI, client: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,14 +109,14 @@ async def test_a_caller_with_too_many_bytes_under_way_is_refused_and_no_other(
     one, two, other = client(**minh), client("127.0.0.2", **minh), client(**linh)
     for each in (one, two, other):
         each.send(b"[" * 1_900)
-    await _until(lambda: app.state.bodies.used == 3 * 1_900)
+    await until(lambda: app.state.bodies.used == 3 * 1_900)
     two.send(b"[" * 300)
     assert await two.status == 503
     assert int(two.headers[b"retry-after"]) == 1
-    await _until(lambda: app.state.bodies.used == 2 * 1_900)
+    await until(lambda: app.state.bodies.used == 2 * 1_900)
     one.send(b"[" * 2_000)
     other.send(b"[" * 2_000)
-    await _until(lambda: app.state.bodies.used == 2 * 3_900)
+    await until(lambda: app.state.bodies.used == 2 * 3_900)
 
 
 async def test_a_body_over_its_callers_share_is_read_on_if_there_is_room_after_a_while(
@@ -133,13 +128,13 @@ async def test_a_body_over_its_callers_share_is_read_on_if_there_is_room_after_a
     minh = callers.person("minh")
     one, two = client(**minh), client(**minh)
     one.send(b"[" * 3_900)
-    await _until(lambda: app.state.bodies.used == 3_900)
+    await until(lambda: app.state.bodies.used == 3_900)
     two.send(b"[" * 300)
     one.hang_up()
     await one.task
     assert not two.status.done()
     passed.set()
-    await _until(lambda: app.state.bodies.used == 300)
+    await until(lambda: app.state.bodies.used == 300)
 
 
 async def test_all_together_are_bounded(app: FastAPI, client: Open) -> None:
@@ -148,7 +143,7 @@ async def test_all_together_are_bounded(app: FastAPI, client: Open) -> None:
     crowd = [client(**callers.person(f"caller {number}")) for number in range(8)]
     for each in crowd:
         each.send(b"[" * 3_000)
-    await _until(lambda: sum(each.status.done() for each in crowd) == 5)
+    await until(lambda: sum(each.status.done() for each in crowd) == 5)
     assert app.state.bodies.used == 9_000
     assert shed.get() == before + 5
 
@@ -164,8 +159,7 @@ async def test_bytes_count_until_the_request_has_ended(
     sender = client(**callers.person("minh"))
     sender.send(body[:-1])
     sender.send(body[-1:], more=False)
-    while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0.01)
+    await until_found(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted")
     assert app.state.bodies.used == len(body)
     await lock.rollback()
     assert await sender.status == 200

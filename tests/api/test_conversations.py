@@ -12,6 +12,8 @@ from sqlalchemy.engine import Engine
 from backend.vocabulary import ContextType
 from tests.conftest import open_conversation, utterance
 
+pytestmark = pytest.mark.pooled
+
 CONVERSATIONS = "/api/v1/conversations"
 
 
@@ -55,10 +57,10 @@ async def test_opening_twice_opens_once(service: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_conversation_of_another_form_is_refused(
-    service: httpx.AsyncClient, body: object, pointer: str
+    shared_service: httpx.AsyncClient, body: object, pointer: str
 ) -> None:
     headers = {"content-type": "application/json"}
-    refused = await service.post(CONVERSATIONS, content=json.dumps(body).encode(), headers=headers)
+    refused = await shared_service.post(CONVERSATIONS, content=json.dumps(body).encode(), headers=headers)
     assert refused.status_code == 422
     assert [fault["pointer"] for fault in refused.json()["errors"]] == [pointer]
 
@@ -90,16 +92,16 @@ POISON = {
     ids=["opening", "linking"],
 )
 async def test_poison_in_any_field_is_refused_with_its_place(
-    service: httpx.AsyncClient, conversation: UUID, method: str, fields: list[str], poison: str
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, method: str, fields: list[str], poison: str
 ) -> None:
-    place = CONVERSATIONS if method == "POST" else f"{CONVERSATIONS}/{conversation}"
+    place = CONVERSATIONS if method == "POST" else f"{CONVERSATIONS}/{shared_conversation}"
     for field in fields:
         body = ({"context_type": "voice"} if method == "POST" else {}) | {field: POISON[poison]}
         headers = {"content-type": "application/json"}
-        refused = await service.request(method, place, content=json.dumps(body).encode(), headers=headers)
+        refused = await shared_service.request(method, place, content=json.dumps(body).encode(), headers=headers)
         assert (refused.status_code, refused.json()["type"]) == (422, "/problems/invalid")
         assert [fault["pointer"] for fault in refused.json()["errors"]] == [f"/{field}"]
-    assert (await service.get(f"{CONVERSATIONS}/{conversation}")).status_code == 200
+    assert (await shared_service.get(f"{CONVERSATIONS}/{shared_conversation}")).status_code == 200
 
 
 async def test_where_the_host_requires_more_only_the_host_opens_conversations(
@@ -302,9 +304,11 @@ async def test_erasing_takes_everything_said_and_a_second_time_finds_nothing(
     ("method", "tail"), [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/messages"), ("GET", "/transcript")]
 )
 async def test_a_conversation_that_is_not_there_is_not_found(
-    service: httpx.AsyncClient, method: str, tail: str
+    shared_service: httpx.AsyncClient, method: str, tail: str
 ) -> None:
-    answer = await service.request(method, f"{CONVERSATIONS}/{uuid4()}{tail}", json={} if method == "PATCH" else None)
+    answer = await shared_service.request(
+        method, f"{CONVERSATIONS}/{uuid4()}{tail}", json={} if method == "PATCH" else None
+    )
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/conversation-not-found")
 
 

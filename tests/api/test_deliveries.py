@@ -14,6 +14,8 @@ from tests.conftest import open_conversation, running, settings_for
 from tests.delivery.conftest import Table
 from tests.orchestrator_stand_in import orchestrator, settings
 
+pytestmark = pytest.mark.pooled
+
 DELIVERIES = "/api/v1/deliveries"
 ONE_DAY = timedelta(days=1)
 

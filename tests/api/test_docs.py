@@ -15,6 +15,11 @@ PAGES = ("/docs", *(f"/problems/{slug}" for slug in ALL))
 KINDS = ("script", "style")
 
 
+@pytest.fixture
+def service(shared_service: httpx.AsyncClient) -> httpx.AsyncClient:
+    return shared_service
+
+
 class Inline(HTMLParser):
     """Finds what a browser would run or apply that stands in the page itself, and what it would fetch."""
 

@@ -13,6 +13,8 @@ from tests.conftest import utterance
 from tests.phones import begin
 from tests.streams import following, listening
 
+pytestmark = pytest.mark.pooled
+
 CONVERSATIONS = "/api/v1/conversations"
 
 

@@ -15,6 +15,9 @@ from backend.vocabulary import Scope
 from tests import callers
 from tests.api.test_authorization import open_conversation
 from tests.conftest import running, settings_for, utterance
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.pooled
 
 CONVERSATIONS = "/api/v1/conversations"
 MESSAGES = "/api/v1/voice/messages"
@@ -114,9 +117,9 @@ async def test_whoever_sends_while_it_is_erased_is_recorded_before_or_sent_away_
         assert answer.status_code == 410
 
     senders = [asyncio.create_task(work) for work in (*(send() for _ in range(8)), reopen())]
-    await asyncio.wait_for(begun.wait(), 20)
+    await asyncio.wait_for(begun.wait(), PATIENCE)
     assert (await client.delete(path, headers=OWNER)).status_code == 204
-    await asyncio.wait_for(asyncio.gather(*senders), 20)
+    await asyncio.wait_for(asyncio.gather(*senders), PATIENCE)
     assert await connection.fetchval("SELECT count(*) FROM messages") == 0
     assert await connection.fetchval("SELECT count(*) FROM conversations") == 0
     assert await connection.fetchval("SELECT message_count FROM erasures") == told.count(201)

@@ -14,6 +14,8 @@ from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import begin, numbered, said
 
+pytestmark = pytest.mark.pooled
+
 PLACES = ("", "/messages", "/messages?order=recorded&limit=1", "/transcript", "/transcript?format=vtt")
 
 

@@ -19,6 +19,9 @@ from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import connect, open_conversation, running, settings_for, utterance
 from tests.streams import following, listening
+from tests.waiting import PATIENCE, until_found
+
+pytestmark = pytest.mark.pooled
 
 EVERYTHING = 8 * 60 + 8 * 25
 FEED = "/api/v1/messages/feed"
@@ -61,7 +64,7 @@ async def test_whoever_waits_hears_at_once(service: httpx.AsyncClient, conversat
     waiting = asyncio.create_task(read(service, end, wait=30))
     await asyncio.sleep(0)
     message = await say(service, conversation)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert (await waiting)["data"] == [message]
 
 
@@ -109,8 +112,7 @@ async def test_each_conversation_comes_in_the_order_of_its_sequence_whoever_writ
         await connection.execute("SELECT FROM conversations FOR NO KEY UPDATE")
         # It has drawn a place for its row before it waits for its turn in the conversation.
         waiting = asyncio.create_task(other.execute(PLAIN, uuid4(), conversation))
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0)
+        await until_found(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted")
         await connection.execute(PLAIN, uuid4(), conversation)
     await waiting
     await other.close()
@@ -195,7 +197,7 @@ async def _by_stream(client: httpx.AsyncClient, chance: random.Random) -> list[d
     while len(found) < EVERYTHING:
         async with following(client, "/messages/feed", headers=headers) as reader:
             for _ in range(min(chance.randint(1, 200), EVERYTHING - len(found))):
-                event = await reader.next(within=20)
+                event = await reader.next(within=PATIENCE)
                 found.append(event.data)
                 headers = {"last-event-id": str(event.id)}
     return found
@@ -219,7 +221,7 @@ async def test_only_a_service_that_may_read_everybodys_reads_it(guarded: httpx.A
 
 
 @pytest.mark.parametrize("cursor", ["x", "WyJmZWVkIl0", "WyJmZWVkIiwtMV0", "WyJmZWVkIiwieCIsMV0", "W10"])
-async def test_a_cursor_of_another_list_is_refused(service: httpx.AsyncClient, cursor: str) -> None:
+async def test_a_cursor_of_another_list_is_refused(shared_service: httpx.AsyncClient, cursor: str) -> None:
     for accept in ("application/json", "text/event-stream"):
-        answer = await service.get(FEED, params={"cursor": cursor}, headers={"accept": accept})
+        answer = await shared_service.get(FEED, params={"cursor": cursor}, headers={"accept": accept})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/cursor")

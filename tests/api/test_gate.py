@@ -27,6 +27,11 @@ Configured = Callable[..., FastAPI]
 
 
 @pytest.fixture
+def database_url(shared_database_url: str) -> str:
+    return shared_database_url
+
+
+@pytest.fixture
 def guarded(database_url: str, tmp_path: Path) -> Configured:
     """Give a service that wants tokens, with more settings."""
 

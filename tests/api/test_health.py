@@ -18,7 +18,7 @@ from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.dao_service.schema_dao import DISK_SPACE_PROBE, SchemaDAO
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
+from tests import clusters
 from tests.conftest import running, settings_for
 from tests.disks import fill, small_disk
 from tests.streams import listening
@@ -43,9 +43,8 @@ async def test_a_service_with_another_schema_is_not_ready(
 
 
 async def test_without_its_database_the_service_lives_says_so_and_recovers(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path, durable=False)
+    server = EmbeddedPostgres(clusters.prepare(tmp_path), durable=False)
     url = await asyncio.to_thread(server.start)
-    await asyncio.to_thread(runner.upgrade, url)
     try:
         async with running(create_app(settings_for(url))) as service:
             opened = await service.post("/api/v1/conversations", json={"context_type": "voice"})
@@ -81,8 +80,7 @@ async def test_while_the_disk_of_the_database_is_full_the_service_is_not_ready_a
     with small_disk(tmp_path, "400m") as is_small:
         if not is_small:
             pytest.skip("only root may mount a small disk")
-        with EmbeddedPostgres(tmp_path / "home", durable=False) as server:
-            await asyncio.to_thread(runner.upgrade, server.url)
+        with EmbeddedPostgres(clusters.prepare(tmp_path / "home"), durable=False) as server:
             async with running(create_app(settings_for(server.url))) as service:
                 assert (await service.get("/readyz")).status_code == 200
                 ballast = tmp_path / "ballast"
@@ -111,43 +109,43 @@ async def test_a_load_balancer_may_ask_with_head(app: FastAPI, path: str) -> Non
         assert asked.headers["content-type"] == got.headers["content-type"]
 
 
-async def test_every_answer_carries_an_id_that_a_trace_may_give(service: httpx.AsyncClient) -> None:
+async def test_every_answer_carries_an_id_that_a_trace_may_give(shared_service: httpx.AsyncClient) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    traced = await service.get("/nowhere", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    traced = await shared_service.get("/nowhere", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     assert traced.headers["x-request-id"] == traced.json()["request_id"] == trace
-    forged = await service.get("/livez", headers={"traceparent": "00-zz-01"})
+    forged = await shared_service.get("/livez", headers={"traceparent": "00-zz-01"})
     assert len(forged.headers["x-request-id"]) == 32
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/livez", 405)])
 async def test_every_error_is_a_problem_whose_type_leads_to_its_page(
-    service: httpx.AsyncClient, method: str, path: str, status: int
+    shared_service: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
-    answer = await service.request(method, path)
+    answer = await shared_service.request(method, path)
     assert answer.status_code == answer.json()["status"] == status
     assert answer.headers["content-type"] == "application/problem+json"
-    page = await service.get(answer.json()["type"])
+    page = await shared_service.get(answer.json()["type"])
     assert page.status_code == 200
     assert answer.json()["title"] in page.text
 
 
 @pytest.mark.parametrize("slug", ALL)
-async def test_every_problem_is_described_at_the_service(service: httpx.AsyncClient, slug: str) -> None:
-    assert (await service.get(f"/problems/{slug}")).headers["content-type"].startswith("text/html")
+async def test_every_problem_is_described_at_the_service(shared_service: httpx.AsyncClient, slug: str) -> None:
+    assert (await shared_service.get(f"/problems/{slug}")).headers["content-type"].startswith("text/html")
 
 
-async def test_an_unknown_problem_is_not_found(service: httpx.AsyncClient) -> None:
-    assert (await service.get("/problems/none")).status_code == 404
+async def test_an_unknown_problem_is_not_found(shared_service: httpx.AsyncClient) -> None:
+    assert (await shared_service.get("/problems/none")).status_code == 404
 
 
-async def test_what_is_not_allowed_is_answered_with_all_that_is(service: httpx.AsyncClient) -> None:
+async def test_what_is_not_allowed_is_answered_with_all_that_is(shared_service: httpx.AsyncClient) -> None:
     for path, allowed in (
         (f"/api/v1/conversations/{uuid4()}", "DELETE, GET, PATCH"),
         ("/api/v1/conversations", "GET, POST"),
         ("/api/v1/voice/messages", "POST"),
         ("/livez", "GET, HEAD"),
     ):
-        assert {*(await service.put(path)).headers["allow"].split(", ")} == {*allowed.split(", ")}
+        assert {*(await shared_service.put(path)).headers["allow"].split(", ")} == {*allowed.split(", ")}
 
 
 async def test_a_phone_that_hangs_up_in_the_middle_is_no_fault_of_the_service(
@@ -196,12 +194,12 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
     assert (b"retry-after", b"1") in sent[0]["headers"]
 
 
-async def test_the_documentation_needs_no_other_host(service: httpx.AsyncClient) -> None:
-    page = (await service.get("/docs")).text
+async def test_the_documentation_needs_no_other_host(shared_service: httpx.AsyncClient) -> None:
+    page = (await shared_service.get("/docs")).text
     assert "://" not in page
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         assert f"/docs/assets/{asset}" in page
-        assert (await service.get(f"/docs/assets/{asset}")).status_code == 200
+        assert (await shared_service.get(f"/docs/assets/{asset}")).status_code == 200
 
 
 async def test_the_metrics_count_what_was_appended_and_replayed(

@@ -17,6 +17,8 @@ from tests import callers
 from tests.conftest import running, settings_for
 from tests.orchestrator_stand_in import settings
 
+pytestmark = pytest.mark.pooled
+
 TASK: dict[str, Any] = {"intent": "NEW_TASK", "payload": {"title": "Call the dentist", "minutes": 15}}
 GOAL: dict[str, Any] = {"intent": "GOAL", "payload": {"title": "Healthy teeth"}}
 
@@ -145,9 +147,9 @@ async def test_without_an_orchestrator_an_intent_is_set_all_the_same(
     ],
 )
 async def test_what_no_reader_could_take_is_refused(
-    service: httpx.AsyncClient, conversation: UUID, body: dict[str, Any], pointer: str
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, body: dict[str, Any], pointer: str
 ) -> None:
-    answer = await service.put(place(conversation), json=body)
+    answer = await shared_service.put(place(shared_conversation), json=body)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
 
 

@@ -33,6 +33,16 @@ LOOP_SECONDS = 0.1  # of processor time; the slowest of these bodies held the ev
 Read = Callable[[bytes], Any]
 
 
+@pytest.fixture
+def service(shared_service: httpx.AsyncClient) -> httpx.AsyncClient:
+    return shared_service
+
+
+@pytest.fixture
+def conversation(shared_conversation: UUID) -> UUID:
+    return shared_conversation
+
+
 def seconds(read: Read, body: bytes) -> float:
     """Return the processor time that ``read`` needs for ``body``, whatever it makes of it."""
     started = time.thread_time()

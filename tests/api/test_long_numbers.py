@@ -2,13 +2,18 @@
 
 import base64
 import json
-from uuid import uuid4
 
 import httpx
 import pytest
 
 LONG = "1" * 5_000
-CONVERSATION = f"/api/v1/conversations/{uuid4()}"
+NOBODYS = "01980000-0000-7000-8000-000000000000"  # an id that no conversation has
+CONVERSATION = f"/api/v1/conversations/{NOBODYS}"
+
+
+@pytest.fixture
+def service(shared_service: httpx.AsyncClient) -> httpx.AsyncClient:
+    return shared_service
 
 
 def cursor(*parts: object) -> str:
@@ -30,8 +35,8 @@ def _encoded(text: str) -> str:
         f"{CONVERSATION}/transcript?since={LONG}",
         f"{CONVERSATION}/live?after_sequence={LONG}",
         f"/api/v1/conversations?linked_goal_id={LONG}",
-        f"/api/v1/conversations?cursor={cursor(int('1' * 99), str(uuid4()))}",
-        f"/api/v1/conversations?cursor={cursor(-(10**18), str(uuid4()))}",
+        f"/api/v1/conversations?cursor={cursor(int('1' * 99), NOBODYS)}",
+        f"/api/v1/conversations?cursor={cursor(-(10**18), NOBODYS)}",
         f"/api/v1/conversations?cursor={cursor(10**18, 'é' * 8)}",
         f"/api/v1/deliveries?cursor={cursor(int('1' * 99))}",
         f"/api/v1/messages/feed?wait={LONG}",

@@ -22,11 +22,14 @@ from backend.dao_service.connection.database import Database
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from backend.services import database_metrics
+from tests import clusters
 from tests.api.test_deliveries import add
 from tests.conftest import open_conversation, running, serving, settings_for
 from tests.phones import begin, fall_silent, numbered, said
+from tests.waiting import PATIENCE
 
-PATIENCE = 60.0  # seconds
+pytestmark = pytest.mark.pooled
+
 API = "/api/v1"
 
 Sample = tuple[str, dict[str, str]]
@@ -164,10 +167,9 @@ def test_before_the_first_look_nothing_is_said_of_the_database() -> None:
 
 
 async def test_metrics_are_answered_while_the_database_is_away_and_say_so(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path, durable=False)
+    server = EmbeddedPostgres(clusters.prepare(tmp_path), durable=False)
     url = await asyncio.to_thread(server.start)
     try:
-        await asyncio.to_thread(runner.upgrade, url)
         async with running(create_app(settings_for(url))) as client:
             await until(client, lambda found: found("verbatim_database_up") == 1)
             await asyncio.to_thread(server.stop)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from backend.deepgram.to_messages import drafts
 from backend.schemas.fields import CONTENT_BYTES, METADATA_BYTES
@@ -91,9 +92,9 @@ async def send(phone: Phone, *events: dict[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
-@pytest.fixture
-async def phone(service: httpx.AsyncClient) -> Phone:
-    return await begin(service)
+@pytest_asyncio.fixture(loop_scope="module")
+async def phone(shared_service: httpx.AsyncClient) -> Phone:
+    return await begin(shared_service)
 
 
 def test_the_table_is_as_large_as_it_says() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,11 +22,17 @@ from backend.settings import Settings
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import running, serving, settings_for
+from tests.installed import program
 
 CONVERSATIONS = "/api/v1/conversations"
 MINH, LAN = callers.person("minh"), callers.person("lan")
 
 Configured = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def database_url(shared_database_url: str) -> str:
+    return shared_database_url
 
 
 class Clock:
@@ -239,8 +244,7 @@ class Server:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Server:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
+    program("redis-server", "redis-server")
     return Server(tmp_path)
 
 

@@ -17,6 +17,7 @@ from backend.services import health
 from backend.settings import Settings
 from tests import callers
 from tests.conftest import running
+from tests.waiting import until_found
 
 _STUCK = """
     SELECT count(*) FROM pg_locks
@@ -44,9 +45,7 @@ async def stuck(
             for subject in subjects
             for _ in range(10)
         ]
-        async with asyncio.timeout(10):
-            while await connection.fetchval(_STUCK) < statements:
-                await asyncio.sleep(0.01)
+        await until_found(connection, f"SELECT ({_STUCK}) >= {statements}")
         yield asking
         assert not any(task.done() for task in asking)
     await asyncio.gather(*asking)

@@ -14,6 +14,8 @@ import pytest
 
 from tests.conftest import serving
 
+pytestmark = pytest.mark.pooled
+
 MIB = 2**20
 READERS = 12
 LONG = 60_000  # characters, of which the last takes four bytes: as a `str` each would

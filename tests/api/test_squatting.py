@@ -18,6 +18,8 @@ from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
 from tests.test_replay import talk, write
 
+pytestmark = pytest.mark.pooled
+
 OWNER, STRANGER = callers.person("minh"), callers.person("lan")
 SESSION = "vs_0123456789abcdef"
 TALK = numbered([said("user", "Hello?"), said("assistant", "Hello.")])

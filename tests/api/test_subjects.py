@@ -21,6 +21,8 @@ from tests.deepgram.examples import EXAMPLES
 from tests.orchestrator_stand_in import settings
 from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
 
+pytestmark = pytest.mark.pooled
+
 EXPORT, ERASURES = "/api/v1/export", "/api/v1/erasures"
 OWNER, OTHER = callers.person("minh"), callers.person("lan")
 

@@ -14,6 +14,16 @@ from tests.conftest import utterance
 AT = "2026-01-31T12:00:{:06.3f}Z"
 
 
+@pytest.fixture
+def service(shared_service: httpx.AsyncClient) -> httpx.AsyncClient:
+    return shared_service
+
+
+@pytest.fixture
+def conversation(shared_conversation: UUID) -> UUID:
+    return shared_conversation
+
+
 async def transcript(service: httpx.AsyncClient, conversation: UUID, form: str, *messages: dict[str, Any]) -> str:
     answer = await service.post("/api/v1/voice/messages/batch", json={"messages": messages})
     assert {result["status"] for result in answer.json()["results"]} <= {201}

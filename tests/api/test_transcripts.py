@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import open_conversation, serving, utterance
 
+pytestmark = pytest.mark.pooled
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -114,9 +116,9 @@ async def test_a_page_can_be_narrowed_to_a_role_and_to_what_came_after(
     ],
 )
 async def test_a_question_of_another_form_is_refused(
-    service: httpx.AsyncClient, conversation: UUID, query: dict[str, Any], pointer: str
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, query: dict[str, Any], pointer: str
 ) -> None:
-    answer = await service.get(f"/api/v1/conversations/{conversation}/messages", params=query)
+    answer = await shared_service.get(f"/api/v1/conversations/{shared_conversation}/messages", params=query)
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
 

@@ -10,6 +10,8 @@ import pytest
 from backend.app import create_app
 from tests.conftest import running, settings_for
 
+pytestmark = pytest.mark.pooled
+
 CASES = [
     ("57014", 504, "/problems/too-slow", False),
     ("53100", 503, "/problems/database-unavailable", True),

@@ -15,6 +15,8 @@ from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said
 
+pytestmark = pytest.mark.pooled
+
 ASKED = said("user", "What time is it?")
 ANSWERED = said("assistant", "Half past nine.")
 STARTED = EXAMPLES["AgentStartedSpeaking"]

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import open_conversation, utterance
 
+pytestmark = pytest.mark.pooled
+
 MESSAGES = "/api/v1/voice/messages"
 
 
@@ -69,11 +71,11 @@ async def test_sending_twice_records_once(service: httpx.AsyncClient, conversati
     ],
 )
 async def test_the_same_id_with_other_content_is_refused_by_the_name_of_the_field(
-    service: httpx.AsyncClient, conversation: UUID, field: str, other: object
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, field: str, other: object
 ) -> None:
-    said = utterance(conversation, metadata={"a": 1}, timestamp="2026-01-01T00:00:00Z", client_sequence=1)
-    await service.post(MESSAGES, json=said)
-    refused = await service.post(MESSAGES, json=said | {field: other})
+    said = utterance(shared_conversation, metadata={"a": 1}, timestamp="2026-01-01T00:00:00Z", client_sequence=1)
+    await shared_service.post(MESSAGES, json=said)
+    refused = await shared_service.post(MESSAGES, json=said | {field: other})
     assert refused.status_code == 409
     assert refused.json()["type"] == "/problems/message-id-reused"
     assert f"another {field};" in refused.json()["detail"]
@@ -94,10 +96,10 @@ async def test_the_same_id_in_another_conversation_is_refused(
 
 @pytest.mark.parametrize("metadata", [{"n": 1.0}, {"n": 1e15}, {"n": 5e-324}, {"n": -0.0}, {"b": 2, "a": [None, {}]}])
 async def test_metadata_is_the_same_however_json_writes_it(
-    service: httpx.AsyncClient, conversation: UUID, metadata: dict[str, object]
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, metadata: dict[str, object]
 ) -> None:
-    said = utterance(conversation, metadata=metadata)
-    first, again = [await service.post(MESSAGES, json=said) for _ in range(2)]
+    said = utterance(shared_conversation, metadata=metadata)
+    first, again = [await shared_service.post(MESSAGES, json=said) for _ in range(2)]
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["metadata"] == again.json()["metadata"] == metadata
 
@@ -194,9 +196,9 @@ async def test_the_same_message_twice_in_a_batch_is_recorded_once(
     ],
 )
 async def test_a_batch_of_the_wrong_form_is_refused_whole(
-    service: httpx.AsyncClient, body: object, pointer: str
+    shared_service: httpx.AsyncClient, body: object, pointer: str
 ) -> None:
-    answer = await service.post(f"{MESSAGES}/batch", json=body)
+    answer = await shared_service.post(f"{MESSAGES}/batch", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
 
@@ -235,13 +237,13 @@ POISON: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 @pytest.mark.parametrize("poison", POISON)
 async def test_poison_is_refused_with_its_place_and_the_conversation_still_reads(
-    service: httpx.AsyncClient, conversation: UUID, poison: str
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, poison: str
 ) -> None:
     spoil, pointer = POISON[poison]
-    bad = spoil(utterance(conversation, "Canary."))
-    alone = await service.post(MESSAGES, content=_ascii(bad), headers=_JSON)
-    batch = {"messages": [bad, utterance(conversation, "A good one.")]}
-    beside = await service.post(f"{MESSAGES}/batch", content=_ascii(batch), headers=_JSON)
+    bad = spoil(utterance(shared_conversation, "Canary."))
+    alone = await shared_service.post(MESSAGES, content=_ascii(bad), headers=_JSON)
+    batch = {"messages": [bad, utterance(shared_conversation, "A good one.")]}
+    beside = await shared_service.post(f"{MESSAGES}/batch", content=_ascii(batch), headers=_JSON)
 
     assert alone.status_code == 422
     assert [fault["pointer"] for fault in alone.json()["errors"]] == [pointer]
@@ -249,16 +251,16 @@ async def test_poison_is_refused_with_its_place_and_the_conversation_still_reads
     assert (refused["status"], good["status"]) == (422, 201)
     assert [fault["pointer"] for fault in refused["problem"]["errors"]] == [f"/messages/0{pointer}"]
     assert "Canary" not in alone.text + str(refused)
-    read = await service.get(f"/api/v1/conversations/{conversation}/messages")
+    read = await shared_service.get(f"/api/v1/conversations/{shared_conversation}/messages")
     assert [message["content"] for message in read.json()["data"]] == ["A good one."]
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b'{"a":1}garbage', b"[" * 40_000], ids=["empty", "cut", "bytes", "more", "deep"]
 )
-async def test_what_is_no_json_is_refused(service: httpx.AsyncClient, body: bytes) -> None:
+async def test_what_is_no_json_is_refused(shared_service: httpx.AsyncClient, body: bytes) -> None:
     for path in (MESSAGES, f"{MESSAGES}/batch"):
-        answer = await service.post(path, content=body, headers=_JSON)
+        answer = await shared_service.post(path, content=body, headers=_JSON)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["pointer"] == ""
 
@@ -298,13 +300,15 @@ async def test_a_message_with_the_deepest_metadata_is_recorded(service: httpx.As
         "2569-01-31T09:30:00+07:00",
         "9999-12-31T23:59:59Z",
         "0000-01-31T09:30:00Z",
-        (datetime.now(UTC) + timedelta(minutes=20)).isoformat(),
+        pytest.param((datetime.now(UTC) + timedelta(minutes=20)).isoformat(), id="in 20 minutes"),
     ],
 )
-async def test_a_clock_that_is_wrong_loses_no_word(service: httpx.AsyncClient, conversation: UUID, told: str) -> None:
-    said = utterance(conversation, id=str(uuid4()), timestamp=told, metadata={"mood": "calm"})
-    new, alone = [await service.post(MESSAGES, json=said) for _ in range(2)]
-    beside = (await service.post(f"{MESSAGES}/batch", json={"messages": [said]})).json()["results"][0]
+async def test_a_clock_that_is_wrong_loses_no_word(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, told: str
+) -> None:
+    said = utterance(shared_conversation, id=str(uuid4()), timestamp=told, metadata={"mood": "calm"})
+    new, alone = [await shared_service.post(MESSAGES, json=said) for _ in range(2)]
+    beside = (await shared_service.post(f"{MESSAGES}/batch", json={"messages": [said]})).json()["results"][0]
     assert (new.status_code, alone.status_code, beside["status"]) == (201, 200, 200)
     assert new.json() == alone.json() == beside["message"]
     assert new.json()["timestamp"] == new.json()["created_at"]

@@ -16,6 +16,9 @@ from backend.services.session_timeout import end_abandoned
 from tests import callers
 from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, Phone, begin, fall_silent, numbered, said
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.pooled
 
 LONG = timedelta(hours=1)
 TALK = numbered([said("user", "Hello?"), said("assistant", "Hello."), said("user", "Bye."), {"type": "KeepAlive"}])
@@ -88,9 +91,9 @@ async def test_ten_attempts_at_once_begin_one_call(service: httpx.AsyncClient, c
     ],
 )
 async def test_a_call_that_is_asked_for_wrongly_is_refused(
-    service: httpx.AsyncClient, body: object, pointer: str
+    shared_service: httpx.AsyncClient, body: object, pointer: str
 ) -> None:
-    answer = await service.post(SESSIONS, json=body)
+    answer = await shared_service.post(SESSIONS, json=body)
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
 
@@ -365,7 +368,7 @@ async def test_a_phone_that_comes_back_has_the_last_word(
 async def test_the_service_ends_abandoned_calls_by_itself(database_url: str, connection: asyncpg.Connection) -> None:
     async with running(create_app(settings_for(database_url, session_timeout=1))) as client:
         phone = await begin(client)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await phone.state())["end_reason"] != "abandoned":
                 await asyncio.sleep(0.05)
     assert await connection.fetchval("SELECT ended_at FROM conversations") is not None
@@ -385,10 +388,10 @@ async def test_a_call_belongs_to_whom_its_conversation_belongs(database_url: str
 
 
 @pytest.mark.parametrize("name", ["vs_%00", "%00", "x" * 256])
-async def test_what_can_be_no_session_is_refused(service: httpx.AsyncClient, name: str) -> None:
+async def test_what_can_be_no_session_is_refused(shared_service: httpx.AsyncClient, name: str) -> None:
     for method, path in (("GET", ""), ("GET", "/receipt"), ("POST", "/token"), ("POST", "/end"), ("POST", "/events")):
         body = {"end": {}, "events": {"events": TALK}}.get(path[1:])
-        answer = await service.request(method, f"{SESSIONS}/{name}{path}", json=body)
+        answer = await shared_service.request(method, f"{SESSIONS}/{name}{path}", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/path/session_id")
 
 
@@ -400,8 +403,8 @@ async def test_a_call_that_nobody_began_is_not_found(service: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("told", ["1970-01-01T00:00:07Z", "2569-01-31T09:30:00Z", "9999-12-31T23:59:59Z"])
-async def test_a_phone_whose_clock_is_wrong_ends_its_call_now(service: httpx.AsyncClient, told: str) -> None:
-    phone = await begin(service)
+async def test_a_phone_whose_clock_is_wrong_ends_its_call_now(shared_service: httpx.AsyncClient, told: str) -> None:
+    phone = await begin(shared_service)
     await phone.send(*numbered([said("user", "Hello?")]))
     first, again = [await phone.end(last_client_sequence=1, ended_at=told) for _ in range(2)]
     assert first["complete"] is True

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from backend.embedded_postgres import EmbeddedPostgres, find_binaries
 from backend.migrations import runner
 from tests.conftest import serving, utterance
 from tests.documentation import PAGES, ROOT, Block, blocks, every_block
+from tests.installed import program
 from tests.orchestrator_stand_in import SECRET
 
 LANGUAGES: Final = {"sh", "python", "ts", "json", "sql", "text"}
@@ -49,10 +49,13 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
 }
 # Pages whose blocks tests of their own type.
 BY_THEMSELVES: Final = {"docs/auth.md", "docs/migrations.md", "docs/operations.md"}
-CURL: Final = pytest.mark.skipif(
-    shutil.which("curl") is None, reason="curl is not installed; run `apt-get install curl`"
-)
+CURL: Final = pytest.mark.usefixtures("curl")
 NOWHERE: Final = {"VERBATIM_ORCHESTRATOR_URL": "http://127.0.0.1:9/hook", "VERBATIM_ORCHESTRATOR_PRIVATE": "true"}
+
+
+@pytest.fixture(scope="session")
+def curl() -> None:
+    program("curl", "curl")
 
 
 def to_type(page: str) -> list[str]:

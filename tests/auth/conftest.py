@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from backend.auth import Authenticator, Issuer, authenticator, keys
 from backend.dao_service.connection.database import Database
 from backend.principal import Principal
+from tests.waiting import PATIENCE
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 Authenticating = Callable[..., Authenticator]
@@ -94,7 +95,7 @@ class StandIn:
         self._answer = "\r\n".join(head).encode()
 
     async def was_asked(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await self.asked.wait()
 
     async def up(self) -> None:

@@ -323,7 +323,7 @@ async def test_a_prefix_keeps_the_same_subject_of_two_issuers_apart(authenticati
         (7, set()),
         (None, set()),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:30],
 )
 async def test_a_persons_scopes_are_those_that_a_person_may_have(
     one: Authenticator, elsewhere: Authenticator, scope: object, granted: set[Scope]

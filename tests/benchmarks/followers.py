@@ -29,6 +29,7 @@ from rich.table import Table
 
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
+from tests import clusters
 from tests.conftest import connect, open_conversation, serving, utterance
 
 RATE: Final = 20  # messages a second
@@ -75,7 +76,10 @@ class Results:
 
 def measure(*, followers: int, seconds: float) -> Results:
     """Bring everything up, let ``followers`` listen for ``seconds``, and take it down."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder), durable=True) as postgres:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedPostgres(clusters.prepare(Path(folder)), durable=True) as postgres,
+    ):
         runner.upgrade(postgres.url)
         limits = {f"VERBATIM_RATE_LIMIT_{name}": "1000000/minute" for name in ("ADDRESS", "SUBJECT")}
         with (

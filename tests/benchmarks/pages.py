@@ -24,6 +24,7 @@ from rich.table import Table
 
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
+from tests import clusters
 from tests.conftest import connect, open_conversation, serving
 
 SHORT: Final = 100
@@ -40,7 +41,10 @@ Costs = dict[str, float]  # seconds by kind of page
 
 def measure(*, messages: int, rounds: int) -> tuple[Costs, Costs]:
     """Return what the pages of the long conversation cost, and those of the short."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder), durable=True) as postgres:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedPostgres(clusters.prepare(Path(folder)), durable=True) as postgres,
+    ):
         runner.upgrade(postgres.url)
         long, short = asyncio.run(_fill(postgres.url, messages))
         unlimited = {f"VERBATIM_RATE_LIMIT_{name}": "1000000/minute" for name in ("ADDRESS", "SUBJECT")}

@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
+from tests import clusters
 
 CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(32)]
 READ: Final = UUID(int=(0x4000_8000 << 64) + 1_000)
@@ -100,7 +101,7 @@ class Service:
 def stage(folder: Path) -> Iterator[Stage]:
     """Set up everything in ``folder``, and take it down."""
     with ExitStack() as stack:
-        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", durable=True))
+        postgres = stack.enter_context(EmbeddedPostgres(clusters.prepare(folder / "postgres"), durable=True))
         literal, ours, bare = (_database(postgres.url, name) for name in ("literal", "ours", "bare"))
         runner.upgrade(ours.url)
         for database in (literal, bare):

@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
+from tests import clusters
 from tests.chaos.checker import Row
 from tests.disks import small_disk
 
@@ -81,7 +82,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     """Bring it up, and take it down."""
     data = folder / "postgres"
     data.mkdir()
-    with small_disk(data, DISK) as small, EmbeddedPostgres(data / "home", durable=True) as postgres:
+    with small_disk(data, DISK) as small, EmbeddedPostgres(clusters.prepare(data / "home"), durable=True) as postgres:
         runner.upgrade(postgres.url)
         prepared = Stage(data, postgres, small_disk=small)
         asyncio.run(_prepare(prepared))

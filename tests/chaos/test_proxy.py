@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.chaos.proxy import Mode, Proxy
+from tests.waiting import PATIENCE
 
 SOON = 0.2  # seconds in which what comes at all comes
 
@@ -88,7 +89,7 @@ async def test_what_is_cut_ends_on_both_sides_and_is_not_to_be_had_again(
 ) -> None:
     proxy.turn(Mode.CUT)
     assert await client.hears() == b""
-    await asyncio.wait_for(echo.gone.wait(), 5)
+    await asyncio.wait_for(echo.gone.wait(), PATIENCE)
     async with _connected(proxy) as refused:
         assert await refused.hears() == b""
     proxy.turn(Mode.PASS)
@@ -111,18 +112,18 @@ async def test_what_is_half_open_is_silent_in_both_directions_for_ever(
     await asyncio.sleep(SOON)  # nobody says that nothing happens
     assert not echo.gone.is_set()
     proxy.end_links(deaf_only=True)
-    await asyncio.wait_for(echo.gone.wait(), 5)
+    await asyncio.wait_for(echo.gone.wait(), PATIENCE)
 
 
 async def test_where_answers_are_dropped_what_is_asked_arrives(echo: Echo, proxy: Proxy, client: Client) -> None:
     proxy.turn(Mode.DROP_ANSWERS)
     echo.arrived.clear()
     client.say(b"commit")
-    await asyncio.wait_for(echo.arrived.wait(), 5)
+    await asyncio.wait_for(echo.arrived.wait(), PATIENCE)
     assert echo.heard == b"hellocommit"
     assert await client.hears() is None
     client.writer.close()
-    await asyncio.wait_for(echo.gone.wait(), 5)
+    await asyncio.wait_for(echo.gone.wait(), PATIENCE)
 
 
 async def test_what_is_delayed_comes_late_and_whole(proxy: Proxy, client: Client) -> None:
@@ -130,7 +131,7 @@ async def test_what_is_delayed_comes_late_and_whole(proxy: Proxy, client: Client
     loop = asyncio.get_running_loop()
     begun = loop.time()
     client.say(b"slowly")
-    assert await asyncio.wait_for(client.reader.read(100), 5) == b"slowly"
+    assert await asyncio.wait_for(client.reader.read(100), PATIENCE) == b"slowly"
     assert loop.time() - begun >= 0.3
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from backend.dao_service.connection.database import Database, PoolLimits, asyncpg_url
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from tests.conftest import connect
+from tests.waiting import PATIENCE, until_found
 
 INSERT = text("INSERT INTO conversations (context_type) VALUES ('voice')")
 
@@ -114,7 +115,10 @@ async def test_a_database_that_lets_nobody_in_is_away(database_url: str, connect
 async def test_who_waits_no_longer_for_a_connection_leaves_none(
     database: Database, connection: asyncpg.Connection
 ) -> None:
-    here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    nobody_here = (
+        "SELECT NOT EXISTS"
+        " (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid())"
+    )
     # Given up after a while that is each time a little longer, and so at every step of the way.
     for tenths in range(150):
         opening = asyncio.create_task(database.connect(lock=1))
@@ -123,9 +127,7 @@ async def test_who_waits_no_longer_for_a_connection_leaves_none(
             opening.result().terminate()
         opening.cancel()
         await asyncio.wait({opening})
-    async with asyncio.timeout(10):
-        while await connection.fetchval(here):
-            await asyncio.sleep(0.01)
+    await until_found(connection, nobody_here)
 
 
 async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(database_url: str) -> None:
@@ -188,7 +190,7 @@ async def test_closing_waits_for_no_postgresql_that_has_fallen_silent(database_u
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await database.close()
     finally:
         for pid in pids:

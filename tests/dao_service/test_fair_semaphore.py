@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from backend.dao_service.connection.fair_semaphore import FairSemaphore
+from tests.waiting import PATIENCE
 
 
 async def test_a_caller_has_no_more_than_its_share() -> None:
@@ -76,6 +77,6 @@ async def test_no_wake_up_is_lost_whoever_is_cancelled_and_when(seed: int) -> No
         chance.choice(asking).cancel()
         await asyncio.sleep(0)
     assert {type(task.exception()) for task in asking if not task.cancelled()} <= {type(None)}
-    async with asyncio.timeout(5):  # all turns are there again
+    async with asyncio.timeout(PATIENCE):  # all turns are there again
         for number in range(count):
             await semaphore.acquire(f"stranger {number}")

@@ -13,6 +13,8 @@ from backend.dao_service.connection import libpq
 from backend.dao_service.connection.database import Database, asyncpg_url, open_connection
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SettingsError
+from tests import clusters
+from tests.waiting import PATIENCE
 
 ALL = {
     "channel_binding": "require",
@@ -42,7 +44,7 @@ def with_parameters(url: str, **parameters: str) -> str:
 
 async def test_a_url_with_all_of_them_connects_and_does_what_they_say(database_url: str) -> None:
     url = asyncpg_url(with_parameters(database_url, **ALL))
-    connection = await open_connection(url, timeout=1, server_settings={"application_name": "verbatim"})
+    connection = await open_connection(url, timeout=PATIENCE, server_settings={"application_name": "verbatim"})
     assert await connection.fetchval("SHOW application_name") == "the orchestrator"
     assert await connection.fetchval("SHOW statement_timeout") == "1234ms"
     assert await connection.fetchval("SHOW search_path") == "public"
@@ -55,7 +57,7 @@ async def test_a_url_with_all_of_them_connects_and_does_what_they_say(database_u
 
 async def test_without_a_name_in_the_url_the_connection_bears_ours(database_url: str) -> None:
     connection = await open_connection(
-        asyncpg_url(database_url), timeout=1, server_settings={"application_name": "verbatim"}
+        asyncpg_url(database_url), timeout=PATIENCE, server_settings={"application_name": "verbatim"}
     )
     assert await connection.fetchval("SHOW application_name") == "verbatim"
     await connection.close()
@@ -77,7 +79,7 @@ async def silent() -> AsyncIterator[int]:
 
 async def test_the_time_to_connect_in_the_url_goes_before_ours(silent: int) -> None:
     url = asyncpg_url(f"postgresql://u@127.0.0.1:{silent}/d?connect_timeout=1&sslmode=disable")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(TimeoutError):
             await open_connection(url, timeout=3600, server_settings={})
 
@@ -131,7 +133,9 @@ async def test_variables_meant_for_another_server_do_not_reach_our_own(
         "PGOPTIONS": "-c nonsense=1",
     }.items():
         monkeypatch.setenv(name, value)
-    with EmbeddedPostgres(tmp_path, durable=False) as server:
-        connection: asyncpg.Connection = await open_connection(asyncpg_url(server.url), timeout=5, server_settings={})
+    with EmbeddedPostgres(clusters.prepare(tmp_path), durable=False) as server:
+        connection: asyncpg.Connection = await open_connection(
+            asyncpg_url(server.url), timeout=PATIENCE, server_settings={}
+        )
         assert await connection.fetchval("SELECT current_user || '@' || current_database()") == "verbatim@verbatim"
         await connection.close()

@@ -25,9 +25,11 @@ from backend.services import health
 from backend.services.append_transaction import Recorded
 from backend.services.appender import Appender
 from backend.settings import Settings
+from tests import clusters
 from tests.conftest import open_conversation, running, utterance
 from tests.pooler import PgBouncer
 from tests.services.test_appender import said
+from tests.waiting import PATIENCE, PAUSE, until_found
 
 INSERT = text("INSERT INTO conversations (context_type) VALUES ('voice')")
 IN_FORCE = """
@@ -196,7 +198,7 @@ async def test_processes_behind_a_pooler_wake_each_others_followers(
     for notifier in notifiers:
         notifier.start()
     with other.wakeups.waiting(conversation) as woken:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await woken.wait()  # its notifier is there, and that of the other process comes
             woken.clear()
             while not woken.is_set():
@@ -219,8 +221,7 @@ async def test_who_is_cancelled_leaves_no_transaction_behind(
 
     for _ in range(5):
         task = asyncio.create_task(look())
-        while not await connection.fetchval(asleep):
-            await asyncio.sleep(0)
+        await until_found(connection, asleep)
         while not task.done():  # again and again, also while it rolls back, as the scopes around a request do
             task.cancel()
             await asyncio.sleep(0)
@@ -242,7 +243,7 @@ async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_through_a_pool
         for _ in range(100):  # until the server has read its settings
             task = asyncio.create_task(appender.append(LOCAL, [said(conversation)]))
             while not task.done() and not await connection.fetchval(f"SELECT count(*) {waiting}"):
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE)
             if not task.done():
                 break
         while not task.done():
@@ -286,14 +287,13 @@ async def test_the_service_outlives_its_pooler_and_the_database_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "VERDICT_FRESH_SECONDS", 0)
-    server = EmbeddedPostgres(tmp_path / "data", durable=False)
+    server = EmbeddedPostgres(clusters.prepare(tmp_path / "data"), durable=False)
     url = await asyncio.to_thread(server.start)
-    await asyncio.to_thread(runner.upgrade, url)
     (tmp_path / "pooler").mkdir()
     pooler = PgBouncer(tmp_path / "pooler", make_url(url), pool_size=2)
     pooler.start()
     try:
-        async with running(create_app(Settings(**pooler.settings(url), statement_timeout=0.5))) as service:
+        async with running(create_app(Settings(**pooler.settings(url), statement_timeout=2))) as service:
             opened = (await service.post("/api/v1/conversations", json={"context_type": "voice"})).json()
             message = utterance(opened["id"])
             assert (await service.post("/api/v1/voice/messages", json=message)).status_code == 201
@@ -303,11 +303,11 @@ async def test_the_service_outlives_its_pooler_and_the_database_behind_it(
                 assert (refused.status_code, refused.json()["type"]) == (503, "/problems/database-unavailable")
                 assert (await service.get("/readyz")).json()["checks"]["database"] == "unavailable"
                 await asyncio.to_thread(start)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE):
                     while (await service.get("/readyz")).status_code != 200:
-                        await asyncio.sleep(0)
+                        await asyncio.sleep(PAUSE)
                     while (again := await service.post("/api/v1/voice/messages", json=message)).status_code != 200:
-                        await asyncio.sleep(0)
+                        await asyncio.sleep(PAUSE)
                 assert again.json()["sequence"] == 1
     finally:
         await asyncio.to_thread(pooler.stop)

@@ -10,6 +10,7 @@ import pytest
 from backend.dao_service.connection.database import Database
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.dao_service.wakeups.local import MOST_PENDING, Wakeups
+from tests.waiting import PATIENCE
 
 
 def test_without_a_notifier_the_wakeups_keep_no_more_than_their_bound() -> None:
@@ -46,7 +47,7 @@ async def test_processes_are_told_of_everything_if_there_was_too_much_to_keep(
     monkeypatch.setattr(Notifier, "_notify", note)
     notifier = Notifier(database)
     notifier.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await again.wait()  # it has come up, and has told all others to look
         again.clear()
         database.wakeups.wake([uuid4() for _ in range(MOST_PENDING + 1)])

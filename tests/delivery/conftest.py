@@ -14,6 +14,7 @@ from backend.dao_service.connection.database import Database
 from backend.delivery import Dispatcher, Orchestrator, OrchestratorEndpoint
 from backend.services.outbox import Outbox
 from tests.orchestrator_stand_in import OrchestratorStandIn, orchestrator
+from tests.waiting import PATIENCE
 
 
 class Table:
@@ -41,7 +42,7 @@ class Table:
         await self._until(f"NOT EXISTS (SELECT FROM deliveries WHERE ({condition}) IS NOT TRUE)")
 
     async def _until(self, condition: str) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 self._news.clear()
                 if await self.connection.fetchval(f"SELECT {condition}"):

@@ -29,6 +29,7 @@ from backend.vocabulary import DeliveryState
 from tests.conftest import open_conversation, running, settings_for
 from tests.delivery.conftest import dispatching
 from tests.orchestrator_stand_in import NEXT_SECRET, SECRET, OrchestratorStandIn, Told, settings
+from tests.waiting import PATIENCE, until_found
 
 SOON = [timedelta(milliseconds=20)] * 9
 TABLE = "SELECT * FROM deliveries ORDER BY number"
@@ -59,9 +60,7 @@ def carrying(
 
 async def until(connection: asyncpg.Connection, condition: str, count: int = 1) -> list[asyncpg.Record]:
     """Return the deliveries, as soon as ``condition`` holds of ``count`` of them."""
-    async with asyncio.timeout(20):
-        while await connection.fetchval(f"SELECT count(*) FROM deliveries WHERE {condition}") < count:
-            await asyncio.sleep(0.01)
+    await until_found(connection, f"SELECT count(*) >= {count} FROM deliveries WHERE {condition}")
     return list(await connection.fetch(TABLE))
 
 
@@ -71,7 +70,7 @@ async def test_an_intent_is_told_at_once_signed_and_only_once(
     await connection.execute("UPDATE conversations SET user_id = 'minh', voice_session_id = 'vs_1'")
     async with running(create_app(settings_for(database_url, **settings(listener.url)))) as client:
         identity = await put(client, conversation, 7)
-        await listener.until(lambda: listener.told, within=5)
+        await listener.until(lambda: listener.told)
         [row] = await until(connection, "state = 'delivered'")
         answer = (await client.get("/api/v1/deliveries")).json()["data"][0]
     [told] = listener.told
@@ -301,7 +300,7 @@ async def test_what_a_killed_dispatcher_had_in_hand_is_told_by_the_next(
         return await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
 
     killed = await deliver()
-    await listener.until(lambda: listener.told, within=30)
+    await listener.until(lambda: listener.told)
     killed.kill()
     await killed.wait()
     [row] = await connection.fetch(TABLE)
@@ -311,7 +310,7 @@ async def test_what_a_killed_dispatcher_had_in_hand_is_told_by_the_next(
     another = await deliver()
     [row] = await until(connection, "state = 'delivered'")
     another.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         assert await another.wait() == 0
     assert (listener.times, row["attempts"]) == ({identity: 2}, 2)
 

@@ -26,6 +26,7 @@ from backend.vocabulary import Intent
 from tests.conftest import open_conversation
 from tests.delivery.conftest import Table, dispatching
 from tests.orchestrator_stand_in import SECRET, OrchestratorStandIn
+from tests.waiting import PATIENCE, until_found
 
 AT_ONCE = [timedelta(0)] * 100
 IN_TWO_HOURS = "in two hours"
@@ -207,12 +208,11 @@ async def test_what_cannot_be_written_down_now_is_written_down_later_and_not_tol
     async with carrying(database, listener.url) as outbox:
         delivery = await put(database, conversation, outbox)
         await listener.until(lambda: listener.told)
-        async with asyncio.timeout(30), table.connection.transaction():
+        async with asyncio.timeout(PATIENCE), table.connection.transaction():
             await table.connection.execute("SELECT FROM deliveries FOR UPDATE")
             word.set()
             for waits in (True, False):  # until somebody waits, and then has given up
-                while waits is not await table.connection.fetchval("SELECT bool_or(NOT granted) FROM pg_locks"):
-                    await asyncio.sleep(0.01)
+                await until_found(table.connection, f"SELECT bool_or(NOT granted) IS {waits} FROM pg_locks")
         await table.until("state = 'delivered'")
     assert listener.times == {webhook_id(delivery): 1}
     assert (await table.only())["attempts"] == 1
@@ -241,7 +241,7 @@ async def test_a_dispatcher_that_stops_does_not_wait_for_ever(
 ) -> None:
     monkeypatch.setattr(dispatcher, "STOP_SECONDS", 0.1)
     listener.behaviours = repeat("hang")
-    async with asyncio.timeout(15), carrying(database, listener.url) as outbox:
+    async with asyncio.timeout(PATIENCE), carrying(database, listener.url) as outbox:
         await put(database, conversation, outbox)
         await listener.until(lambda: listener.told)
     row = await table.only()

@@ -26,6 +26,7 @@ from backend import embedded_postgres
 from backend.embedded_postgres import Binaries, EmbeddedPostgres, binaries, data_directory, process, run_as, supervisor
 from backend.embedded_postgres.run_as import Account
 from backend.errors import SetupError
+from tests.installed import skip
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -42,11 +43,10 @@ ENVIRONMENT = {
 OWNER = """
 import sys
 from pathlib import Path
-from backend import embedded_postgres as embedded
-from backend.embedded_postgres import process
+from backend.embedded_postgres import EmbeddedPostgres, process
 from backend.errors import SetupError
 process._PARENT_WATCH = sys.argv[2] if len(sys.argv) > 2 else process._PARENT_WATCH
-server = embedded.EmbeddedPostgres(Path(sys.argv[1]), durable=False)
+server = EmbeddedPostgres(Path(sys.argv[1]), durable=False)
 try:
     print(server.start(), server.pid, server.shared, server.owner_pid, flush=True)
 except SetupError as error:
@@ -363,7 +363,17 @@ def test_stopping_while_it_is_down_is_the_end(folder: Path) -> None:
     until(lambda: nobody_lives_in(folder))
 
 
-def test_stopping_while_it_starts_is_told_to_who_waits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupts", [signal.SIG_DFL, signal.SIG_IGN], ids=["heard", "ignored"])
+def test_stopping_while_it_starts_is_told_to_who_waits(tmp_path: Path, interrupts: signal.Handlers) -> None:
+    """Also where SIGINT is ignored, as it is by what a script runs in its background."""
+    before = signal.signal(signal.SIGINT, interrupts)
+    try:
+        _stop_while_it_starts(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop_while_it_starts(tmp_path: Path) -> None:
     postgres = EmbeddedPostgres(tmp_path, durable=False)
     refusals: list[str] = []
 
@@ -604,7 +614,7 @@ def test_without_the_wheel_the_newest_of_the_system_is_used(tmp_path: Path, monk
     try:
         found = find()
     except SetupError:
-        pytest.skip("this system has no PostgreSQL of its own")
+        skip("The system's PostgreSQL, 15 or newer,", "apt-get install postgresql")
     assert found.origin == "system"
     with EmbeddedPostgres(tmp_path, durable=False) as postgres:
         assert ask(postgres.url, "SHOW server_version_num").startswith(str(found.major))

@@ -5,18 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
+from tests import clusters
 from tests.failover.servers import Pair, pair
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a server that was stopped in order, to be copied."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with EmbeddedPostgres(folder, durable=False) as server:
-        runner.upgrade(server.url)
-    [data] = folder.glob("postgresql-*/data")
+    [data] = clusters.prepare(tmp_path_factory.mktemp("cluster")).glob("postgresql-*/data")
     return data
 
 

@@ -17,8 +17,7 @@ from backend.embedded_postgres.data_directory import DataDirectory, lock, open_d
 from backend.embedded_postgres.initdb import NAME
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
-
-PATIENCE = 30.0
+from tests.waiting import PATIENCE
 
 
 @dataclass

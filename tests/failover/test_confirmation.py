@@ -9,13 +9,14 @@ import httpx
 from backend.app import create_app
 from tests.conftest import running, settings_for, utterance
 from tests.failover.servers import Node, Pair
+from tests.waiting import PATIENCE
 
 
 async def cancelled(primary: Node, request: Any) -> httpx.Response:
     """Make the request, and cancel the wait for the standby that its commit comes to."""
     answer: asyncio.Task[httpx.Response] = asyncio.create_task(request)
     operator = await primary.connect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not answer.done():
             await operator.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
     await operator.close()

@@ -11,6 +11,7 @@ from backend.embedded_postgres.initdb import NAME
 from tests.conftest import running, settings_for, utterance
 from tests.failover.relay import relayed
 from tests.failover.servers import Pair
+from tests.waiting import PATIENCE
 
 
 async def test_a_standby_is_not_written_to_nor_read_from_and_is_taken_once_it_is_the_primary(
@@ -37,7 +38,7 @@ async def test_a_standby_is_not_written_to_nor_read_from_and_is_taken_once_it_is
 async def test_a_primary_that_falls_silent_costs_each_connection_one_wait_at_most(asynchronous: Pair) -> None:
     async with relayed(asynchronous.primary.port) as (relay, port):
         url = f"postgresql://{NAME}@127.0.0.1:{port},{asynchronous.standby.place}/{NAME}"
-        settings = settings_for(url, statement_timeout=0.3, pool_size=4)
+        settings = settings_for(url, statement_timeout=1, pool_size=4)
         async with running(create_app(settings)) as service:
             opened = (await service.post("/api/v1/conversations", json={"context_type": "voice"})).json()
             said = utterance(opened["id"])
@@ -50,7 +51,7 @@ async def test_a_primary_that_falls_silent_costs_each_connection_one_wait_at_mos
             await asynchronous.standby.promote()
             first, written = await asyncio.gather(service.get(path), service.post("/api/v1/voice/messages", json=said))
             assert (first.status_code, written.status_code) == (503, 503)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 answers = await asyncio.gather(*map(_status, (service.get(path) for _ in range(8))))
                 again = await service.post("/api/v1/voice/messages", json=said)
             assert answers == [200] * 8

@@ -18,8 +18,8 @@ from backend.http_limits import HttpLimits, LimitedHTTP
 from backend.http_limits.connections import Connections
 from backend.observability.metrics import HTTP_SHED
 from backend.server import listen
+from tests.waiting import PATIENCE
 
-PATIENCE: Final = 20.0  # seconds, of clients and tests: far more than any limit here
 TICK: Final = 0.02  # seconds
 
 

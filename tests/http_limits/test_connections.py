@@ -7,7 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from tests.http_limits.peers import PATIENCE, Peer, Served, served, shed
+from tests.http_limits.peers import Peer, Served, served, shed
+from tests.waiting import PATIENCE
 
 LIMITS = {"connections": 4, "connections_per_address": 2}
 

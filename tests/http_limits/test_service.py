@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.conftest import serving
-from tests.http_limits.peers import PATIENCE, Peer
+from tests.http_limits.peers import Peer
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -13,6 +13,7 @@ from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
 from backend.errors import SetupError
 from backend.migrations import runner
+from tests.installed import program
 from tests.postgres_tools import find_tool
 
 if TYPE_CHECKING:
@@ -144,21 +145,15 @@ async def test_each_revision_can_be_done_twice(sandbox: Sandbox) -> None:
 
 
 async def test_the_printed_sql_run_by_psql_makes_the_same_catalogue(make_sandbox: MakeSandbox) -> None:
-    psql = find_tool("psql")
-    if psql is None:
-        pytest.skip("there is no psql")
     online, offline = await make_sandbox(), await make_sandbox()
     await online.upgrade()
-    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, runner.sql())
+    run = await asyncio.to_thread(_run_psql, offline.url, runner.sql())
     assert run.returncode == 0, run.stderr
     assert await offline.catalogue() == await online.catalogue()
     assert await asyncio.to_thread(runner.current, offline.url) == runner.head()
 
 
 async def test_a_host_may_be_adopted_by_the_printed_sql(make_sandbox: MakeSandbox) -> None:
-    psql = find_tool("psql")
-    if psql is None:
-        pytest.skip("there is no psql")
     online, offline = await make_sandbox(), await make_sandbox()
     for host in (online, offline):
         await host.make_host(seed=True)
@@ -166,20 +161,17 @@ async def test_a_host_may_be_adopted_by_the_printed_sql(make_sandbox: MakeSandbo
             "INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'x' FROM conversations"
         )
     await online.upgrade()
-    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, runner.sql())
+    run = await asyncio.to_thread(_run_psql, offline.url, runner.sql())
     assert run.returncode == 0, run.stderr
     assert await offline.catalogue() == await online.catalogue()
     assert await offline.faults() == []
 
 
 async def test_the_printed_sql_goes_on_from_a_revision(make_sandbox: MakeSandbox) -> None:
-    psql = find_tool("psql")
-    if psql is None:
-        pytest.skip("there is no psql")
     online, offline = await make_sandbox(), await make_sandbox()
     await online.upgrade()
     await offline.upgrade("0005")
-    run = await asyncio.to_thread(_run_psql, str(psql), offline.url, runner.sql("0005:head"))
+    run = await asyncio.to_thread(_run_psql, offline.url, runner.sql("0005:head"))
     assert run.returncode == 0, run.stderr
     assert await offline.catalogue() == await online.catalogue()
 
@@ -212,6 +204,7 @@ async def test_a_revision_that_is_none_is_refused_in_a_sentence(sandbox: Sandbox
         await sandbox.upgrade(revision)
 
 
-def _run_psql(psql: str, url: str, script: str) -> subprocess.CompletedProcess[str]:
+def _run_psql(url: str, script: str) -> subprocess.CompletedProcess[str]:
+    psql = str(find_tool("psql") or program("psql", "postgresql"))
     command = [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)

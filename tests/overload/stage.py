@@ -18,6 +18,7 @@ import psutil
 
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
+from tests import clusters
 from tests.benchmarks.guarded import token
 from tests.benchmarks.stage import Database, Service, free_ports, service
 from tests.conftest import connect
@@ -134,7 +135,7 @@ class Worker:
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
     """Bring the database up in ``folder``, with the subjects' conversations, and take it down."""
-    with EmbeddedPostgres(folder / "postgres", durable=True) as postgres:
+    with EmbeddedPostgres(clusters.prepare(folder / "postgres"), durable=True) as postgres:
         runner.upgrade(postgres.url)
         [port] = free_ports(1)
         posters = [_caller(f"poster-{number}", 1 << 32 | number) for number in range(POSTERS)]

@@ -13,8 +13,7 @@ import pytest
 from backend.principal import LOCAL
 from backend.recorder import Answer, AppenderSink, HttpSink, Limits, Recorder, Sink, Unsent
 from backend.services.appender import Appender
-
-PATIENCE = 20.0
+from tests.waiting import PATIENCE
 
 
 class Door:
@@ -102,13 +101,6 @@ async def sent(recorder: Recorder) -> None:
     """Wait until all has its answer."""
     async with asyncio.timeout(PATIENCE):
         await recorder._writer.idle.wait()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another thread does, and that nobody announces."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def contents(rows: Sequence[dict[str, Any]]) -> list[str]:

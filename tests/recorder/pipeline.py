@@ -11,13 +11,17 @@ from backend.recorder import HttpSink, Limits, Recorder
 
 
 async def talk(url: str, conversation: str, spool: str, pause: float) -> None:
-    """Say numbers, for ever; a line is printed when `record` has returned: the number and the moment."""
+    """Say numbers, for ever; a line is printed when `record` has returned.
+
+    It holds the number, the moment, and how many messages are on record or on disk by then.
+    """
     limits = Limits(closing=0.1)
     sink = HttpSink(url)
     async with Recorder(sink, conversation_id=conversation, spool=Path(spool), limits=limits) as recorder:
         for number in range(10**9):
             recorder.record("user" if number % 2 else "assistant", str(number))
-            os.write(1, b"%d %.6f\n" % (number, time.monotonic()))
+            stats = recorder.stats
+            os.write(1, b"%d %.6f %d\n" % (number, time.monotonic(), max(stats.sent, stats.spooled)))
             await asyncio.sleep(pause)
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from backend.recorder import HttpSink, Limits, Recorder
 from tests.recorder.bad_service import BadService, Fault, standing_before
-from tests.recorder.conftest import PATIENCE, sent
+from tests.recorder.conftest import sent
 from tests.recorder.test_outages import Speaker
 from tests.recorder.test_recorder import left_in
+from tests.waiting import PATIENCE
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 Bad = tuple[BadService, str]

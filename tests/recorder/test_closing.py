@@ -15,8 +15,9 @@ from backend.recorder import AppenderSink, stats
 from backend.recorder.pending_writes import PendingWrites
 from backend.recorder.replay import replay
 from backend.recorder.sqlite_store import Left, SQLiteStore
-from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent, until
+from tests.recorder.conftest import Door, Open, contents, sent
 from tests.recorder.test_recorder import left_in
+from tests.waiting import PATIENCE, until
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 

@@ -20,9 +20,10 @@ from backend.recorder import HttpSink
 from backend.recorder.replay import Replayed, replay
 from tests.conftest import serving
 
-ROUNDS = int(os.environ.get("CRASHES", "6"))  # twenty by hand; half of them without a service
-WITHIN = 0.05
 DEADLINE = 60.0
+ROUNDS = int(os.environ.get("CRASHES", "6"))  # twenty by hand; half of them without a service
+# Seconds after which a message is on disk. By hand; beside other tests the machine may be too busy for that.
+WITHIN = 0.05 if "CRASHES" in os.environ else DEADLINE
 NOBODY = "http://127.0.0.1:9"
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
@@ -32,6 +33,7 @@ Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 class Pipeline:
     process: asyncio.subprocess.Process
     said: dict[int, float]
+    safe: int = 0  # messages that were on record or on disk before the end
 
     async def talk(self, lines: int) -> None:
         assert self.process.stdout
@@ -49,8 +51,9 @@ class Pipeline:
         return moment
 
     def _note(self, line: bytes) -> None:
-        number, moment = line.split()
+        number, moment, safe = line.split()
         self.said[int(number)] = float(moment)
+        self.safe = int(safe)
 
 
 @asynccontextmanager
@@ -87,7 +90,7 @@ async def test_what_was_recorded_in_time_survives_kill_9_once_and_in_order(
             found = [int(row["content"]) for row in rows]
             in_time = [number for number, moment in talking.said.items() if moment < killed - WITHIN]
             assert found == list(range(len(found)))  # once, in order, and a beginning: nothing is missing in between
-            assert len(found) >= len(in_time)
+            assert len(found) >= max(len(in_time), talking.safe)
     assert list(spool.parent.iterdir()) == [spool]
 
 

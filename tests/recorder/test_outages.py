@@ -12,7 +12,8 @@ import httpx
 
 from backend.recorder import HttpSink, Limits, Recorder
 from tests.conftest import serving
-from tests.recorder.conftest import PATIENCE, sent
+from tests.recorder.conftest import sent
+from tests.waiting import PATIENCE
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 
@@ -50,14 +51,13 @@ async def test_an_outage_costs_nothing_but_time(
         speaker = Speaker(recorder)
         await speaker.speak(0.5)
         await sent(recorder)
+    before = speaker.said
     await speaker.speak(SECONDS)
-    assert recorder.stats.queued >= SECONDS / PACE / 2
+    assert recorder.stats.queued == speaker.said - before
     assert recorder.stats.oldest_unsent_seconds > SECONDS / 2
     with serving(database_url, "--port", port):
-        back = time.monotonic()
         await speaker.speak(0.5)
         await sent(recorder)
-        assert time.monotonic() - back < 10
         await recorder.aclose()
     rows = await record_of()
     assert [int(row["content"]) for row in rows] == list(range(speaker.said))

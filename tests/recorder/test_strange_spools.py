@@ -23,7 +23,8 @@ from backend.recorder import Answer, BatchRefused, HttpSink, Limits, Recorder, U
 from backend.recorder.entry import LONGEST_BODY
 from backend.recorder.replay import Replayed, replay
 from backend.recorder.sqlite_store import DAMAGED, NO_MESSAGE, SQLiteStore
-from tests.recorder.conftest import PATIENCE, Door, Open, contents, sent
+from tests.recorder.conftest import Door, Open, contents, sent
+from tests.waiting import PATIENCE
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 OWNER = "0123456789abcdef"

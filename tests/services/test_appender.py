@@ -11,14 +11,17 @@ from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.connection.database import Database
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
-from backend.migrations import runner
 from backend.observability import metrics
 from backend.principal import LOCAL
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
 from backend.vocabulary import Role
+from tests import clusters
 from tests.conftest import connect, open_conversation
+from tests.waiting import PATIENCE, PAUSE
+
+pytestmark = pytest.mark.pooled
 
 
 def said(conversation: UUID, content: str = "Hello.", **more: object) -> MessageCreate:
@@ -218,7 +221,7 @@ async def test_closing_that_runs_out_of_patience_answers_what_is_in_hand_and_wha
     waiting = asyncio.create_task(appender.append(LOCAL, [said(conversation)]))
     await asyncio.sleep(0)
     await appender.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(DatabaseUnavailable):  # nobody knows whether it was stored
             await in_hand
         with pytest.raises(Busy):
@@ -252,7 +255,7 @@ async def test_a_locked_table_is_busy_for_everybody_and_not_a_refusal(
 ) -> None:
     async with connection.transaction():
         await connection.execute("LOCK TABLE messages IN SHARE MODE")
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE):
             answers = await asyncio.gather(*(appender.append(LOCAL, [said(conversation)]) for _ in range(10)))
     assert {type(outcome) for [outcome] in answers} == {Busy}
     [after] = await appender.append(LOCAL, [said(conversation)])
@@ -356,8 +359,7 @@ async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
 
 
 async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tmp_path: Path) -> None:
-    with EmbeddedPostgres(tmp_path, durable=False) as server:
-        await asyncio.to_thread(runner.upgrade, server.url)
+    with EmbeddedPostgres(clusters.prepare(tmp_path), durable=False) as server:
         connection = await connect(server.url)
         conversation = await open_conversation(connection)
         database = Database(server.url)
@@ -370,7 +372,7 @@ async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tm
         for _ in range(100):  # until the server has read its settings
             task = asyncio.create_task(appender.append(LOCAL, [said(conversation)]))
             while not task.done() and not await connection.fetchval(f"SELECT count(*) {waiting}"):
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE)
             if not task.done():
                 break
         while not task.done():
@@ -423,9 +425,8 @@ async def test_a_table_may_change_under_a_prepared_statement(
 
 
 async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_back(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path, durable=False)
+    server = EmbeddedPostgres(clusters.prepare(tmp_path), durable=False)
     url = await asyncio.to_thread(server.start)
-    await asyncio.to_thread(runner.upgrade, url)
     connection = await connect(url)
     conversation = await open_conversation(connection)
     await connection.close()

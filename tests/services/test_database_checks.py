@@ -19,9 +19,11 @@ from backend.dao_service.privileges import grants
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SetupError
 from backend.migrations import runner
+from tests import clusters
 from tests.conftest import connect, open_conversation, running, settings_for, utterance
 from tests.disks import fill, small_disk
 from tests.failover.servers import pair
+from tests.waiting import until_found
 
 HEALTHY = {"database": "ok", "schema": "ok", "writes": "ok", "queue": "ok"}
 FUNCTION = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {} END';"
@@ -174,9 +176,7 @@ async def test_both_name_what_is_wrong_with_a_remedy(
 
 
 async def test_both_name_a_standby(tmp_path: Path) -> None:
-    with EmbeddedPostgres(tmp_path / "cluster", durable=False) as server:
-        await asyncio.to_thread(runner.upgrade, server.url)
-    [data] = (tmp_path / "cluster").glob("postgresql-*/data")
+    [data] = clusters.prepare(tmp_path / "cluster").glob("postgresql-*/data")
     with pair(data, tmp_path, synchronous=False) as servers:
         await servers.begin()
         async with running(create_app(settings_for(servers.standby.url))) as service:
@@ -190,8 +190,7 @@ async def test_both_name_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path, "400m") as is_small:
         if not is_small:
             pytest.skip("only root may mount a small disk")
-        with EmbeddedPostgres(tmp_path / "home", durable=False) as server:
-            await asyncio.to_thread(runner.upgrade, server.url)
+        with EmbeddedPostgres(clusters.prepare(tmp_path / "home"), durable=False) as server:
             async with running(create_app(settings_for(server.url))) as service:
                 assert await ready(service) == (200, HEALTHY, "")
                 await asyncio.to_thread(fill, tmp_path / "ballast")
@@ -272,8 +271,7 @@ async def test_a_look_holds_up_no_reader_of_the_feed(database_url: str, connecti
     words = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint >> 16 = 22086"
     async with running(create_app(settings_for(database_url))) as service:
         look = asyncio.create_task(service.get("/readyz"))
-        while not await connection.fetchval(waiting):
-            await asyncio.sleep(0)
+        await until_found(connection, waiting)
         assert await connection.fetchval(words) == 0
         await other.close()
         assert (await look).status_code == 200

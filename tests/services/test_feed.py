@@ -20,6 +20,9 @@ from backend.services.appender import Appender
 from backend.services.feed import Feed, FeedPage
 from backend.vocabulary import Role
 from tests.conftest import connect
+from tests.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.pooled
 
 PLAIN = "INSERT INTO messages (id, conversation_id, role, content) VALUES ($1, $2, 'user', 'hello')"
 
@@ -69,7 +72,7 @@ class Follower:
                     self.ready.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(self.heard) < count:
                 self.ready.clear()
                 await self.ready.wait()
@@ -88,8 +91,8 @@ async def followers(database: Database, appender: Appender, conversation: UUID) 
     for follower in followers:
         await follower.until(1)
     assert source._tail
-    while source._tail._window.reached < 1:
-        await asyncio.sleep(0.01)
+    window = source._tail._window
+    await until(lambda: window.reached >= 1)
     yield followers
     for follower in followers:
         await follower.close()
@@ -169,12 +172,11 @@ async def test_a_page_that_waits_is_answered_when_something_comes_and_not_before
     source = Feed(database)
     nothing = await source.page(LOCAL, FeedQuery(start=FeedStart.END, wait=0))
     assert nothing.rows == []
-    query = FeedQuery(cursor=nothing.place.cursor(), wait=20)
+    query = FeedQuery(cursor=nothing.place.cursor(), wait=30)
     waiting = [asyncio.create_task(source.page(LOCAL, query)) for _ in range(5)]
-    while source._tail is None:
-        await asyncio.sleep(0.01)
+    await until(lambda: source._tail is not None)
     await connection.execute(PLAIN, uuid4(), conversation)  # no bell rings for that
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         pages = await asyncio.gather(*waiting)
     assert [[row.sequence for row in page.rows] for page in pages] == [[1]] * 5
     assert source._tail is None

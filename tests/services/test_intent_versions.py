@@ -4,12 +4,15 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.services.intent_versions import version_of
 from backend.vocabulary import Intent
 from tests.conftest import connect
+
+pytestmark = pytest.mark.pooled
 
 NUMBERS = ["0", "-0", "0.0", "-0.00", "0e7", "1", "1.0", "10e-1", "0.1e1", "1e0", "100", "1e2", "1.00e+2", "-1", "0.1"]
 NUMBERS += ["1e-1", "0.10", "123456789012345678901234567890.10", "1.2345678901234567890123456789010e29", "9" * 60]

@@ -1,0 +1,46 @@
+"""One `initdb` for a whole run: the files of a stopped server with our schema, copied for each server of a test."""
+
+import fcntl
+import shutil
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from backend.embedded_postgres import EmbeddedPostgres
+from backend.migrations import runner
+
+_RUN: Final[list[Path]] = []  # the folder of the run, if pytest runs
+
+
+def share(factory: pytest.TempPathFactory, *, in_worker: bool) -> None:
+    """Keep the files in the folder of the run, which all workers of pytest-xdist share."""
+    base = factory.getbasetemp()
+    _RUN[:] = [base.parent if in_worker else base]
+
+
+def prepare(folder: Path) -> Path:
+    """Return ``folder``, where an ``EmbeddedPostgres`` finds a cluster whose database has our schema.
+
+    Without pytest, as in `make bench`, nothing is copied: the server makes its cluster itself.
+    """
+    for run in _RUN:
+        shutil.copytree(_made_in(run), folder, dirs_exist_ok=True)
+    return folder
+
+
+def _made_in(run: Path) -> Path:
+    """Return the files, which the first process that asks makes while the others wait."""
+    made = run / "cluster"
+    with (run / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            draft = run / "cluster.new"
+            with EmbeddedPostgres(draft, durable=False) as server:
+                runner.upgrade(server.url)
+            [data] = draft.glob("postgresql-*/data")
+            for other in data.parent.iterdir():
+                if other != data:
+                    other.unlink()  # locks and logs of the server that made it
+            draft.rename(made)
+    return made

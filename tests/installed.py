@@ -1,0 +1,23 @@
+"""Programs of the system that a test needs, found or named with the command that installs them."""
+
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.lanes import NOT_INSTALLED
+
+
+def program(name: str, package: str) -> Path:
+    """Return where ``name`` is; without it the test is skipped."""
+    # What only root is meant to run is not on the path of others.
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+    if found is None:
+        skip(name, f"apt-get install {package}")
+    return Path(found)
+
+
+def skip(name: str, command: str) -> NoReturn:
+    """Skip the test, or fail it with `--complete`, because ``name`` is missing, which ``command`` installs."""
+    pytest.skip(f"{name} {NOT_INSTALLED}{command}`")
