@@ -2,8 +2,9 @@
 
 A caller reaches either the conversations of one owner or those of every owner. `Principal.owner` decides which: it
 returns the caller's subject, or None when the caller's scope covers every owner. That value, called ``wanted`` here,
-is a part of each statement that finds, locks, changes or deletes a conversation. So a conversation of another owner
-behaves exactly like one that does not exist, and no later check can be forgotten.
+is a part of each statement that finds a conversation, and of those that lock, change or delete one which they find
+themselves. So a conversation of another owner behaves exactly like one that does not exist, and no later check can be
+forgotten. Statements that go on with what the caller has found by this rule take its id alone.
 
 A conversation without an owner is reached only with ``wanted`` None. The host's column ``user_id`` may be of any type:
 every form compares it as text, which is what the index ``idx_conversations_owner`` holds.
