@@ -214,8 +214,8 @@ async def test_going_back_counts_what_it_loses_and_wants_a_yes(
     )
     await connection.execute("INSERT INTO erasures (conversation_id, message_count) VALUES (gen_random_uuid(), 1)")
     for target, lost in (
-        ("0013", "loses 1 row of erasures, 1,200 rows of messages.feed_position, for good"),
-        ("base", "loses 1 row of conversations, 1,200 rows of messages, 1 row of erasures, for good"),
+        ("0013", "would delete 1 row of erasures, 1,200 rows of messages.feed_position for good"),
+        ("base", "would delete 1 row of conversations, 1,200 rows of messages, 1 row of erasures for good"),
     ):
         refused = await asyncio.to_thread(verbatim, "migrate", "--to", target, DATABASE_URL=database_url)
         assert (refused.code, refused.err.count("\n")) == (1, 1)
@@ -299,7 +299,7 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     unanswered = await asyncio.to_thread(verbatim, "adopt", DATABASE_URL=empty_database_url)
     assert unanswered.code == 1
-    assert "To be added" in unanswered.out
+    assert "Steps:" in unanswered.out
     assert "GRANT SELECT, INSERT, UPDATE, DELETE ON public.messages TO verbatim_service;" in unanswered.out
     assert await asyncio.to_thread(runner.current, empty_database_url) is None
 

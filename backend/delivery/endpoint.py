@@ -38,7 +38,7 @@ def webhook_secret(secret: SecretStr) -> SecretStr:
     except binascii.Error:
         size = 0
     if size not in _SECRET_BYTES:
-        raise ValueError("each secret must be whsec_ followed by 24 to 64 random bytes in base64")
+        raise ValueError("each must be whsec_ followed by 24 to 64 random bytes in base64")
     return secret
 
 

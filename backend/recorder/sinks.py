@@ -35,7 +35,7 @@ from backend.vocabulary import CONVERSATION_ERASED
 BATCH_PATH: Final = "/api/v1/voice/messages/batch"
 JSON_BODY: Final = {"content-type": "application/json"}
 _ERASED: Final = f"/problems/{CONVERSATION_ERASED}"
-_NOT_VERBATIM: Final = "the answer is not one of Verbatim"
+_NOT_VERBATIM: Final = "the answer is not from Verbatim"
 _KEEPALIVE: Final = 4.0  # seconds; shorter than the service's keep-alive, so that it does not close first
 
 
