@@ -1,4 +1,9 @@
-"""The one place where the parts meet."""
+"""The application: creates the parts of a worker, connects them, and starts and stops them together.
+
+Each worker process has one of each: database pool, appender, authenticator, rate limits, request queue, health checks.
+The middlewares run from the outermost to the innermost in this order: trusted proxies, CORS, request ids and the access
+log, admission control, authentication and rate limits (the gate).
+"""
 
 import asyncio
 import multiprocessing
@@ -52,9 +57,9 @@ from backend.services.feed import Feed
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
-from backend.services.session_timeout import Abandonment, Returns
+from backend.services.session_timeout import SessionReopener, SessionTimeout
 from backend.settings import Settings
-from backend.shutdown import leave_with_supervisor, told_to_end
+from backend.shutdown import exit_with_supervisor, on_shutdown
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
@@ -64,7 +69,7 @@ _CORS: Final[dict[str, Any]] = {
         "if-match",
         "if-none-match",
         "last-event-id",
-        # What tracing libraries add to every request of a page.
+        # Tracing libraries add these to every request of a page.
         "traceparent",
         "tracestate",
         "baggage",
@@ -93,16 +98,20 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     deliveries.router,
 )
 
-# Seconds after which a thread that computes gives up the interpreter's lock. Each callback of the event loop waits for
-# it while a large body is parsed; with Python's own 5 ms a post beside such a body takes five times as long.
+# Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
+# parses, each callback of the event loop waits for the lock; with Python's default of 5 ms a post takes five times as
+# long meanwhile.
 _SWITCH: Final = 0.0005
 
 log = structlog.get_logger(__name__)
 
 
 def from_environment() -> FastAPI:
-    """Return the service as the environment describes it; what Uvicorn's workers call."""
-    leave_with_supervisor()
+    """Return the application with the settings of the environment; each of Uvicorn's workers calls this.
+
+    Raises SetupError, or exits a worker process with STARTUP_FAILURE, when the settings are wrong.
+    """
+    exit_with_supervisor()
     sys.setswitchinterval(_SWITCH)
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
@@ -112,30 +121,30 @@ def from_environment() -> FastAPI:
         if multiprocessing.parent_process() is None:
             raise
         log.error("the worker cannot start", reason=str(error))
-        sys.exit(STARTUP_FAILURE)  # so that the supervisor begins no other
-    app.openapi()  # kept; it takes half a second, and the first request that needs it would hold up all others
+        sys.exit(STARTUP_FAILURE)  # tells the supervisor not to start another worker
+    app.openapi()  # cached now: it takes 0.5 s, for which the first request that needs it would block the event loop
     return app
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the service. It opens nothing before it is started; raises SetupError without a `DATABASE_URL`."""
+    """Return the application. It opens no connection before it is started; raises SetupError without a database URL."""
     if settings.database_url is None:
-        raise SetupError("DATABASE_URL is not set; `verbatim serve` brings up a database of its own.")
+        raise SetupError("DATABASE_URL is not set; set it, or run `verbatim serve`, which starts its own PostgreSQL.")
     metrics.BUILD.labels(__version__).set(1)
     limits = PoolLimits(pool_size=settings.pool_size, statement=settings.statement_timeout)
-    database = Database(settings.database_url, limits, direct=settings.past_the_pooler)
+    database = Database(settings.database_url, limits, direct=settings.pooler_bypass_url)
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
     silence = timedelta(seconds=settings.session_timeout)
-    background: list[Abandonment | GarbageCollection | Dispatcher | Notifier] = [
+    background: list[SessionTimeout | GarbageCollection | Dispatcher | Notifier] = [
         Notifier(database),
-        Abandonment(database, silence),
+        SessionTimeout(database, silence),
         GarbageCollection(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
-    checked = Database(settings.database_url, LIMITS, direct=settings.past_the_pooler)
+    checked = Database(settings.database_url, LIMITS, direct=settings.pooler_bypass_url)
     parts = _Parts(
         database,
         checked,
@@ -153,9 +162,9 @@ def create_app(settings: Settings) -> FastAPI:
         summary="The durable record of voice conversations.",
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # a redirect names the host that the caller named
+        redirect_slashes=False,  # a redirect would go to the host that the client named, which may be wrong
         lifespan=_lifespan(parts),
-        telemetry={"logs": False},  # they would carry what was said
+        telemetry={"logs": False},  # these logs would contain what persons said
     )
     app.add_middleware(
         Gate,
@@ -181,17 +190,17 @@ def create_app(settings: Settings) -> FastAPI:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What is put together before the service starts, and put away after it."""
+    """The parts of a worker that are created before it starts and closed when it stops."""
 
     database: Database
-    checked: Database  # the same, for health checks alone
+    checked: Database  # the same database with a pool of its own, for health checks
     authenticator: Authenticator
     rate_limits: RateLimits
     request_queue: RequestQueue
     session_timeout: timedelta
     deepgram_tokens: TokenClient | None
     outbox: Outbox | None
-    background: Sequence[Abandonment | GarbageCollection | Dispatcher | Notifier]
+    background: Sequence[SessionTimeout | GarbageCollection | Dispatcher | Notifier]
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -200,7 +209,7 @@ def _lifespan(parts: _Parts) -> Any:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, runner.head()), health.counts()
         figures = DatabaseMetrics(parts.checked, runner.head())
-        async with AsyncExitStack() as stack:  # whatever fails to start or to close, all else is closed
+        async with AsyncExitStack() as stack:  # if a part fails to start or to close, the others are still closed
             stack.callback(log.info, "stopped")
             for part in (
                 parts.rate_limits,
@@ -218,13 +227,13 @@ def _lifespan(parts: _Parts) -> Any:
             for worker in parts.background:
                 worker.start()
             log.info("started", version=__version__)
-            stack.enter_context(told_to_end(parts.database.wakeups.close))
+            stack.enter_context(on_shutdown(parts.database.wakeups.close))
             yield {
                 "database": parts.database,
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
-                "returns": Returns(parts.database, parts.session_timeout),
+                "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,
                 "health": checks,
@@ -241,7 +250,7 @@ class _Closing(Protocol):
 
 
 async def _close_together(workers: Sequence[_Closing]) -> None:
-    """Close the workers side by side, as each has its patience; raises the first error when all have ended."""
+    """Close ``workers`` concurrently, because each may take up to its timeout; raises the first error at the end."""
     ended = await asyncio.gather(*(worker.close() for worker in workers), return_exceptions=True)
     for error in ended:
         if error is not None:
@@ -249,7 +258,10 @@ async def _close_together(workers: Sequence[_Closing]) -> None:
 
 
 class _CrossOrigin(CORSMiddleware):
-    """Stands outermost, so that a page can read any answer; only those before a request does it give itself."""
+    """Starlette's CORS middleware, outside the others, so that a page can read every response, also refusals.
+
+    It answers only preflight requests itself, and adds the headers that `RequestMiddleware` adds to other responses.
+    """
 
     def __init__(self, app: ASGIApp, /, **options: Any) -> None:
         super().__init__(app, **options)
@@ -257,7 +269,7 @@ class _CrossOrigin(CORSMiddleware):
 
 
 class _TrustedProxies(ProxyHeadersMiddleware):
-    """Replaces the client by the one that a trusted proxy names, and leaves the proxy itself in the state."""
+    """Sets the client of a request to the one that a trusted proxy names; the state keeps the proxy's address."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

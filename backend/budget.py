@@ -1,14 +1,14 @@
-"""Bytes that callers make this process hold: bounded over all callers together, and for each caller."""
+"""Memory budgets: bytes that this process holds for callers, bounded over all callers together and for each caller."""
 
 from collections import defaultdict
 from collections.abc import Hashable
 
 
 class Budget:
-    """Counts bytes held, up to ``most`` in all and up to ``share`` for each caller; both bounds are inclusive.
+    """Counts bytes in memory, up to ``most`` in all and up to ``share`` for each caller; both bounds are inclusive.
 
-    ``caller`` is any name of who makes the process hold them; the caller None has no share of its own, only ``most``.
-    Once all bytes that were counted are given back, `used` is 0 and no caller is remembered.
+    ``caller`` is any hashable that identifies a caller; for the caller None only ``most`` applies. Once all counted
+    bytes are given back, `used` is 0 and the budget holds no caller.
     """
 
     def __init__(self, most: int, share: int) -> None:
@@ -19,7 +19,7 @@ class Budget:
 
     @property
     def exceeded(self) -> bool:
-        """Whether more bytes are counted than may be held in all."""
+        """Whether more than ``most`` bytes are counted."""
         return self.used > self._most
 
     def share_exceeded(self, caller: Hashable) -> bool:
@@ -39,12 +39,12 @@ class Budget:
         return True
 
     def count(self, caller: Hashable, size: int) -> None:
-        """Count ``size`` more bytes for ``caller``, whether there is room or not."""
+        """Count ``size`` more bytes for ``caller``, even beyond the bounds."""
         self.used += size
         self._callers[caller] += size
 
     def give_back(self, caller: Hashable, size: int) -> None:
-        """Count ``size`` bytes less for ``caller``."""
+        """Count ``size`` bytes less for ``caller``, for which they were counted before."""
         self.used -= size
         self._callers[caller] -= size
         if not self._callers[caller]:

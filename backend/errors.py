@@ -1,46 +1,46 @@
-"""What can be refused, in the words of the record.
+"""The tree of errors: what the service refuses, and why. It knows no HTTP; `api.problems` maps it to status codes.
 
     RecordError
-    ├── Refused                  the caller must change something
+    ├── Refused                  a retry is refused, too: the client must change something
     │   ├── TokenMissing
-    │   ├── TokenInvalid         and why
-    │   ├── ScopeMissing         and which
+    │   ├── TokenInvalid         with the reason
+    │   ├── ScopeMissing         with the scope
     │   ├── RoleNotAllowed
-    │   ├── NotFromHere          nobody but this machine is let in
-    │   ├── ForeignPage          in a browser on this machine
-    │   ├── Invalid              where, and what is wanted there
+    │   ├── NotFromHere          only clients on this machine are served
+    │   ├── ForeignPage          a page of another origin, in a browser on this machine
+    │   ├── Invalid              with a JSON pointer for each fault
     │   ├── ConversationNotFound
     │   ├── ConversationErased
     │   ├── ConversationIdReused
-    │   ├── ConversationEnded    at another time than the caller says
+    │   ├── ConversationEnded    at another time than the request says
     │   ├── ConversationHasSessions
     │   ├── HostOwnsConversations
     │   ├── HostKeepsConversation
     │   ├── MessageIdReused
     │   ├── LinkNotFound
     │   ├── IntentNotFound
-    │   ├── IntentConflict       and what stands
-    │   ├── PreconditionFailed   and which version stands
+    │   ├── IntentConflict       with the current version
+    │   ├── PreconditionFailed   with the current version
     │   ├── DeliveryNotFound
     │   ├── VoiceSessionNotFound
     │   ├── VoiceSessionIdReused
-    │   ├── VoiceSessionEnded    otherwise than the caller says
+    │   ├── VoiceSessionEnded    with other facts than the request says
     │   ├── EventIdReused
     │   ├── ProviderNotConfigured
     │   └── ProviderRefused      the operator must change something
-    ├── Unavailable              the caller should send the same again
+    ├── Unavailable              the client should send the same request again
     │   ├── Busy
     │   ├── TooManyRequests
     │   ├── IssuerUnavailable
     │   ├── ProviderUnavailable
-    │   ├── TooSlow              the database, with what was to be read
+    │   ├── TooSlow              the statement timeout ended a query
     │   └── DatabaseUnavailable
     ├── Unreadable               the operator must repair the database
-    └── NotRecorded              the database refused for a reason that we do not know
-    SetupError                   the operator must change something; said once, at start
-    └── SettingsError            namely a setting
+    └── NotRecorded              the database refused for a reason that this release does not know
+    SetupError                   the service cannot start until the operator changes something
+    └── SettingsError            the operator must change a setting
 
-No sentence here ever holds what somebody said.
+No message of an error quotes what a person said, because clients and logs keep these messages.
 """
 
 from collections.abc import Sequence
@@ -48,35 +48,35 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-MOST_FAULTS: Final = 20  # that one refusal lists; a body of 2 MiB can have 190,000
+MAX_FAULTS: Final = 20  # listed in one response; a body of 2 MiB can have 190,000 faults
 
 
 class RecordError(Exception):
-    """Something was not done; the sentence says what, and what would help."""
+    """A request failed. The message says what was wrong, and what the client should do."""
 
 
 class Refused(RecordError):
-    """The same request will be refused again."""
+    """The request was refused, and a retry will be refused, too."""
 
 
 class Unavailable(RecordError):
-    """Whether it was done is unknown or it was not done; the same request may be sent again.
+    """The request was not carried out, or whether it was is unknown; the client may send the same request again.
 
-    ``retry_after`` is in seconds, None where there is no time after which it is likely to succeed.
+    ``retry_after`` is in seconds; None where a retry is not more likely to succeed after some time.
     """
 
     retry_after: int | None = 1
 
 
 class TokenMissing(Refused):
-    """Nobody said who they are."""
+    """No bearer token was sent."""
 
     def __init__(self) -> None:
-        super().__init__("Send a token: Authorization: Bearer …")
+        super().__init__("No bearer token was sent. Send one: Authorization: Bearer …")
 
 
 class TokenInvalid(Refused):
-    """The token proves nothing. ``why`` is in our own words and goes into a header, so it is ASCII without quotes."""
+    """The bearer token is not accepted. ``why`` goes into a response header, so it is ASCII without quotes."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The token is not accepted: {why}.")
@@ -84,66 +84,66 @@ class TokenInvalid(Refused):
 
 
 class ScopeMissing(Refused):
-    """The token is good, but not for this."""
+    """The token is valid, but does not grant the scope that the operation needs."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"This needs a token with the scope {scope}.")
+        super().__init__(f"This operation needs a token with the scope {scope}.")
         self.scope = scope
 
 
 class RoleNotAllowed(Refused):
-    """Only a service may speak in this role."""
+    """Only a service may record messages of this role."""
 
     def __init__(self, role: str) -> None:
-        super().__init__(f"Only a service may write the role {role}.")
+        super().__init__(f"Only a service may record messages of the role {role}.")
 
 
 class NotFromHere(Refused):
-    """Without authentication only this machine is served, under its own name."""
+    """No issuers are configured, and the client is not on this machine, or named another host than localhost."""
 
     def __init__(self) -> None:
         super().__init__(
-            "Nothing is configured to tell callers apart, so only this machine is served, as localhost and through no "
-            "proxy; the operator can configure VERBATIM_AUTH_ISSUERS, or VERBATIM_TRUSTED_PROXIES."
+            "No authentication is configured, so only clients on this machine are served, as localhost and through no "
+            "proxy. The operator can configure VERBATIM_AUTH_ISSUERS, or VERBATIM_TRUSTED_PROXIES."
         )
 
 
 class ForeignPage(Refused):
-    """Without authentication a page of another origin may change nothing."""
+    """No issuers are configured, and a page of another origin sent a request that may change something."""
 
     def __init__(self) -> None:
         super().__init__(
-            "A browser sent this for a page of another origin; the operator can allow the origin with "
+            "A browser sent this request for a page of another origin. The operator can allow the origin with "
             "VERBATIM_CORS_ORIGINS."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with the input: an RFC 6901 JSON pointer and a sentence that does not quote the input."""
+    """A fault of the input: a JSON pointer to it (RFC 6901), and a sentence that does not quote the input."""
 
     pointer: str
     detail: str
 
 
 class Invalid(Refused):
-    """The input is not of the promised form.
+    """The input does not have the documented form.
 
-    ``faults`` lists each different fault once, at most MOST_FAULTS of them; ``more`` counts the faults it leaves out.
+    ``faults`` lists each different fault once, at most MAX_FAULTS of them; ``more`` counts the faults not listed.
     """
 
     def __init__(self, faults: Sequence[Fault], more: int = 0) -> None:
-        super().__init__("The request is not of the form this operation takes; `errors` says where.")
-        self.faults = tuple(dict.fromkeys(faults))[:MOST_FAULTS]
+        super().__init__("The request does not have the documented form; `errors` lists the faults.")
+        self.faults = tuple(dict.fromkeys(faults))[:MAX_FAULTS]
         self.more = more + len(faults) - len(self.faults)
 
     def below(self, place: str) -> "Invalid":
-        """Return the same refusal with ``place`` before each pointer."""
+        """Return the same error with the JSON pointer ``place`` put before each pointer."""
         return Invalid([Fault(place + fault.pointer, fault.detail) for fault in self.faults], self.more)
 
 
 class ConversationNotFound(Refused):
-    """Missing, or somebody else's: the caller cannot tell."""
+    """The conversation does not exist, or has another owner: the response is the same for both."""
 
     def __init__(self, conversation_id: UUID) -> None:
         super().__init__(f"There is no conversation {conversation_id}.")
@@ -151,15 +151,15 @@ class ConversationNotFound(Refused):
 
 
 class ConversationErased(Refused):
-    """It was there, was the caller's, and was erased for good."""
+    """The conversation belonged to the caller and was erased, which cannot be undone."""
 
     def __init__(self, conversation_id: UUID) -> None:
-        super().__init__(f"Conversation {conversation_id} was erased, and stays so; drop what is queued for it.")
+        super().__init__(f"Conversation {conversation_id} was erased for good; drop the messages queued for it.")
         self.conversation_id = conversation_id
 
 
 class ConversationIdReused(Refused):
-    """The id was used before, for a conversation that is not the same."""
+    """A conversation with this id exists, and its owner or context type differs."""
 
     def __init__(self, conversation_id: UUID) -> None:
         super().__init__(f"Conversation {conversation_id} exists with other content; choose a new id.")
@@ -167,40 +167,40 @@ class ConversationIdReused(Refused):
 
 
 class ConversationEnded(Refused):
-    """It has ended before, at another time."""
+    """The conversation has ended already, at another time."""
 
     def __init__(self, conversation_id: UUID) -> None:
-        super().__init__(f"Conversation {conversation_id} has ended with another ended_at; that stands.")
+        super().__init__(f"Conversation {conversation_id} has ended with another ended_at, which was not changed.")
 
 
 class ConversationHasSessions(Refused):
-    """Its voice sessions end it, and it has some."""
+    """The conversation has voice sessions, and ends when they end."""
 
     def __init__(self, conversation_id: UUID) -> None:
-        super().__init__(f"Conversation {conversation_id} ends with its voice sessions; end those.")
+        super().__init__(f"Conversation {conversation_id} ends with its voice sessions; end each of those.")
 
 
 class HostOwnsConversations(Refused):
-    """The host application's table wants what only the host can give: ``rule`` is a column or a constraint of its."""
+    """The host's table needs values that this service does not know: ``rule`` is its column or constraint."""
 
     def __init__(self, rule: str | None) -> None:
         super().__init__(
-            f"The host's table conversations has a rule of its own ({rule}); "
-            "create the conversation there and use its id here."
+            f"The host's table conversations has a rule that this service does not know ({rule}); "
+            "create the conversation in the host application and use its id here."
         )
 
 
 class HostKeepsConversation(Refused):
-    """A table of the host application's still refers to the conversation."""
+    """A table of the host application still refers to the conversation; ``rule`` is its foreign key."""
 
     def __init__(self, conversation_id: UUID, rule: str | None) -> None:
         super().__init__(
-            f"The host still refers to conversation {conversation_id} ({rule}); remove what refers to it first."
+            f"A table of the host still refers to conversation {conversation_id} ({rule}); delete those rows first."
         )
 
 
 class MessageIdReused(Refused):
-    """The id was used before, for a message that is not the same."""
+    """A message with this id is on record, and the fields ``differing`` are not the same."""
 
     def __init__(self, message_id: UUID, differing: Sequence[str]) -> None:
         super().__init__(
@@ -212,7 +212,7 @@ class MessageIdReused(Refused):
 
 
 class LinkNotFound(Refused):
-    """A conversation cannot be linked to what does not exist."""
+    """The goal or task that a conversation is to be linked to does not exist."""
 
     def __init__(self, field: str, target: UUID) -> None:
         super().__init__(f"There is no {field.removeprefix('linked_').removesuffix('_id')} {target}.")
@@ -221,156 +221,160 @@ class LinkNotFound(Refused):
 
 
 class IntentNotFound(Refused):
-    """Nothing was understood yet of what the person wants."""
+    """The conversation exists, but has no intent yet."""
 
     def __init__(self, conversation_id: UUID) -> None:
         super().__init__(f"Conversation {conversation_id} has no intent yet.")
 
 
 class IntentConflict(Refused):
-    """Another intent stands, and the caller does not say that it may be replaced."""
+    """The conversation has another intent, and the request has no `If-Match` that names its version."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(f'Another intent stands; to replace it, send If-Match: "{version}".')
+        super().__init__(f'The conversation has another intent; to replace it, send If-Match: "{version}".')
         self.tag = f'"{version}"'
 
 
 class PreconditionFailed(Refused):
-    """`If-Match` does not name the version that stands; ``tag`` is that version's, None where there is none yet."""
+    """`If-Match` does not name the current version; ``tag`` is its entity tag, None if there is no version yet."""
 
     def __init__(self, tag: str | None) -> None:
         super().__init__(
-            "If-Match names a version, and there is none yet."
+            "If-Match names a version, but there is none yet; nothing was changed."
             if tag is None
-            else f"If-Match does not name the version that stands, {tag}; nothing was changed."
+            else f"If-Match does not name the current version, {tag}; nothing was changed."
         )
         self.tag = tag
 
 
 class DeliveryNotFound(Refused):
-    """There is none, or it went with its conversation."""
+    """The delivery does not exist, or was erased with its conversation."""
 
     def __init__(self, delivery_id: UUID) -> None:
         super().__init__(f"There is no delivery {delivery_id}.")
 
 
 class VoiceSessionNotFound(Refused):
-    """Missing, or somebody else's: the caller cannot tell."""
+    """The voice session does not exist, or has another owner: the response is the same for both."""
 
     def __init__(self) -> None:
         super().__init__("There is no such voice session.")
 
 
 class VoiceSessionIdReused(Refused):
-    """The id was used before, for another session."""
+    """A voice session with this id exists, in another conversation."""
 
     def __init__(self) -> None:
         super().__init__("A voice session has this id already; choose a new one.")
 
 
 class VoiceSessionEnded(Refused):
-    """It has ended before, in another way; ``differing`` are the fields that say so."""
+    """The voice session has ended already, with other facts; ``differing`` are the fields that differ."""
 
     def __init__(self, differing: Sequence[str]) -> None:
-        super().__init__(f"The voice session has ended with another {', '.join(differing)}; that stands.")
+        super().__init__(f"The voice session has ended with another {', '.join(differing)}, which was not changed.")
 
 
 class EventIdReused(Refused):
-    """The id was used before in the session, for an event that is not the same."""
+    """An event of the session with this id is on record, and its content differs."""
 
     def __init__(self, event_id: UUID) -> None:
         super().__init__(
-            f"Event {event_id} is on record with other content; send the original again, or count on from where the "
-            "session stands (`next_client_sequence`)."
+            f"Event {event_id} is on record with other content; send the original again, or number new events from the "
+            "session's `next_client_sequence` on."
         )
 
 
 class ProviderNotConfigured(Refused):
-    """The service has no key of Deepgram's."""
+    """The service has no Deepgram key, so it cannot get tokens for phones."""
 
     def __init__(self) -> None:
-        super().__init__("There is no key to get tokens with; the operator can set VERBATIM_DEEPGRAM_API_KEY.")
+        super().__init__("The service has no Deepgram key; the operator can set VERBATIM_DEEPGRAM_API_KEY.")
 
 
 class ProviderRefused(Refused):
-    """Deepgram gives no token for the key that the service has, or answers what nobody understands."""
+    """Deepgram refuses a token for the service's key, or its response has an unknown form."""
 
     def __init__(self) -> None:
-        super().__init__("Deepgram refused a token to the service; its operator must look at the key and its role.")
+        super().__init__("Deepgram refused a token to the service; the operator must check the key and its role.")
 
 
 class Busy(Unavailable):
-    """Something else holds what we need; nothing was stored."""
+    """A resource is in use, so nothing was stored: ``what`` says which, without a full stop."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; send the same again.")
+        super().__init__(f"{what}; send the same request again.")
 
 
 class TooManyRequests(Unavailable):
-    """More came than one caller may send; nothing of this request was looked at. ``whose`` is the limit's name."""
+    """The rate limit of a caller is used up; the request was not carried out. ``whose`` is `subject` or `address`."""
 
     def __init__(self, whose: str, retry_after: int) -> None:
-        super().__init__(f"Too many requests from this {whose}; send the same again in {retry_after} s.")
+        super().__init__(f"Too many requests from this {whose}; send the same request again in {retry_after} s.")
         self.retry_after = retry_after
 
 
 class IssuerUnavailable(Unavailable):
-    """The keys to check the token with are not to be had; the token may well be good."""
+    """The issuer's keys cannot be fetched, so the service cannot tell whether the token is valid."""
 
     retry_after = 5
 
     def __init__(self) -> None:
-        super().__init__("The token cannot be checked, because its issuer does not answer; send the same again.")
+        super().__init__(
+            "The token cannot be checked, because its issuer does not answer; send the same request again."
+        )
 
 
 class ProviderUnavailable(Unavailable):
-    """Deepgram does not answer, or not now."""
+    """Deepgram does not answer, or asks the service to wait."""
 
     retry_after = 5
 
     def __init__(self) -> None:
-        super().__init__("Deepgram gives no token now; ask again for one. The voice session goes on without.")
+        super().__init__(
+            "Deepgram issues no token now; ask for one again. The voice session records events without a token."
+        )
 
 
 class TooSlow(Unavailable):
-    """PostgreSQL did not read it within the time that one statement may take; the same again takes as long."""
+    """A query exceeded the statement timeout; the same query is likely to exceed it again."""
 
     retry_after = None
 
     def __init__(self) -> None:
-        super().__init__("The database took too long to read this; ask for less at a time, or later.")
+        super().__init__("The database took too long to read this; ask for less at a time, or try again later.")
 
 
 class DatabaseUnavailable(Unavailable):
-    """PostgreSQL is away or refuses work; whether the last request was stored is unknown.
+    """PostgreSQL does not answer or refuses work; whether the request was committed is unknown.
 
-    ``read_only`` tells that only a standby answers, which is perhaps about to become the primary.
+    ``read_only`` tells that only a standby answers; a failover may soon make it the primary.
     """
 
-    retry_after = 1  # a standby takes over in less
+    retry_after = 1  # a failover takes less
 
     def __init__(self, *, read_only: bool = False) -> None:
-        super().__init__("The database is not available; send the same again, with the same id.")
+        super().__init__("The database is not available; send the same request again, with the same ids.")
         self.read_only = read_only
 
 
 class Unreadable(RecordError):
-    """PostgreSQL cannot do it before an operator has done something: a damaged file, or a limit of the server's."""
+    """PostgreSQL cannot carry this out until the operator acts: a damaged file, or a limit of the server."""
 
     def __init__(self) -> None:
-        super().__init__("The database cannot do this until its operator has repaired it; the service's log says more.")
+        super().__init__("The database cannot do this until the operator has repaired it; see the service's log.")
 
 
 class NotRecorded(RecordError):
-    """A rule in the database that is not ours, or a bug of ours, stood in the way; nothing was stored."""
+    """A rule of the database that this release does not know, or a bug, refused the message; it was not stored."""
 
     def __init__(self) -> None:
-        super().__init__("The database refused this message; it was not stored. The service's log says more.")
+        super().__init__("The database refused this message, and it was not stored; see the service's log.")
 
 
 class SetupError(Exception):
-    """The service cannot start as it is set up; the message is one sentence that says what to do."""
+    """The service cannot start with its setup; the message is one sentence that tells the operator what to do."""
 
 
 class SettingsError(SetupError):
-    """A setting is unknown, or has a value that it cannot have."""
+    """A setting is unknown or has an invalid value."""

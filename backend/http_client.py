@@ -1,11 +1,12 @@
-"""HTTP clients for requests that leave this process.
+"""HTTP clients for requests of the service to other servers: issuers, Deepgram, the orchestrator.
 
 By default httpx reads `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` from the environment, and uses such a proxy even for
-loopback. A proxy that was set for other programs could then read the Deepgram key and answer for an issuer's keys. So
-no client here reads the environment (`trust_env=False`); a proxy is named explicitly, and is not used for this machine.
+loopback. A proxy that an operator set for other programs could then read the Deepgram key, or forge an issuer's keys.
+So no client here reads the environment (`trust_env=False`). The operator names a proxy in the settings, and it is not
+used for this machine.
 
-`trust_env=False` would also ignore `SSL_CERT_FILE` and `SSL_CERT_DIR`, with which operators name a certificate
-authority of their own. `tls_context` honours them, so every client gets its context from there.
+`trust_env=False` would also ignore `SSL_CERT_FILE` and `SSL_CERT_DIR`, with which operators name their own certificate
+authority. `tls_context` reads the two variables, and every client gets its TLS context from there.
 """
 
 import os
@@ -24,7 +25,7 @@ PORTS: Final = range(1, 65536)  # of TCP (RFC 9293)
 def http_client(url: str | httpx.URL, *, proxy: SecretStr | None = None, **options: Any) -> httpx.AsyncClient:
     """Return a client for requests to the host of ``url``, through ``proxy`` unless that host is this machine.
 
-    ``options`` are those of `httpx.AsyncClient`. Raises SettingsError as `tls_context`.
+    ``options`` are those of `httpx.AsyncClient`. Raises SettingsError as `tls_context` does.
     """
     tls = tls_context()
     through = None
@@ -35,15 +36,15 @@ def http_client(url: str | httpx.URL, *, proxy: SecretStr | None = None, **optio
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the authorities of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else those of certifi.
+    """Return a TLS context with the certificate authorities of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else of certifi.
 
-    Raises SettingsError when the variable names no certificates that can be read.
+    Raises SettingsError when the folder cannot be read, or the file is no PEM file with certificates.
     """
-    # As httpx chooses: the file before the folder, and an empty variable is none.
+    # httpx's order: the file before the folder; an empty variable counts as not set.
     name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
     try:
         if name == "SSL_CERT_DIR":
-            os.scandir(os.environ[name]).close()  # OpenSSL takes a missing folder for an empty one
+            os.scandir(os.environ[name]).close()  # raises for a missing folder, which OpenSSL treats as an empty one
         return httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError is one
         wanted = "a folder" if name == "SSL_CERT_DIR" else "a file in PEM format"
@@ -70,13 +71,16 @@ def service_url(url: str, name: str) -> httpx.URL:
 
 
 def proxy_url(proxy: SecretStr) -> SecretStr:
-    """Return ``proxy`` if it is the address of an HTTP proxy; raises ValueError, without quoting it, otherwise."""
+    """Return ``proxy`` if it is the URL of an HTTP proxy.
+
+    Raises ValueError otherwise, without quoting the URL, which may contain a password.
+    """
     try:
         parts = httpx.URL(proxy.get_secret_value())
     except httpx.InvalidURL:
         parts = httpx.URL()
-    # A port of 0 or beyond 65535 is not refused by the parser.
+    # The parser accepts a port of 0 or above 65535.
     fits = parts.port is None or parts.port in PORTS
     if parts.scheme not in {"http", "https"} or not parts.host or parts.raw_path != b"/" or parts.fragment or not fits:
-        raise ValueError("must be the address of an HTTP proxy, as http://user:password@proxy.example:3128")
+        raise ValueError("must be the URL of an HTTP proxy, such as http://user:password@proxy.example:3128")
     return proxy

@@ -1,7 +1,7 @@
-"""Identities: UUIDs that sort by the time they were made (RFC 9562, version 7).
+"""Ids of records: UUIDs that sort by the time of their creation (RFC 9562, version 7).
 
-Made here and not in SQL, because PostgreSQL 15 to 17 have no uuidv7() and because a message must have its
-identity before the first attempt to store it: only then is a second attempt harmless.
+The service creates them, and not PostgreSQL: versions 15 to 17 have no uuidv7(), and a message must have its id before
+the first attempt to store it, because only then is a retry idempotent.
 """
 
 import os
@@ -13,7 +13,8 @@ from uuid import UUID
 _VERSION_7: Final = 0x7 << 76
 _VARIANT: Final = 0b10 << 62
 _RANDOM_62: Final = (1 << 62) - 1
-# To ask the kernel for every id would be half of what an id costs. A process that forks must not share what is left.
+# One call of the kernel gives random bits for 64 ids, because a call for each id takes half of the time of `new_id`. A
+# child process drops the bits that its parent drew, so the two never create the same id.
 _DRAW: Final = 64
 _drawn: Final[list[int]] = []
 os.register_at_fork(after_in_child=_drawn.clear)
@@ -31,7 +32,7 @@ def new_id() -> UUID:
 
 def _random() -> int:
     try:
-        return _drawn.pop()  # which no other thread can be given, too
+        return _drawn.pop()  # atomic: no two threads get the same bits
     except IndexError:
         _drawn.extend(number & _RANDOM_62 for number in struct.unpack(f"{_DRAW}Q", os.urandom(8 * _DRAW)))
         return _random()

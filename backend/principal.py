@@ -1,4 +1,8 @@
-"""Who asks, and how far they reach."""
+"""Principals: the person or service that sends a request, and the conversations that its scopes allow.
+
+A scope without `:any` allows a person their own conversations. A scope with `:any`, and some scopes of services, allow
+the conversations of all owners.
+"""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -7,19 +11,19 @@ from typing import Final
 from backend.errors import ScopeMissing
 from backend.vocabulary import Role, Scope
 
-# What a person's token may hold; whatever else an issuer writes into it counts for nothing.
+# The scopes that a person's token may grant; any others that an issuer writes into it are ignored.
 PERSONAL: Final = frozenset(
     {Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE, Scope.CONVERSATIONS_ERASE}
 )
-# Begins the subject of every service; no issuer can speak for those.
+# The subject of every service begins with it; no issuer's token may have such a subject.
 SERVICE_PREFIX: Final = "service:"
-# Scopes that know no owner when a service holds them.
-_BOUNDLESS: Final = frozenset(
+# Scopes that allow a service the conversations of all owners.
+_OF_ALL_OWNERS: Final = frozenset(
     {Scope.INTENTS_WRITE, Scope.DELIVERIES_MANAGE, Scope.CONVERSATIONS_ERASE, Scope.CONVERSATIONS_READ_ANY}
 )
 
-# For whom the current task works: a subject, or an address before the subject is known. What there is little of is
-# shared among them. The service's own work is a caller, too.
+# The caller that the current task works for: a subject, or an address before the request is authenticated. Callers
+# share database connections fairly. The service's own background work counts as one caller.
 SERVICE: Final = "service"
 caller: Final[ContextVar[str]] = ContextVar("caller", default=SERVICE)
 
@@ -28,7 +32,8 @@ caller: Final[ContextVar[str]] = ContextVar("caller", default=SERVICE)
 class Principal:
     """A person or a service.
 
-    ``subject`` is the ``user_id`` of the conversations that are theirs, None for whoever sits at this machine.
+    ``subject`` is the ``user_id`` of the conversations that they own; None for a client on this machine, which needs no
+    token while no issuers are configured.
     """
 
     subject: str | None
@@ -36,20 +41,20 @@ class Principal:
     is_service: bool = False
 
     def owner(self, scope: Scope) -> str | None:
-        """Return whose conversations ``scope`` opens to them: their own subject's, or None for everybody's.
+        """Return the owner whose conversations ``scope`` allows: the subject, or None for all owners.
 
-        Raises ScopeMissing when it opens none.
+        Raises ScopeMissing when it allows no conversation.
         """
-        if f"{scope}:any" in self.scopes or (self.is_service and scope in self.scopes & _BOUNDLESS):
+        if f"{scope}:any" in self.scopes or (self.is_service and scope in self.scopes & _OF_ALL_OWNERS):
             return None
         if scope in self.scopes and self.subject is not None:
             return self.subject
         raise ScopeMissing(scope)
 
     def acting_for(self, user_id: str | None) -> "Principal":
-        """Return a principal that opens conversations for ``user_id`` and reaches only theirs; None changes nothing.
+        """Return a principal that may write the conversations of ``user_id`` and no others; for None, the same one.
 
-        Raises ScopeMissing if ``user_id`` is another subject and they may not write the conversations of others.
+        Raises ScopeMissing if ``user_id`` is another subject, and `conversations:write:any` is not granted.
         """
         if user_id is None or user_id == self.subject:
             return self
@@ -58,9 +63,9 @@ class Principal:
         return replace(self, subject=user_id, scopes=frozenset({Scope.CONVERSATIONS_WRITE}))
 
     def may_write(self, role: Role) -> bool:
-        """Tell whether they may speak in ``role``."""
+        """Tell whether they may record messages of ``role``; only a service may record those of `system`."""
         return self.is_service or role is not Role.SYSTEM
 
 
-# Whoever sits at this machine, while nothing is configured to tell callers apart.
+# A client on this machine, while no issuers are configured: it needs no token and has every scope.
 LOCAL: Final = Principal(None, frozenset(Scope), is_service=True)

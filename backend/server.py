@@ -1,4 +1,4 @@
-"""How the service listens, what it says, and how its workers run."""
+"""Runs the service with Uvicorn: one listening socket, one or several worker processes, and their supervisor."""
 
 import asyncio
 import os
@@ -18,16 +18,16 @@ from backend.errors import SetupError
 from backend.http_limits import HttpLimits, LimitedHTTP, allow_connections
 from backend.shutdown import SIGNALS, STOP
 
-# A worker that does not answer its supervisor for so long, in seconds, is killed. It answers once its modules are
-# there, which on a busy machine takes longer than the five that Uvicorn would wait: then none would ever come up.
+# Seconds after which the supervisor kills a worker that does not answer its pings. A worker answers once its modules
+# are imported. On a busy machine that takes longer than Uvicorn's 5 s, after which it would kill each worker again.
 _HUNG_SECONDS: Final = 30
-_TURN: Final = 0.2  # seconds for an answer, before others are asked and signals heard
+_PING_TIMEOUT: Final = 0.2  # seconds for one ping, before the supervisor pings the next worker and looks for signals
 
 log = structlog.get_logger(__name__)
 
 _LOCAL_GREETING: Final = """\
-Verbatim listens on {address}. Nothing is configured to tell callers apart, so it serves this machine alone, and
-whoever is on it may do everything. Try, in another terminal:
+Verbatim listens on {address}. No authentication is configured, so it serves only clients on this machine, and
+allows them every operation. Try, in another terminal:
 
   A={address}/api/v1 J='content-type: application/json'
   id=$(curl -s $A/conversations -H "$J" -d '{{"context_type": "voice"}}' | grep -o '"id":"[^"]*' | cut -c7-)
@@ -37,17 +37,17 @@ whoever is on it may do everything. Try, in another terminal:
 The API, to read and to try: {address}/docs
 """
 _GREETING: Final = """\
-Verbatim listens on {address}. Every request needs a token: `verbatim token create` makes one for a service,
-`verbatim token dev` one for a person, where an issuer with a secret is configured.
+Verbatim listens on {address}. Every request needs a token: `verbatim token create` creates one for a service,
+`verbatim token dev` one for a person, if an issuer with a secret is configured.
 
 The API, to read and to try: {address}/docs
 """
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections; raises SetupError when the address is not to be had.
+    """Return a socket that listens on ``host`` and ``port``; raises SetupError when that is not possible.
 
-    At `::` it takes those of IPv4, too, whatever the operating system's default is.
+    On `::` it accepts IPv4 connections, too, whatever the operating system's default is.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
@@ -60,18 +60,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` means this machine and nothing else; one that is no address at all passes, too."""
+    """Tell whether ``host`` has only loopback addresses; True also for a name without an address."""
     if not host:
         return False
     try:
         found = {str(address[4][0]).partition("%")[0] for address in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
-        return True  # `listen` says it better
+        return True  # `listen` then raises with the reason
     return all(ip_address(address).is_loopback for address in found)
 
 
 def greeting(listener: socket.socket, *, local_only: bool) -> str:
-    """Return what to tell whoever started the service."""
+    """Return the text that `verbatim serve` prints for the operator once the service listens."""
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     return (_LOCAL_GREETING if local_only else _GREETING).format(address=address)
@@ -80,10 +80,10 @@ def greeting(listener: socket.socket, *, local_only: bool) -> str:
 def run(
     listener: socket.socket, workers: int, limits: HttpLimits, *, shutdown_timeout: int, keep_alive_timeout: int
 ) -> None:
-    """Serve until a signal ends it, as the environment describes.
+    """Serve until SIGTERM or SIGINT, with the settings of the environment.
 
-    ``limits`` are those of each worker, the time-outs are in seconds. Raises the limit of open files. Raises SetupError
-    when a worker process cannot start.
+    ``limits`` apply to each worker; the timeouts are in seconds. Sets the limit of open files as high as ``limits``
+    need (`allow_connections`). Raises SetupError when a worker process cannot start.
     """
     config = uvicorn.Config(
         "backend.app:from_environment",
@@ -95,11 +95,11 @@ def run(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # `app` knows which proxies are to be believed
+        proxy_headers=False,  # `app` reads them, from trusted proxies only
         timeout_keep_alive=keep_alive_timeout,
         timeout_graceful_shutdown=shutdown_timeout,
     )
-    # From here on the server finishes what is under way, so an exception in its midst would do harm.
+    # From here on a signal lets the server finish its requests, so its handler must not raise SystemExit.
     STOP.note()
     if STOP.requested:
         return
@@ -116,22 +116,23 @@ def run(
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, which also ends for a signal that came before it had a handler of its own."""
+    """Uvicorn's server; it also ends after a signal that arrived before Uvicorn installed its handlers."""
 
     async def on_tick(self, counter: int) -> bool:
         return await super().on_tick(counter) or STOP.requested
 
 
 class _Supervisor(Multiprocess):
-    """Uvicorn's supervisor, which hears signals while a worker is slow to answer, and logs each worker that ends.
+    """Uvicorn's supervisor, but it handles signals while a worker is slow to answer, and logs each worker that ends.
 
-    Uvicorn's own waits for an answer until the time-out is over, also if the worker has died or is still starting.
+    Uvicorn's own waits until the timeout of a ping, also if the worker has died or is still starting.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.failed = False  # a worker could not start
-        self._answered: WeakKeyDictionary[Process, float] = WeakKeyDictionary()  # when last, or when first asked
+        # When each worker last answered a ping, or was first pinged.
+        self._answered: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
 
     def keep_subprocess_alive(self) -> None:
         for place, worker in enumerate(self.processes):
@@ -142,7 +143,7 @@ class _Supervisor(Multiprocess):
             hung = worker.process.is_alive()
             worker.kill()
             worker.join()
-            if worker.exitcode == STARTUP_FAILURE:  # the next would fail alike
+            if worker.exitcode == STARTUP_FAILURE:  # a new worker would fail in the same way
                 self.failed = True
                 self.should_exit.set()
             if self._is_stopping:
@@ -153,13 +154,13 @@ class _Supervisor(Multiprocess):
 
     @property
     def _is_stopping(self) -> bool:
-        """Whether it is to stop; the handler only queues a signal, which is looked at between two rounds."""
+        """Whether a signal has arrived. Uvicorn's handler queues it, and Uvicorn's loop reads the queue only later."""
         return self.should_exit.is_set() or any(number in SIGNALS for number in self.signal_queue)
 
     def _is_well(self, worker: Process) -> bool:
         if not worker.process.is_alive():
             return False
         now = time.monotonic()
-        if worker.ping(_TURN):
+        if worker.ping(_PING_TIMEOUT):
             self._answered[worker] = now
         return now - self._answered.setdefault(worker, now) < _HUNG_SECONDS

@@ -1,4 +1,7 @@
-"""Every knob there is. They are read from the environment once, at start; a fault is a sentence."""
+"""All settings of the service, read from the environment once, at start.
+
+A wrong setting is a SettingsError with one sentence for the operator, which names every fault and quotes no value.
+"""
 
 import os
 import re
@@ -22,14 +25,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from backend.api.rate_limits import Rate
-from backend.auth import Issuer, private_url
+from backend.auth import Issuer, secure_url
 from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
 
 PREFIX: Final = "VERBATIM_"
 
-# As a browser writes it: in small letters, without the port that goes without saying.
+# As a browser serializes it: in lower case, without the default port of the scheme.
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?")
 _USUAL_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
 _TOKEN: Final = re.compile(r"[!-~]*")
@@ -48,24 +51,26 @@ def _rate_limit(text: str) -> str:
 
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text) or _USUAL_PORT.fullmatch(text):
-        raise ValueError("each must be an origin as browsers write it, as https://app.example or http://127.0.0.1:3000")
+        raise ValueError(
+            "each must be an origin as browsers send it, such as https://app.example or http://127.0.0.1:3000"
+        )
     return text
 
 
 def _redis(url: RedisDsn) -> RedisDsn:
     try:
-        from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 -- it takes long; few have a Redis
+        from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 -- a slow import, needed only for a Redis
     except ImportError:
         raise ValueError("needs the client for Redis: pip install 'verbatim-server[redis]'") from None
     try:
         ConnectionPool.from_url(str(url)).make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
-        raise ValueError("has a parameter that the client does not know or cannot read") from None
+        raise ValueError("has a parameter that the Redis client does not know or cannot read") from None
     return url
 
 
 def _token(secret: SecretStr) -> SecretStr:
-    # What does not fit into a header would be quoted where that is found out.
+    # httpx would quote a token that does not fit into a header in its error message.
     if not _TOKEN.fullmatch(secret.get_secret_value()):
         raise ValueError("must be ASCII without spaces and line breaks")
     return secret
@@ -73,7 +78,7 @@ def _token(secret: SecretStr) -> SecretStr:
 
 def _websocket(url: str) -> str:
     if not re.fullmatch(r"wss?://[!-~]+", url):
-        raise ValueError("must be a wss:// address")
+        raise ValueError("must be a wss:// or ws:// URL")
     return url
 
 
@@ -87,7 +92,7 @@ DatabaseURL = Annotated[str, AfterValidator(_database)]
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 Origin = Annotated[str, AfterValidator(_origin)]
 RedisURL = Annotated[RedisDsn, AfterValidator(_redis)]
-PrivateURL = Annotated[str, AfterValidator(private_url)]
+SecureURL = Annotated[str, AfterValidator(secure_url)]
 WebSocketURL = Annotated[str, AfterValidator(_websocket)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 ProxyURL = Annotated[SecretStr, AfterValidator(proxy_url)]
@@ -95,7 +100,7 @@ WebhookSecret = Annotated[SecretStr, AfterValidator(webhook_secret)]
 
 
 class Settings(BaseSettings):
-    """The service's settings: `VERBATIM_` and the field's name in capitals, but for `DATABASE_URL`."""
+    """The service's settings. A variable is `VERBATIM_` and the field's name in capitals, except `DATABASE_URL`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, validate_by_name=True, validate_by_alias=True
@@ -105,23 +110,23 @@ class Settings(BaseSettings):
         str | None,
         Field(
             validation_alias="DATABASE_URL",
-            description="The PostgreSQL database (15 to 18). Without it the service brings up one of its own.",
+            description="URL of the PostgreSQL database (15 to 18). Without it `serve` starts its own PostgreSQL.",
         ),
     ] = None
     database_direct_url: Annotated[
         DatabaseURL | None,
-        Field(description="The way to it past a pooler, for what needs a connection that stays: migrations, LISTEN."),
+        Field(description="URL of the same database that bypasses a pooler, for migrations and LISTEN."),
     ] = None
     database_pooler: Annotated[
         Literal["pgbouncer"] | None,
-        Field(description="What `DATABASE_URL` leads to, if it lends a connection for each transaction alone."),
+        Field(description="The pooler that `DATABASE_URL` leads to, if it pools connections by transaction."),
     ] = None
     data_dir: Annotated[
-        Path, Field(description="The folder of the service's own PostgreSQL, when `DATABASE_URL` is not set.")
+        Path, Field(description="Folder of the service's own PostgreSQL, used when `DATABASE_URL` is not set.")
     ] = user_data_path("verbatim", appauthor=False)
     host: Annotated[str, Field(description="The address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
-    workers: Annotated[int, Field(ge=1, le=64, description="Processes that serve.")] = 1
+    port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 chooses a free one.")] = 8000
+    workers: Annotated[int, Field(ge=1, le=64, description="Number of worker processes.")] = 1
     connections: Annotated[
         int, Field(ge=16, le=65536, description="HTTP connections of one worker; each needs an open file.")
     ] = 4096
@@ -130,7 +135,7 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=65536,
-            description="How many of them one address may have, else a quarter; trusted proxies may have all.",
+            description="HTTP connections of one address in one worker, a quarter by default; not for trusted proxies.",
         ),
     ] = None
     pool_size: Annotated[
@@ -138,94 +143,103 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=100,
-            description="Database connections for reading, per worker; one more appends, one notifies, one checks.",
+            description="Database connections of one worker for requests; three more append, notify and check health.",
         ),
     ] = 5
     statement_timeout: Annotated[
         float, Field(ge=0.1, le=600, description="Seconds that PostgreSQL may take for one statement.")
     ] = 5.0
     shutdown_timeout: Annotated[
-        int, Field(ge=1, le=600, description="Seconds that requests under way get to finish when the service stops.")
+        int, Field(ge=1, le=600, description="Seconds for running requests to finish when the service stops.")
     ] = 10
     keep_alive_timeout: Annotated[
         int,
         Field(
             ge=1,
             le=3600,
-            description="Seconds until a connection without a request is closed; longer than the load balancer's own.",
+            description="Seconds until an idle connection is closed; must be longer than the load balancer's timeout.",
         ),
     ] = 75
     auth_issuers: Annotated[
         tuple[Issuer, ...] | None,
         Field(
-            description="Whose tokens are taken, as JSON; `[]` for service tokens alone. "
-            "Without it nobody is told apart, and only this machine is served."
+            description="Issuers whose tokens are accepted, as JSON; `[]` accepts service tokens alone. "
+            "Without it there is no authentication, and only clients on this machine are served."
         ),
     ] = None
     deepgram_api_key: Annotated[
-        Token | None, Field(description="The key with which phones are given tokens of Deepgram's; it stays here.")
+        Token | None,
+        Field(description="Deepgram key with which the service gets tokens for phones; phones never get it."),
     ] = None
-    deepgram_url: Annotated[PrivateURL, Field(description="Where those tokens are asked for.")] = (
+    deepgram_url: Annotated[SecureURL, Field(description="URL where the service gets those tokens.")] = (
         "https://api.deepgram.com"
     )
-    deepgram_agent_url: Annotated[WebSocketURL, Field(description="Where phones are told to connect with them.")] = (
-        "wss://agent.deepgram.com/v1/agent/converse"
-    )
+    deepgram_agent_url: Annotated[
+        WebSocketURL, Field(description="URL of Deepgram's Voice Agent that phones connect to with their tokens.")
+    ] = "wss://agent.deepgram.com/v1/agent/converse"
     orchestrator_private: Annotated[
-        bool, Field(description="Whether the orchestrator may be at a private address, and called without TLS.")
+        bool, Field(description="Whether the orchestrator may have a private address, and be called without TLS.")
     ] = False
     orchestrator_secrets: Annotated[
         tuple[WebhookSecret, ...],
-        Field(description="What deliveries are signed with, each with all of them, as JSON."),
+        Field(description="Secrets that sign the webhooks, as JSON; each webhook has a signature of every secret."),
     ] = ()
-    orchestrator_url: Annotated[str | None, Field(description="Where the orchestrator is told of intents.")] = None
+    orchestrator_url: Annotated[
+        str | None, Field(description="URL of the orchestrator, which gets a webhook for each new intent.")
+    ] = None
     orchestrator_timeout: Annotated[
         float, Field(ge=0.1, le=300, description="Seconds that the orchestrator may take to answer.")
     ] = 15.0
     deliver: Annotated[
-        bool, Field(description="Whether the service delivers; if not, `verbatim deliver` does alone.")
+        bool, Field(description="Whether this service sends the webhooks; if not, only `verbatim deliver` does.")
     ] = True
     proxy: Annotated[
         ProxyURL | None,
         Field(
-            description="The HTTP proxy for requests to issuers and to Deepgram, and of `verbatim replay`; "
-            "none is used for this machine, for deliveries or for Redis."
+            description="URL of the HTTP proxy for requests to issuers and to Deepgram, and of `verbatim replay`; "
+            "not used for loopback addresses, webhooks and Redis."
         ),
     ] = None
     session_timeout: Annotated[
-        int, Field(ge=1, le=7 * 86_400, description="Seconds of silence after which a voice session has ended.")
+        int,
+        Field(
+            ge=1, le=7 * 86_400, description="Seconds without an event after which the service ends a voice session."
+        ),
     ] = 3600
-    rate_limit_subject: Annotated[RateLimit, Field(description="Requests that one person or service may send.")] = (
-        "60000/minute"
-    )
+    rate_limit_subject: Annotated[
+        RateLimit, Field(description="Requests that one person or service may send with valid tokens.")
+    ] = "60000/minute"
     rate_limit_address: Annotated[
-        RateLimit, Field(description="Requests without a good token that may come from one address.")
+        RateLimit, Field(description="Requests without a valid token that one address may send.")
     ] = "30000/minute"
     rate_limit_redis_url: Annotated[
-        RedisURL | None, Field(description="A Redis to count them in for all workers together.")
+        RedisURL | None,
+        Field(
+            description="URL of a Redis that counts requests for all workers; without it each worker counts its own."
+        ),
     ] = None
     cors_origins: Annotated[tuple[Origin, ...], Field(description="Origins whose pages may use the API, as JSON.")] = ()
     trusted_proxies: Annotated[
         tuple[IPvAnyNetwork, ...],
-        Field(description="Addresses or networks, as JSON, whose X-Forwarded-For and -Proto are believed."),
+        Field(description="Addresses or networks of proxies, as JSON, whose X-Forwarded-For and -Proto are trusted."),
     ] = ()
-    token: Annotated[Token | None, Field(description="The token that `verbatim replay` shows a service.")] = None
+    token: Annotated[Token | None, Field(description="The token that `verbatim replay` sends to a service.")] = None
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Which lines are written to the log.")
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="The lowest level of lines in the log.")
     ] = "INFO"
 
     @field_validator("orchestrator_url")
     @classmethod
-    def _may_be_called(cls, url: str | None, info: ValidationInfo) -> str | None:
+    def _check_orchestrator(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
             return None
         if info.data.get("orchestrator_secrets") == ():
-            raise ValueError("needs VERBATIM_ORCHESTRATOR_SECRETS to sign with")
+            raise ValueError("needs VERBATIM_ORCHESTRATOR_SECRETS to sign the webhooks")
         return endpoint_url(url, private=info.data.get("orchestrator_private", False))
 
     @property
     def orchestrator(self) -> OrchestratorEndpoint | None:
-        """Where deliveries go, if anywhere."""
+        """The endpoint of deliveries, or None if no orchestrator is configured."""
         if self.orchestrator_url is None:
             return None
         return OrchestratorEndpoint(
@@ -234,39 +248,42 @@ class Settings(BaseSettings):
 
     @field_validator("database_direct_url")
     @classmethod
-    def _to_the_same(cls, url: str | None, info: ValidationInfo) -> str | None:
+    def _check_direct_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url and not info.data.get("database_url"):
-            raise ValueError("is another way to the database of DATABASE_URL, which is not set")
+            raise ValueError("is another URL of the database of DATABASE_URL, which is not set")
         return url
 
     @field_validator("database_pooler")
     @classmethod
-    def _has_a_way_past(cls, pooler: str | None, info: ValidationInfo) -> str | None:
-        # Through it a migration would lose its lock on the way, and whoever listens would hear nothing, in silence.
+    def _check_pooler(cls, pooler: str | None, info: ValidationInfo) -> str | None:
+        # Through a transaction pooler a migration would lose its advisory lock between two transactions, and LISTEN
+        # would receive no notifications, both without an error.
         if pooler and not (info.data.get("database_url") and info.data.get("database_direct_url")):
-            raise ValueError("wants both DATABASE_URL, through the pooler, and VERBATIM_DATABASE_DIRECT_URL, past it")
+            raise ValueError(
+                "needs DATABASE_URL, through the pooler, and VERBATIM_DATABASE_DIRECT_URL, which bypasses it"
+            )
         return pooler
 
     @property
     def direct_url(self) -> str | None:
-        """The database by a connection that stays ours, for session locks and LISTEN."""
+        """The database's URL for sessions that no pooler shares, for advisory locks and LISTEN; None if none is set."""
         return self.database_direct_url or self.database_url
 
     @property
-    def past_the_pooler(self) -> str | None:
-        """The same if there is a pooler, else None."""
+    def pooler_bypass_url(self) -> str | None:
+        """The direct URL if a pooler is configured, else None."""
         return self.database_direct_url if self.database_pooler else None
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Return the settings; raises SettingsError with one sentence that names every fault."""
+        """Return the settings of the environment; raises SettingsError with one sentence that names every fault."""
         known = {PREFIX + name.upper() for name in cls.model_fields if name != "database_url"}
         ignored = service_variables(os.environ)
-        strangers = sorted(name for name in os.environ.keys() - ignored - known if name.startswith(PREFIX))
-        if strangers:
-            raise SettingsError(f"There is no setting {', '.join(strangers)}; there are {', '.join(sorted(known))}.")
+        unknown = sorted(name for name in os.environ.keys() - ignored - known if name.startswith(PREFIX))
+        if unknown:
+            raise SettingsError(f"There is no setting {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
         try:
-            # A value that is given here comes before the environment's.
+            # A value that is passed here takes precedence over the environment's.
             return cls(**_defaults(cls.model_fields, ignored))
         except ValidationError as error:
             faults = (f"{_place(fault['loc'])}: {_sentence(fault['msg'])}" for fault in error.errors())
@@ -277,11 +294,11 @@ class Settings(BaseSettings):
 
 
 def service_variables(environment: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of the `VERBATIM_` variables that Kubernetes made of a Service.
+    """Return the names of the `VERBATIM_` variables that Kubernetes derives from a Service, which are no settings.
 
-    It gives every container such variables for each Service of its namespace, unless `enableServiceLinks` is false: for
-    one named `verbatim` `VERBATIM_SERVICE_HOST`, `VERBATIM_PORT=tcp://10.0.0.1:8000` and `VERBATIM_PORT_8000_TCP`; for
-    one named `verbatim-db` `VERBATIM_DB_SERVICE_HOST` and so on.
+    Kubernetes sets such variables in every container for each Service of its namespace, unless `enableServiceLinks` is
+    false: for a Service `verbatim` `VERBATIM_SERVICE_HOST`, `VERBATIM_PORT=tcp://10.0.0.1:8000` and
+    `VERBATIM_PORT_8000_TCP`; for a Service `verbatim-db` `VERBATIM_DB_SERVICE_HOST` and so on.
     """
     return frozenset(name for name, value in environment.items() if _is_of_service(name, value))
 

@@ -1,4 +1,4 @@
-"""How this process ends: it hears SIGTERM and SIGINT, and a worker ends with its supervisor."""
+"""Graceful shutdown: a process ends on SIGTERM or SIGINT, and a worker ends when its supervisor does."""
 
 import asyncio
 import ctypes
@@ -18,25 +18,25 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class Stop:
-    """Whether SIGTERM or SIGINT has asked this process to end.
+    """Whether a SIGTERM or SIGINT has arrived.
 
-    Python drops an exception that a signal's handler raises inside a finalizer or a weak reference's callback. So the
-    handler always sets ``requested``, and what waits or serves looks at it. While the process starts the handler raises
-    SystemExit as well, which ends a wait for a database or a migration at once.
+    Python drops an exception that a signal handler raises inside a finalizer or a weak reference's callback. So the
+    handler always sets ``requested``, and loops check it. While the process starts, the handler also raises SystemExit,
+    which ends a wait for a database or a migration at once.
     """
 
     requested = False
 
     def interrupt(self) -> None:
-        """Let a signal raise SystemExit from now on, in the main thread; code 0."""
+        """Make each signal set ``requested`` and raise SystemExit with code 0 in the main thread, from now on."""
         self._handle(self._interrupt)
 
     def note(self) -> None:
-        """Let a signal do nothing but set ``requested`` from now on."""
+        """Make each signal only set ``requested``, from now on."""
         self._handle(self._note)
 
     def exit_if_requested(self) -> None:
-        """Raise SystemExit with code 0 if a signal has come, because the exit that its handler raised may be lost."""
+        """Raise SystemExit with code 0 if a signal has arrived, in case Python dropped the one of its handler."""
         if self.requested:
             sys.exit(0)
 
@@ -56,11 +56,11 @@ STOP: Final = Stop()
 
 
 @contextmanager
-def told_to_end(farewell: Callable[[], None]) -> Iterator[None]:
-    """Call ``farewell`` in the event loop as soon as a signal ends the process; what the signal does besides stays.
+def on_shutdown(callback: Callable[[], None]) -> Iterator[None]:
+    """Call ``callback`` in the event loop on SIGTERM or SIGINT, after the handler that is installed already.
 
-    A server waits for its answers to be complete, and those that go on for ever must be told to come to an end.
-    Outside the main thread, where Python hears no signals, it is not called.
+    Uvicorn then waits for open responses to complete. Server-sent event streams never complete by themselves, so the
+    callback must end them. Outside the main thread Python delivers no signals, and the callback is not called.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -68,31 +68,31 @@ def told_to_end(farewell: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def handler(number: int, frame: FrameType | None) -> None:
         try:
             earlier = before[signal.Signals(number)]
             if callable(earlier):
                 earlier(number, frame)
         finally:
-            loop.call_soon_threadsafe(farewell)
+            loop.call_soon_threadsafe(callback)
 
     for number, earlier in before.items():
         if callable(earlier):
-            signal.signal(number, heard)
+            signal.signal(number, handler)
     try:
         yield
     finally:
         for number, earlier in before.items():
-            if signal.getsignal(number) is heard:
+            if signal.getsignal(number) is handler:
                 signal.signal(number, earlier)
 
 
-def leave_with_supervisor() -> None:
-    """End this worker process when its supervisor ends, however that ends; elsewhere than in a worker do nothing.
+def exit_with_supervisor() -> None:
+    """End this worker process when its supervisor ends for any reason; in a process that is no worker, do nothing.
 
-    A worker that outlived its supervisor would keep the port, and no other service could listen on it. On Linux the
-    kernel kills the worker, so it need not run any code for it: a thread of its own waits for the interpreter's lock
-    as long as another one holds that. What was acknowledged is committed, so SIGKILL loses nothing of it.
+    A worker that outlived its supervisor would keep the port, so that no other service could listen on it. On Linux the
+    kernel kills the worker with SIGKILL, because a watching thread of the worker would wait for the interpreter's lock
+    (GIL) while another thread holds it. Acknowledged messages are committed, so SIGKILL loses none of them.
     """
     supervisor = multiprocessing.parent_process()
     if supervisor is None:
@@ -104,11 +104,11 @@ def leave_with_supervisor() -> None:
 
 
 def _die_with_parent(parent: int | None) -> None:
-    """Let the kernel send SIGKILL when the thread that started this process ends: the supervisor's main thread."""
+    """Make the kernel send SIGKILL when the thread that started this process ends: the supervisor's main thread."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it ended before the kernel was told
+    if os.getppid() != parent:  # the supervisor ended before the call of prctl
         os.kill(os.getpid(), signal.SIGKILL)
 
 

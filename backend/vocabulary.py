@@ -1,4 +1,4 @@
-"""The closed sets of words. The database checks the same ones, and a test asks it whether it agrees."""
+"""The closed sets of words of the API and the database. A test compares them with the database's CHECK constraints."""
 
 from enum import StrEnum
 from typing import Final
@@ -14,12 +14,12 @@ CONVERSATION_ERASED: Final = "conversation-erased"
 CONVERSATION_ID_REUSED: Final = "conversation-id-reused"
 BODY_TOO_LARGE: Final = "body-too-large"
 
-# The ``end_reason`` of a voice session whose end the service has presumed.
+# The ``end_reason`` of a voice session that the service has ended after its timeout (`session_timeout`).
 ABANDONED: Final = "abandoned"
 
 
 class Role(StrEnum):
-    """Who speaks. Deepgram's wire knows only the first two."""
+    """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -28,14 +28,14 @@ class Role(StrEnum):
 
 
 class InputModality(StrEnum):
-    """How it reached the assistant."""
+    """How a message reached the assistant: spoken or typed."""
 
     VOICE = "voice"
     TEXT = "text"
 
 
 class ContextType(StrEnum):
-    """What a conversation is about."""
+    """The subject matter of a conversation."""
 
     ONBOARDING = "onboarding"
     GOAL = "goal"
@@ -45,7 +45,7 @@ class ContextType(StrEnum):
 
 
 class Intent(StrEnum):
-    """What the assistant understood that the person wants done."""
+    """What the person wants done, as the assistant understood it."""
 
     GOAL = "GOAL"
     NEW_TASK = "NEW_TASK"
@@ -60,7 +60,7 @@ class Enrichment(StrEnum):
 
 
 class Repaired(StrEnum):
-    """JSON pointers into a message to what the record repaired; such pointers stand in its metadata (`REPAIRED`)."""
+    """JSON pointers to the fields of a message that the service repaired; listed in its metadata under `REPAIRED`."""
 
     CONTENT = "/content"
     TIMESTAMP = "/timestamp"
@@ -71,7 +71,7 @@ REPAIRED: Final = "repaired"  # the key in the metadata
 
 
 class DeliveryState(StrEnum):
-    """What became of something that the orchestrator is to be told."""
+    """The state of a delivery to the orchestrator; `held` since it has answered 410 to a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -80,7 +80,7 @@ class DeliveryState(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token lets its bearer do. `…:any` does the same to everybody's conversations, not only to the bearer's."""
+    """What a token allows. A scope with `:any` allows it for the conversations of all owners, not only the caller's."""
 
     MESSAGES_WRITE = "messages:write"
     MESSAGES_WRITE_ANY = "messages:write:any"

@@ -126,7 +126,7 @@ async def empty_database_url(postgres: URL) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     settings = settings_for(database_url)
-    database = Database(settings.database_url or "", direct=settings.past_the_pooler)
+    database = Database(settings.database_url or "", direct=settings.pooler_bypass_url)
     yield database
     await database.close()
 

@@ -607,7 +607,7 @@ def test_with_issuers_another_address_is_no_fault(verbatim: Command, database_ur
 
 @pytest.mark.parametrize(
     ("environment", "sentence"),
-    [({}, "it serves this machine alone"), ({"VERBATIM_AUTH_ISSUERS": "[]"}, "Every request needs a token")],
+    [({}, "it serves only clients on this machine"), ({"VERBATIM_AUTH_ISSUERS": "[]"}, "Every request needs a token")],
 )
 def test_the_banner_says_who_is_served_and_is_no_part_of_the_log(
     database_url: str, environment: dict[str, str], sentence: str

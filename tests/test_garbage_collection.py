@@ -16,7 +16,7 @@ from tests.conftest import utterance
 from tests.streams import listening
 from tests.waiting import PATIENCE, until
 
-_OURS = {"StreamingResponse", "Stream", "Streamed", "Permit", "_Reader", "_Walk", "MessageRow"}
+_OURS = {"StreamingResponse", "Stream", "StreamedResponse", "Permit", "_Reader", "_Walk", "MessageRow"}
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_a_proxy_that_is_none_is_a_sentence_without_its_password(wrong: str, mon
     monkeypatch.setenv("VERBATIM_PROXY", wrong)
     with pytest.raises(SettingsError) as raised:
         Settings.from_environment()
-    assert "VERBATIM_PROXY: must be the address of an HTTP proxy" in str(raised.value)
+    assert "VERBATIM_PROXY: must be the URL of an HTTP proxy" in str(raised.value)
     assert "a:b@" not in str(raised.value)
 
 

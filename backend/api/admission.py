@@ -1,4 +1,4 @@
-"""Admission: a request runs when its turn has come in the queue of requests, or is refused."""
+"""Admission control: each request waits in the worker's queue (`request_queue`) until it may run, or is refused."""
 
 from typing import Final
 
@@ -11,12 +11,12 @@ from backend.api.rate_limits import network
 from backend.api.request_queue import Caller, RequestQueue, new_caller
 from backend.errors import Busy
 
-# The extension of a scope (a function that takes nothing) by which the server tells whether the client has hung up.
-GONE: Final = "verbatim.gone"
+# The extension of an ASGI scope with a function without parameters, which tells whether the client has disconnected.
+DISCONNECTED: Final = "verbatim.disconnected"
 
 
 class Admission:
-    """Lets requests of ``app`` run, wait, or be refused."""
+    """The middleware that runs, queues or refuses each request of ``app``; requests for monitoring run at once."""
 
     def __init__(self, app: ASGIApp, queue: RequestQueue) -> None:
         self._app = app
@@ -41,17 +41,17 @@ class Admission:
         try:
             if turn.ready is not None:
                 await turn.ready
-                if _is_gone(scope):
+                if _is_disconnected(scope):
                     raise ClientDisconnect
             await self._app(scope, receive, sending)
         finally:
             queue.leave(turn)
 
 
-def _is_gone(scope: Scope) -> bool:
-    """Tell whether the client has hung up while its request waited: then it is not begun."""
-    gone = scope.get("extensions", {}).get(GONE)
-    return gone is not None and bool(gone())
+def _is_disconnected(scope: Scope) -> bool:
+    """Tell whether the client disconnected while its request waited, so that the request need not run."""
+    disconnected = scope.get("extensions", {}).get(DISCONNECTED)
+    return disconnected is not None and bool(disconnected())
 
 
 def _caller(scope: Scope) -> Caller:

@@ -1,4 +1,4 @@
-"""What a route asks of its caller. Who that is has been found out before (`gate`)."""
+"""Authorization of routes: the scope that each needs. The gate has authenticated the caller before (`gate`)."""
 
 from typing import Annotated, Any, Final, cast
 
@@ -12,18 +12,18 @@ from backend.vocabulary import Scope
 
 
 def caller_of(request: Request, scope: Scope) -> Principal:
-    """Return who sends ``request``; raises ScopeMissing unless they have ``scope``."""
+    """Return the principal that sends ``request``; raises ScopeMissing unless its token grants ``scope``."""
     principal = cast("Principal", request.state.principal)
     principal.owner(scope)
     return principal
 
 
 class _Bearer(SecurityBase):
-    """Gives the caller, who must have the scope that the route names."""
+    """The dependency that returns the principal, which must have the scope that the route names."""
 
     model = HTTPBearer(
         description="A JSON Web Token of a configured issuer, or a service token (`verbatim token create`). "
-        "Where no issuers are configured, this machine is served without."
+        "Where no issuers are configured, clients on this machine need none."
     )
     scheme_name = "bearer"
 
@@ -49,5 +49,5 @@ DeliveryManager = Annotated[Principal, _having(Scope.DELIVERIES_MANAGE)]
 
 
 def needs(scope: Scope) -> dict[str, Any]:
-    """Return what OpenAPI should say of a route that asks `caller_of` for ``scope`` itself."""
+    """Return the OpenAPI fields of a route that calls `caller_of` with ``scope`` itself, without a dependency."""
     return {"security": [{_BEARER.scheme_name: [scope.value]}]}

@@ -1,4 +1,7 @@
-"""Bytes of request bodies in memory: bounded over all requests of this process, and for each caller."""
+"""The memory budget for request bodies: bounded over all requests of this worker, and for each caller (back-pressure).
+
+While a body finds no room the worker reads no more of it, so the client's TCP connection slows the client down.
+"""
 
 from asyncio import sleep
 from typing import Final, cast
@@ -11,9 +14,10 @@ from backend.budget import Budget
 from backend.errors import Busy
 from backend.observability import metrics
 
-WORKER_BYTES: Final = 48 * 2**20  # bytes, of a worker that shall need less than 400 MiB
-CALLER_BYTES: Final = 16 * 2**20  # bytes, four of the largest batches
-# Seconds until a caller that has used its share is refused: so it is refused no more often than it has connections.
+WORKER_BYTES: Final = 48 * 2**20  # bytes of all bodies; a worker is to need less than 400 MiB
+CALLER_BYTES: Final = 16 * 2**20  # bytes of one caller's bodies: four of the largest batches
+# Seconds before a caller that has used its share is refused, so that each of its connections causes at most one refusal
+# a second.
 REFUSAL_DELAY_SECONDS: Final = 1.0
 _NAME: Final = "held_body"  # in the state of a request
 
@@ -21,15 +25,15 @@ _SHED: Final = metrics.HTTP_SHED.labels("bodies")
 
 
 def new_budget() -> Budget:
-    """Return the budget of one process."""
+    """Return an empty budget for the bodies of one worker."""
     return Budget(WORKER_BYTES, CALLER_BYTES)
 
 
 class HeldBody:
     """The bytes of one body, counted from their arrival until the request has ended (`release_body`).
 
-    A handler parses the body, so the bytes and what was made of them live about as long as the request. The caller is
-    the subject of the token or, without one, the address.
+    The bytes and the objects parsed from them live about as long as the request. The caller is the subject of the token
+    or, without one, the client's address.
     """
 
     def __init__(self, request: Request) -> None:
@@ -38,9 +42,9 @@ class HeldBody:
         self._size = 0
 
     async def hold(self, size: int) -> None:
-        """Count ``size`` bytes that have arrived in all; raises Busy if there is no room for them.
+        """Count ``size`` bytes, of which the body consists so far; raises Busy if the budget has no room for them.
 
-        Meanwhile no more of the body is read.
+        A caller beyond its share waits REFUSAL_DELAY_SECONDS for room. The route reads no more of the body meanwhile.
         """
         if not self._size:
             self._caller = _caller(self._request)
@@ -55,14 +59,14 @@ class HeldBody:
         self._size = size
 
     def release(self) -> None:
-        """Count them no more."""
+        """Give the bytes back to the budget."""
         if self._size:
             self._budget.give_back(self._caller, self._size)
             self._size = 0
 
 
 def release_body(scope: Scope) -> None:
-    """Give back what the body of a request took, if one was read; the request has ended."""
+    """Give the bytes of a request's body back to the budget, if one was read; call it when the request has ended."""
     body = scope.get("state", {}).get(_NAME)
     if body is not None:
         body.release()

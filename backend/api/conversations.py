@@ -1,4 +1,4 @@
-"""`/conversations`: what messages belong to."""
+"""`/conversations`: open, list, read, link, end and erase conversations, which messages belong to."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from backend.api.auth import Editor, Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
-from backend.api.etags import entity_tag, if_match, known
+from backend.api.etags import entity_tag, if_match, not_modified
 from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.conversation import (
     ConversationCreate,
@@ -23,7 +23,7 @@ from backend.services.conversations import Precondition
 
 router = APIRouter(prefix=f"{API}/conversations", tags=["conversations"])
 
-_LOCATION: Final = {"Location": {"description": "Where the conversation is.", "schema": {"type": "string"}}}
+_LOCATION: Final = {"Location": {"description": "The path of the conversation.", "schema": {"type": "string"}}}
 
 
 @router.post(
@@ -31,7 +31,11 @@ _LOCATION: Final = {"Location": {"description": "Where the conversation is.", "s
     operation_id="createConversation",
     status_code=status.HTTP_201_CREATED,
     responses={
-        200: {"model": ConversationResponse, "description": "Open before, with the same content.", "headers": REPLAYED},
+        200: {
+            "model": ConversationResponse,
+            "description": "An earlier request with the same content opened it.",
+            "headers": REPLAYED,
+        },
         201: {"description": "Opened.", "headers": _LOCATION},
         **refusals(409, 410, 413, 415, 422, 503),
     },
@@ -40,9 +44,10 @@ _LOCATION: Final = {"Location": {"description": "Where the conversation is.", "s
 async def create_conversation(
     request: Request, response: Response, caller: Editor, database: Db
 ) -> ConversationResponse:
-    """Open a conversation, with a service's token for a person, too. With an id of your choice a retry opens no second.
+    """Open a conversation; a service may open one for a person (`user_id`).
 
-    The same id, context type and owner again: 200, and the conversation as it stands.
+    A client that chooses the `id` can retry without opening a second conversation: a request with the same id, context
+    type and owner gets 200 and the conversation in its current state.
     """
     conversation, replayed = await conversations.create(database, caller, await read(ConversationCreate, request))
     if replayed:
@@ -71,8 +76,8 @@ async def list_conversations(
 async def get_conversation(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
     """Read one conversation, without its messages."""
     found = await conversations.get(database, caller, conversation_id)
-    answer = _answer(found)
-    return known(request, answer.headers["etag"]) or answer
+    response = _response(found)
+    return not_modified(request, response.headers["etag"]) or response
 
 
 @router.patch(
@@ -83,9 +88,9 @@ async def get_conversation(request: Request, conversation_id: UUID, caller: Read
     openapi_extra=takes(ConversationPatch) | IF_MATCH,
 )
 async def link_conversation(conversation_id: UUID, request: Request, caller: Editor, database: Db) -> Response:
-    """Link a conversation to a goal or a task of the host, or take a link away with `null`."""
+    """Link a conversation to a goal or a task of the host; `null` removes a link."""
     patch = await read(ConversationPatch, request)
-    return _answer(await conversations.link(database, caller, conversation_id, patch, _precondition(request)))
+    return _response(await conversations.link(database, caller, conversation_id, patch, _precondition(request)))
 
 
 @router.post(
@@ -93,16 +98,16 @@ async def link_conversation(conversation_id: UUID, request: Request, caller: Edi
     operation_id="endConversation",
     response_model=ConversationResponse,
     responses={
-        200: {"description": "Ended, now or before in the same way.", "headers": REPLAYED | TAGGED},
+        200: {"description": "Ended, by this request or before at the same time.", "headers": REPLAYED | TAGGED},
         **refusals(404, 409, 412, 413, 415, 422, 503),
     },
     openapi_extra=takes(ConversationEnd) | IF_MATCH,
 )
 async def end_conversation(conversation_id: UUID, request: Request, caller: Editor, database: Db) -> Response:
-    """End a conversation that has no voice session. What comes late is recorded all the same."""
+    """End a conversation that has no voice session. Messages that arrive later are still recorded."""
     facts = await read(ConversationEnd, request)
     ended, replayed = await conversations.end(database, caller, conversation_id, facts, _precondition(request))
-    return _answer(ended, {"idempotency-replayed": "true"} if replayed else {})
+    return _response(ended, {"idempotency-replayed": "true"} if replayed else {})
 
 
 @router.delete(
@@ -113,7 +118,7 @@ async def end_conversation(conversation_id: UUID, request: Request, caller: Edit
     openapi_extra=IF_MATCH,
 )
 async def erase_conversation(request: Request, conversation_id: UUID, caller: Eraser, database: Db) -> None:
-    """Erase a conversation and everything said in it, for good."""
+    """Erase a conversation with all its messages. This cannot be undone."""
     await conversations.erase(database, caller, conversation_id, _precondition(request))
 
 
@@ -124,6 +129,6 @@ def _precondition(request: Request) -> Precondition | None:
     return lambda found: wanted.require(entity_tag(found.model_dump_json()))
 
 
-def _answer(found: ConversationResponse, headers: Mapping[str, str] | None = None) -> Response:
+def _response(found: ConversationResponse, headers: Mapping[str, str] | None = None) -> Response:
     body = found.model_dump_json()
     return Response(body, headers={"etag": entity_tag(body), **(headers or {})}, media_type="application/json")

@@ -1,4 +1,4 @@
-"""`/deliveries`: what the orchestrator was told, what waits, and what went wrong."""
+"""`/deliveries`: webhook deliveries to the orchestrator, which an operator lists and retries."""
 
 from typing import Annotated
 from uuid import UUID
@@ -19,13 +19,13 @@ router = APIRouter(prefix=f"{API}/deliveries", tags=["deliveries"])
 async def list_deliveries(
     query: Annotated[DeliveryQuery, Query()], caller: DeliveryManager, database: Db
 ) -> Page[DeliveryResponse]:
-    """List deliveries, newest first. What was told is in the intent of the conversation."""
+    """List deliveries, newest first. The delivered payload is the intent of the conversation."""
     return await deliveries.newest(database, caller, query)
 
 
 @router.post("/retry", operation_id="retryFailedDeliveries", responses=refusals(422, 503))
 async def retry_failed_deliveries(request: Request, caller: DeliveryManager, database: Db) -> DeliveriesRetried:
-    """Send everything anew that has failed, or that is held since the orchestrator answered 410.
+    """Send all deliveries again that have failed, or that are held since the orchestrator answered 410.
 
     Each delivery keeps its `webhook_id`.
     """
@@ -34,7 +34,7 @@ async def retry_failed_deliveries(request: Request, caller: DeliveryManager, dat
 
 @router.get("/{delivery_id}", operation_id="getDelivery", responses=refusals(404, 422, 503))
 async def get_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db) -> DeliveryResponse:
-    """Read what became of one delivery. What was told is in the intent of the conversation."""
+    """Read the state of one delivery. The delivered payload is the intent of the conversation."""
     return await deliveries.get(database, caller, delivery_id)
 
 
@@ -42,8 +42,8 @@ async def get_delivery(delivery_id: UUID, caller: DeliveryManager, database: Db)
 async def retry_delivery(
     request: Request, delivery_id: UUID, caller: DeliveryManager, database: Db
 ) -> DeliveryResponse:
-    """Send a delivery anew, under the same `webhook_id`, be it failed, waiting, or delivered before.
+    """Send a delivery again with the same `webhook_id`, in whatever state it is.
 
-    Everything that is held since the orchestrator answered 410 is sent again, too.
+    All deliveries that are held since the orchestrator answered 410 are sent again, too.
     """
     return await deliveries.retry(database, caller, delivery_id, outbox_of(request))

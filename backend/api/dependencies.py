@@ -1,4 +1,4 @@
-"""What routes are given: the parts that `app` put together, and the body, checked."""
+"""Dependencies of the routes: the worker's parts, which `app` creates, and the request's body, parsed and validated."""
 
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar, cast
@@ -14,25 +14,25 @@ from backend.deepgram import TokenClient
 from backend.schemas.parsing import parse
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
-from backend.services.session_timeout import Returns
+from backend.services.session_timeout import SessionReopener
 
 API: Final = "/api/v1"
-MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # what machines ask for every few seconds
-_PLAIN: Final = frozenset({"", "identity"})  # codings of a body that is sent as it is
-BODY_BYTES: Final = 2 * 2**20
-BATCH_BYTES: Final = 4 * 2**20
+MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # load balancers and Prometheus poll these
+_PLAIN: Final = frozenset({"", "identity"})  # the values of Content-Encoding for a body that is not compressed
+BODY_BYTES: Final = 2 * 2**20  # of a body, inclusive
+BATCH_BYTES: Final = 4 * 2**20  # of a batch, inclusive
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def appender_of(request: Request) -> Appender:
-    """Return the appender of this process."""
+    """Return the appender of this worker."""
     return cast("Appender", request.state.appender)
 
 
-def returns_of(request: Request) -> Returns:
-    """Return what notices that a silent session goes on."""
-    return cast("Returns", request.state.returns)
+def session_reopener_of(request: Request) -> SessionReopener:
+    """Return the part of this worker that reopens a timed-out voice session when its phone sends again."""
+    return cast("SessionReopener", request.state.session_reopener)
 
 
 async def _database(request: Request) -> Database:
@@ -50,15 +50,16 @@ Tokens = Annotated[TokenClient | None, Depends(_token_client)]
 
 
 def outbox_of(request: Request) -> Outbox | None:
-    """Return the way to the orchestrator, if there is one."""
+    """Return the outbox for deliveries to the orchestrator, or None if none is configured."""
     return cast("Outbox | None", request.state.outbox)
 
 
 async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
-    """Return the body of a request that says it is JSON; raises HTTPException 415 otherwise, 413 beyond ``most`` bytes.
+    """Return the body of a request with a JSON Content-Type.
 
-    A compressed body is 415, too: a small one may become a very large one. Raises Busy if the bodies of other requests
-    leave no room. A browser may send other types to any address without asking first. This one it asks for.
+    Raises HTTPException 415 for another type, because a page of another origin may make a browser send such a body
+    without a preflight request (CORS); 415 for a compressed body, because a small one may expand to a very large one;
+    413 beyond ``most`` bytes; and Busy if the bodies of other requests leave no room in memory.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
@@ -74,21 +75,21 @@ async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
         size = len(body) + len(chunk)
         if size > most:
             raise HTTPException(413)
-        if body and chunk:  # the server has read the first piece anyway, and most bodies are no longer
+        if body and chunk:  # not the first chunk, which the server has in memory anyway; most bodies are no longer
             await held.hold(size)
         body += chunk
     return bytes(body)
 
 
 async def read(model: type[ModelT], request: Request) -> ModelT:
-    """Return the body as ``model``; raises Invalid or, for another type than JSON, HTTPException."""
+    """Return the body as ``model``; raises Invalid, and what `json_body` and `parsed` raise."""
     return await parsed(request, partial(parse, model), await json_body(request))
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
-    """Return what OpenAPI should say of a route that reads its body as ``model`` itself.
+    """Return the OpenAPI fields of a route that reads its body as ``model`` itself (`read`).
 
-    Routes read their own bodies so that every fault is found by one parser and none is quoted.
+    Routes read their bodies themselves, so that one parser finds all faults and its messages quote no content.
     """
     return {
         "requestBody": {

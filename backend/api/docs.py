@@ -1,4 +1,4 @@
-"""Pages for people: they run and show only what this service itself has written."""
+"""HTML pages with a Content-Security-Policy: a browser runs and loads only what this service itself serves."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ _INLINE: Final = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 def html_page(html: str) -> HTMLResponse:
-    """Return ``html`` with a policy that lets nothing in but its own files and the inline parts that it has now."""
+    """Return ``html`` with a policy that allows this service's files, and the inline parts of ``html`` by hash."""
     allowed: dict[str, list[str]] = {"script": ["'self'"], "style": ["'self'"]}
     for kind, text in _INLINE.findall(html):
         allowed[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")

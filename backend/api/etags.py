@@ -1,6 +1,8 @@
-"""Conditional requests (RFC 9110, section 13): nothing is sent that the client has, and nothing changed unseen.
+"""Conditional requests (RFC 9110, section 13).
 
-Weak and strong tags are compared alike, because proxies that compress make a strong tag weak.
+`If-None-Match` saves sending what the client has already (304). `If-Match` prevents lost updates: a change is refused
+(412) if the resource has another version than the client has seen. Weak and strong tags compare as equal, because a
+proxy that compresses a response makes its strong tag weak.
 """
 
 import hashlib
@@ -19,48 +21,48 @@ _ANY: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class IfMatch:
-    """The versions that a request may act on: ``tags`` are entity tags with their quotes, or an asterisk for any."""
+    """The versions that a request may act on: ``tags`` are entity tags with their quotes, or `*` for any version."""
 
     tags: frozenset[str]
 
     def require(self, *tags: str) -> None:
-        """Raise PreconditionFailed unless one of ``tags`` is named, which are those of the version that stands.
+        """Raise PreconditionFailed unless the header names one of ``tags``, the entity tags of the current version.
 
-        Without ``tags`` the resource has no version yet.
+        Pass no tag for a resource that has no version yet.
         """
         if not any(_is_named(tag, self.tags) for tag in tags):
             raise PreconditionFailed(tags[0] if tags else None)
 
 
 def entity_tag(*parts: object) -> str:
-    """Return a strong entity tag for what ``parts`` determine to the byte."""
+    """Return a strong entity tag, with its quotes, of a response whose bytes depend on ``parts`` alone."""
     packed = orjson.dumps(parts, option=orjson.OPT_NON_STR_KEYS, default=str)
     return f'"{hashlib.sha256(packed).hexdigest()[:32]}"'
 
 
 def if_match(request: Request) -> IfMatch | None:
-    """Return what `If-Match` names, or None without that header. A header that names no tag matches nothing."""
+    """Return the tags that `If-Match` names, or None without that header. A header without a tag matches nothing."""
     tags = _named(request, "if-match")
     return None if tags is None else IfMatch(tags)
 
 
 def is_conditional(request: Request) -> bool:
-    """Tell whether a request to read something names versions of it, which `known` looks at."""
+    """Tell whether a request has one of the headers that `not_modified` compares."""
     return not {"if-match", "if-none-match"}.isdisjoint(request.headers)
 
 
-def known(request: Request, *tags: str) -> Response | None:
-    """Return the answer for a client that has it already: its `If-None-Match` names one of ``tags``.
+def not_modified(request: Request, *tags: str) -> Response | None:
+    """Return 304 if `If-None-Match` names one of ``tags``, the entity tags of the current version; else None.
 
-    Raises PreconditionFailed if there is an `If-Match` and it names none of them.
+    Raises PreconditionFailed if there is an `If-Match` that names none of them.
     """
     if wanted := if_match(request):
         wanted.require(*tags)
     has = _named(request, "if-none-match")
-    known_by = next((tag for tag in tags if has is not None and _is_named(tag, has)), None)
-    if known_by is None:
+    matching = next((tag for tag in tags if has is not None and _is_named(tag, has)), None)
+    if matching is None:
         return None
-    return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"etag": known_by})
+    return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"etag": matching})
 
 
 def _named(request: Request, header: str) -> frozenset[str] | None:

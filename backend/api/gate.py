@@ -1,4 +1,7 @@
-"""The gate: who comes, and how often. What is not let in is answered before a byte of its body is read."""
+"""The gate: the middleware that authenticates each request and applies the rate limits.
+
+A request that it refuses is answered before a byte of its body is read.
+"""
 
 import re
 from collections.abc import Collection
@@ -17,24 +20,25 @@ from backend.principal import caller
 
 _NAMES_OF_THIS_MACHINE: Final = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 _ADDRESSES_OF_THIS_MACHINE: Final = re.compile(r"127\.[\d.]+|::1|::ffff:127\.[\d.]+|localhost")
-# What proxies add. Not all do, so a proxy that adds none must not be put before a service that asks for no tokens.
+# Headers that proxies add. A proxy that adds none must not be put in front of a service without authentication, because
+# the service would treat all its clients as local.
 _ADDED_BY_PROXIES: Final = {b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"}
-PROXY: Final = "proxy"  # where the state names the peer, if its forwarded addresses are looked at
-_OWN_SITES: Final = {b"same-origin", b"none"}  # `none`: a person, and no page, sent it
+PROXY: Final = "proxy"  # the key of the state with the peer's address, if X-Forwarded-For is read
+_OWN_SITES: Final = {b"same-origin", b"none"}  # `none`: the person sent it, for example from the address bar
 _READING: Final = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing here
-# Whoever asks whether the process lives must hear it, however many ask.
+# Neither authenticated nor counted, so that load balancers always get an answer.
 _UNCOUNTED: Final = "/livez"
 
 log = structlog.get_logger(__name__)
 
 
 class Gate:
-    """Finds out who sends a request, and counts those of each.
+    """Authenticates each request, and counts the requests of each caller for the rate limits.
 
-    With ``local_only`` none is let in but what came from this machine, to a loopback address, under a loopback name: a
-    page that somebody looks at on this machine may point a name of its own at it (DNS rebinding). There, a request
-    needs no token to change something, so a browser must not send one for a page of an origin that is neither the
-    service's own nor one of ``cors_origins``.
+    With ``local_only``, while no issuers are configured, it refuses requests that did not come from this machine, to a
+    loopback address, with a loopback name in Host: a page in a browser on this machine may resolve its own name to
+    127.0.0.1 (DNS rebinding). Such a request needs no token to change something, so the gate also refuses changes that
+    a browser sends for a page of another origin (CSRF), unless it is one of ``cors_origins``.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class Gate:
         self._origins = {origin.encode() for origin in cors_origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request in, or answer it."""
+        """Pass one request on, or refuse it."""
         if scope["type"] != "http" or scope["path"] == _UNCOUNTED:
             await self._app(scope, receive, send)
             return
@@ -86,12 +90,12 @@ class Gate:
             try:
                 subject = await self._authenticate(scope)
             except Refused:
-                await self._count(scope, None, quotas)  # 429 goes before 401
+                await self._count(scope, None, quotas)  # may raise TooManyRequests: 429 takes precedence over 401
                 raise
         await self._count(scope, subject, quotas)
 
     async def _authenticate(self, scope: Scope) -> str | None:
-        """Find out who sends a request and return their subject; raises what `Authenticator.verify` raises."""
+        """Authenticate a request and return its subject; raises what `Authenticator.verify` raises."""
         header = _authorization(scope)
         principal = await self._authenticator.authenticate(header)
         if principal.subject is not None:
@@ -100,10 +104,10 @@ class Gate:
         return principal.subject
 
     async def _count(self, scope: Scope, subject: str | None, quotas: list[Quota]) -> None:
-        """Count a request of a subject or, without a token that is good, of an address; raises TooManyRequests.
+        """Count a request for its subject or, without a valid token, for its address; raises TooManyRequests.
 
-        An address may be that of very many people (NAT), so those who can be told apart are not counted together. Where
-        no tokens are asked for, all come from this machine, and none is counted.
+        Many people may share an address (NAT), so requests with valid tokens are counted by subject alone. Without
+        authentication all requests come from this machine, and none is counted.
         """
         if self._local_only:
             return
@@ -115,8 +119,8 @@ class Gate:
     def _is_of_foreign_page(self, scope: Scope) -> bool:
         """Tell whether a browser sends this for a page of an origin that may not use the service.
 
-        Sec-Fetch-Site says how the page's origin and this service are related, and no page can write it. A browser that
-        is too old for it sends Origin alone, as every browser does with a method that changes something.
+        Sec-Fetch-Site relates the page's origin to this service, and no page can set it. A browser that is too old for
+        it sends only Origin, as every browser does with a method that may change something.
         """
         origins = set(_values(scope, b"origin"))
         if origins and origins <= self._origins:
@@ -137,10 +141,10 @@ def _note(quotas: list[Quota], quota: Quota) -> None:
 
 
 def _is_local(scope: Scope) -> bool:
-    """Tell whether a request came from and to this machine, under its own name; a trusted proxy says from where."""
+    """Tell whether client, server and Host of a request are all this machine; a trusted proxy names the client."""
     client, server = scope.get("client"), scope.get("server")
     addresses = [client[0]] if client else []
-    if server and server[1] is not None:  # no port: a path on this machine
+    if server and server[1] is not None:  # without a port it is a Unix socket, which is on this machine
         addresses.append(server[0])
     return all(map(_is_local_address, addresses)) and all(map(_is_local_name, _values(scope, b"host")))
 
@@ -156,17 +160,17 @@ def _is_local_name(name: bytes) -> bool:
 
 
 def _is_proxied(scope: Scope) -> bool:
-    """Tell whether a proxy brought the request for a client that no trusted proxy has named."""
+    """Tell whether a proxy forwarded the request, and is not trusted, so that the client is unknown."""
     client = scope.get("client")
     is_named = scope["state"].get(PROXY, client) is not client
     return not is_named and any(name in _ADDED_BY_PROXIES for name, _ in scope["headers"])
 
 
 def _authorization(scope: Scope) -> bytes | None:
-    """Return the header's value; raises TokenInvalid for several, of which nobody knows which one is meant."""
+    """Return the value of Authorization, or None; raises TokenInvalid for more than one, which is ambiguous."""
     values = _values(scope, b"authorization")
     if len(values) > 1:
-        raise TokenInvalid("there is more than one")
+        raise TokenInvalid("there is more than one Authorization header")
     return values[0] if values else None
 
 

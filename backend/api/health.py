@@ -1,4 +1,4 @@
-"""What machines and people ask of the service itself."""
+"""Health checks for load balancers, metrics for Prometheus, and pages for people: `/docs` and `/problems/{slug}`."""
 
 import asyncio
 import os
@@ -17,13 +17,13 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from starlette.exceptions import HTTPException
 
 from backend.api.docs import html_page
-from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, answer, page, problem_body
+from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, page, problem_body, problem_response
 from backend.observability.processes import WorkerProcesses
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.health import Health
 from backend.services.single_flight import SingleFlight
 
-METRICS_FRESH_SECONDS: Final = 1.0  # seconds, for which what was counted is not counted again
+METRICS_FRESH_SECONDS: Final = 1.0  # seconds for which the text of `/metrics` is cached
 _ASSETS: Final = "/docs/assets"
 
 _READING: Final = ["GET", "HEAD"]  # load balancers ask with HEAD
@@ -33,33 +33,36 @@ router = APIRouter(tags=["service"], include_in_schema=False)
 
 @router.api_route("/livez", methods=_READING)
 async def livez() -> Response:
-    """Say that the process answers. Never asks the database: a restart would not bring that back."""
+    """Say that the process answers. It never queries the database, because a restart of the worker repairs none."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 @router.api_route("/readyz", methods=_READING)
 async def readyz(request: Request) -> Response:
-    """Say whether messages can be taken, and if not, why; with `?verbose` also what an acknowledged one survives."""
-    found = await cast("Health", request.state.health).look()
+    """Say whether the worker can record messages, and if not, why; with `?verbose` also how durable they are."""
+    found = await cast("Health", request.state.health).check()
     if not found.readiness.ready:
         body = problem_body(UNREADY, found.remedy or UNREADY.remedy, checks=found.readiness)
-        return answer(body, {"retry-after": "2"})
+        return problem_response(body, {"retry-after": "2"})
     body = {"status": "ok", "checks": found.readiness}
     if "verbose" in request.query_params:
-        body["durability"] = found.in_force
+        body["durability"] = found.durability
     return Response(orjson.dumps(body), media_type="application/json")
 
 
 @router.api_route("/metrics", methods=_READING)
 async def metrics(request: Request) -> Response:
-    """Say what was counted, for Prometheus; over all workers where there are several."""
+    """Show the metrics of all workers, for Prometheus."""
     cast("DatabaseMetrics", request.state.figures).refresh()
     counted = await cast("SingleFlight[bytes]", request.state.metrics).get(METRICS_FRESH_SECONDS)
     return Response(counted, media_type=CONTENT_TYPE_LATEST)
 
 
 def counts() -> SingleFlight[bytes]:
-    """Return what `/metrics` says, written in a thread: it takes tens of milliseconds, and anybody may ask."""
+    """Return the text of `/metrics` as a single flight.
+
+    A thread writes it, because that takes tens of milliseconds, in which the event loop would serve no request.
+    """
     return SingleFlight(partial(asyncio.to_thread, _exposition))
 
 
@@ -74,7 +77,7 @@ def _exposition() -> bytes:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """Leave out what workers that were killed had in hand."""
+    """Drop the gauges of workers that were killed, which would count requests that no worker serves any more."""
     for file in folder.glob("gauge_live*_*.db"):
         worker = int(file.stem.rpartition("_")[2])
         if not psutil.pid_exists(worker):
@@ -83,14 +86,14 @@ def _forget_the_dead(folder: Path) -> None:
 
 @router.get("/problems/{slug}")
 async def problem(slug: str) -> HTMLResponse:
-    """Say what a problem means and what its caller should do."""
+    """Say what a problem means and what the client should do."""
     if slug not in ALL:
         raise HTTPException(HTTP_PROBLEMS[404].status)
     return html_page(page(ALL[slug]))
 
 
 def install(app: FastAPI) -> None:
-    """Add the routes, and `/docs` with files of this package, so that it needs no other host."""
+    """Add these routes to ``app``, and `/docs` with files of this package, so that it needs no other host."""
     app.mount(_ASSETS, StaticFiles(directory=Path(__file__).with_name("swagger_ui")))
     app.include_router(router)
 

@@ -1,4 +1,4 @@
-"""`/conversations/{id}/intent`: what the person wants done, which the orchestrator is told."""
+"""`/conversations/{id}/intent`: what the person wants done. The service delivers it to the orchestrator by webhook."""
 
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from backend.api.etags import IfMatch, if_match
 from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, refusals
 from backend.schemas.intent import ConversationIntent, IntentPut
 from backend.services import intents
-from backend.services.intents import Replaceable, Standing
+from backend.services.intents import CurrentIntent, Replaceable
 
 router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}/intent", tags=["intents"])
 
@@ -21,20 +21,20 @@ router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}/intent", tag
     operation_id="putIntent",
     response_model=ConversationIntent,
     responses={
-        200: {"description": "It stands, now or before.", "headers": REPLAYED | TAGGED},
+        200: {"description": "The intent is set, by this request or before.", "headers": REPLAYED | TAGGED},
         **refusals(404, 409, 410, 412, 413, 415, 422, 503),
     },
     openapi_extra=takes(IntentPut) | IF_MATCH,
 )
 async def put_intent(request: Request, conversation_id: UUID, caller: IntentWriter, database: Db) -> Response:
-    """Set the intent, and queue what tells the orchestrator of it in the same commit.
+    """Set the intent, and queue its delivery to the orchestrator in the same transaction.
 
-    Again with the same intent and payload changes nothing and gets the same answer. Another one is refused unless
-    `If-Match` names the version that it replaces: 409 without that header, 412 if it names another version.
+    A request with the same intent and payload changes nothing and gets the same response. Another intent is refused
+    unless `If-Match` names the version that it replaces: 409 without that header, 412 if it names another version.
     """
     wanted = await read(IntentPut, request)
     replaceable = _replaceable(if_match(request))
-    return _answer(
+    return _response(
         await intents.put(database, caller, conversation_id, wanted, replaceable=replaceable, outbox=outbox_of(request))
     )
 
@@ -43,15 +43,15 @@ async def put_intent(request: Request, conversation_id: UUID, caller: IntentWrit
     "",
     operation_id="getIntent",
     response_model=ConversationIntent,
-    responses={200: {"description": "What stands.", "headers": TAGGED}, **refusals(404, 412, 422, 503)},
+    responses={200: {"description": "The current intent.", "headers": TAGGED}, **refusals(404, 412, 422, 503)},
     openapi_extra=IF_MATCH,
 )
 async def get_intent(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
-    """Read the intent as it stands."""
-    standing = await intents.get(database, caller, conversation_id)
+    """Read the current intent."""
+    current = await intents.get(database, caller, conversation_id)
     if wanted := if_match(request):
-        wanted.require(_tag(standing.version))
-    return _answer(standing)
+        wanted.require(_tag(current.version))
+    return _response(current)
 
 
 def _replaceable(wanted: IfMatch | None) -> Replaceable | None:
@@ -64,13 +64,13 @@ def _tag(version: str) -> str:
     return f'"{version}"'
 
 
-def _answer(standing: Standing) -> Response:
+def _response(current: CurrentIntent) -> Response:
     body = {
-        "conversation_id": str(standing.conversation_id),
-        "intent": standing.intent,
-        "payload": orjson.Fragment(standing.payload),
-        "version": standing.version,
-        "delivery_id": None if standing.delivery_id is None else str(standing.delivery_id),
+        "conversation_id": str(current.conversation_id),
+        "intent": current.intent,
+        "payload": orjson.Fragment(current.payload),
+        "version": current.version,
+        "delivery_id": None if current.delivery_id is None else str(current.delivery_id),
     }
-    headers = {"etag": _tag(standing.version)} | ({"idempotency-replayed": "true"} if standing.replayed else {})
+    headers = {"etag": _tag(current.version)} | ({"idempotency-replayed": "true"} if current.replayed else {})
     return Response(orjson.dumps(body), headers=headers, media_type="application/json")

@@ -1,4 +1,7 @@
-"""`/conversations/{id}/live` and `/messages/feed`: what is said, as it is said."""
+"""`/conversations/{id}/live` and `/messages/feed`: clients follow messages as they are recorded, as server-sent events.
+
+The feed also serves pages, for clients that poll.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -19,14 +22,15 @@ from backend.schemas.feed import FeedQuery
 from backend.schemas.message import LiveQuery, MessageResponse
 from backend.schemas.page import Cursor, Page
 from backend.services.feed import Feed, FeedPage, place_of
-from backend.services.live import Ended, Live, News
+from backend.services.live import Ended, Live, LiveUpdate
 from backend.vocabulary import ABANDONED, LARGEST_BIGINT, Scope
 
 router = APIRouter(prefix=API, tags=["live"])
 
 _EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
-# Milliseconds after which a follower looks again whether a phone that fell silent has come back.
-_LOOK_AGAIN: Final = 10_000
+# Milliseconds after which a client reconnects to a conversation that the service has ended after its timeout, because
+# the phone may have come back.
+_RECONNECT_AFTER_TIMEOUT: Final = 10_000
 
 
 @router.get(
@@ -35,7 +39,7 @@ _LOOK_AGAIN: Final = 10_000
     response_class=StreamingResponse,
     responses={
         200: {"description": "`message`s as they are recorded; `end`; `resume`.", "content": _EVENTS},
-        204: {"description": "To `Last-Event-ID`: the conversation has ended, and nothing came after that."},
+        204: {"description": "With `Last-Event-ID`: the conversation has ended, and has no message after that one."},
         **refusals(404, 422, 503),
     },
 )
@@ -46,11 +50,11 @@ async def follow_conversation(
     query: Annotated[LiveQuery, Query()],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Follow a conversation: first what is on record, then what comes, in recorded order, without a gap.
+    """Follow a conversation: the messages on record, then new ones, in recorded order and without a gap.
 
-    `event: message` has the sequence as its `id`. `event: end` says that the conversation has ended: listen no more; a
-    client that comes back all the same gets 204, at which browsers stop. `event: resume` says to come back with
-    `Last-Event-ID`, as browsers do by themselves.
+    `event: message` has the message's sequence as its `id`. `event: end` says that the conversation has ended, and the
+    client should disconnect; if it reconnects it gets 204, after which browsers do not reconnect. `event: resume` asks
+    the client to reconnect with `Last-Event-ID`, which browsers do by themselves.
     """
     live = cast("Live", request.state.live)
     permit = Permit(request, partial(_may_follow, live, conversation_id))
@@ -66,7 +70,10 @@ async def follow_conversation(
     operation_id="readFeed",
     response_model=Page[MessageResponse],
     responses={
-        200: {"description": "A page; or, with `Accept: text/event-stream`, all from there on.", "content": _EVENTS},
+        200: {
+            "description": "A page; with `Accept: text/event-stream`, all messages from there on.",
+            "content": _EVENTS,
+        },
         **refusals(422, 503),
     },
 )
@@ -76,10 +83,10 @@ async def read_feed(
     query: Annotated[FeedQuery, Query()],
     last_event_id: Annotated[Cursor | None, Header()] = None,
 ) -> Response:
-    """Read every message of every conversation, each once; for services that read everybody's.
+    """Read every message of every conversation, each once; for services that may read those of all owners.
 
-    A reader that keeps asking with the last `next_cursor` misses nothing that commits later. Each conversation comes in
-    the order of its `sequence`. As server-sent events, the `id` of each is the cursor behind it.
+    A client that polls with the last `next_cursor` misses no message that is committed later. The messages of each
+    conversation come in the order of their `sequence`. As server-sent events, an `id` is the cursor after it.
     """
     feed = cast("Feed", request.state.feed)
     if "text/event-stream" not in request.headers.get("accept", ""):
@@ -106,7 +113,7 @@ def _sequence(last_event_id: str) -> int:
     raise Invalid([Fault("/header/last-event-id", "must be the id of the last event, which is a sequence")])
 
 
-def _written(news: News) -> Iterator[bytes]:
+def _written(news: LiveUpdate) -> Iterator[bytes]:
     for row in news.messages:
         yield message(str(row.sequence), row.document)
     if news.ended:
@@ -115,9 +122,9 @@ def _written(news: News) -> Iterator[bytes]:
 
 def _ended(ended: Ended) -> bytes:
     if ended.presumed:
-        return resume(ABANDONED, retry=_LOOK_AGAIN)
+        return resume(ABANDONED, retry=_RECONNECT_AFTER_TIMEOUT)
     reason = "ended" if ended.ended_at else "erased"
-    # The id makes browsers send Last-Event-ID, and be answered 204, even if they have heard no message.
+    # The id makes browsers send Last-Event-ID, and so get 204, even if they have received no message.
     identity = None if ended.last_sequence is None else str(ended.last_sequence)
     return event("end", {"reason": reason, "ended_at": ended.ended_at}, identity=identity)
 

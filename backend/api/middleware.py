@@ -1,6 +1,6 @@
-"""What every request passes through: an identity, a line in the log, a measurement, and a net below everything.
+"""The outermost middleware of every request: request id, access log, metrics, and 500 for an unexpected exception.
 
-Plain ASGI, because a wrapper around the response would hide context variables and hold back streams.
+It is plain ASGI, because Starlette's BaseHTTPMiddleware would hide context variables and buffer streams.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from backend.observability.logs import new_request_id, request_id
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-# Those that some route or CORS answers, or that clients send by mistake; a client may make up others without end.
+# The methods that metrics and logs name; a client may invent others, without a bound in number.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
-# Another origin's page may not load an answer as an image or a script; what CORS allows is not concerned.
+# A page of another origin may not load a response as an image or a script; requests that CORS allows are not affected.
 _SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
-_NO_STORE: Final = (b"cache-control", b"no-store")  # what somebody said stays in no cache on its way
+_NO_STORE: Final = (b"cache-control", b"no-store")  # no browser and no proxy may cache what persons said
 
 log = structlog.get_logger("backend.access")
 
 
 class RequestMiddleware:
-    """Gives each request its id and sees it through to the end; ``paths`` are the templates of the routes."""
+    """Sets the id of each request, and logs and counts its response; ``paths`` are the templates of the routes."""
 
     def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
         self._app = app
@@ -63,16 +63,17 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, sending)
         except ClientDisconnect:
-            pass  # whoever hung up hears nothing
+            pass  # there is no client that could read a response
         except asyncio.CancelledError:
-            # The service stops and has waited long enough. Whether this was stored nobody will know before it is asked.
+            # The shutdown timeout has passed. The worker does not know whether the request was committed: 503, so that
+            # the client sends the same again.
             if not status:
                 await problems.refusal(DatabaseUnavailable())(scope, receive, sending)
             raise
         except Exception:
             log.exception("fault of the service")
             if status:
-                raise  # half an answer must not look like a whole one
+                raise  # the server then closes the connection, so that the client sees the response is incomplete
             await problems.internal_error()(scope, receive, sending)
         finally:
             release_body(scope)
@@ -86,17 +87,17 @@ def _identity(headers: list[tuple[bytes, bytes]]) -> str:
     return new_request_id()
 
 
-# prometheus_client looks a child up under a lock and from texts.
+# Cached, because prometheus_client takes a lock and formats strings to find the metric of some labels.
 _requests = lru_cache(1024)(metrics.HTTP_REQUESTS.labels)
 _seconds = lru_cache(1024)(metrics.HTTP_SECONDS.labels)
 
 
 def _account(scope: Scope, templates: Templates, status: int, seconds: float) -> None:
-    # Words of our own, not the path and the method as they came: those could hold anything, and without bounds.
+    # The template and a known method, not what the client sent: that could be any text, without a bound in number.
     found = scope.get("route")
     route = found.path if found else templates.find(scope["path"]) or "none"
     method = scope["method"] if scope["method"] in _METHODS else "other"
     _requests(method, route, status).inc()
     _seconds(method, route).observe(seconds)
-    if route not in MONITORING:  # worth a measurement, not a line
+    if route not in MONITORING:  # polled every few seconds: counted, but not logged
         log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))

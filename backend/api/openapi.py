@@ -1,4 +1,7 @@
-"""The description of the API: complete, and the same as what is served."""
+"""The OpenAPI document: FastAPI's, with the bodies, headers and problems that the routes handle themselves.
+
+A test compares it with `openapi.json`, from which clients are generated.
+"""
 
 from typing import Any, Final
 
@@ -26,12 +29,15 @@ IF_MATCH: Final[dict[str, Any]] = {
             "name": "If-Match",
             "in": "header",
             "required": False,
-            "description": "The version, or the versions, that may be changed, as ETags; or `*` for any. Else: 412.",
+            "description": "ETags of the versions that the request may act on, or `*` for any; others get 412.",
             "schema": {"type": "string"},
         }
     ]
 }
-UNCHANGED: Final[dict[str, Any]] = {"description": "The same as `If-None-Match` names.", "headers": TAGGED}
+UNCHANGED: Final[dict[str, Any]] = {
+    "description": "`If-None-Match` names the current version, so the client has it already.",
+    "headers": TAGGED,
+}
 
 _BODIES: Final = (
     MessageCreate,
@@ -47,20 +53,21 @@ _BODIES: Final = (
 )
 _ANSWERS: Final = (Problem, Transcript, DeepgramSettings, OpenAIChat)
 _REFUSALS: Final = {
-    401: "No token, or one that is not good; `WWW-Authenticate` says why.",
-    403: "The token is not for this, and `WWW-Authenticate` names the scope; or a page of another origin sent it.",
-    404: "No such conversation, voice session or delivery, or somebody else's.",
-    409: "The id is taken by something else, another intent stands, or the host has a rule against it.",
+    401: "No token was sent, or it is not accepted; `WWW-Authenticate` says why.",
+    403: "The token lacks the scope in `WWW-Authenticate`, or a page of another origin sent the request.",
+    404: "No such conversation, voice session or delivery, or it has another owner.",
+    409: "The id is taken, the conversation has another intent, or a rule of the host's database forbids it.",
     410: "The conversation was erased.",
-    412: "`If-Match` does not name the version that stands; nothing was changed.",
-    413: "The body is too large, or holds too many values.",
+    412: "`If-Match` does not name the current version; nothing was changed.",
+    413: "The body is too large, or has too many JSON values.",
     415: "The body is not declared as JSON, or is compressed.",
-    422: "The request is not of the documented form; `errors` says where.",
-    429: "Too many requests: send the same again after `Retry-After` seconds.",
+    422: "The request does not have the documented form; `errors` lists the faults.",
+    429: "Too many requests: send the same request again after `Retry-After` seconds.",
     502: "Deepgram refuses a token to the service.",
-    503: "Busy, or the database is away: send the same again after `Retry-After` seconds.",
+    503: "The service is busy, or the database is not available: send the same request again after `Retry-After` "
+    "seconds.",
 }
-_OTHERS: Final = "A fault of the service, or a request that reaches no route."
+_OTHERS: Final = "An error of the service, or a request that is refused before it reaches the route."
 _RETRY_AFTER: Final = {"headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}}
 _CHALLENGE: Final = {"headers": {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}}
 _HEADERS: Final = {401: _CHALLENGE, 403: _CHALLENGE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
@@ -68,7 +75,7 @@ _FROM_EVERY_ROUTE: Final = (401, 403, 429)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the declarations of the problems that a route may answer with; some come from every route."""
+    """Return the OpenAPI responses for the problems with ``statuses``, and for those that every route has."""
     declared: dict[int | str, dict[str, Any]] = {
         status: {"description": _REFUSALS[status], "content": _problem(), **_HEADERS.get(status, {})}
         for status in sorted({*statuses, *_FROM_EVERY_ROUTE})
@@ -99,7 +106,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)
-    # Declared by FastAPI wherever a parameter may be wrong; ours are problems.
+    # FastAPI declares these for parameters that may be wrong; this service responds with problem documents instead.
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
     add_examples(document)

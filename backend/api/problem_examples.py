@@ -1,4 +1,4 @@
-"""An example of each problem, shown in `/docs` at the operations that may answer with it."""
+"""An example of each problem, which `/docs` shows at the operations that may respond with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -48,7 +48,7 @@ REFUSALS: Final[Sequence[RecordError]] = (
     errors.TooSlow(),
     errors.DatabaseUnavailable(),
 )
-# Where a problem comes from a few operations alone; others come from every operation that declares their status.
+# The operations that may respond with a problem; one that is not listed comes from every operation with its status.
 _ONLY_FROM: Final[Mapping[type[RecordError], frozenset[str]]] = {
     errors.RoleNotAllowed: frozenset({"recordMessage"}),
     errors.ConversationIdReused: frozenset({"createConversation"}),
@@ -62,11 +62,11 @@ _ONLY_FROM: Final[Mapping[type[RecordError], frozenset[str]]] = {
     errors.IntentConflict: frozenset({"putIntent"}),
     errors.VoiceSessionIdReused: frozenset({"beginVoiceSession"}),
     errors.VoiceSessionEnded: frozenset({"endVoiceSession"}),
-    errors.EventIdReused: frozenset(),  # in the result of an event, which is of no operation's own status
+    errors.EventIdReused: frozenset(),  # only in the result of one event of a batch
     errors.ProviderNotConfigured: frozenset({"getDeepgramToken"}),
     errors.ProviderUnavailable: frozenset({"getDeepgramToken", "beginVoiceSession"}),
 }
-# What is not found is what the path names.
+# The path parameter that names the resource that was not found.
 _NAMED_BY: Final[Mapping[type[RecordError], str]] = {
     errors.DeliveryNotFound: "{delivery_id}",
     errors.VoiceSessionNotFound: "{session_id}",
@@ -76,7 +76,7 @@ _OF_EVERY_ROUTE: Final = ("internal-error", "too-slow", "not-from-here", "reques
 
 
 def add_examples(document: dict[str, Any]) -> None:
-    """Add an example of each problem to the OpenAPI ``document``, and name it where the problem may come from."""
+    """Add an example of each problem to the OpenAPI ``document``, and refer to it from the operations with it."""
     document["components"]["examples"] = _examples()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -98,7 +98,7 @@ def _examples() -> dict[str, Any]:
 
 
 def _of(status: str, method: str, path: str, operation: str) -> Iterator[str]:
-    """Yield the slugs of the problems that an operation may answer with this status."""
+    """Yield the slugs of the problems that an operation may return with this status."""
     if status == "default":
         yield from _OF_EVERY_ROUTE
         return
@@ -107,7 +107,7 @@ def _of(status: str, method: str, path: str, operation: str) -> Iterator[str]:
         if _is(problem, status) and _comes_from(error, method, path, operation):
             yield problem.slug
     for problem in HTTP_PROBLEMS.values():
-        if _is(problem, status) and status != "404":  # which says that there is no such path
+        if _is(problem, status) and status != "404":  # that of HTTP_PROBLEMS is for unknown paths
             yield problem.slug
 
 

@@ -1,4 +1,7 @@
-"""From a refusal to its HTTP answer (RFC 9457): one table, and nothing decided anywhere else."""
+"""Problem documents (RFC 9457): the one table from each error of the tree (`errors`) to its HTTP status and slug.
+
+A client reads the slug, which is stable, in `type`; `/problems/{slug}` describes each for people.
+"""
 
 import html
 import re
@@ -14,8 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from backend import errors
-from backend.api.parse_thread import MOST_MARKS
-from backend.errors import MOST_FAULTS, Fault, Invalid, LinkNotFound, RecordError, Unavailable
+from backend.api.parse_thread import MAX_MARKS
+from backend.errors import MAX_FAULTS, Fault, Invalid, LinkNotFound, RecordError, Unavailable
 from backend.observability import metrics
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
@@ -31,7 +34,7 @@ _CHALLENGE: Final = 'Bearer realm="verbatim"'
 
 
 class ProblemType(NamedTuple):
-    """How one kind of refusal looks over HTTP, and what its caller should do."""
+    """The HTTP form of one kind of error: its status, its slug, a title, and what the client should do."""
 
     status: HTTPStatus
     slug: str
@@ -40,18 +43,18 @@ class ProblemType(NamedTuple):
 
     @property
     def type(self) -> str:
-        """Where this problem is described, at this service."""
+        """The path of the page that describes this problem, the member `type` of a problem document."""
         return f"/problems/{self.slug}"
 
 
-_RETRY: Final = "Send the same request again, with the same ids, after the seconds that Retry-After names."
+_RETRY: Final = "Send the same request again, with the same ids, after the number of seconds in Retry-After."
 _DO_NOT_RETRY: Final = "Sending the same request again will not help."
 
 INVALID: Final = ProblemType(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid",
-    "The request is not of the documented form",
-    f"`errors` holds a JSON pointer and a sentence for each fault, at most {MOST_FAULTS}; `more_errors` counts the "
+    "The request does not have the documented form",
+    f"`errors` holds a JSON pointer and a sentence for each fault, at most {MAX_FAULTS}; `more_errors` counts the "
     f"others. {_DO_NOT_RETRY}",
 )
 INTERNAL: Final = ProblemType(
@@ -63,99 +66,103 @@ INTERNAL: Final = ProblemType(
 UNREADY: Final = ProblemType(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "not-ready",
-    "Not ready to take messages",
-    "`checks` says what is wrong. Until it is put right, send traffic elsewhere.",
+    "Not ready to record messages",
+    "`checks` names the faults. Send traffic to other workers until they are repaired.",
 )
 PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
     errors.TokenMissing: ProblemType(
         HTTPStatus.UNAUTHORIZED,
         "token-missing",
         "A token is needed",
-        "Send Authorization: Bearer … with a token of a configured issuer, or a service token. The message is not "
-        "recorded: keep it, and send it again with a token.",
+        "Send Authorization: Bearer … with a token of a configured issuer, or a service token. Nothing was recorded: "
+        "keep the message, and send it again with a token.",
     ),
     errors.TokenInvalid: ProblemType(
         HTTPStatus.UNAUTHORIZED,
         "token-invalid",
-        "That token is not accepted",
-        "`detail` says why. Get a new token; the message is not recorded: keep it, and send it again with that.",
+        "The token is not accepted",
+        "`detail` says why. Nothing was recorded: keep the message, get a new token, and send it again with that.",
     ),
     errors.ScopeMissing: ProblemType(
         HTTPStatus.FORBIDDEN,
         "scope-missing",
-        "That token is not for this",
-        f"`detail` names the scope that is needed. Ask whoever issues the token for it. {_DO_NOT_RETRY}",
+        "The token lacks a scope",
+        f"`detail` names the scope that the operation needs. Ask the issuer of the token for it. {_DO_NOT_RETRY}",
     ),
     errors.RoleNotAllowed: ProblemType(
         HTTPStatus.FORBIDDEN,
         ROLE_NOT_ALLOWED,
-        "Not in this role",
-        f"A person's token writes the roles user, assistant and function; system needs a service's. {_DO_NOT_RETRY}",
+        "The token does not allow this role",
+        "A person's token allows the roles user, assistant and function; the role system needs a service's token. "
+        f"{_DO_NOT_RETRY}",
     ),
     errors.NotFromHere: ProblemType(
         HTTPStatus.MISDIRECTED_REQUEST,
         "not-from-here",
         "Only this machine is served",
-        "Nothing is configured to tell callers apart. Come from this machine, to localhost and through no proxy, or "
-        "let the operator configure VERBATIM_AUTH_ISSUERS. A proxy that names its clients in X-Forwarded-For can be "
-        f"named in VERBATIM_TRUSTED_PROXIES. {_DO_NOT_RETRY}",
+        "No authentication is configured. Connect from the service's machine, to localhost and through no proxy, or "
+        "let the operator configure VERBATIM_AUTH_ISSUERS. The operator can list a proxy that names its clients in "
+        f"X-Forwarded-For in VERBATIM_TRUSTED_PROXIES. {_DO_NOT_RETRY}",
     ),
     errors.ForeignPage: ProblemType(
         HTTPStatus.FORBIDDEN,
         "foreign-page",
-        "Not from a page of another origin",
-        "Nothing is configured to tell callers apart, so a page of another origin may change nothing here. The "
-        f"operator can allow its origin with VERBATIM_CORS_ORIGINS. {_DO_NOT_RETRY}",
+        "A page of another origin may not send this",
+        "No authentication is configured, so pages of other origins may change nothing. The operator can allow the "
+        f"page's origin with VERBATIM_CORS_ORIGINS. {_DO_NOT_RETRY}",
     ),
     Invalid: INVALID,
     errors.ConversationNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "conversation-not-found",
         "No such conversation",
-        f"Open it first with POST /api/v1/conversations; a message is never stored without one. {_DO_NOT_RETRY}",
+        "Open it first with POST /api/v1/conversations; a message cannot be recorded without a conversation. "
+        f"{_DO_NOT_RETRY}",
     ),
     errors.ConversationErased: ProblemType(
         HTTPStatus.GONE,
         CONVERSATION_ERASED,
-        "That conversation was erased",
-        f"It was erased with everything said in it, and stays so. Drop what is queued for it. {_DO_NOT_RETRY}",
+        "The conversation was erased",
+        f"It was erased with all its messages, for good. Drop the messages queued for it. {_DO_NOT_RETRY}",
     ),
     errors.ConversationIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         CONVERSATION_ID_REUSED,
-        "That conversation id is taken",
-        f"A conversation exists under this id with other content. Choose a new id. {_DO_NOT_RETRY}",
+        "The conversation id is taken",
+        f"A conversation with this id and other content exists. Choose a new id. {_DO_NOT_RETRY}",
     ),
     errors.ConversationEnded: ProblemType(
         HTTPStatus.CONFLICT,
         "conversation-ended",
         "The conversation has ended at another time",
-        f"The first `ended_at` stands; GET the conversation to see it. {_DO_NOT_RETRY}",
+        f"The first `ended_at` was not changed; GET the conversation to see it. {_DO_NOT_RETRY}",
     ),
     errors.ConversationHasSessions: ProblemType(
         HTTPStatus.CONFLICT,
         "conversation-has-sessions",
         "The conversation ends with its voice sessions",
-        f"End each of them with POST /api/v1/voice/sessions/…/end. {_DO_NOT_RETRY}",
+        f"End each voice session with POST /api/v1/voice/sessions/…/end. {_DO_NOT_RETRY}",
     ),
     errors.HostOwnsConversations: ProblemType(
         HTTPStatus.CONFLICT,
         "host-owns-conversations",
         "Only the host application can open conversations",
-        f"Its table has columns or rules unknown here. Let it make the row, then use its id. {_DO_NOT_RETRY}",
+        "Its table has columns or constraints that this service does not know. Let the host insert the row, then use "
+        f"its id. {_DO_NOT_RETRY}",
     ),
     errors.HostKeepsConversation: ProblemType(
         HTTPStatus.CONFLICT,
         "host-keeps-conversation",
-        "The host application still refers to that conversation",
-        f"A table of its has a foreign key to it. Remove what refers to it, then erase it. {_DO_NOT_RETRY}",
+        "The host application still refers to the conversation",
+        "A table of the host has a foreign key to it. Delete the rows that refer to it, then erase the conversation. "
+        f"{_DO_NOT_RETRY}",
     ),
     errors.MessageIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "message-id-reused",
-        "That message id is taken",
-        "Another message is on record under this id; `detail` names the fields that differ. If this is a retry, send "
-        f"the original content; if it is a new message, give it a new id. {_DO_NOT_RETRY}",
+        "The message id is taken",
+        "Another message with this id is on record; `detail` names the fields that differ. For a retry, send the "
+        f"original content; for a new message, choose a new id. {_DO_NOT_RETRY}",
     ),
     errors.LinkNotFound: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -167,73 +174,75 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         HTTPStatus.NOT_FOUND,
         "intent-not-found",
         "No intent yet",
-        f"The conversation is there, but nobody has PUT an intent. {_DO_NOT_RETRY}",
+        f"The conversation exists, but no client has PUT an intent. {_DO_NOT_RETRY}",
     ),
     errors.IntentConflict: ProblemType(
         HTTPStatus.CONFLICT,
         "intent-conflict",
-        "Another intent stands",
-        "GET it, and if yours is to replace it, send If-Match with the version that `detail` and the ETag header name. "
+        "The conversation has another intent",
+        "GET it; to replace it, send If-Match with the version that `detail` and the ETag header name. "
         f"{_DO_NOT_RETRY}",
     ),
     errors.PreconditionFailed: ProblemType(
         HTTPStatus.PRECONDITION_FAILED,
         "precondition-failed",
-        "Another version stands",
-        "`If-Match` names another version than the one that stands, so nothing was changed. GET it again, look at what "
-        f"has changed, and decide anew; the ETag header names the version that stands. {_DO_NOT_RETRY}",
+        "Another version is current",
+        "`If-Match` does not name the current version, so nothing was changed. GET the resource again, compare it, and "
+        f"decide whether to change it; the ETag header names the current version. {_DO_NOT_RETRY}",
     ),
     errors.DeliveryNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "delivery-not-found",
         "No such delivery",
-        f"GET /api/v1/deliveries lists them; those of an erased conversation are gone with it. {_DO_NOT_RETRY}",
+        "GET /api/v1/deliveries lists deliveries; those of an erased conversation were erased with it. "
+        f"{_DO_NOT_RETRY}",
     ),
     errors.VoiceSessionNotFound: ProblemType(
         HTTPStatus.NOT_FOUND,
         "voice-session-not-found",
         "No such voice session",
-        "Begin it first with POST /api/v1/voice/sessions. If its conversation was erased, drop what is queued for it. "
-        f"{_DO_NOT_RETRY}",
+        "Begin it first with POST /api/v1/voice/sessions. If its conversation was erased, drop the events queued for "
+        f"it. {_DO_NOT_RETRY}",
     ),
     errors.VoiceSessionIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "voice-session-id-reused",
-        "That voice session id is taken",
-        f"A voice session exists under this id, in another conversation. Choose a new id. {_DO_NOT_RETRY}",
+        "The voice session id is taken",
+        f"A voice session with this id exists, in another conversation. Choose a new id. {_DO_NOT_RETRY}",
     ),
     errors.VoiceSessionEnded: ProblemType(
         HTTPStatus.CONFLICT,
         "voice-session-ended",
-        "The voice session has ended otherwise",
-        f"`detail` names what differs. What was said first stands; GET its receipt to see it. {_DO_NOT_RETRY}",
+        "The voice session has ended with other facts",
+        f"`detail` names the fields that differ. They were not changed; GET the receipt to see them. {_DO_NOT_RETRY}",
     ),
     errors.EventIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "event-id-reused",
-        "That event id is taken",
-        "Another event of the session is on record under this id, or under this number. If this is a retry, send the "
-        f"original; if not, count on from `next_client_sequence`. {_DO_NOT_RETRY}",
+        "The event id is taken",
+        "Another event of the session with this id or this number is on record. For a retry, send the original; number "
+        f"new events from `next_client_sequence` on. {_DO_NOT_RETRY}",
     ),
     errors.ProviderNotConfigured: ProblemType(
         HTTPStatus.CONFLICT,
         "provider-not-configured",
-        "No tokens for Deepgram here",
-        f"The operator can set VERBATIM_DEEPGRAM_API_KEY. The record works without. {_DO_NOT_RETRY}",
+        "The service has no Deepgram key",
+        "The operator can set VERBATIM_DEEPGRAM_API_KEY. The service records events and messages without it. "
+        f"{_DO_NOT_RETRY}",
     ),
     errors.ProviderRefused: ProblemType(
         HTTPStatus.BAD_GATEWAY,
         "provider-refused",
         "Deepgram refused a token",
-        "The key that the service has is not good for it; its operator must act. The voice session itself works: send "
-        f"its events. {_DO_NOT_RETRY}",
+        "The operator must check the service's Deepgram key. The voice session itself works: send its events. "
+        f"{_DO_NOT_RETRY}",
     ),
     errors.ProviderUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "provider-unavailable",
         "Deepgram is not available",
         "The voice session itself works: send its events, and ask for a token again, with POST …/token, after the "
-        "seconds that Retry-After names.",
+        "number of seconds in Retry-After.",
     ),
     errors.Busy: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "busy", "The service is busy", f"Nothing was stored. {_RETRY}"
@@ -242,13 +251,13 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         HTTPStatus.TOO_MANY_REQUESTS,
         "too-many-requests",
         "Too many requests",
-        f"The RateLimit headers say what is left for whom. Nothing was looked at. {_RETRY}",
+        f"The RateLimit headers name the limit and what is left of it. The request was not carried out. {_RETRY}",
     ),
     errors.IssuerUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "issuer-unavailable",
         "The token cannot be checked now",
-        f"Its issuer's keys are not to be had. {_RETRY}",
+        f"The issuer's keys cannot be fetched. {_RETRY}",
     ),
     errors.DatabaseUnavailable: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -260,8 +269,8 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         HTTPStatus.GATEWAY_TIMEOUT,
         "too-slow",
         "The database took too long",
-        "What was to be read took longer than VERBATIM_STATEMENT_TIMEOUT. The same again takes as long: ask for less "
-        "at a time (`limit`), or later. The operator finds the SQLSTATE in the service's log.",
+        "Reading took longer than VERBATIM_STATEMENT_TIMEOUT. The same request is likely to take as long: ask for less "
+        "at a time (`limit`), or try again later. The operator finds the SQLSTATE in the service's log.",
     ),
     errors.Unreadable: INTERNAL,
     errors.NotRecorded: INTERNAL,
@@ -269,62 +278,65 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
 HTTP_PROBLEMS: Final = {
     problem.status.value: problem
     for problem in (
-        ProblemType(HTTPStatus.NOT_FOUND, "not-found", "Nothing is here", "The paths are listed at /docs."),
+        ProblemType(HTTPStatus.NOT_FOUND, "not-found", "No such path", "/docs lists the paths of the API."),
         ProblemType(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method-not-allowed",
-            "Not with this method",
-            "The Allow header names the methods that work here.",
+            "The path does not allow this method",
+            "The Allow header names the methods that the path allows.",
         ),
         ProblemType(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             BODY_TOO_LARGE,
             "The body is too large",
-            f"A body holds at most 2 MiB, one of messages or events 4 MiB, and either {MOST_MARKS:,} JSON values; send "
-            f"less at a time. {_DO_NOT_RETRY}",
+            "A body may have 2 MiB, a batch of messages or events 4 MiB, and either may have "
+            f"{MAX_MARKS:,} JSON values; send less at a time. {_DO_NOT_RETRY}",
         ),
         ProblemType(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
-            "Only JSON is taken here",
-            "Send Content-Type: application/json and no Content-Encoding: compressed bodies are not taken.",
+            "The body must be JSON",
+            "Send Content-Type: application/json and no Content-Encoding: compressed bodies are not accepted.",
         ),
-        ProblemType(HTTPStatus.BAD_REQUEST, "bad-request", "Not readable as HTTP", "Check the client library."),
+        ProblemType(
+            HTTPStatus.BAD_REQUEST, "bad-request", "The request cannot be read as HTTP", "Check the client library."
+        ),
         ProblemType(
             HTTPStatus.REQUEST_TIMEOUT,
             "request-timeout",
-            "The request came too slowly",
-            "The head of a request must come within 10 s, its body within 300 s and with 1 KiB a second. Whether the "
+            "The request arrived too slowly",
+            "The head of a request must arrive within 10 s, its body within 300 s and with 1 KiB a second. Whether the "
             "request was carried out is unknown: connect again and send it again with the same ids.",
         ),
         ProblemType(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             "head-too-large",
             "The head of the request is too large",
-            f"The request line and all headers hold at most 32 KiB and 100 headers. {_DO_NOT_RETRY}",
+            "The request line and the header fields may have 32 KiB together, and there may be 100 header fields. "
+            f"{_DO_NOT_RETRY}",
         ),
     )
 }
 ALL: Final = {problem.slug: problem for problem in (*PROBLEMS.values(), *HTTP_PROBLEMS.values(), UNREADY)}
 
 
-# prometheus_client looks a child up under a lock.
+# Cached, because prometheus_client takes a lock to find the metric of some labels.
 _refusals: Final = lru_cache(256)(metrics.REFUSALS.labels)
 
 
 def count(problem: ProblemType) -> None:
-    """Count ``problem`` as answered."""
+    """Count a response with ``problem`` in the metrics."""
     _refusals(problem.slug).inc()
 
 
 def problem_body(problem: ProblemType, detail: str, faults: tuple[Fault, ...] = (), **more: object) -> dict[str, Any]:
-    """Return the members of a problem document about the request at hand, and count it as answered."""
+    """Return the members of a problem document about the current request, and count it in the metrics."""
     count(problem)
     return document_of(problem, detail, request_id.get(), faults) | more
 
 
 def document_of(problem: ProblemType, detail: str, identity: str, faults: tuple[Fault, ...] = ()) -> dict[str, Any]:
-    """Return the members of a problem document about the request with this ``identity`` (32 hexadecimal digits)."""
+    """Return the members of a problem document about the request with the id ``identity``, 32 hexadecimal digits."""
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
@@ -339,18 +351,18 @@ def document_of(problem: ProblemType, detail: str, identity: str, faults: tuple[
 
 
 def refusal_body(error: RecordError) -> dict[str, Any]:
-    """Return the problem document for ``error``, as it stands in a response or in one place of a batch."""
+    """Return the problem document of ``error``, for a response or for one result of a batch."""
     more = {"more_errors": error.more} if isinstance(error, Invalid) and error.more else {}
     return problem_body(PROBLEMS[type(error)], str(error), faults_of(error), **more)
 
 
 def refusal(error: RecordError) -> Response:
-    """Return the HTTP answer for ``error``."""
-    return answer(refusal_body(error), refusal_headers(error))
+    """Return the HTTP response for ``error``."""
+    return problem_response(refusal_body(error), refusal_headers(error))
 
 
 def refusal_headers(error: RecordError) -> dict[str, str]:
-    """Return what a client library reads without looking into the body (RFC 9110, section 10.2.3; RFC 6750, 3)."""
+    """Return the response headers that client libraries read (RFC 9110, section 10.2.3; RFC 6750, section 3)."""
     match error:
         case Unavailable(retry_after=int(seconds)):
             return {"retry-after": str(seconds)}
@@ -366,17 +378,17 @@ def refusal_headers(error: RecordError) -> dict[str, str]:
 
 
 def internal_error() -> Response:
-    """Return the answer for what should not have happened."""
-    return answer(problem_body(INTERNAL, "Something went wrong that is no fault of the request."))
+    """Return the HTTP response for an exception that is not of the tree of errors."""
+    return problem_response(problem_body(INTERNAL, "The service failed; the request is not the cause."))
 
 
-def answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Return a problem document as an HTTP answer."""
+def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Return the HTTP response with the problem document ``body``."""
     return Response(orjson.dumps(body), body["status"], headers, PROBLEM_MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error that leaves ``app`` a problem document."""
+    """Make the exception handlers of ``app`` respond with problem documents."""
 
     @app.exception_handler(RecordError)
     async def refused(_request: Request, error: Exception) -> Response:
@@ -395,11 +407,11 @@ def install(app: FastAPI) -> None:
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         if problem.status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request.url.path)):
             headers["allow"] = methods
-        return answer(problem_body(problem, problem.remedy), headers)
+        return problem_response(problem_body(problem, problem.remedy), headers)
 
 
 def _methods(app: FastAPI, path: str) -> str:
-    """Return what works at ``path``; the router itself names only the first of its routes there."""
+    """Return the methods of all routes at ``path``, for Allow; Starlette's router names those of the first one only."""
     for template, operations in app.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             return ", ".join(sorted(method.upper() for method in operations))
@@ -407,7 +419,7 @@ def _methods(app: FastAPI, path: str) -> str:
 
 
 def faults_of(error: RecordError) -> tuple[Fault, ...]:
-    """Return what ``error`` says of single fields."""
+    """Return the faults of single fields that ``error`` has, for the member `errors`."""
     if isinstance(error, Invalid):
         return error.faults
     if isinstance(error, LinkNotFound):
@@ -416,7 +428,7 @@ def faults_of(error: RecordError) -> tuple[Fault, ...]:
 
 
 def page(problem: ProblemType) -> str:
-    """Return the human description of ``problem``, which its ``type`` leads to."""
+    """Return the HTML page that describes ``problem``, served at its `type`."""
     title = html.escape(problem.title)
     remedy = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(problem.remedy))
     return (

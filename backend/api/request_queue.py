@@ -1,19 +1,20 @@
-"""The queue of HTTP requests: how many run at once, of each caller and in all, and which are refused when they arrive.
+"""The queue of HTTP requests of a worker: bounds how many run at once, shares that fairly, and sheds overload.
 
-An event loop serves whatever is ready, so a caller with a thousand connections would be served a thousand times for
-each time of another, and whatever runs makes every iteration of the loop longer for all. So a request runs only if its
-caller, told apart by token and by address, has fewer than its share of requests running, and all callers together have
-fewer than four times that. Further ones wait: addresses take turns, and among those of one address its tokens. While
-only one caller sends anything, it may have ``MOST_RUNNING``.
+An event loop serves every request that is ready, so a client with a thousand connections would get a thousand times as
+much of it as another, and each running request makes every iteration of the loop longer. So a request runs only if its
+caller, identified by token and by address, has fewer than its share of requests running, and all callers together have
+fewer than four times the share. Other requests wait, and are served round robin: by address, and among the requests of
+one address by token. While only one caller sends requests, it may have ``MAX_RUNNING``.
 
-The share begins at LEAST_SHARE. While requests wait, it grows as long as the event loop is on time: then they wait for
-PostgreSQL or for another service, and more of them at once are served sooner. It shrinks when the loop is late.
+The share begins at LEAST_SHARE. While requests wait, it grows as long as the event loop is on time: then the running
+requests wait for PostgreSQL or for another service, and more of them at once are served sooner. It shrinks when the
+loop is late.
 
-A request that would wait longer than ``LONGEST_WAIT`` at the measured pace is refused at once: by the HTTP protocol
-(`http_limits`) as soon as its head is read, or here if it came through a proxy.
+A request that would wait longer than ``MAX_WAIT`` at the measured throughput is refused with 503 on arrival: by the
+HTTP protocol (`http_limits`) as soon as its head is read, or here if it came through a proxy.
 
-A request counts as running until its answer begins, but no longer than ``LONGEST_TURN``: what takes longer waits for
-something (a body that arrives slowly, the next message, another service) and does not occupy the event loop.
+A request counts as running until its response begins, but no longer than ``MAX_TURN``: one that takes longer waits
+(for a body that arrives slowly, the next message, another service) and does not occupy the event loop.
 """
 
 import asyncio
@@ -28,28 +29,28 @@ from backend.errors import Busy
 from backend.observability import metrics
 from backend.services.senders import Senders
 
-MOST_RUNNING: Final = 512
-LEAST_SHARE: Final = 8  # the smallest; so many posts take about three milliseconds of the event loop
-MOST_SHARE: Final = 128
-SHARES: Final = 4  # that all callers may have together
-EARLY: Final = 0.001  # seconds that the event loop is late at most when the share grows
-LATE: Final = 0.003  # seconds that it is late at least when the share shrinks
-TICK: Final = 0.025  # seconds between two looks at that
-LONGEST_TURN: Final = 0.25  # seconds
-LONGEST_WAIT: Final = 0.75  # seconds; with the wait for a commit, the answer is to come within two
-_MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e in the measured pace
-_UNMEASURED: Final = 2_000.0  # requests a second, before there was a pace to measure
-_CROWD: Final = 128  # requests that may wait, however slow the pace
-_LOOKED_AT: Final = 64  # addresses, and tokens of each, that are looked at for a request that may run
+MAX_RUNNING: Final = 512  # requests, inclusive
+LEAST_SHARE: Final = 8  # requests of one caller at the least; measured: so many posts take about 3 ms of the event loop
+MAX_SHARE: Final = 128  # requests of one caller at the most, while several send
+SHARES: Final = 4  # all callers together may have so many times the share
+EARLY: Final = 0.001  # seconds; the share grows if a timer of the event loop fires at most so late
+LATE: Final = 0.003  # seconds; the share shrinks if it fires so late or later
+TICK: Final = 0.025  # seconds between two of these timers
+MAX_TURN: Final = 0.25  # seconds for which a request counts as running
+MAX_WAIT: Final = 0.75  # seconds; with the wait for a commit, the response is to come within 2 s
+_MEMORY: Final = 1.0  # seconds after which a request that has ended weighs 1/e in the measured throughput
+_UNMEASURED: Final = 2_000.0  # requests a second, the throughput before the first measurement
+_MIN_QUEUE: Final = 128  # requests that may wait, however low the throughput
+_LOOKED_AT: Final = 64  # addresses, and tokens of each, that are examined for a request that may run
 
 Clock = Callable[[], float]
 
 
 class Caller(NamedTuple):
-    """Who sends a request, as far as is known before its token is checked.
+    """The sender of a request, as far as it is known before its token is checked.
 
-    ``token`` is a hash of the Authorization header, which can have 32 KiB and is kept for two seconds. It is keyed anew
-    in each process (PYTHONHASHSEED), so no client can choose another's.
+    ``token`` is a hash of the Authorization header, which can have 32 KiB and is kept for two seconds. The hash has a
+    random key in each process (PYTHONHASHSEED), so no client can construct a token with another's hash.
     """
 
     token: int
@@ -57,7 +58,7 @@ class Caller(NamedTuple):
 
 
 class QueuedRequest:
-    """A request that is running, or waits until ``ready`` is done."""
+    """A request that runs, or that waits until the future ``ready`` is done."""
 
     __slots__ = ("caller", "ready", "since", "waiting")
 
@@ -69,26 +70,29 @@ class QueuedRequest:
 
 
 class RequestQueue:
-    """Requests that run and requests that wait; ``clock`` is in seconds and never goes back."""
+    """The requests that run and those that wait; ``clock`` returns seconds and is monotonic."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._running: dict[QueuedRequest, None] = {}  # in the order in which they began
         self._count = defaultdict[int | str, int](int)  # running, by token and by address
-        # By address, then by token, the next one first; nothing in it is empty.
+        # By address, then by token, in the order of their turns; no dict and no deque in it is empty.
         self._waiting: dict[str, dict[int, deque[QueuedRequest]]] = {}
-        self._number = 0  # of those that wait
+        self._number = 0  # requests that wait
         self._senders = Senders()
         self._fair = float(LEAST_SHARE)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer should fire
-        # The pace while requests wait: how many ended in how many seconds, weighed by age.
+        # The throughput while requests wait: how many ended in how many seconds, weighted by age.
         self._ended = _UNMEASURED * _MEMORY
         self._seconds = _MEMORY
         self._measured = 0.0
 
     def arrive(self, caller: Caller) -> QueuedRequest:
-        """Return the turn of a request, which may have to wait until it is ``ready``; raises Busy if for too long."""
+        """Add a request of ``caller`` and return it; if its ``ready`` is not None, it must wait for that.
+
+        Raises Busy if it would wait longer than `MAX_WAIT`.
+        """
         now = self._clock()
         self._senders.note(caller.token, now)
         turn = QueuedRequest(caller)
@@ -103,16 +107,16 @@ class RequestQueue:
         return turn
 
     @property
-    def crowded(self) -> bool:
-        """Whether so many wait that some requests are refused."""
-        return self._number >= _CROWD
+    def may_refuse(self) -> bool:
+        """Whether `_MIN_QUEUE` or more requests wait, so that some requests may be refused."""
+        return self._number >= _MIN_QUEUE
 
     def refuses(self, caller: Caller) -> bool:
-        """Tell whether another request of ``caller`` would have to wait too long."""
-        return self.crowded and self._wait(caller) > LONGEST_WAIT
+        """Tell whether another request of ``caller`` would wait longer than `MAX_WAIT`, and so be refused."""
+        return self.may_refuse and self._wait(caller) > MAX_WAIT
 
     def leave(self, turn: QueuedRequest) -> None:
-        """Note that a request does not run any more; safe to call twice, and for one that never ran."""
+        """Remove a request that runs or waits; safe to call twice, and for one that never ran."""
         if turn in self._running:
             self._stop(turn)
             if self._number:
@@ -123,10 +127,10 @@ class RequestQueue:
             self._take_off(turn.caller)
 
     def _share(self, now: float) -> int:
-        return int(self._fair) if self._senders.several(now) else MOST_RUNNING
+        return int(self._fair) if self._senders.several(now) else MAX_RUNNING
 
     def _is_full(self, share: int) -> bool:
-        return len(self._running) >= min(SHARES * share, MOST_RUNNING)
+        return len(self._running) >= min(SHARES * share, MAX_RUNNING)
 
     def _may_run(self, caller: Caller, share: int) -> bool:
         count = self._count.get
@@ -148,8 +152,8 @@ class RequestQueue:
                 del self._count[key]
 
     def _admit_after_expiry(self, now: float) -> None:
-        """Let requests run in the places of those that have run for ``LONGEST_TURN``."""
-        while self._running and now - (oldest := next(iter(self._running))).since >= LONGEST_TURN:
+        """Remove the requests that have run for `MAX_TURN` from the running ones, and run others for them."""
+        while self._running and now - (oldest := next(iter(self._running))).since >= MAX_TURN:
             self._stop(oldest)
             self._admit()
 
@@ -169,10 +173,10 @@ class RequestQueue:
 
     def _set_timer(self) -> None:
         self._due = self._clock() + TICK
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._look)
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._on_tick)
 
-    def _look(self) -> None:
-        """Adapt the share, and let requests run although none has ended."""
+    def _on_tick(self) -> None:
+        """Adapt the share, and run waiting requests although no other has ended."""
         now = self._clock()
         self._adapt(now - self._due)
         self._admit_after_expiry(now)
@@ -186,16 +190,16 @@ class RequestQueue:
         if late >= LATE:
             self._fair = max(self._fair * 0.8, LEAST_SHARE)
         elif late <= EARLY:
-            self._fair = min(self._fair + 1, MOST_SHARE)
+            self._fair = min(self._fair + 1, MAX_SHARE)
 
     def _admit(self) -> bool:
-        """Let one request run that may: addresses take turns, and among those of an address its tokens."""
+        """Run the next request that may run, round robin by address, then token; return whether there is one."""
         now = self._clock()
         share = self._share(now)
         if self._is_full(share):
             return False
         for address in [*islice(self._waiting, _LOOKED_AT)]:
-            tokens = self._waiting[address] = self._waiting.pop(address)  # it is the last one from now on
+            tokens = self._waiting[address] = self._waiting.pop(address)  # moves the address to the end
             if self._count.get(address, 0) >= share:
                 continue
             for token in [*islice(tokens, _LOOKED_AT)]:
@@ -211,7 +215,7 @@ class RequestQueue:
         return False
 
     def _take_off(self, caller: Caller) -> None:
-        """Note that a queue of ``caller`` is shorter by one."""
+        """Count one waiting request of ``caller`` less, and drop its queue if it is empty."""
         self._number -= 1
         if not self._queue_of(caller):
             del self._waiting[caller.address][caller.token]
@@ -219,7 +223,7 @@ class RequestQueue:
             del self._waiting[caller.address]
 
     def _wait(self, caller: Caller) -> float:
-        """Return how many seconds another request of ``caller`` would wait."""
+        """Return how many seconds another request of ``caller`` would wait at the measured throughput."""
         tokens = self._waiting.get(caller.address, {})
         ahead = (len(self._queue_of(caller)) + 1) * (len(tokens) + 1) * (len(self._waiting) + 1)
         return min(self._number, ahead) * self._seconds / self._ended
@@ -234,5 +238,5 @@ class RequestQueue:
 
 
 def new_caller(token: bytes | None, address: str) -> Caller:
-    """Return who sends a request with ``token``, the value of its Authorization header, from ``address``."""
+    """Return the caller with ``token``, the value of Authorization, or without one (None), at ``address``."""
     return Caller(hash(address if token is None else token), address)

@@ -1,4 +1,7 @@
-"""The template of the route that a path leads to, also for a request that is refused before it is routed."""
+"""Finds the route template of a path, also for a request that is refused before FastAPI routes it.
+
+Metrics and logs name the template, because the paths themselves have no bound in number.
+"""
 
 import re
 from collections.abc import Collection
@@ -7,15 +10,15 @@ _PARAMETER = r"\\{\w+\\}"  # as `re.escape` writes it
 
 
 class Templates:
-    """Finds the template of a path among ``paths``, as `/api/v1/conversations/{conversation_id}`."""
+    """The route templates ``paths``, such as `/api/v1/conversations/{conversation_id}`."""
 
     def __init__(self, paths: Collection[str]) -> None:
-        # A literal segment before a parameter: a brace comes after every letter.
+        # Sorted, so that a literal segment is tried before a parameter: `{` sorts after every letter.
         self._paths = sorted(set(paths))
         each = (re.sub(_PARAMETER, "[^/]+", re.escape(path)) for path in self._paths)
         self._pattern = re.compile("|".join(f"({one})" for one in each))
 
     def find(self, path: str) -> str | None:
-        """Return the template that ``path`` fits, None if there is none."""
+        """Return the template that matches ``path``, or None."""
         found = self._pattern.fullmatch(path)
         return self._paths[found.lastindex - 1] if found and found.lastindex else None

@@ -1,4 +1,8 @@
-"""Server-sent events: an answer that goes on for as long as somebody listens, and may."""
+"""Server-sent events: responses that last as long as the client is connected, reads them, and is authorized.
+
+A keep-alive comment shows proxies that the connection lives. The caller's authorization is checked again once a minute.
+A client that reads nothing for `SEND_SECONDS` is disconnected, so that it holds no memory, and may resume.
+"""
 
 import asyncio
 import math
@@ -22,12 +26,12 @@ from backend.principal import Principal
 from backend.schemas.single_line_json import one_line
 from backend.services.live import Stopping
 
-KEEPALIVE: Final = 15.0  # seconds of silence, which proxies take for death after thirty or sixty
-RECHECK: Final = 60.0  # seconds after which it is asked again who listens
-SEND_SECONDS: Final = 30.0  # seconds in which a listener must take something of what is sent
-_LATER: Final = 5.0  # seconds after which it is asked again, where it could not be told
-# Lines without the empty line that ends an event, for many clients take that for an event without data. A client obeys
-# `retry`, in milliseconds, as soon as it reads the line.
+KEEPALIVE: Final = 15.0  # seconds without an item before a keep-alive comment; proxies close after 30 or 60
+RECHECK: Final = 60.0  # seconds between two checks of the caller's authorization
+SEND_SECONDS: Final = 30.0  # seconds in which a client must read some of what was sent
+_LATER: Final = 5.0  # seconds until the next check, after one for which the issuer or the database was not available
+# Lines without the empty line that ends an event, because many clients treat that as an event without data. A client
+# applies `retry`, in milliseconds, as soon as it reads the line.
 _RECONNECT: Final = b"retry: 1000\n"
 _KEEPALIVE_COMMENT: Final = b": keep-alive\n"
 
@@ -35,22 +39,22 @@ ItemT = TypeVar("ItemT")
 
 
 class Permit:
-    """Whether the caller may still listen. ``check`` raises what it may be refused with now."""
+    """The caller's authorization to follow; ``check`` raises a RecordError if the principal is not authorized now."""
 
     def __init__(self, request: Request, check: Callable[[Principal], Awaitable[None]]) -> None:
         self._verify = cast("Callable[[], Awaitable[Verified]]", request.state.verify)
         self._check = check
-        self._again = 0.0  # by the monotonic clock, which nobody sets back
-        self._expires = 0.0  # by the clock that tokens go by
+        self._again = 0.0  # of the monotonic clock, which an operator cannot set back
+        self._expires = 0.0  # of the wall clock, as the `exp` of tokens
 
     async def ask(self) -> None:
-        """Find out; raises RecordError if not."""
+        """Check the token and the authorization now; raises RecordError if either is refused."""
         verified = await self._verify()
         await self._check(verified.principal)
         self._again, self._expires = time.monotonic() + RECHECK, verified.until
 
     async def refusal(self) -> RecordError | None:
-        """Return why not, if it is time to ask again and the answer is no."""
+        """Return the refusal of a check that is due; None if none is due, it succeeded, or could not be made now."""
         if time.monotonic() < self._again and time.time() < self._expires:
             return None
         try:
@@ -62,29 +66,29 @@ class Permit:
         return None
 
 
-class Streamed(StreamingResponse):
-    """An answer in pieces, of which one is held at a time. The generator they come from is closed when it ends."""
+class StreamedResponse(StreamingResponse):
+    """A streamed response that holds one piece at a time, and closes the generator of the pieces when it ends."""
 
     def __init__(self, pieces: AsyncGenerator[bytes, None], **options: Any) -> None:
         super().__init__(pieces, **options)
         self._pieces = pieces
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the pieces until the client hangs up.
+        """Send the pieces until the client disconnects.
 
-        Starlette cancels a task group for that, whose exceptions and frames refer to each other: what a client that
-        went away had in hand stayed in memory until the collector came to its oldest generation.
+        Starlette cancels a task group for that, whose exceptions and frames form reference cycles: the pieces of
+        clients that disconnected stayed in memory until a full garbage collection.
         """
         sending = asyncio.create_task(self.stream_response(send))
-        hearing = asyncio.create_task(self.listen_for_disconnect(receive))
+        disconnect = asyncio.create_task(self.listen_for_disconnect(receive))
         try:
-            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sending, hearing):
+            for task in (sending, disconnect):
                 task.cancel()
-            await asyncio.wait({sending, hearing})
+            await asyncio.wait({sending, disconnect})
             error = None if sending.cancelled() else sending.exception()
-            del sending, hearing, task
+            del sending, disconnect, task
         if error:
             try:
                 raise error
@@ -92,13 +96,13 @@ class Streamed(StreamingResponse):
                 del error
 
     async def stream_response(self, send: Send) -> None:
-        """Send the pieces, and close their generator, whichever way it ends."""
+        """Send the pieces, and close their generator also when sending fails or is cancelled."""
         async with aclosing(self._pieces):
             await super().stream_response(send)
 
 
-class Stream(Streamed):
-    """An answer of server-sent events. Who takes nothing of it for ``SEND_SECONDS`` is let go, and may resume."""
+class Stream(StreamedResponse):
+    """A response of server-sent events; a client that reads nothing of it for `SEND_SECONDS` is disconnected."""
 
     media_type = "text/event-stream"
 
@@ -106,15 +110,15 @@ class Stream(Streamed):
         super().__init__(events, headers={"x-accel-buffering": "no"})
 
     async def stream_response(self, send: Send) -> None:
-        """Send the events for as long as the client takes them."""
+        """Send the events; raises ClientDisconnect when the client reads nothing for SEND_SECONDS."""
 
-        async def patiently(message: Message) -> None:
+        async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(SEND_SECONDS):
                 await send(message)
 
         try:
             with metrics.FOLLOWERS.track_inprogress():
-                await super().stream_response(patiently)
+                await super().stream_response(send_in_time)
         except TimeoutError:
             raise ClientDisconnect from None
 
@@ -122,9 +126,11 @@ class Stream(Streamed):
 async def events(
     news: AsyncGenerator[ItemT | Stopping | None, None], permit: Permit, write: Callable[[ItemT], Iterable[bytes]]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield ``news`` as ``write`` puts it, a sign of life where there is none, and why it stops before its end.
+    """Yield the events that ``write`` makes of each item of ``news``.
 
-    `event: resume` asks the client to come back to the same place: here or elsewhere, perhaps with another token.
+    After `KEEPALIVE` seconds without an item it yields a keep-alive comment. When the worker stops or the authorization
+    ends, it yields `event: resume`, which asks the client to reconnect at the same place: to this worker or another,
+    perhaps with a new token.
     """
     yield _RECONNECT
     sent = time.monotonic()
@@ -136,7 +142,7 @@ async def events(
             if isinstance(item, Stopping):
                 yield resume("stopping")
             elif item is not None:
-                for each in write(item):  # one by one, so that whoever is slow has little of it waiting
+                for each in write(item):  # one by one, so that little is in memory for a slow client
                     yield each
                 sent = time.monotonic()
             elif time.monotonic() - sent >= KEEPALIVE:
@@ -145,15 +151,15 @@ async def events(
 
 
 def message(identity: str, document: bytes) -> bytes:
-    """Return the event of a message. A JSON document of PostgreSQL's has no line feeds."""
+    """Return the event of a message, with ``identity`` as its `id`. PostgreSQL's JSON has no line feeds."""
     return b"event: message\ndata: %b\nid: %b\n\n" % (one_line(document), identity.encode())
 
 
 def event(kind: str, data: object, *, identity: str | None = None, retry: int | None = None) -> bytes:
-    """Return an event that is no message; ``retry`` is in milliseconds."""
+    """Return an event of another ``kind`` than a message; ``retry`` is in milliseconds."""
     return format_sse_event(event=kind, data_str=orjson.dumps(data).decode(), id=identity, retry=retry)
 
 
 def resume(reason: str, *, retry: int | None = None) -> bytes:
-    """Return the event that asks a client to come back to the same place; ``retry`` is in milliseconds."""
+    """Return the event that asks a client to reconnect at the same place; ``retry`` is in milliseconds."""
     return event("resume", {"reason": reason}, retry=retry)

@@ -1,4 +1,4 @@
-"""`/export` and `/erasures`: all that is on record of one person, handed out or erased."""
+"""`/export` and `/erasures`: export or erase everything that is on record of one person (a data subject)."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from backend.api.auth import Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.openapi import refusals
-from backend.api.sse import Streamed
+from backend.api.sse import StreamedResponse
 from backend.schemas.conversation import ConversationQuery
 from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.subject import ErasureCreate, ErasureResponse, SubjectQuery
@@ -31,11 +31,11 @@ router = APIRouter(prefix=API, tags=["subjects"])
         **refusals(422, 503),
     },
 )
-async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader, database: Db) -> Streamed:
-    """Read everything that is on record of a person: one's own, or for a service that of the `user_id` it names."""
+async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader, database: Db) -> StreamedResponse:
+    """Read everything that is on record of the caller; a service names the person by `user_id`."""
     subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
     lines = await subjects.export(database, subject, ConversationQuery(limit=LARGEST_PAGE))
-    return Streamed(lines, media_type="application/jsonl")
+    return StreamedResponse(lines, media_type="application/jsonl")
 
 
 @router.post(
@@ -45,9 +45,9 @@ async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader
     openapi_extra=takes(ErasureCreate),
 )
 async def erase_subject(request: Request, caller: Eraser, database: Db) -> ErasureResponse:
-    """Erase every conversation of a person, with everything said there, for good.
+    """Erase every conversation of a person with all its messages. This cannot be undone.
 
-    It answers within half a minute; send the same again until nothing is `left` but what is `kept`.
+    The response comes within 30 seconds. Send the same request again until `left` counts only what is `kept`.
     """
     wanted = await read(ErasureCreate, request)
     subject = subjects.acting_for(caller, wanted.user_id, Scope.CONVERSATIONS_ERASE, "/user_id")

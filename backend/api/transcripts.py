@@ -1,4 +1,4 @@
-"""`/conversations/{id}/messages` and `/transcript`: what was said is read back."""
+"""`/conversations/{id}/messages` and `/transcript`: clients read a conversation by pages, or as a whole."""
 
 from typing import Annotated, Final
 from uuid import UUID
@@ -10,9 +10,9 @@ from fastapi.responses import StreamingResponse
 from backend import __version__
 from backend.api.auth import Reader, caller_of, needs
 from backend.api.dependencies import API, Db
-from backend.api.etags import entity_tag, is_conditional, known
+from backend.api.etags import entity_tag, is_conditional, not_modified
 from backend.api.openapi import IF_MATCH, TAGGED, UNCHANGED, refusals
-from backend.api.sse import Streamed
+from backend.api.sse import StreamedResponse
 from backend.dao_service.message_dao import Version
 from backend.formats.transcript import MEDIA_TYPES, TranscriptFormat, write
 from backend.schemas.message import MessageQuery, MessageResponse
@@ -28,7 +28,7 @@ _TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MED
 }
 
 
-# Asked again and again by whoever follows a conversation, so that a dependency fewer shows.
+# A hot route: clients that follow a conversation poll it, so it calls `caller_of` itself and saves a dependency.
 @router.get(
     "/messages",
     operation_id="listMessages",
@@ -41,8 +41,8 @@ async def list_messages(
 ) -> Response:
     """Read a page of a conversation.
 
-    In recorded order a reader that keeps asking with the last `next_cursor` misses nothing that commits later. In
-    spoken order a message that arrives late takes its place in the middle, perhaps behind the reader.
+    In recorded order a client that polls with the last `next_cursor` misses no message that is committed later. In
+    spoken order a message that arrives late takes its place by its time, perhaps before the client's cursor.
     """
     caller = caller_of(request, Scope.CONVERSATIONS_READ)
     if is_conditional(request):
@@ -74,7 +74,7 @@ async def get_transcript(
     database: Db,
     transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
 ) -> Response:
-    """Read a whole conversation as it stands now, streamed."""
+    """Read a whole conversation at one point in time, as a streamed response."""
     if is_conditional(request):
         current = await transcripts.version(database, caller, conversation_id)
         if unchanged := _unchanged(request, current):
@@ -82,15 +82,15 @@ async def get_transcript(
     found = await transcripts.transcript(database, caller, conversation_id)
     body = write(transcript_format, conversation_id, found.parts)
     headers = {"etag": _tag(request, found.version, exact=found.exact)}
-    return Streamed(body, headers=headers, media_type=MEDIA_TYPES[transcript_format])
+    return StreamedResponse(body, headers=headers, media_type=MEDIA_TYPES[transcript_format])
 
 
 def _unchanged(request: Request, version: Version) -> Response | None:
-    """Return the 304 for a client that names either tag of ``version``."""
-    return known(request, *(_tag(request, version, exact=exact) for exact in (True, False)))
+    """Return 304 if the client names either tag of ``version``, else None."""
+    return not_modified(request, *(_tag(request, version, exact=exact) for exact in (True, False)))
 
 
 def _tag(request: Request, version: Version, *, exact: bool) -> str:
-    """Return the strong tag of a body that is ``exact`` of ``version``, or a weak one, different in its text, too."""
+    """Return a strong tag for a body that has ``exact``-ly the state ``version``, else a weak tag with another text."""
     tag = entity_tag(__version__, request.url.path, request.url.query, exact, *version)
     return tag if exact else f"W/{tag}"

@@ -1,4 +1,4 @@
-"""`/voice/messages`: what was said goes on record."""
+"""`/voice/messages`: pipelines and phones record messages, one by one or in batches."""
 
 from functools import partial
 from typing import Final
@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Request, Response, status
 
 from backend.api.auth import caller_of, needs
-from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, returns_of, takes
+from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, session_reopener_of, takes
 from backend.api.openapi import REPLAYED, refusals
 from backend.api.parse_thread import parsed
 from backend.api.problems import refusal, refusal_body
@@ -20,11 +20,11 @@ from backend.vocabulary import Scope
 
 router = APIRouter(prefix=f"{API}/voice/messages", tags=["messages"])
 
-_HEADERS: Final = {"Location": {"description": "The message's place.", "schema": {"type": "string"}}}
+_HEADERS: Final = {"Location": {"description": "The path that reads the message.", "schema": {"type": "string"}}}
 
 
-# The route that runs for every word: the body goes from bytes to a checked message and the answer from the row to
-# bytes, with nothing between. What FastAPI would have derived from a signature is declared instead.
+# The hottest route. The body goes from bytes to a validated message, and the response from the row to bytes, without
+# FastAPI's layers between them; so OpenAPI's fields are declared here instead of derived from a signature.
 @router.post(
     "",
     operation_id="recordMessage",
@@ -33,23 +33,23 @@ _HEADERS: Final = {"Location": {"description": "The message's place.", "schema":
     responses={
         200: {
             "model": MessageResponse,
-            "description": "On record before; the same answer as then.",
+            "description": "An earlier request recorded it; the same response as then.",
             "headers": REPLAYED,
         },
-        201: {"description": "On record: committed to disk.", "headers": _HEADERS},
+        201: {"description": "Recorded: committed to disk.", "headers": _HEADERS},
         **refusals(404, 409, 410, 413, 415, 422, 503),
     },
     openapi_extra=takes(MessageCreate) | needs(Scope.MESSAGES_WRITE),
 )
 async def record_message(request: Request) -> Response:
-    """Put one message on record. Sending it again with the same id changes nothing and gets the same answer."""
+    """Record one message. A retry with the same id changes nothing and gets the same response."""
     caller = caller_of(request, Scope.MESSAGES_WRITE)
     message = await read(MessageCreate, request)
     [outcome] = await appender_of(request).append(caller, [message])
     if not isinstance(outcome, Recorded):
         return refusal(outcome)
     if message.voice_session_id:
-        await returns_of(request).note([outcome])
+        await session_reopener_of(request).note([outcome])
     if outcome.replayed:
         headers = {"idempotency-replayed": "true"}
         return Response(outcome.document, status.HTTP_200_OK, headers, "application/json")
@@ -62,21 +62,21 @@ async def record_message(request: Request) -> Response:
     operation_id="recordMessages",
     response_model=BatchResults,
     responses={
-        200: {"description": "What became of each message, in the order sent."},
+        200: {"description": "The result of each message, in the order sent."},
         **refusals(413, 415, 422, 503),
     },
     openapi_extra=takes(MessageBatch) | needs(Scope.MESSAGES_WRITE),
 )
 async def record_messages(request: Request) -> Response:
-    """Put up to 500 messages on record, in order. A bad one never blocks the rest; each gets its own answer."""
+    """Record up to 500 messages, in order. Each has its own result; a refused one does not stop the others."""
     caller = caller_of(request, Scope.MESSAGES_WRITE)
     items = await parsed(request, _items, await json_body(request, most=BATCH_BYTES))
     invalid = {place: item for place, item in enumerate(items) if isinstance(item, Invalid)}
     appending = appender_of(request).append(caller, [item for item in items if not isinstance(item, Invalid)])
     places = range(len(items))
-    del items  # while the messages wait: parsed metadata takes up to twenty times the memory of its JSON
+    del items  # before the messages wait: parsed metadata takes up to twenty times the memory of its JSON
     appended = await appending
-    await returns_of(request).note(outcome for outcome in appended if isinstance(outcome, Recorded))
+    await session_reopener_of(request).note(outcome for outcome in appended if isinstance(outcome, Recorded))
     outcomes = iter(appended)
     results = [_result(invalid[place] if place in invalid else next(outcomes)) for place in places]
     return Response(orjson.dumps({"results": results}), media_type="application/json")
@@ -94,6 +94,5 @@ def _result(outcome: Outcome) -> dict[str, object]:
 
 
 def _location(recorded: Recorded) -> str:
-    # A message is read where it was said: in its conversation, at its place.
     place = f"{API}/conversations/{recorded.message.conversation_id}/messages"
     return f"{place}?order=recorded&after_sequence={recorded.sequence - 1}&limit=1"

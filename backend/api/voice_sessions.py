@@ -1,4 +1,7 @@
-"""`/voice/sessions`: a phone begins a call, forwards what Deepgram sends it, hangs up, and gets its receipt."""
+"""`/voice/sessions`: a phone begins a call, forwards Deepgram's events, ends the call, and gets a receipt.
+
+The receipt lists the sequence numbers of events that have not arrived, so that the phone can send them again.
+"""
 
 from typing import Annotated, Final
 
@@ -10,7 +13,7 @@ from backend.api.auth import Editor, Reader, Writer
 from backend.api.dependencies import API, BATCH_BYTES, Db, Tokens, appender_of, json_body, read, takes
 from backend.api.openapi import REPLAYED, refusals
 from backend.api.parse_thread import parsed
-from backend.api.problems import answer, refusal_body, refusal_headers
+from backend.api.problems import problem_response, refusal_body, refusal_headers
 from backend.errors import Invalid, RecordError
 from backend.observability import metrics
 from backend.schemas.fields import Label
@@ -27,13 +30,13 @@ from backend.schemas.voice_session import (
     VoiceSessionState,
 )
 from backend.services import voice_events, voice_sessions
-from backend.services.voice_events import Noted, Result
+from backend.services.voice_events import RecordedEvent, Result
 from backend.services.voice_sessions import Begun
 
 router = APIRouter(prefix=f"{API}/voice/sessions", tags=["voice sessions"])
 
 SessionId = Annotated[Label, Path()]
-_LOCATION: Final = {"Location": {"description": "Where the session is.", "schema": {"type": "string"}}}
+_LOCATION: Final = {"Location": {"description": "The path of the session.", "schema": {"type": "string"}}}
 
 
 @router.post(
@@ -42,22 +45,28 @@ _LOCATION: Final = {"Location": {"description": "Where the session is.", "schema
     status_code=status.HTTP_201_CREATED,
     response_model=VoiceSessionResponse,
     responses={
-        200: {"model": VoiceSessionResponse, "description": "Begun before, under the same id.", "headers": REPLAYED},
+        200: {
+            "model": VoiceSessionResponse,
+            "description": "An earlier request with the same id began it.",
+            "headers": REPLAYED,
+        },
         201: {"description": "Begun.", "headers": _LOCATION},
         **refusals(404, 409, 410, 413, 415, 422, 502, 503),
     },
     openapi_extra=takes(VoiceSessionCreate),
 )
 async def begin_voice_session(request: Request, caller: Editor, database: Db, tokens: Tokens) -> Response:
-    """Begin a call, in a new conversation or one to go on with, and get a token for Deepgram.
+    """Begin a call, in a new or an existing conversation, and get a token for Deepgram.
 
-    When Deepgram gives none (502, 503), the session has begun all the same: the problem holds it as `session`.
+    When Deepgram issues no token (502, 503), the session has begun nevertheless: the problem has it as `session`.
     """
     begun = await voice_sessions.begin(database, caller, await read(VoiceSessionCreate, request))
     token = await voice_sessions.first_token(tokens)
     session = _session(begun, None if isinstance(token, RecordError) else token)
     if isinstance(token, RecordError):
-        return answer(refusal_body(token) | {"session": session.model_dump(mode="json")}, refusal_headers(token))
+        return problem_response(
+            refusal_body(token) | {"session": session.model_dump(mode="json")}, refusal_headers(token)
+        )
     headers = {"idempotency-replayed": "true"} if begun.replayed else {"location": f"{router.prefix}/{begun.id}"}
     code = status.HTTP_200_OK if begun.replayed else status.HTTP_201_CREATED
     return Response(session.model_dump_json(), code, headers, "application/json")
@@ -65,13 +74,13 @@ async def begin_voice_session(request: Request, caller: Editor, database: Db, to
 
 @router.get("/{session_id}", operation_id="getVoiceSession", responses=refusals(404, 422, 503))
 async def get_voice_session(session_id: SessionId, caller: Reader, database: Db) -> VoiceSessionState:
-    """Read what is known of a session: its connections, its events by type, its errors and warnings."""
+    """Read the state of a session: its connections, its events by type, its errors and warnings."""
     return await voice_sessions.state(database, caller, session_id)
 
 
 @router.post("/{session_id}/token", operation_id="getDeepgramToken", responses=refusals(404, 409, 422, 502, 503))
 async def get_deepgram_token(session_id: SessionId, caller: Writer, database: Db, tokens: Tokens) -> ProviderToken:
-    """Get a fresh token for Deepgram, before each connection."""
+    """Get a new token for Deepgram, one for each connection."""
     return await voice_sessions.token(database, caller, session_id, tokens)
 
 
@@ -80,16 +89,16 @@ async def get_deepgram_token(session_id: SessionId, caller: Writer, database: Db
     operation_id="recordVoiceEvents",
     response_model=VoiceEventResults,
     responses={
-        200: {"description": "What became of each event, in the order sent."},
+        200: {"description": "The result of each event, in the order sent."},
         **refusals(404, 413, 415, 422, 503),
     },
     openapi_extra=takes(VoiceEventBatch),
 )
 async def record_voice_events(session_id: SessionId, request: Request, caller: Writer, database: Db) -> Response:
-    """Put up to 500 of Deepgram's events on record, unchanged. A bad one never blocks the rest.
+    """Record up to 500 of Deepgram's events, in the form in which Deepgram sent them.
 
-    What was said becomes messages; of all else is kept what it says of them and of the call. Sending the same again
-    changes nothing.
+    Spoken text becomes messages; of other events the service stores what they say of messages and of the call. A
+    refused event does not stop the others. A retry with the same events changes nothing.
     """
     body = await json_body(request, most=BATCH_BYTES)
     events = await parsed(request, _events, body)
@@ -105,7 +114,7 @@ async def record_voice_events(session_id: SessionId, request: Request, caller: W
     "/{session_id}/end",
     operation_id="endVoiceSession",
     responses={
-        200: {"description": "Ended, now or before in the same way.", "headers": REPLAYED},
+        200: {"description": "Ended, by this request or before with the same facts.", "headers": REPLAYED},
         **refusals(404, 409, 413, 415, 422, 503),
     },
     openapi_extra=takes(VoiceSessionEnd),
@@ -113,7 +122,7 @@ async def record_voice_events(session_id: SessionId, request: Request, caller: W
 async def end_voice_session(
     session_id: SessionId, request: Request, response: Response, caller: Writer, database: Db
 ) -> Receipt:
-    """Hang up, and learn what of the session is on record. What comes late is recorded all the same."""
+    """End a call, and get its receipt. Events that arrive later are still recorded."""
     facts = await read(VoiceSessionEnd, request)
     receipt, replayed = await voice_sessions.end(database, caller, session_id, facts)
     if replayed:
@@ -123,7 +132,7 @@ async def end_voice_session(
 
 @router.get("/{session_id}/receipt", operation_id="getReceipt", responses=refusals(404, 422, 503))
 async def get_receipt(session_id: SessionId, caller: Reader, database: Db) -> Receipt:
-    """Learn what of a session is on record, and exactly which numbers of the phone's count are missing."""
+    """Read how many events of a session are on record, and which sequence numbers of the phone are missing."""
     return await voice_sessions.receipt(database, caller, session_id)
 
 
@@ -142,7 +151,7 @@ def _session(begun: Begun, token: ProviderToken | None) -> VoiceSessionResponse:
 
 
 def _result(result: Result) -> dict[str, object]:
-    if isinstance(result, Noted):
+    if isinstance(result, RecordedEvent):
         messages = [orjson.Fragment(recorded.document) for recorded in result.messages]
         return {"status": 200 if result.replayed else 201, "messages": messages}
     problem = refusal_body(result)

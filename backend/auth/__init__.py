@@ -1,11 +1,11 @@
-"""Who is asking: from the Authorization header to a principal.
+"""Authentication: the Authorization header of a request gives its principal.
 
-A bearer token (RFC 6750) is either a JSON Web Token of a configured issuer, which speaks for a person, or one of our
-own, which speaks for a service and begins with `vbt_`.
+A bearer token (RFC 6750) is either a JSON Web Token of a configured issuer, which authenticates a person, or a service
+token, which this service issued to another service and which begins with `vbt_`.
 """
 
 from backend.auth.authenticator import Authenticator
-from backend.auth.issuer import Issuer, private_url
+from backend.auth.issuer import Issuer, secure_url
 from backend.auth.token import Verified
 
-__all__ = ["Authenticator", "Issuer", "Verified", "private_url"]
+__all__ = ["Authenticator", "Issuer", "Verified", "secure_url"]

@@ -1,4 +1,9 @@
-"""From the Authorization header to a principal."""
+"""The authenticator of a worker: checks the Authorization header of each request, and caches valid tokens.
+
+A JSON Web Token is checked with the keys of its issuer. A service token is looked up in the database, once for all
+requests that send it at the same time (single flight). Only valid tokens are cached, so a token that becomes valid is
+accepted at once, and every worker refuses a revoked service token within `SERVICE_CACHE_SECONDS`.
+"""
 
 import asyncio
 import math
@@ -20,50 +25,54 @@ from backend.http_client import http_client
 from backend.principal import LOCAL, Principal
 from backend.services import service_tokens
 
-LONGEST_TOKEN: Final = 8192  # bytes
-MOST_REMEMBERED: Final = 10_000  # tokens
-MEMORY: Final = 300.0  # seconds for which a token that was good is not checked again
-SERVICE_MEMORY: Final = 10.0  # seconds after which a service token that is revoked is refused everywhere
+MAX_TOKEN_BYTES: Final = 8192  # bytes
+MAX_CACHED: Final = 10_000  # tokens
+CACHE_SECONDS: Final = 300.0  # seconds for which a valid JSON Web Token stays in the cache
+SERVICE_CACHE_SECONDS: Final = (
+    10.0  # the same for a service token, and so the delay until a revoked one is refused everywhere
+)
 
 
 class Authenticator:
-    """Tells who a request comes from. A token that was good is remembered for a while, a bad one never."""
+    """Authenticates requests by their Authorization header. Valid tokens are cached, invalid ones never."""
 
     def __init__(self, issuers: Sequence[Issuer] | None, database: Database, *, proxy: SecretStr | None = None) -> None:
-        """Without ``issuers`` (None) whoever shows no token is taken for whoever sits at this machine.
+        """Accept the tokens of ``issuers`` and service tokens; without issuers (None) a request needs no token.
 
-        Published keys are fetched through ``proxy``, if there is one, except from this machine.
+        A request without a token is then authenticated as `LOCAL`. Published keys are fetched through ``proxy``, if
+        there is one, unless the issuer is on this machine.
         """
-        self._open = issuers is None
+        self._token_optional = issuers is None
         self._proxy = proxy
         self._clients: list[httpx.AsyncClient] = []
         self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client_for)) for issuer in issuers or ()]
         self._database = database
         self._look_ups: dict[str, asyncio.Task[service_tokens.ServiceTokenInfo]] = {}
-        # `until` is a time of the wall clock. What is left of it passes by the monotonic clock, so that no token is
-        # good for longer when the wall clock is set back.
+        # `until` is a time of the wall clock. The time that is left until then is measured by the monotonic clock, so
+        # that a token is not valid for longer when the wall clock is set back.
         self._known: TLRUCache[bytes, Verified] = TLRUCache(
-            MOST_REMEMBERED, lambda _header, known, now: now + known.until - time.time(), time.monotonic
+            MAX_CACHED, lambda _header, known, now: now + known.until - time.time(), time.monotonic
         )
 
     async def close(self) -> None:
-        """Let go of the connections to the issuers, and look up no more."""
+        """Cancel the look-ups of service tokens, and close the connections to the issuers."""
         for look_up in [*self._look_ups.values()]:
             look_up.cancel()
         for client in self._clients:
             await client.aclose()
 
     async def authenticate(self, header: bytes | None) -> Principal:
-        """Return who sends ``header``, the value of Authorization; raises what `verify` raises."""
+        """Return the principal that ``header``, the value of Authorization, authenticates; raises as `verify`."""
         return (await self.verify(header)).principal
 
     async def verify(self, header: bytes | None) -> Verified:
-        """Return who sends ``header``, and until when that may be taken for granted.
+        """Return the principal that ``header`` authenticates, and until when that holds without another check.
 
-        Raises TokenMissing or TokenInvalid, and Unavailable when the token cannot be checked now.
+        Raises TokenMissing without a bearer token, TokenInvalid for one that is refused, and Unavailable when neither
+        the issuer's keys nor the database can be reached, so that a retry may succeed.
         """
         if header is None:
-            if self._open:
+            if self._token_optional:
                 return Verified(LOCAL, math.inf)
             raise TokenMissing
         known = self._known.get(header)
@@ -72,7 +81,7 @@ class Authenticator:
         return known
 
     def _client_for(self, url: str) -> httpx.AsyncClient:
-        # Only for an issuer that publishes its keys: it takes longer to make than all the rest of the service.
+        # Only for an issuer that publishes its keys: creating the client takes longer than the rest of the start.
         self._clients.append(
             http_client(url, proxy=self._proxy, headers={"user-agent": "verbatim"}, follow_redirects=False)
         )
@@ -82,23 +91,23 @@ class Authenticator:
         now = time.time()
         if token.startswith(service_tokens.PREFIX):
             service = await self._look_up(token)
-            return Verified(service.principal, min(service.expires_at.timestamp(), now + SERVICE_MEMORY))
+            return Verified(service.principal, min(service.expires_at.timestamp(), now + SERVICE_CACHE_SECONDS))
         person = await self._check_with_its_issuer(token)
-        return person._replace(until=min(person.until, now + MEMORY))
+        return person._replace(until=min(person.until, now + CACHE_SECONDS))
 
     async def _look_up(self, token: str) -> service_tokens.ServiceTokenInfo:
-        """Return what the database knows of a service token, asked once for all requests that come meanwhile."""
+        """Return the service token's row, read once for all requests that send it at the same time (single flight)."""
         look_up = self._look_ups.get(token)
         if look_up is None:
-            look_up = asyncio.create_task(service_tokens.recognise(self._database, token), name="token look-up")
+            look_up = asyncio.create_task(service_tokens.verify(self._database, token), name="token look-up")
             self._look_ups[token] = look_up
             look_up.add_done_callback(partial(self._end_look_up, token))
-        return await asyncio.shield(look_up)  # a caller that goes away takes it from no other
+        return await asyncio.shield(look_up)  # a request that is cancelled does not cancel it for the others
 
     def _end_look_up(self, token: str, look_up: "asyncio.Task[service_tokens.ServiceTokenInfo]") -> None:
         del self._look_ups[token]
         if not look_up.cancelled():
-            look_up.exception()  # all callers may have gone away
+            look_up.exception()  # retrieved here, because every request that waited may have been cancelled
 
     async def _check_with_its_issuer(self, token: str) -> Verified:
         claims = claims_of(token)
@@ -108,12 +117,13 @@ class Authenticator:
                 try:
                     return await checker.check(token)
                 except (TokenInvalid, IssuerUnavailable) as error:
-                    refusals.append(error)  # an issuer may be there twice, while its key changes
-        raise max(refusals, key=_weight, default=TokenInvalid("its issuer is not known here"))
+                    refusals.append(error)  # the settings may list an issuer twice, while its key changes
+        raise max(refusals, key=_weight, default=TokenInvalid("its issuer is not configured here"))
 
 
 def _weight(refusal: TokenInvalid | IssuerUnavailable) -> int:
-    # Who cannot be asked might have said yes; and whose key it is knows better what is wrong than whose it is not.
+    # An issuer that could not be reached might have accepted the token, so the client should retry. Of two refusals,
+    # the one by the checker that has the token's key knows what is wrong with the token.
     if isinstance(refusal, IssuerUnavailable):
         return 2
     return 0 if refusal.why in UNPROVEN else 1
@@ -123,7 +133,7 @@ def _token(header: bytes) -> str:
     scheme, _, token = header.partition(b" ")
     if scheme.lower() != b"bearer":
         raise TokenMissing
-    if len(token) > LONGEST_TOKEN:
+    if len(token) > MAX_TOKEN_BYTES:
         raise TokenInvalid("it is longer than 8192 bytes")
     try:
         return token.strip().decode("ascii")

@@ -1,4 +1,4 @@
-"""A token as an issuer would issue it, for whoever develops against the service and has no issuer at hand."""
+"""Tokens for developers who have no issuer: `verbatim token dev` signs one with the secret of a configured issuer."""
 
 import time
 from collections.abc import Collection
@@ -10,8 +10,8 @@ from backend.auth.issuer import Issuer
 
 
 def mint(issuer: Issuer, subject: str, scopes: Collection[str], lifetime: timedelta) -> str:
-    """Return a token of ``issuer``, which must be one with a secret, that is good for ``lifetime`` from now."""
-    assert issuer.secret is not None  # noqa: S101 -- whoever calls has chosen one that has
+    """Return a token of ``issuer``, which must have a secret, for ``subject``; it expires ``lifetime`` from now."""
+    assert issuer.secret is not None  # noqa: S101 -- the command has chosen an issuer with a secret
     now = int(time.time())
     claims = {
         "iss": issuer.issuer,

@@ -1,4 +1,4 @@
-"""An issuer of tokens as the operator describes it: a fault is found at start, not with the first token."""
+"""An issuer of tokens, as the operator configures it. The settings are validated at start, not with the first token."""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -26,7 +26,7 @@ Claim = Annotated[str, Field(min_length=1)]
 
 
 def _some(algorithms: tuple[Algorithm, ...]) -> tuple[Algorithm, ...]:
-    if not algorithms:  # a minimum of pydantic's own would say so of a list with one unknown name, too
+    if not algorithms:  # pydantic's min_length would report this fault for a list with one unknown name, too
         raise ValueError("must name at least one")
     return algorithms
 
@@ -38,12 +38,12 @@ def _hard_to_guess(secret: SecretStr) -> SecretStr:
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(value)
     except (jwt.InvalidKeyError, UnicodeEncodeError):
-        raise ValueError("must be a text of your own, and no key in PEM or JWK form") from None
+        raise ValueError("must be a random text, not a key in PEM or JWK form") from None
     return secret
 
 
-def private_url(url: str) -> str:
-    """Return ``url`` if nobody on the way can read or change what goes there; raises ValueError otherwise."""
+def secure_url(url: str) -> str:
+    """Return ``url`` if it is https://, or http:// to this machine (loopback); raises ValueError otherwise."""
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
@@ -56,12 +56,16 @@ def private_url(url: str) -> str:
 
 def _personal(prefix: str) -> str:
     if prefix.startswith(SERVICE_PREFIX):
-        raise ValueError(f"must not begin with {SERVICE_PREFIX}, which is kept for services")
+        raise ValueError(f"must not begin with {SERVICE_PREFIX}, which is reserved for services")
     return prefix
 
 
 class Issuer(BaseModel):
-    """Whose tokens are taken, meant for whom, and how they are checked: by exactly one of a secret, a file, a URL."""
+    """An issuer whose tokens for ``audience`` are accepted; the key comes from exactly one of a secret, a file, a URL.
+
+    ``issuer`` and ``audience`` are compared with the claims `iss` and `aud`. ``subject_claim`` names the claim with the
+    person's id, ``scope_claim`` the one with the scopes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -70,10 +74,10 @@ class Issuer(BaseModel):
     algorithms: Annotated[tuple[Algorithm, ...], AfterValidator(_some)]
     secret: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
     public_key_file: Path | None = None
-    jwks_url: Annotated[str, AfterValidator(private_url)] | None = None
+    jwks_url: Annotated[str, AfterValidator(secure_url)] | None = None
     subject_claim: Claim = "sub"
     scope_claim: Claim = "scope"
-    # Two issuers may give the same name to two people; a prefix keeps them apart.
+    # Two issuers may use the same subject for two people; a prefix makes the subjects distinct.
     subject_prefix: Annotated[str, AfterValidator(_personal)] = ""
 
     @model_validator(mode="after")
@@ -82,14 +86,18 @@ class Issuer(BaseModel):
         if sum(source is not None for source in sources) != 1:
             raise ValueError("name exactly one of secret, public_key_file and jwks_url")
         if (set(self.algorithms) == {"HS256"}) != (self.secret is not None) or {"HS256"} < set(self.algorithms):
-            raise ValueError("HS256 goes with a secret, and a secret with nothing else")
+            raise ValueError("HS256 needs a secret, and a secret allows no algorithm but HS256")
         if self.public_key_file is not None and algorithm_of(self.public_key()) not in self.algorithms:
-            raise ValueError("the key in public_key_file is not for any of the algorithms")
+            raise ValueError("the key in public_key_file is for none of the algorithms")
         return self
 
     def public_key(self) -> PublicKey:
-        """Return the key in ``public_key_file``; raises ValueError when there is none that will do."""
-        assert self.public_key_file is not None  # noqa: S101 -- whoever calls has looked
+        """Return the key in ``public_key_file``, which must be set.
+
+        Raises ValueError when the file cannot be read, or holds no public key of at least 2048 bits (RSA), on P-256, or
+        on an Edwards curve.
+        """
+        assert self.public_key_file is not None  # noqa: S101 -- the callers have checked
         try:
             key = load_pem_public_key(self.public_key_file.read_bytes())
         except OSError as error:
@@ -102,7 +110,7 @@ class Issuer(BaseModel):
 
 
 def algorithm_of(key: PublicKey) -> Algorithm | None:
-    """Return the algorithm that ``key`` is for, if it is one of ours and long enough."""
+    """Return the algorithm that ``key`` is for; None for an RSA key below `RSA_BITS` and for a curve but P-256."""
     if isinstance(key, RSAPublicKey):
         return "RS256" if key.key_size >= RSA_BITS else None
     if isinstance(key, EllipticCurvePublicKey):

@@ -19,7 +19,7 @@ from backend.schemas.page import LARGEST_PAGE
 from backend.services import deliveries
 from backend.services.outbox import Outbox
 from backend.settings import Settings
-from backend.shutdown import STOP, told_to_end
+from backend.shutdown import STOP, on_shutdown
 from backend.vocabulary import DeliveryState
 
 _TITLES: Final = ("delivery", "conversation", "state", "attempts", "queued", "due", "last status", "last error")
@@ -83,7 +83,7 @@ async def _deliver(database: Database, endpoint: OrchestratorEndpoint) -> None:
     outbox, ended = Outbox(endpoint.url), asyncio.Event()
     dispatcher = Dispatcher(database, outbox, Orchestrator(endpoint))
     STOP.note()
-    with told_to_end(ended.set):
+    with on_shutdown(ended.set):
         STOP.exit_if_requested()
         dispatcher.start()
         try:

@@ -108,8 +108,8 @@ def check(wait: Wait = 0) -> None:
     settings = Settings.from_environment()
     with database_url(settings) as url:
         await_database(url, wait)
-        served, direct = settings.database_url or url, settings.past_the_pooler
-        found = asyncio.run(with_database(served, lambda each: health.look(each, runner.head()), direct=direct))
+        served, direct = settings.database_url or url, settings.pooler_bypass_url
+        found = asyncio.run(with_database(served, lambda each: health.check(each, runner.head()), direct=direct))
         drift = runner.drift(url) if found.tried else []
         faults = [*found.faults, *(f"The schema differs from the migrations: {line}." for line in drift)]
     if found.promise:

@@ -20,7 +20,7 @@ from backend.schemas.conversation import ConversationQuery
 from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.single_line_json import one_line
 from backend.services import subjects, transcripts
-from backend.services.live import Ended, Live, News
+from backend.services.live import Ended, Live, LiveUpdate
 
 
 class LiveFormat(StrEnum):
@@ -72,7 +72,7 @@ async def _follow(database: Database, conversation_id: UUID, after: int, form: L
     try:
         async with aclosing(live.follow(conversation_id, after)) as stream:
             async for news in stream:
-                if isinstance(news, News):
+                if isinstance(news, LiveUpdate):
                     for row in news.messages:
                         _write(text(row.document) if form is LiveFormat.TEXT else one_line(row.document) + b"\n")
                     if news.ended:

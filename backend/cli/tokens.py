@@ -35,7 +35,7 @@ def create(
 def list_tokens() -> None:
     """List the tokens of all services, without the tokens themselves."""
     rows: list[tuple[str, ...]] = [("token", "service", "made", "good until", "last used", "revoked", "scopes")]
-    for token in run_with_database(service_tokens.every):
+    for token in run_with_database(service_tokens.list_all):
         days = map(_day, (token.created_at, token.expires_at, token.last_used_at, token.revoked_at))
         rows.append((str(token.id), token.service, *days, " ".join(token.scopes)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,9 +1,9 @@
-"""Uvicorn's HTTP protocol with limits: no client makes a worker hold memory, connections or time without end.
+"""Uvicorn's HTTP protocol with limits: a client can occupy only a bounded part of a worker's memory and connections.
 
-Uvicorn itself bounds neither the head of a request nor the time for it, reads pipelined requests as fast as they
-come, and waits for ever for a peer that takes nothing of an answer. Here each of these has a limit (`limits`), kept
-by a subclass of its protocol (`protocol`). All connections of a worker are listed in one place (`connections`), which
-looks at them once a second, so that the path of an ordinary request sets no timer.
+Uvicorn itself bounds neither the size of a request's head nor the time for it, reads pipelined requests as fast as they
+arrive, and waits without a timeout for a client that does not read its response. Here each of these has a limit
+(`limits`), which a subclass of Uvicorn's protocol keeps (`protocol`). One registry lists all connections of a worker
+(`connections`) and checks their deadlines once a second, so that an ordinary request sets no timer.
 """
 
 from backend.http_limits.factory import LimitedHTTP

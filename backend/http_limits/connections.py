@@ -1,8 +1,8 @@
-"""All HTTP connections of one worker: how many there may be, and a look at each of them once a tick.
+"""The registry of a worker's HTTP connections: bounds their number, and checks their deadlines once a tick.
 
-A connection *rests* while it has no complete request and owes no answer. When there is no room for a new one, the
-connection that has rested longest is closed for it, of the same address if that has too many. If none rests, the new
-connection is a spare one, which is served only what monitoring asks for (`protocol.HEALTH`).
+A connection is *idle* while it has no complete request and no response to send. When a new connection finds no room,
+the registry closes the connection that has been idle longest, of the same address if that has too many. If none is
+idle, the new connection is a spare one, which serves only the paths for monitoring (`protocol.HEALTH`).
 """
 
 import asyncio
@@ -22,35 +22,35 @@ from backend.observability import metrics
 
 
 class Connection(Protocol):
-    """What is asked of a connection here."""
+    """The members of a connection that the registry uses."""
 
     transport: asyncio.Transport
     address: "Address"
 
-    def look(self) -> None:
-        """Close the connection if one of its deadlines has passed."""
+    def check_deadlines(self) -> None:
+        """Close the connection, or refuse its request, if one of its deadlines has passed."""
 
     def evict(self) -> None:
-        """Close the connection, which rests."""
+        """Close the connection, which is idle."""
 
     @property
     def expendable(self) -> bool:
-        """Whether nothing is under way: no complete request has come yet, or it was refused."""
+        """Whether no request is being served: none has arrived completely yet, or it was refused."""
 
 
 @dataclass(eq=False, slots=True)
 class Address:
-    """Where connections come from; ``name`` is None if many clients share it, so that it has no share of anything."""
+    """A client's address; ``name`` is None for a trusted proxy, which many clients share, so that no limit applies."""
 
     key: str
     name: str | None
     open: int = 0
-    resting: dict[Connection, None] = field(default_factory=dict)
+    idle: dict[Connection, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Unsent:
-    """Bytes of an answer that a peer has not taken, and when it last took `HttpLimits.write_bytes` of them."""
+    """Bytes of a response that a client has not read, and when it last read `HttpLimits.write_bytes` of them."""
 
     size: int
     left: int
@@ -58,7 +58,7 @@ class _Unsent:
 
 
 class Connections:
-    """The connections of one worker. ``now`` counts seconds in ticks; it is compared with nothing but itself."""
+    """The connections of one worker. ``now`` is a clock of its own, in seconds, which advances by whole ticks."""
 
     def __init__(self, limits: HttpLimits) -> None:
         self.limits: Final = limits
@@ -68,33 +68,33 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
         self._addresses: dict[str, Address] = {}
         self._ordinary: dict[Connection, None] = {}
-        self._spare: dict[Connection, None] = {}  # in the order in which they came
-        self._resting: dict[Connection, None] = {}  # in the order in which they began to
+        self._spare: dict[Connection, None] = {}  # the oldest first
+        self._idle: dict[Connection, None] = {}  # the one that has been idle longest first
         self._stalled: dict[Connection, _Unsent] = {}
-        self._discarding: dict[Connection, None] = {}  # in the order in which they began to
+        self._discarding: dict[Connection, None] = {}  # the one that has discarded longest first
 
-    def arrive(self, connection: Connection, host: str) -> bool:
-        """List a new connection, and return whether it is an ordinary one rather than a spare one."""
+    def add(self, connection: Connection, host: str) -> bool:
+        """Add a new connection from ``host``, and return whether it is an ordinary one, not a spare one."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
+            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._check_all)
         address = connection.address = self._address(host)
         if self._has_room(address):
             self._addresses[address.key] = address
             self._ordinary[connection] = None
             address.open += 1
-            self.rest(connection)
+            self.mark_idle(connection)
             return True
         self._spare[connection] = None
         if len(self._spare) > self.limits.spare_connections:
             self._drop(next(each for each in self._spare if each.expendable), Reason.CONNECTIONS)
         return False
 
-    def leave(self, connection: Connection) -> None:
-        """Take a connection off the list, if it is on it."""
+    def remove(self, connection: Connection) -> None:
+        """Remove a connection, if it is registered."""
         address = connection.address
-        self.work(connection)
-        self.flow(connection)
-        self.keep(connection)
+        self.mark_busy(connection)
+        self.mark_flowing(connection)
+        self.mark_reading(connection)
         self._spare.pop(connection, None)
         if connection in self._ordinary:
             del self._ordinary[connection]
@@ -102,21 +102,21 @@ class Connections:
         if not address.open and self._addresses.get(address.key) is address:
             del self._addresses[address.key]
 
-    def rest(self, connection: Connection) -> None:
-        """Note that an ordinary connection has no request and owes no answer."""
+    def mark_idle(self, connection: Connection) -> None:
+        """Note that a connection has no request and no response to send; only ordinary ones count as idle."""
         if connection in self._ordinary:
-            self._resting[connection] = connection.address.resting[connection] = None
+            self._idle[connection] = connection.address.idle[connection] = None
 
-    def work(self, connection: Connection) -> None:
+    def mark_busy(self, connection: Connection) -> None:
         """Note that a connection has a request."""
-        self._resting.pop(connection, None)
-        connection.address.resting.pop(connection, None)
+        self._idle.pop(connection, None)
+        connection.address.idle.pop(connection, None)
 
     def discard(self, connection: Connection) -> float:
-        """Note that what a connection receives is discarded; return the seconds until its next piece may be read.
+        """Note that the bytes a connection receives are discarded; return the seconds until it may read its next piece.
 
-        If too many do so, the one that began first is aborted, of the same address if that has many. It had the
-        longest time to read its answer.
+        Beyond the limits the connection that began to discard first is aborted, of the same address if that has too
+        many, because its client had the longest time to read its response.
         """
         if connection not in self._discarding:
             self._discarding[connection] = None
@@ -127,15 +127,15 @@ class Connections:
                 self._drop(next(iter(self._discarding)), Reason.UNREAD_BODY)
         return len(self._discarding) / self.limits.discards
 
-    def keep(self, connection: Connection) -> None:
-        """Note that nothing that a connection receives is discarded any more."""
+    def mark_reading(self, connection: Connection) -> None:
+        """Note that the bytes a connection receives are not discarded any more."""
         self._discarding.pop(connection, None)
 
     def stall(self, connection: Connection) -> None:
-        """Note that the peer has not taken all that was written to it; if too much is unsent, abort connections.
+        """Note that the client has not read all of its response; beyond the limits of unsent bytes, abort connections.
 
-        It does nothing for one that is noted already. A single answer may exceed the limits while there is no other to
-        abort for it: it is in memory anyway.
+        Does nothing for a connection that is noted already. A single response may exceed the limits while there is no
+        other to abort, because it is in memory anyway.
         """
         if connection in self._stalled:
             return
@@ -145,27 +145,27 @@ class Connections:
         while rivals := self._rivals(connection.address):
             self._drop(max(rivals, key=self._burden), Reason.UNSENT)
 
-    def flow(self, connection: Connection) -> None:
-        """Note that the peer has taken everything, or is gone."""
+    def mark_flowing(self, connection: Connection) -> None:
+        """Note that the client has read all of its response, or has disconnected."""
         if unsent := self._stalled.pop(connection, None):
             self.unsent.give_back(connection.address.name, unsent.size)
 
     def _has_room(self, address: Address) -> bool:
         if address.name is not None and address.open >= self.limits.connections_per_address:
-            return self._make_room(address.resting)
-        return len(self._ordinary) < self.limits.connections or self._make_room(self._resting)
+            return self._make_room(address.idle)
+        return len(self._ordinary) < self.limits.connections or self._make_room(self._idle)
 
-    def _make_room(self, resting: Iterable[Connection]) -> bool:
-        victim = next(iter(resting), None)
+    def _make_room(self, idle: Iterable[Connection]) -> bool:
+        victim = next(iter(idle), None)
         if victim is None:
             return False
-        self.leave(victim)
+        self.remove(victim)
         victim.evict()
         metrics.HTTP_SHED.labels(Reason.EVICTED).inc()
         return True
 
     def _rivals(self, address: Address) -> list[Connection]:
-        """Return the connections of which one must go, because they leave too much unsent together."""
+        """Return the connections of which one must be aborted, because together they have too many unsent bytes."""
         if self.unsent.share_exceeded(address.name):
             rivals = [each for each in self._stalled if each.address.name == address.name]
             if len(rivals) > 1:
@@ -173,35 +173,35 @@ class Connections:
         return [*self._stalled] if self.unsent.exceeded and len(self._stalled) > 1 else []
 
     def _burden(self, connection: Connection) -> float:
-        """Return byte-seconds: how much a connection has left unsent for how long."""
+        """Return the unsent bytes of a connection times the seconds without progress."""
         unsent = self._stalled[connection]
         return unsent.size * (self.now - unsent.since + self.limits.tick)
 
     def _drop(self, connection: Connection, reason: Reason) -> None:
-        self.leave(connection)
+        self.remove(connection)
         connection.transport.abort()
         metrics.HTTP_SHED.labels(reason).inc()
 
-    def _look_at_all(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._look_at_all)
+    def _check_all(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._check_all)
         self.now += self.limits.tick
         for connection in [*self._stalled]:
-            self._look_at_reader(connection)
+            self._check_slow_reader(connection)
         for connection in [*self._ordinary, *self._spare]:
-            connection.look()
+            connection.check_deadlines()
         metrics.HTTP_CONNECTIONS.set(len(self._ordinary) + len(self._spare))
         if not (self._ordinary or self._spare):
             self._timer.cancel()
             self._timer = None
 
-    def _look_at_reader(self, connection: Connection) -> None:
+    def _check_slow_reader(self, connection: Connection) -> None:
         unsent = self._stalled[connection]
         size = connection.transport.get_write_buffer_size()
         if size < unsent.size:
             self.unsent.give_back(connection.address.name, unsent.size - size)
             unsent.size = size
         if not size:
-            self.flow(connection)
+            self.mark_flowing(connection)
             return
         left = _left(connection.transport)
         if left <= unsent.left - self.limits.write_bytes:
@@ -224,10 +224,10 @@ class Connections:
 
 
 def _left(transport: asyncio.Transport) -> int:
-    """Return how many bytes the peer has not acknowledged, as far as the operating system tells.
+    """Return how many bytes the client has not acknowledged, as far as the operating system tells.
 
-    Linux takes more from us only when a third of what it may hold (up to 4 MiB) was acknowledged, which over a slow
-    link takes minutes: what waits here alone does not show that a peer reads.
+    Linux accepts more bytes only when a third of its send buffer (up to 4 MiB) was acknowledged, which takes minutes
+    over a slow link. So the bytes in the transport's buffer alone do not show whether the client reads.
     """
     left = transport.get_write_buffer_size()
     if sys.platform == "linux" and (file := transport.get_extra_info("socket").fileno()) >= 0:

@@ -1,4 +1,4 @@
-"""What Uvicorn makes its protocols with, and how they read."""
+"""Creates the protocol of each connection for Uvicorn, and bounds how many bytes it reads from the socket at once."""
 
 import asyncio
 from typing import Any, Final
@@ -12,9 +12,9 @@ from backend.http_limits.protocol import LimitedProtocol
 
 
 class LimitedHTTP:
-    """The `http` of Uvicorn's configuration: makes the protocol of each connection of one worker.
+    """The `http` of Uvicorn's configuration: creates the protocol of each connection of one worker.
 
-    It is pickled on its way to a worker process, so it has nothing that belongs to one.
+    Uvicorn pickles it for each worker process, so it holds no object of an event loop.
     """
 
     def __init__(self, limits: HttpLimits) -> None:
@@ -29,10 +29,10 @@ class LimitedHTTP:
 
 
 class _Reader(asyncio.BufferedProtocol):
-    """Hands over what a connection receives, at most the size of ``buffer`` at once.
+    """Passes on the bytes that a connection receives, at most the size of ``buffer`` at once.
 
-    An event loop chooses how much it reads for an `asyncio.Protocol` (uvloop: 250 KiB), and all of it stays in memory
-    for as long as the application does not ask for it. ``buffer`` is shared by the connections of one event loop.
+    An event loop chooses how many bytes it reads for an `asyncio.Protocol` (uvloop: 250 KiB), and they stay in memory
+    until the application asks for them. All connections of one event loop share ``buffer``.
     """
 
     def __init__(self, protocol: LimitedProtocol, buffer: memoryview) -> None:

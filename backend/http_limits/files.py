@@ -1,4 +1,4 @@
-"""Open files: a connection needs one each, and so do the database and the log."""
+"""The limit of open files (RLIMIT_NOFILE): each HTTP connection needs one, and so do the database pool and the log."""
 
 import resource
 from dataclasses import replace
@@ -14,9 +14,10 @@ log = structlog.get_logger(__name__)
 
 
 def allow_connections(limits: HttpLimits) -> HttpLimits:
-    """Raise this process's limit of open files as far as ``limits`` needs; return them lowered to what it allows.
+    """Raise this process's soft limit of open files as far as ``limits`` needs and the hard limit allows.
 
-    Without a file for it the next connection of the pool, or of a health check, would fail.
+    Returns ``limits``; with fewer connections if the hard limit is too low for them, so that the database pool and the
+    health checks keep their files.
     """
     wanted = limits.connections + limits.spare_connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

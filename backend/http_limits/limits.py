@@ -1,4 +1,4 @@
-"""The numbers, each with its unit and where it comes from."""
+"""The limits of one worker's HTTP connections, each with its unit and its source."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -9,62 +9,65 @@ MiB = 1024 * KiB
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What one worker grants to the clients of its HTTP connections.
+    """The limits of one worker's HTTP connections; all are inclusive.
 
-    Seconds are counted in ticks in which the process ran: a worker that was stopped or busy holds that time against no
-    client. A deadline is therefore kept to within one tick.
+    Time counts in ticks during which the process ran, so a worker that was stopped or busy disconnects no client for
+    that time. A deadline is therefore exact to one tick.
     """
 
     connections: int = 4096
-    """Connections in all; see `files.allow_connections` for the files that they need."""
+    """Ordinary connections of all clients; see `files.allow_connections` for the open files that they need."""
     connections_per_address: int = 1024
-    """Connections of one address (of IPv6: of one /64)."""
+    """Connections of one address (IPv6: of one /64)."""
     spare_connections: int = 1024
-    """Connections beyond those: they are served only the paths of `HEALTH` in `protocol`, all else is 503 at once."""
+    """Connections above `connections`, for the paths of `HEALTH` only; requests for other paths get 503."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Addresses that speak for many clients: no limit by address holds for them."""
+    """Addresses that send requests of many clients: the limits per address do not apply to them."""
 
     tick: float = 1.0
-    """Seconds between two looks at all connections."""
+    """Seconds between two checks of the deadlines of all connections."""
     read_bytes: int = 16 * KiB
-    """Bytes read from a socket at once; also the most that waits of a body or of a request that was sent too early."""
+    """Bytes read from a socket at once; also the most that is buffered of a body or of a pipelined request."""
 
     head_bytes: int = 32 * KiB
-    """Bytes of a request line with all header fields. Node.js takes 16 KiB, nginx 32 KiB."""
+    """Bytes of a request line with all header fields. Node.js allows 16 KiB, nginx 32 KiB."""
     head_fields: int = 100
-    """Header fields of one request, because each takes some 200 bytes of memory however short it is (Apache: 100)."""
+    """Header fields of one request (Apache: 100); each takes about 200 bytes of memory, however short it is."""
     turned_away_seconds: float = 2.0
-    """Seconds until the next request is read after one that found no room: as long as `Retry-After` says."""
+    """Seconds before a connection's next request is read after one was refused with 503; the same as `Retry-After`."""
     head_seconds: float = 10.0
     """Seconds for a whole head, from connecting or from its first byte."""
     small_head: int = 4 * KiB
-    """Bytes of a head that are not counted in `heads`: nearly all requests."""
+    """Bytes of a head that is not counted in `heads`; nearly all heads are smaller."""
     heads: int = 8 * MiB
-    """Bytes of larger heads, of all requests that are under way; the application copies a path thrice."""
+    """Bytes of larger heads, of all running requests; the application copies a path three times."""
     heads_per_address: int = 4 * MiB
+    """The same of one address."""
 
     body_seconds: float = 300.0
-    """Seconds for a body: 2 MiB over EDGE (7 KiB/s upwards)."""
+    """Seconds for a body: the largest, 2 MiB, over EDGE (7 KiB/s from the phone)."""
     body_grace: float = 10.0
-    """Seconds before `body_rate` holds."""
+    """Seconds after which `body_rate` applies."""
     body_rate: int = 1 * KiB
-    """Bytes a second that a body must come with on average, after `body_grace`."""
+    """Bytes a second that a client must send of a body on average, after `body_grace`."""
     unread_seconds: float = 10.0
-    """Seconds in which the rest of a body is discarded after the answer; then the connection is closed."""
+    """Seconds in which the rest of a body is discarded after the response; then the connection is closed."""
     unread_bytes: int = 16 * MiB
-    """Bytes that are discarded so; a client that reads its answer late should still get it, not a reset."""
+    """Bytes of a body that are discarded so that a client which reads after sending gets the response, not a reset."""
     discards: int = 1_000
-    """Pieces of `read_bytes` discarded in a second, of all connections: about 3 % of a processor."""
+    """Pieces of `read_bytes` discarded in a second, over all connections; measured: about 3 % of a processor."""
     discarding: int = 64
-    """Connections of which the rest of a body is discarded at the same time."""
+    """Connections on which the rest of a body is discarded at the same time."""
     discarding_per_address: int = 16
+    """The same of one address."""
     linger_seconds: float = 2.0
-    """Seconds in which a client that was refused may take the refusal before its connection is reset."""
+    """Seconds in which a refused client can read the refusal before its connection is reset."""
 
     write_seconds: float = 30.0
-    """Seconds in which a peer must take `write_bytes` of an answer, or all that is left of it."""
+    """Seconds in which a client must read `write_bytes` of a response, or all that is left of it."""
     write_bytes: int = 16 * KiB
-    """0.5 KiB/s: a phone over EDGE takes twenty times as much."""
+    """In 30 s: 0.5 KiB/s, a twentieth of what a phone reads over EDGE."""
     unsent: int = 40 * MiB
-    """Bytes of answers that peers have not taken yet, outside the kernel."""
+    """Bytes of responses that clients have not read yet, outside the kernel."""
     unsent_per_address: int = 20 * MiB
+    """The same of one address."""

@@ -1,8 +1,8 @@
-"""The event loop of a worker: uvloop's, which accepts as many connections as are waiting.
+"""The event loop of a worker: uvloop's, but it accepts up to `MAX_ACCEPTED` waiting connections in one iteration.
 
-libuv accepts one connection in an iteration of its loop. While a thousand requests are served an iteration takes a
-tenth of a second and more, so health checks and new clients would wait in the kernel's queue for seconds, and a refusal
-would come as late as an answer.
+libuv accepts one connection in each iteration. While the worker serves a thousand requests an iteration takes 0.1 s and
+more, so health checks and new clients would wait for seconds in the kernel's backlog, and a 503 would arrive as late as
+a response.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from typing import Any, Final
 import structlog
 import uvloop
 
-MOST_AT_ONCE: Final = 64  # connections accepted in one iteration, about 5 ms of processor time
-_PAUSE: Final = 1.0  # seconds without accepting, when the process or the system has no file left
+MAX_ACCEPTED: Final = 64  # connections accepted in one iteration, about 5 ms of processor time
+_PAUSE: Final = 1.0  # seconds without accepting, after the process or the system had no file descriptor left
 
 log = structlog.get_logger(__name__)
 
 
 class Loop(uvloop.Loop):
-    """uvloop's event loop; a server on a given socket accepts up to ``MOST_AT_ONCE`` connections in one iteration."""
+    """uvloop's event loop; a server on a given socket accepts up to ``MAX_ACCEPTED`` connections in one iteration."""
 
     async def create_server(self, protocol_factory: Any, *_: Any, sock: Any = None, **_options: Any) -> Any:
         """Return a server that listens on ``sock``, which is bound and listens already."""
@@ -28,7 +28,7 @@ class Loop(uvloop.Loop):
 
 
 class _Listener:
-    """What Uvicorn uses of a server."""
+    """The part of `asyncio.Server` that Uvicorn uses."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, factory: Callable[[], Any], listener: socket.socket) -> None:
         self._loop = loop
@@ -47,14 +47,14 @@ class _Listener:
             self._timer.cancel()
 
     async def wait_closed(self) -> None:
-        """Return at once: the server that serves the connections closes them."""
+        """Return at once: Uvicorn closes the connections itself."""
 
     def _listen(self) -> None:
         self._timer = None
         self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(MAX_ACCEPTED):
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -65,12 +65,12 @@ class _Listener:
                 self._timer = self._loop.call_later(_PAUSE, self._listen)
                 return
             connection.setblocking(False)
-            task = self._loop.create_task(self._welcome(connection))
+            task = self._loop.create_task(self._connect(connection))
             self._arriving.add(task)
             task.add_done_callback(self._arriving.discard)
 
-    async def _welcome(self, connection: socket.socket) -> None:
+    async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._factory, connection)
-        except OSError:  # the peer has gone
+        except OSError:  # the client has disconnected
             connection.close()

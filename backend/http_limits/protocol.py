@@ -1,7 +1,8 @@
-"""One HTTP connection. A connection has at most one request at a time; bytes that follow it wait unread or unparsed.
+"""The protocol of one HTTP connection: Uvicorn's, with the deadlines and bounds of `limits`.
 
-Uvicorn's parser cannot be stopped in the middle of what it is fed. So it is fed piece by piece: a head up to its empty
-line, then a body up to its length. A piece never reaches into the next request.
+A connection serves one request at a time. The bytes of pipelined requests after it stay unread in the kernel, or
+unparsed in memory. Uvicorn's parser cannot be stopped before the end of the bytes that it is given. So it is given one
+piece at a time: a head up to its empty line, then a body up to its length. No piece extends into the next request.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from backend.api.admission import GONE
+from backend.api.admission import DISCONNECTED
 from backend.api.dependencies import MONITORING
 from backend.api.request_queue import RequestQueue, new_caller
 from backend.http_limits import refusals
@@ -21,28 +22,28 @@ from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
 from backend.observability import metrics
 
-# What monitoring asks for: served also where there is no room for other connections.
+# The paths for monitoring, which are served also on spare connections.
 HEALTH: Final = frozenset(path.encode() for path in MONITORING)
 
-# Where a connection stands. Plain numbers, because each request asks several times.
-_HEAD: Final = 0  # a head has begun to arrive; so does the first one by the connection itself
-_BODY: Final = 1  # a head has come, its body not yet
-_ANSWER: Final = 2  # a request has come, its answer is not complete
-_REST: Final = 3  # nothing has come since the last answer
-_UNREAD: Final = 4  # the answer is complete, the body is not: it is discarded
-_REFUSED: Final = 5  # the last answer was given; what still comes is discarded
+# The phase of a connection. Plain integers, because each request compares them several times.
+_HEAD: Final = 0  # a new connection, or one on which a head has begun to arrive
+_BODY: Final = 1  # the head has arrived, its body not completely
+_RESPONSE: Final = 2  # the request has arrived, its response is not complete
+_IDLE: Final = 3  # no byte has arrived since the last response
+_UNREAD: Final = 4  # the response is complete, but the body is not: its rest is discarded
+_REFUSED: Final = 5  # the last response was sent; further bytes are discarded
 
-_SMALL_ANSWER: Final = 4096  # bytes of an answer with its head, that are sent by one system call
-_MAPPED: Final = "::ffff:"  # RFC 4291, section 2.5.5.2; followed by dots, as every operating system writes it
+_SMALL_RESPONSE: Final = 4096  # bytes of a response with its head that one system call sends
+_MAPPED: Final = "::ffff:"  # RFC 4291, section 2.5.5.2; an IPv4 address in dotted form follows
 _EMPTY_LINE: Final = b"\r\n\r\n"
-# Of a target that is no URL or not ASCII, or a length that is no number.
+# Raised for a target that is no URL or not ASCII, and for a Content-Length that is no number.
 _CLIENTS_FAULTS: Final = (httptools.HttpParserError, ValueError)
 
 PortT = TypeVar("PortT", int, int | None)
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, with the limits of ``connections``."""
+    """Uvicorn's protocol for one connection, with the limits of ``connections``."""
 
     address: Address
 
@@ -59,46 +60,51 @@ class LimitedProtocol(HttpToolsProtocol):
         self._phase = _HEAD
         self._since = connections.now  # when the phase began
         self._spare = False
-        self._ahead = b""  # what came after the request at hand
+        self._ahead = b""  # bytes after the current request, not parsed yet
         self._tail = b""  # the last bytes of a piece, which may be the first ones of an empty line
-        self._length: int | None = None  # bytes that are missing of a body whose length is known
-        self._received = 0  # bytes of the head or the body at hand
-        self._lines = 0  # bytes since the last one of a body: of a head, of a chunk's size or of trailers
-        self._waited = 0.0  # seconds in which a body could have come
+        self._length: int | None = None  # bytes that are missing of a body with a Content-Length
+        self._received = 0  # bytes of the current head or body
+        self._lines = 0  # bytes since the last byte of a body: of a head, of a chunk's size or of trailers
+        self._waited = 0.0  # seconds in which the client could have sent the body
         self._large_head = 0  # bytes counted in the budget for heads
-        self._turned_away = False  # its last request was, and the next one is not read yet
+        self._turned_away = False  # the last request was refused with 503, and the next one is not read yet
         self.flow: _Flow
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Register the connection."""
         super().connection_made(transport)
         self.client, self.server = _unmapped(self.client), _unmapped(self.server)
         self.flow = _Flow(transport)
-        # `pause_writing` tells of more than this that a peer has not taken; `look`, of less. With a limit of 0, uvloop
-        # would send the head and the body of each answer by two system calls.
-        transport.set_write_buffer_limits(high=_SMALL_ANSWER)
+        # `pause_writing` is called when the client has more unread bytes than this; `check_deadlines` finds fewer. With
+        # a limit of 0, uvloop would send the head and the body of each response by two system calls.
+        transport.set_write_buffer_limits(high=_SMALL_RESPONSE)
         host = self.client[0] if self.client else ""
-        self._spare = not self._connections.arrive(self, host)
+        self._spare = not self._connections.add(self, host)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Remove the connection from the registry."""
         self._forget_head()
-        self._connections.leave(self)
+        self._connections.remove(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
+        """Note that the client reads its response slowly."""
         super().pause_writing()
         self._connections.stall(self)
 
     def resume_writing(self) -> None:
+        """Note that the client has read its response."""
         super().resume_writing()
-        self._connections.flow(self)
-        if self._phase == _REST and not self._ahead:
-            self._connections.rest(self)
+        self._connections.mark_flowing(self)
+        if self._phase == _IDLE and not self._ahead:
+            self._connections.mark_idle(self)
 
-    # What comes
+    # Bytes that arrive
 
     def data_received(self, data: bytes) -> None:
-        if self._phase == _ANSWER:
-            self._wait_with(data)
+        """Parse, keep or discard bytes of the client, as the phase requires."""
+        if self._phase == _RESPONSE:
+            self._keep_for_later(data)
         elif self._phase == _REFUSED:
             self._discard_slowly()
         else:
@@ -107,7 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._discard_slowly()
 
     def _discard_slowly(self) -> None:
-        """Read no more for a moment: an event loop may otherwise read one socket 32 times before the next."""
+        """Pause reading shortly, because an event loop may otherwise read one socket 32 times before the next one."""
         self.flow.pause_reading()
         self.loop.call_later(self._connections.discard(self), self._discard_on)
 
@@ -115,17 +121,17 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._phase in {_UNREAD, _REFUSED} and not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _wait_with(self, data: bytes) -> None:
+    def _keep_for_later(self, data: bytes) -> None:
         self._ahead = data
         self.flow.stop_reading()
 
     def _feed(self, data: bytes) -> None:
         begin, size = 0, len(data)
         while begin < size:
-            if self._phase == _REST and not self._turned_away:
+            if self._phase == _IDLE and not self._turned_away:
                 self._enter(_HEAD)
-            elif self._phase in {_ANSWER, _REST}:
-                self._wait_with(data[begin:])
+            elif self._phase in {_RESPONSE, _IDLE}:
+                self._keep_for_later(data[begin:])
                 return
             elif self._phase == _REFUSED:
                 return
@@ -140,7 +146,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()  # until the application asks for it
 
     def _end_of_lines(self, data: bytes, begin: int) -> int:
-        """Return where the next empty line ends: of a head, and perhaps of a body in chunks."""
+        """Return the end of the next empty line, which ends a head and may occur in a chunked body."""
         if self._tail:
             seam = (self._tail + data[begin : begin + 3]).find(_EMPTY_LINE)
             if seam >= 0:
@@ -164,20 +170,20 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            if self._phase in {_BODY, _ANSWER}:
-                self.cycle.keep_alive = False  # it is answered as if it had not asked for another protocol
+            if self._phase in {_BODY, _RESPONSE}:
+                self.cycle.keep_alive = False  # the request is answered as if it had no Upgrade header
             elif self._phase != _REFUSED:
                 self.transport.close()
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, Exception) and not isinstance(error.__context__, _CLIENTS_FAULTS):
-                raise  # a fault of ours in what the parser calls
+                raise  # a bug in a callback of the parser
             self._refuse(refusals.NOT_HTTP)
         else:
             if self._phase == _HEAD:
-                self._look_at_head()
+                self._check_head()
 
-    def _look_at_head(self) -> None:
-        """Refuse the head at hand, complete or not, if it has too many fields or others fill the memory for heads."""
+    def _check_head(self) -> None:
+        """Refuse the current head, complete or not, if it has too many fields or finds no room in the budget."""
         if self.headers is not None and len(self.headers) > self._limits.head_fields:
             self._refuse(refusals.HEAD_TOO_LARGE)
         elif self._received > self._limits.small_head and not self._count_head(self._received):
@@ -195,9 +201,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._connections.heads.give_back(self.address.name, self._large_head)
             self._large_head = 0
 
-    # What the parser finds in it
+    # Callbacks of the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header field, and read those that the protocol itself needs."""
         if self._phase != _HEAD:
             return  # a trailer, which HTTP allows a server to ignore (RFC 9110, section 6.5.1)
         name = name.lower()
@@ -208,10 +215,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Start the application with the request, or refuse it; raises HttpParserError for a request in another."""
         if self._phase != _HEAD:
             raise httptools.HttpParserError("a request within another")
         if self._received > self._limits.small_head or len(self.headers) > self._limits.head_fields or self._spare:
-            self._look_at_head()
+            self._check_head()
             if self._spare and self._phase == _HEAD and self.url.partition(b"?")[0] not in HEALTH:
                 self._refuse(refusals.NO_CONNECTION_FREE)
             if self._phase == _REFUSED:
@@ -220,48 +228,51 @@ class LimitedProtocol(HttpToolsProtocol):
             self._turn_away()
             return
         super().on_headers_complete()
-        self.scope["extensions"] = {GONE: self.transport.is_closing}  # type: ignore[dict-item]
+        self.scope["extensions"] = {DISCONNECTED: self.transport.is_closing}  # type: ignore[dict-item]
         self._enter(_BODY)
-        self._connections.work(self)
+        self._connections.mark_busy(self)
         if self._spare:
             self.cycle.keep_alive = False
 
     def _finds_no_room(self) -> bool:
-        """Tell whether the application would refuse the request, which costs five times as much there."""
-        queue: RequestQueue | None = self.app_state.get("request_queue")  # from when the application has started
-        if queue is None or not queue.crowded or self.address.name is None:
-            return False  # of a proxy's requests the application alone knows from whom they come
+        """Tell whether the application would refuse the request as Busy, which costs five times as much there."""
+        queue: RequestQueue | None = self.app_state.get("request_queue")  # None until the application has started
+        if queue is None or not queue.may_refuse or self.address.name is None:
+            return False  # only the application knows the client of a request through a trusted proxy
         token = next((value for name, value in self.headers if name == b"authorization"), None)
         return self.url.partition(b"?")[0] not in HEALTH and queue.refuses(new_caller(token, self.address.name))
 
     def _turn_away(self) -> None:
-        """Answer 503, and read the next request no sooner than the client was asked to send it."""
+        """Answer 503, and do not read the next request before the time in Retry-After has passed."""
         if not self.parser.should_keep_alive():
             self._refuse(refusals.OVERLOADED)
             return
         metrics.HTTP_SHED.labels(Reason.OVERLOADED).inc()
         self._enter(_UNREAD)
         self._turned_away = True
-        self._connections.work(self)
-        self.transport.write(refusals.http_answer(refusals.OVERLOADED, self.server_state.default_headers, last=False))
+        self._connections.mark_busy(self)
+        self.transport.write(refusals.http_response(refusals.OVERLOADED, self.server_state.default_headers, last=False))
 
     def on_body(self, body: bytes) -> None:
+        """Pass a piece of the body on to the application."""
         self._lines = 0
         if self._phase == _BODY:
             self.cycle.body += body
             self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        """Note the end of the request."""
         self._length = None
         if self._phase == _BODY:
-            self._phase = _ANSWER
+            self._phase = _RESPONSE
             self.cycle.more_body = False
             self.cycle.message_event.set()
         elif self._phase == _UNREAD:
-            self._connections.keep(self)
-            self._become_free()
+            self._connections.mark_reading(self)
+            self._become_idle()
 
     def on_response_complete(self) -> None:
+        """Note the end of the response; the rest of a body is discarded from now on."""
         self.server_state.total_requests += 1
         if self._large_head:
             self._forget_head()
@@ -270,36 +281,37 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._phase == _BODY:
             self._enter(_UNREAD)
             self.flow.resume_reading()
-        elif self._phase == _ANSWER:
-            self._become_free()
+        elif self._phase == _RESPONSE:
+            self._become_idle()
 
-    def _become_free(self) -> None:
-        self._enter(_REST)
-        # A connection that rests keeps nothing of its last request.
+    def _become_idle(self) -> None:
+        self._enter(_IDLE)
+        # An idle connection holds no memory of its last request.
         self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
         self.url = b""
         if self._turned_away:
             self.flow.stop_reading()
-            self.loop.call_later(self._limits.turned_away_seconds, self._go_on)
+            self.loop.call_later(self._limits.turned_away_seconds, self._parse_ahead)
         elif self._ahead:
-            self.loop.call_soon(self._go_on)
+            self.loop.call_soon(self._parse_ahead)
             return
         elif self.flow.read_paused:
             self.flow.resume_reading()
         if not self.flow.write_paused:
-            self._connections.rest(self)
+            self._connections.mark_idle(self)
 
-    def _go_on(self) -> None:
-        """Parse what came too early."""
+    def _parse_ahead(self) -> None:
+        """Parse the bytes that arrived before the response to the last request was complete."""
         self._turned_away = False
         data, self._ahead = self._ahead, b""
-        if self._phase == _REST and not self.transport.is_closing():
+        if self._phase == _IDLE and not self.transport.is_closing():
             self.flow.read_on()
             self._feed(data)
 
-    # What does not come
+    # Deadlines
 
-    def look(self) -> None:
+    def check_deadlines(self) -> None:
+        """Close the connection or refuse its request if the deadline of its phase has passed (`limits`)."""
         waited = self._connections.now - self._since
         if self.transport.get_write_buffer_size() and not self.flow.write_paused:
             self._connections.stall(self)
@@ -309,15 +321,15 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self.transport.is_closing():
             return
         elif self._phase == _HEAD:
-            self._look_at_waiting_head(waited)
-        elif self._phase == _REST and waited >= self.timeout_keep_alive:
+            self._check_slow_head(waited)
+        elif self._phase == _IDLE and waited >= self.timeout_keep_alive:
             self.transport.close()
         elif self._phase == _UNREAD:
-            self._look_at_unread_body(waited)
+            self._check_unread_body(waited)
         elif self._phase == _BODY and not self.flow.read_paused:
-            self._look_at_waiting_body()
+            self._check_slow_body()
 
-    def _look_at_waiting_head(self, waited: float) -> None:
+    def _check_slow_head(self, waited: float) -> None:
         if waited < self._limits.head_seconds:
             return
         if self._received:
@@ -326,12 +338,12 @@ class LimitedProtocol(HttpToolsProtocol):
             metrics.HTTP_SHED.labels(Reason.SLOW_HEAD).inc()
             self.transport.close()
 
-    def _look_at_unread_body(self, waited: float) -> None:
+    def _check_unread_body(self, waited: float) -> None:
         if waited >= self._limits.unread_seconds or self._received > self._limits.unread_bytes:
             metrics.HTTP_SHED.labels(Reason.UNREAD_BODY).inc()
             self.transport.close()
 
-    def _look_at_waiting_body(self) -> None:
+    def _check_slow_body(self) -> None:
         limits = self._limits
         self._waited += limits.tick
         wanted = (self._waited - limits.body_grace) * limits.body_rate
@@ -339,19 +351,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(refusals.BODY_TOO_SLOW)
 
     def evict(self) -> None:
+        """Close the connection, which is idle, so that a new one finds room."""
         if self.transport.get_write_buffer_size():
-            self.transport.abort()  # to close it would wait for the peer
+            self.transport.abort()  # `close` would wait until the client has read its response
         else:
             self.transport.close()
 
     @property
     def expendable(self) -> bool:
+        """Whether no request is being served: none has arrived completely yet, or it was refused."""
         return self._phase in {_HEAD, _REFUSED}
 
-    # The end
+    # The last response
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Give the last answer, unless another one has begun; discard what still comes until the client has read it."""
+        """Send the last response, unless another one has begun, and discard further bytes until the client reads it."""
         metrics.HTTP_SHED.labels(refusal.reason).inc()
         answered = self._phase == _UNREAD
         self._enter(_REFUSED)
@@ -363,8 +377,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if answered:
             self.transport.abort()
             return
-        self._connections.work(self)
-        self.transport.write(refusals.http_answer(refusal, self.server_state.default_headers))
+        self._connections.mark_busy(self)
+        self.transport.write(refusals.http_response(refusal, self.server_state.default_headers))
         if not self.transport.is_closing():
             self.transport.write_eof()
             self.flow.read_on()
@@ -377,26 +391,26 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def _unmapped(address: tuple[str, PortT] | None) -> tuple[str, PortT] | None:
-    """Return an IPv4 address as it is written, which a socket at `::` calls `::ffff:192.0.2.1`."""
+    """Return an IPv4 address in dotted form, for which a socket at `::` reports `::ffff:192.0.2.1`."""
     if address is None or not address[0].startswith(_MAPPED):
         return address
     return address[0].removeprefix(_MAPPED), address[1]
 
 
 class _Flow(FlowControl):
-    """Uvicorn's, but what came too early keeps the socket unread whatever the application asks for."""
+    """Uvicorn's flow control, but while pipelined bytes wait, the application cannot resume reading (back-pressure)."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
         self._stopped = False
 
     def stop_reading(self) -> None:
-        """Read nothing until `read_on`."""
+        """Pause reading until `read_on` is called, also when the application calls `resume_reading`."""
         self._stopped = True
         self.pause_reading()
 
     def read_on(self) -> None:
-        """Read again."""
+        """Resume reading after `stop_reading`."""
         self._stopped = False
         self.resume_reading()
 

@@ -1,4 +1,4 @@
-"""What the server refuses itself: complete HTTP/1.1 answers, problem documents (RFC 9457) like the application's."""
+"""The refusals of the HTTP server itself: complete HTTP/1.1 responses with problem documents (RFC 9457)."""
 
 from enum import StrEnum
 from functools import cache
@@ -13,7 +13,7 @@ from backend.vocabulary import PROBLEM_MEDIA_TYPE
 
 
 class Reason(StrEnum):
-    """Why a connection or a request was given up; the label of a metric."""
+    """Why the server refused a request or closed a connection: the label `reason` of `verbatim_http_shed_total`."""
 
     BAD_REQUEST = "bad_request"
     HEAD = "head"
@@ -29,7 +29,7 @@ class Reason(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """Why, and what the client is told."""
+    """A response of the server itself: its reason, for the metric, and its problem, for the client."""
 
     reason: Reason
     problem: ProblemType
@@ -41,17 +41,17 @@ _NO_IDENTITY: Final = b"0" * 32
 _NO_UUID: Final = b"00000000-0000-0000-0000-000000000000"
 _BUSY: Final = PROBLEMS[Busy]
 
-NOT_HTTP: Final = Refusal(Reason.BAD_REQUEST, HTTP_PROBLEMS[400], "The request is not readable as HTTP/1.1.")
+NOT_HTTP: Final = Refusal(Reason.BAD_REQUEST, HTTP_PROBLEMS[400], "The request cannot be read as HTTP/1.1.")
 HEAD_TOO_LARGE: Final = Refusal(Reason.HEAD, HTTP_PROBLEMS[431], HTTP_PROBLEMS[431].remedy)
 HEADS_FULL: Final = Refusal(Reason.HEADS, _BUSY, "Too many requests with large heads are under way; send it again.", 1)
 HEAD_TOO_SLOW: Final = Refusal(Reason.SLOW_HEAD, HTTP_PROBLEMS[408], "The head of the request took too long.")
-BODY_TOO_SLOW: Final = Refusal(Reason.SLOW_BODY, HTTP_PROBLEMS[408], "The body of the request came too slowly.")
+BODY_TOO_SLOW: Final = Refusal(Reason.SLOW_BODY, HTTP_PROBLEMS[408], "The body of the request arrived too slowly.")
 NO_CONNECTION_FREE: Final = Refusal(Reason.CONNECTIONS, _BUSY, "Too many connections are in use; connect again.", 1)
 OVERLOADED: Final = Refusal(Reason.OVERLOADED, _BUSY, "Too many requests are being served; send the same again.", 2)
 
 
-def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *, last: bool = True) -> bytes:
-    """Return the bytes of the whole answer; after the ``last`` one of a connection it is closed."""
+def http_response(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *, last: bool = True) -> bytes:
+    """Return the bytes of the whole response; ``last`` tells the client that the connection is closed after it."""
     count(refusal.problem)
     status, rest = _parts(refusal, last=last)
     identity = new_request_id().encode()
@@ -62,9 +62,9 @@ def http_answer(refusal: Refusal, default_headers: list[tuple[bytes, bytes]], *,
 
 @cache
 def _parts(refusal: Refusal, *, last: bool) -> tuple[bytes, bytes]:
-    """Return the first line of an answer and all behind Uvicorn's headers, for a request without an identity.
+    """Return the status line of a response, and its headers after Uvicorn's with the body, for a request id of zeros.
 
-    An overloaded service sends thousands of them a second; to make them anew was half the cost of a refusal.
+    An overloaded service sends thousands of them a second; serializing each took half of the time of a refusal.
     """
     body = orjson.dumps(document_of(refusal.problem, refusal.detail, _NO_IDENTITY.decode()))
     status = refusal.problem.status

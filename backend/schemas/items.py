@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from backend.errors import MOST_FAULTS, Fault, Invalid
+from backend.errors import MAX_FAULTS, Fault, Invalid
 from backend.schemas.nested_json import load_any_depth
 from backend.schemas.parsing import unknown_field
 
@@ -27,7 +27,7 @@ def _listed(document: JsonValue, name: str) -> list[JsonValue]:
     if not isinstance(document, dict):
         raise Invalid([Fault("", "must be an object")])
     if unknown := [each for each in document if each != name]:
-        named = [unknown_field("", each) for each in unknown[:MOST_FAULTS]]
+        named = [unknown_field("", each) for each in unknown[:MAX_FAULTS]]
         raise Invalid(named, more=len(unknown) - len(named))
     items = document.get(name)
     return items if isinstance(items, list) else []

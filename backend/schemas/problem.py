@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.errors import MOST_FAULTS
+from backend.errors import MAX_FAULTS
 
 
 class InputFault(BaseModel):
@@ -39,7 +39,7 @@ class Problem(BaseModel):
     instance: str
     request_id: str = Field(description="The trace id of `traceparent`, or a new id; the service's log has it, too.")
     errors: list[InputFault] | None = Field(
-        default=None, max_length=MOST_FAULTS, description="Only with status 422: each distinct fault once."
+        default=None, max_length=MAX_FAULTS, description="Only with status 422: each distinct fault once."
     )
     more_errors: int | None = Field(
         default=None, description="The number of faults that `errors` leaves out; absent if it is complete."

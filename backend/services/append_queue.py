@@ -1,22 +1,23 @@
-"""The queue of messages that wait to be appended: whose turn it is, and what is refused at once.
+"""The queue of messages that wait to be appended: a fair queue (like deficit round robin), with back-pressure.
 
-Requests are told apart by subject, the person or service that sends them. Subjects take turns: each commit takes from
-every subject that waits, and the next commit begins with the subject after the last one. While only one subject sends,
-a commit takes all that it may hold. Once several send, a commit takes at most TURN_COST of each, so that a commit under
-way is short when the single message of another subject arrives. A request that is larger than its share is cut, and
-answered when its last message is decided.
+Requests are grouped by subject, the person or service that sends them. Subjects are served round robin: each commit
+takes messages of every subject that waits, and the next commit begins with the subject after the last one. While only
+one subject sends, a commit takes as many messages as it may hold. Once several send, a commit takes at most the cost
+TURN_COST of each, so that the running commit is short when a single message of another subject arrives. A request that
+is larger than its share is split over commits, and answered when its last message is decided.
 
-The queue is bounded in bytes, by subject and in all, from the arrival of a request to its answer. It is bounded in
-time as well: a request that could not begin to be committed within ``LONGEST_WAIT`` at the measured pace is refused
-when it arrives, because its sender would have given up by then.
+The queue is bounded in bytes, for each subject and in all, from the arrival of a request to its answer. It is bounded
+in time as well: a request that would wait longer than ``MAX_WAIT`` at the measured throughput is refused on
+arrival, because its client would have timed out by then.
 
-A message whose conversation is locked by another transaction is set aside. It is tried again after a few milliseconds,
-at rising intervals, while the others are committed. Later messages of the same subject and conversation queue behind
-it, so that none overtakes it. Each commit takes messages that were set aside first, within the share of their subject.
-If none of them could be stored for ``LOCK_PATIENCE``, all of them are refused.
+A message whose conversation another transaction has locked is set aside. It is retried after a few milliseconds, at
+growing intervals, while other messages are committed. Later messages of the same subject and conversation queue behind
+it, so that none is recorded before it. Each commit takes messages that were set aside first, within the share of their
+subject. If none of them could be stored for ``LOCK_TIMEOUT``, all of them are refused.
 
-Once a message has been refused as busy, or it is unknown whether it was stored, its sender has to send it again. Later
-messages of the same request and conversation are then refused, too, in whichever commit they would have come.
+A client must send a message again that was refused as busy, or of which it is unknown whether it was stored. Later
+messages of the same request and conversation are then refused, too, in whichever commit they would have come, so that
+the retry keeps their order.
 """
 
 import asyncio
@@ -35,28 +36,28 @@ from backend.observability import metrics
 from backend.services.append_transaction import Outcome
 from backend.services.senders import Senders
 
-MOST_PER_COMMIT: Final = 1_000  # messages
-MOST_BYTES_PER_COMMIT: Final = 4 * 2**20
-MOST_BYTES: Final = 64 * 2**20  # of all requests that are not answered
-MOST_BYTES_PER_SUBJECT: Final = 16 * 2**20
-LONGEST_WAIT: Final = 1.0  # seconds; with the wait before it (`request_queue`), the answer is to come within two
-LOCK_PATIENCE: Final = 0.5  # seconds that a message waits for its conversation's lock
-FIRST_RETRY: Final = 0.005  # seconds until a locked conversation is tried again; doubled each time
-LONGEST_RETRY: Final = 0.1  # seconds
+MAX_PER_COMMIT: Final = 1_000  # messages
+MAX_BYTES_PER_COMMIT: Final = 4 * 2**20  # a commit may exceed it by one message, or by one request of a lone subject
+MAX_BYTES: Final = 64 * 2**20  # of all requests that are not answered
+MAX_BYTES_PER_SUBJECT: Final = 16 * 2**20  # of one subject's requests that are not answered
+MAX_WAIT: Final = 1.0  # seconds; with the wait before it (`request_queue`), the response is to come within 2 s
+LOCK_TIMEOUT: Final = 0.5  # seconds that a message waits for its conversation's lock
+FIRST_RETRY_DELAY: Final = 0.005  # seconds until a locked conversation is tried again; doubled each time
+MAX_RETRY_DELAY: Final = 0.1  # seconds
 
-# What a message takes in memory besides its texts: a tuple, two UUIDs, a time (measured: 900 bytes).
+# The memory of a message besides its texts: a tuple, two UUIDs, a time (measured: 900 bytes).
 _BYTES_PER_MESSAGE: Final = 1_000
-# The cost of a message is 1. A request costs as much as six messages, and eight kilobytes as much as one: so it was
-# measured over the whole of a post, HTTP and PostgreSQL together.
+# The cost of a message is 1. Measured over a whole post, with HTTP and PostgreSQL: a request costs as much as six
+# messages, and 8 KiB as much as one.
 _COST_PER_REQUEST: Final = 6.0
 _BYTES_PER_COST: Final = 8_192
-TURN_COST: Final = 60.0  # cost; about three milliseconds of both processors
+TURN_COST: Final = 60.0  # cost; measured: about 3 ms of two processors
 _UNMEASURED: Final = 10_000.0  # cost a second, before the first commit
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """The messages of one caller, and their outcomes as far as they are decided."""
+    """The messages of one request, and their outcomes as far as they are decided."""
 
     subject: str | None
     messages: Sequence[NewMessage]
@@ -78,13 +79,13 @@ class Request:
         return sum(self.sizes)
 
     def cost(self, start: int, stop: int) -> float:
-        """Return what the messages from ``start`` to before ``stop`` cost."""
+        """Return the cost of the messages from ``start`` (inclusive) to ``stop`` (exclusive)."""
         whole = _COST_PER_REQUEST if start == 0 else 0.0
         return whole + (stop - start) + sum(self.sizes[start:stop]) / _BYTES_PER_COST
 
 
 class Slice(NamedTuple):
-    """The messages of a request from ``start`` to before ``stop``."""
+    """The messages of a request from ``start`` (inclusive) to ``stop`` (exclusive)."""
 
     request: Request
     start: int
@@ -98,7 +99,7 @@ class Slice(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Commit:
-    """What the next transaction is to append, in this order."""
+    """The messages of one append transaction, in this order."""
 
     slices: list[Slice] = field(default_factory=list)
     count: int = 0
@@ -112,8 +113,8 @@ class Commit:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more fits."""
-        return self.count >= MOST_PER_COMMIT or self.size >= MOST_BYTES_PER_COMMIT
+        """Whether the commit has reached its bound in messages or bytes."""
+        return self.count >= MAX_PER_COMMIT or self.size >= MAX_BYTES_PER_COMMIT
 
     def add(self, request: Request, start: int, stop: int) -> None:
         """Add a slice of ``request``."""
@@ -124,39 +125,40 @@ class Commit:
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
-    """The requests of one subject that are not wholly taken, in order of arrival."""
+class _SubjectQueue:
+    """The requests of one subject that have messages in no commit yet, in order of arrival."""
 
     requests: deque[Request] = field(default_factory=deque)
     cost: float = 0.0
 
 
-# A subject and a conversation. Messages of another subject are kept apart, because a stranger may have sent them.
+# A subject and a conversation. Messages of other subjects have their own key, so that a subject without access to the
+# conversation cannot delay those of its owner.
 _Key = tuple[str | None, UUID]
 
 
 @dataclass(slots=True, eq=False)
 class _Locked:
-    """The messages of one subject for a locked conversation, each a slice of its own, but for those in a commit.
+    """The messages of one subject for a locked conversation that are in no commit, each as a slice of its own.
 
     ``since`` is when the conversation was first found locked after the last message of the subject was decided in it.
     """
 
     since: float = math.inf
-    delay: float = FIRST_RETRY
+    delay: float = FIRST_RETRY_DELAY
     due: float = 0.0
     slices: deque[Slice] = field(default_factory=deque)
 
 
 class AppendQueue:
-    """Requests on their way to the record; ``clock`` is in seconds and never goes back."""
+    """The requests that are not answered; ``clock`` returns seconds and is monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.arrived = asyncio.Event()
         self._clock = clock
-        self._pace = _Pace()
-        self._lines: dict[str | None, _Line] = {}
-        self._turns: deque[str | None] = deque()  # the keys of _lines, the next to be served first
+        self._throughput = _Throughput()
+        self._queues: dict[str | None, _SubjectQueue] = {}
+        self._turns: deque[str | None] = deque()  # the keys of _queues, the next to be served first
         self._cost = 0.0
         self._bytes = 0
         self._bytes_of: dict[str | None, int] = {}
@@ -170,64 +172,64 @@ class AppendQueue:
 
     @property
     def full(self) -> bool:
-        """Whether no further request is taken because of the bytes of those that wait."""
-        return self._bytes >= MOST_BYTES
+        """Whether the queue has reached `MAX_BYTES`, so that further requests are refused."""
+        return self._bytes >= MAX_BYTES
 
     def add(self, subject: str | None, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Outcome]]":
-        """Queue ``messages`` of ``subject`` and return their outcomes to come; raises Busy when they are refused."""
+        """Queue ``messages`` of ``subject``, and return a future with their outcomes; raises Busy for a full queue."""
         sizes = [_size(message) for message in messages]
         size, held = sum(sizes), self._bytes_of.get(subject, 0)
-        # A request is never too large by itself, or it would be refused for ever.
-        if held and held + size > MOST_BYTES_PER_SUBJECT:
+        # A request alone is never refused as too large, because each retry would be refused, too.
+        if held and held + size > MAX_BYTES_PER_SUBJECT:
             raise Busy("Too many messages of this sender are waiting to be stored")
-        if self._bytes and self._bytes + size > MOST_BYTES:
+        if self._bytes and self._bytes + size > MAX_BYTES:
             raise Busy("Too many messages are waiting to be stored")
-        if self._wait(subject) > LONGEST_WAIT:
+        if self._wait(subject) > MAX_WAIT:
             raise Busy("Messages are waiting too long to be stored")
         request = Request(subject, messages, sizes, asyncio.get_running_loop().create_future())
         self._requests[request] = None
         self._bytes += size
         self._bytes_of[subject] = held + size
         self._senders.note(subject, self._clock())
-        line = self._lines.get(subject)
-        if line is None:
-            line = self._lines[subject] = _Line()
+        queue = self._queues.get(subject)
+        if queue is None:
+            queue = self._queues[subject] = _SubjectQueue()
             self._turns.append(subject)
-        line.requests.append(request)
-        self._change_cost(line, request.cost(0, len(messages)))
+        queue.requests.append(request)
+        self._change_cost(queue, request.cost(0, len(messages)))
         metrics.APPEND_QUEUE.inc(len(messages))
         self.arrived.set()
         return request.answer
 
     def take(self) -> Commit:
-        """Return what is to be committed next; perhaps nothing."""
+        """Return the next commit; it is empty if no message is due."""
         self.arrived.clear()
         now = self._clock()
         commit = Commit()
         self._locked = {key: each for key, each in self._locked.items() if each.slices}
-        share = TURN_COST if len(self._lines) > 1 or self._senders.several(now) else math.inf
+        share = TURN_COST if len(self._queues) > 1 or self._senders.several(now) else math.inf
         shares: defaultdict[str | None, float] = defaultdict(lambda: share)
         self._take_due(commit, shares, now)
         for _ in range(len(self._turns)):
             if commit.full:
                 break
             subject = self._turns.popleft()
-            line = self._lines[subject]
-            self._serve(line, commit, shares[subject])
-            if line.requests:
+            queue = self._queues[subject]
+            self._serve(queue, commit, shares[subject])
+            if queue.requests:
                 self._turns.append(subject)
             else:
-                self._cost -= line.cost  # what rounding has left
-                del self._lines[subject]
-        if self._lines or any(each.slices and each.due <= now for each in self._locked.values()):
+                self._cost -= queue.cost  # the rest of floating-point rounding
+                del self._queues[subject]
+        if self._queues or any(each.slices and each.due <= now for each in self._locked.values()):
             self.arrived.set()
         if commit.slices:
-            self._pace.begin(now)
+            self._throughput.begin(now)
         return commit
 
     def settle(self, commit: Commit, outcomes: Sequence[Outcome | None]) -> None:
-        """Decide the messages of ``commit``; None stands for one whose conversation is locked."""
-        self._pace.end(self._clock(), commit.cost)
+        """Set the outcomes of the messages of ``commit``; None stands for one whose conversation is locked."""
+        self._throughput.end(self._clock(), commit.cost)
         locked: defaultdict[_Key, list[Slice]] = defaultdict(list)
         begin = 0
         for each in commit.slices:
@@ -238,16 +240,16 @@ class AppendQueue:
             self._set_aside(key, slices)
 
     def fail(self, commit: Commit, error: Exception) -> None:
-        """Answer the requests of ``commit`` with ``error``, and commit nothing more of them.
+        """Answer the requests of ``commit`` with ``error``, and commit no further message of them.
 
-        What was said later must not go on record before what has to be sent again.
+        Later messages must not be recorded before those that the client must send again.
         """
-        self._pace.abandon()
+        self._throughput.abandon()
         for request in {each.request for each in commit.slices}:
             self._abandon(request, error)
 
     def close(self) -> None:
-        """Answer every request that is not answered."""
+        """Answer every open request: with Busy, or with DatabaseUnavailable if some of its messages may be stored."""
         for request in [*self._requests]:
             self._abandon(request, DatabaseUnavailable() if request.taken else Busy("The service is stopping"))
 
@@ -255,9 +257,9 @@ class AppendQueue:
         if request not in self._requests:
             return
         if left := len(request.messages) - request.taken:
-            line = self._lines[request.subject]
-            line.requests.remove(request)
-            self._change_cost(line, -request.cost(request.taken, len(request.messages)))
+            queue = self._queues[request.subject]
+            queue.requests.remove(request)
+            self._change_cost(queue, -request.cost(request.taken, len(request.messages)))
             metrics.APPEND_QUEUE.dec(left)
         if isinstance(error, RecordError) and any(request.outcomes):
             self._answer(request, [error if each is None else each for each in request.outcomes])
@@ -265,7 +267,7 @@ class AppendQueue:
             self._answer(request, error)
 
     def _decide(self, part: Slice, outcomes: Sequence[Outcome | None], locked: defaultdict[_Key, list[Slice]]) -> None:
-        """Note the outcomes of a slice, and add those of its messages to ``locked`` whose conversation is."""
+        """Set the outcomes of a slice, and add its messages to ``locked`` whose conversation is locked."""
         request, start, stop = part
         request.outcomes[start:stop] = outcomes
         decided = stop - start
@@ -277,7 +279,7 @@ class AppendQueue:
             elif isinstance(outcome, Unavailable):
                 request.refused.setdefault(conversation, outcome)
             elif unlocked := self._locked.get((request.subject, conversation)):
-                unlocked.since, unlocked.delay = math.inf, FIRST_RETRY
+                unlocked.since, unlocked.delay = math.inf, FIRST_RETRY_DELAY
         self._count_decided(request, decided)
 
     def _count_decided(self, request: Request, count: int) -> None:
@@ -286,22 +288,22 @@ class AppendQueue:
             self._answer(request, [each for each in request.outcomes if each is not None])
 
     def _set_aside(self, key: _Key, slices: Sequence[Slice]) -> None:
-        """Keep messages that were found locked for another commit, or refuse them with all that queue behind them."""
+        """Keep messages of a locked conversation for a later commit; after `LOCK_TIMEOUT` refuse all of them."""
         now = self._clock()
         locked = self._locked.setdefault(key, _Locked())
         locked.since = min(locked.since, now)
         locked.slices.extendleft(reversed(slices))
-        if now - locked.since >= LOCK_PATIENCE:
+        if now - locked.since >= LOCK_TIMEOUT:
             del self._locked[key]
             for each in locked.slices:
                 self._refuse(each, Busy("The conversation is locked by another program"))
             return
         locked.due = now + locked.delay
         asyncio.get_running_loop().call_later(locked.delay, self.arrived.set)
-        locked.delay = min(locked.delay * 2, LONGEST_RETRY)
+        locked.delay = min(locked.delay * 2, MAX_RETRY_DELAY)
 
     def _refuse(self, part: Slice, error: Unavailable) -> None:
-        """Refuse the single message of a slice."""
+        """Refuse the single message of a slice with ``error``, or with the earlier refusal in its conversation."""
         request, place, _ = part
         request.outcomes[place] = request.refused.setdefault(request.messages[place].conversation_id, error)
         self._count_decided(request, 1)
@@ -323,16 +325,16 @@ class AppendQueue:
         else:
             del self._bytes_of[request.subject]
         if request.answer.done():
-            return  # its caller has gone away
+            return  # the caller was cancelled
         if isinstance(answer, Exception):
             request.answer.set_exception(answer)
         else:
             request.answer.set_result(answer)
 
-    def _serve(self, line: _Line, commit: Commit, share: float) -> None:
-        """Move messages of one subject into the commit until its ``share`` of cost is used up, or the commit full."""
-        while line.requests and share > 0 and not commit.full:
-            request = line.requests[0]
+    def _serve(self, queue: _SubjectQueue, commit: Commit, share: float) -> None:
+        """Move messages of one subject into the commit until their cost reaches ``share``, or the commit is full."""
+        while queue.requests and share > 0 and not commit.full:
+            request = queue.requests[0]
             start = request.taken
             stop = request.taken = _stop(request, share, commit)
             if self._locked or request.refused:
@@ -341,13 +343,13 @@ class AppendQueue:
                 commit.add(request, start, stop)
             cost = request.cost(start, stop)
             share -= cost
-            self._change_cost(line, -cost)
+            self._change_cost(queue, -cost)
             metrics.APPEND_QUEUE.dec(stop - start)
             if stop == len(request.messages):
-                line.requests.popleft()
+                queue.requests.popleft()
 
     def _add_unlocked(self, commit: Commit, part: Slice) -> None:
-        """Add a slice but for the messages that queue behind others of a locked conversation."""
+        """Add the messages of a slice, except those that must queue behind others of a locked conversation."""
         for place, message in enumerate(part.messages, part.start):
             one = Slice(part.request, place, place + 1)
             locked = self._locked.get((part.request.subject, message.conversation_id))
@@ -366,24 +368,24 @@ class AppendQueue:
             commit.add(*part)
 
     def _wait(self, subject: str | None) -> float:
-        """Return how many seconds a request of ``subject`` would wait before its first message is taken."""
-        underway = self._pace.underway(self._clock())
-        if self._cost <= MOST_PER_COMMIT:
+        """Return how many seconds a request of ``subject`` would wait before its first message is in a commit."""
+        underway = self._throughput.underway(self._clock())
+        if self._cost <= MAX_PER_COMMIT:
             return underway  # the next commit takes it
-        line = self._lines.get(subject)
-        ahead = (line.cost if line else 0.0) + TURN_COST
-        return max(underway, min(self._cost, ahead * (len(self._lines) + 1)) / self._pace.per_second)
+        queue = self._queues.get(subject)
+        ahead = (queue.cost if queue else 0.0) + TURN_COST
+        return max(underway, min(self._cost, ahead * (len(self._queues) + 1)) / self._throughput.per_second)
 
-    def _change_cost(self, line: _Line, cost: float) -> None:
-        line.cost += cost
+    def _change_cost(self, queue: _SubjectQueue, cost: float) -> None:
+        queue.cost += cost
         self._cost += cost
 
 
-class _Pace:
-    """How fast messages are committed, as cost a second, averaged over the last seconds."""
+class _Throughput:
+    """The throughput of commits, as cost a second, averaged over the last seconds."""
 
     _MEMORY: Final = 1.0  # seconds after which a commit weighs 1/e
-    _LONGEST: Final = 1.0  # seconds; a commit that hung says little of the pace after it
+    _LONGEST: Final = 1.0  # seconds counted of one commit, because one that hung predicts little
 
     def __init__(self) -> None:
         self._cost: float = _UNMEASURED * self._MEMORY
@@ -392,7 +394,7 @@ class _Pace:
 
     @property
     def per_second(self) -> float:
-        """The pace; at least 1."""
+        """The cost committed in a second; at least 1."""
         return max(self._cost / self._seconds, 1.0)
 
     def begin(self, now: float) -> None:
@@ -408,22 +410,22 @@ class _Pace:
         self._seconds = self._seconds * left + seconds
 
     def abandon(self) -> None:
-        """Note that a commit has failed, which says nothing of the pace."""
+        """Note that a commit has failed, which is not measured."""
         self._begun = None
 
     def underway(self, now: float) -> float:
-        """Return for how many seconds a commit has been under way, or 0."""
+        """Return for how many seconds a commit has been running, or 0."""
         return 0.0 if self._begun is None else now - self._begun
 
 
 def _stop(request: Request, share: float, commit: Commit) -> int:
-    """Return before which message of ``request`` its slice ends: after the first, where nothing more is allowed."""
+    """Return the end (exclusive) of the next slice of ``request``, which has at least one message."""
     count = len(request.messages)
-    if share == math.inf and commit.count + count <= MOST_PER_COMMIT:
-        return count  # the usual case, in which the commit's bytes may be exceeded by one request
+    if share == math.inf and commit.count + count <= MAX_PER_COMMIT:
+        return count  # the usual case, in which one request may exceed the commit's bytes
     cost, size, stop = request.cost(request.taken, request.taken), commit.size, request.taken
-    most = min(count, request.taken + max(1, MOST_PER_COMMIT - commit.count))
-    while stop < most and (stop == request.taken or (cost < share and size < MOST_BYTES_PER_COMMIT)):
+    most = min(count, request.taken + max(1, MAX_PER_COMMIT - commit.count))
+    while stop < most and (stop == request.taken or (cost < share and size < MAX_BYTES_PER_COMMIT)):
         size += request.sizes[stop]
         cost += 1 + request.sizes[stop] / _BYTES_PER_COST
         stop += 1
@@ -431,5 +433,5 @@ def _stop(request: Request, share: float, commit: Commit) -> int:
 
 
 def _size(message: NewMessage) -> int:
-    """Return the bytes that ``message`` takes in memory: Python keeps up to four for a character."""
+    """Return the bytes of ``message`` in memory; Python stores a character in up to four bytes."""
     return _BYTES_PER_MESSAGE + sys.getsizeof(message.content) + sys.getsizeof(message.metadata)

@@ -1,7 +1,8 @@
-"""What one append transaction does, and what becomes of each message in it.
+"""One append transaction: stores the messages of a commit, and returns the outcome of each.
 
-It stores new messages behind the last one of their conversation, and compares the others with the rows that have their
-ids. `append_dao` explains why one statement suffices for messages that are all new, and the others need several.
+It appends new messages after the last one of their conversation. It compares a message whose id is on record with the
+stored row: the same content is an idempotent repetition (replayed), another is refused. `append_dao` explains why one
+statement suffices for messages that are all new, and the others need several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from backend.vocabulary import Repaired
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A message that is on record, as JSON. ``replayed`` tells that it was before."""
+    """A message that is on record; ``document`` is its JSON. ``replayed`` tells whether it was on record before."""
 
     message: NewMessage
     sequence: int
@@ -34,9 +35,9 @@ Outcome = Recorded | RecordError
 
 
 def new_message(message: MessageCreate, owner: str | None) -> NewMessage:
-    """Return ``message`` as it is to be stored in a conversation of ``owner``'s, with an identity if it has none.
+    """Return ``message`` in the form in which it is stored for ``owner`` (None: any), with a new id if it has none.
 
-    A time that no clock can have shown is left out, so that the record's own is taken, and named in the metadata.
+    A timestamp that is not plausible is dropped, so that the time of recording is stored, and the metadata names it.
     """
     timestamp, metadata = message.timestamp, message.metadata
     if timestamp is not None and not plausible(timestamp):
@@ -56,9 +57,10 @@ def new_message(message: MessageCreate, owner: str | None) -> NewMessage:
 
 
 async def record_new(connection: AppendConnection, messages: Sequence[NewMessage]) -> list[Outcome | None] | None:
-    """Store messages that are not on record yet, and return what became of each; None where its conversation is locked.
+    """Store messages that are not on record yet by one statement, and return the outcome of each.
 
-    Returns None, with nothing stored, when one of them is on record, or in ``messages`` twice.
+    The outcome None stands for a message whose conversation another transaction has locked. Returns None, with nothing
+    stored, when a message is on record already, or twice in ``messages``.
     """
     stored = await connection.append(messages)
     if stored is None:
@@ -72,7 +74,7 @@ async def record_new(connection: AppendConnection, messages: Sequence[NewMessage
 
 
 async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome | None]:
-    """Do the work of one append transaction, and return what becomes of each message once it has committed.
+    """Store and compare messages in the transaction of ``dao``, and return the outcome of each if it commits.
 
     None stands for a message whose conversation another transaction has locked.
     """
@@ -94,7 +96,7 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome
         elif message.id in known:
             repeated[place] = message
         else:
-            known.add(message.id)  # the same message twice in one commit: the second is a repetition
+            known.add(message.id)  # if the same message is twice in one commit, the second is a repetition
             last[conversation] += 1
             sequences.append(last[conversation])
             fresh[place] = message
@@ -104,15 +106,15 @@ async def record(dao: AppendDAO, messages: Sequence[NewMessage]) -> list[Outcome
 
 
 def _left_out(message: NewMessage, locked: Mapping[UUID, LockedConversation]) -> ConversationNotFound | None:
-    """Return why ``message`` was not stored; None if only because its conversation is ``locked``."""
+    """Return the refusal of a message that was not stored; None if its conversation exists, but is ``locked``."""
     head = locked.get(message.conversation_id)
     return None if head and reaches(message.owner, head.owner) else ConversationNotFound(message.conversation_id)
 
 
-async def tell_the_erased(
+async def mark_erased(
     connection: AppendConnection, messages: Sequence[NewMessage], outcomes: Sequence[Outcome | None]
 ) -> list[Outcome | None]:
-    """Return ``outcomes``, with ConversationErased where the conversation was the sender's before it was erased."""
+    """Return ``outcomes`` with ConversationErased for each conversation that belonged to the sender and was erased."""
     missing = {outcome.conversation_id for outcome in outcomes if isinstance(outcome, ConversationNotFound)}
     erased = await connection.erased(missing) if missing else {}
     return [

@@ -1,16 +1,16 @@
-"""The appender: every message goes on record here, whether it came by HTTP, as an event, or from a recorder.
+"""The appender of a worker records every message, whether it came by HTTP, as a voice event, or from a recorder.
 
-One commit is under way at a time, and the messages that arrive meanwhile share the next one. Under load many messages
-share the cost of a transaction, of its locks and of the flush to disk. Without load a message is committed when it
-arrives, because no timer delays a commit. `append_queue` decides which messages a commit takes, and
+It batches (group commit): one commit runs at a time, and the messages that arrive meanwhile share the next one. Under
+load many messages share the cost of a transaction, of its locks and of the flush to disk. Without load a message is
+committed when it arrives, because no timer delays a commit. `append_queue` decides which messages a commit takes, and
 `append_transaction` does the work of one transaction.
 
-Callers are answered after their transaction has committed, each about its own messages: appended, replayed, or refused.
-A refusal touches no other message: the appender halves a commit that fails until it has found the message that the
-database refuses, or that waits for a lock.
+A caller gets the outcomes of its own messages after their transaction has committed: appended, replayed, or refused. A
+message that the database refuses, or that waits for a lock, does not affect the others of its commit: the appender
+halves a commit that fails until it has found that message.
 
-A transaction that failed may be tried again, by the appender or by the caller, because a message that is on record
-already is found by its id. When a connection is lost at COMMIT, the next attempt finds out whether the rows are there.
+Appending is idempotent, because a message that is on record is found by its id. So the appender or the caller may retry
+a failed transaction. When a connection is lost at COMMIT, the next attempt finds out whether the rows were committed.
 """
 
 import asyncio
@@ -30,23 +30,24 @@ from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_queue import AppendQueue, Commit
-from backend.services.append_transaction import Outcome, Recorded, new_message, record, record_new, tell_the_erased
+from backend.services.append_transaction import Outcome, Recorded, mark_erased, new_message, record, record_new
 from backend.vocabulary import Scope
 
-ATTEMPTS: Final = 4
-TRANSACTION_SECONDS: Final = 10.0  # seconds for one transaction, after which its connection is given up
-SHORT_LOCK: Final = 0.05  # seconds; the lock time-out while the message that waits for a lock is looked for
-MOST_LOCKED: Final = 20  # waits of SHORT_LOCK in one search; two messages of a thousand are found with so many
-MEMORY: Final = 5.0  # seconds for which a message id that was locked is refused without waiting for it again
+ATTEMPTS: Final = 4  # of one commit
+TRANSACTION_SECONDS: Final = 10.0  # seconds for one transaction, after which its connection is closed
+SHORT_LOCK_TIMEOUT: Final = 0.05  # seconds; the lock timeout during the search for the message that waits for a lock
+MAX_LOCK_TIMEOUTS: Final = 20  # lock timeouts in one search; enough to find two messages among a thousand
+LOCKED_ID_SECONDS: Final = 5.0  # seconds for which a locked message id is refused without waiting for its lock again
 
-# Two commits met: the same id in two conversations, or a writer that does not lock. The next look will see it.
+# Another transaction inserted the same id in another conversation, or did not lock the conversation. The next attempt
+# sees its rows.
 _RACES: Final = {"messages_pkey", "messages_conversation_id_sequence_key"}
 
 log = structlog.get_logger(__name__)
 
 
 class Appender:
-    """Puts messages on record, once, in order, many to a commit."""
+    """Records messages, each once, in order, and many in one commit."""
 
     def __init__(self, database: Database) -> None:
         self._connection = AppendConnection(database)
@@ -54,16 +55,16 @@ class Appender:
         self._queue = AppendQueue()
         self._closing = False
         self._try_insert_only = True  # the last commit held no replay: the next may take the one-statement path
-        # Message ids that another program's open transaction was found to hold, and until when that counts.
+        # Message ids that an open transaction of another program has inserted, and until when they are refused.
         self._locked_ids: dict[UUID, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to take messages; from inside the event loop that will serve them."""
+        """Start to append messages; call it in the event loop."""
         self._task = self._task or asyncio.create_task(self._run(), name="appender")
 
     async def close(self) -> None:
-        """Take no more, finish within TRANSACTION_SECONDS what was taken, close the connection. Safe to call twice."""
+        """Accept no more messages, and commit the queued ones for up to `TRANSACTION_SECONDS`; safe to call twice."""
         self._closing = True
         self._queue.arrived.set()
         if self._task is not None:
@@ -74,20 +75,20 @@ class Appender:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits that nothing more is taken."""
+        """Whether the queue has reached its bound in bytes, so that further messages are refused."""
         return self._queue.full
 
     @property
     def running(self) -> bool:
-        """Whether messages are taken."""
+        """Whether messages are accepted: `start` was called, `close` was not, and the task has not failed."""
         return self._task is not None and not self._task.done() and not self._closing
 
     async def append(self, principal: Principal, messages: Sequence[MessageCreate]) -> list[Outcome]:
-        """Put what ``principal`` sends on record and return what became of each message, in order, after the commit.
+        """Record messages of ``principal``, and return the outcome of each, in order, after the commit.
 
-        A caller that is cancelled while it waits stops nothing: its messages are committed with those of the others.
-        A refusal of a single message is returned, not raised. Raises ScopeMissing; Busy when no message was stored; and
-        DatabaseUnavailable when it is unknown which messages were stored.
+        The refusal of a single message is returned, not raised. If the caller is cancelled while it waits, its messages
+        are committed nevertheless. Raises ScopeMissing; Busy when no message was stored; and DatabaseUnavailable when
+        it is unknown which messages were stored.
         """
         owner = principal.owner(Scope.MESSAGES_WRITE)
         allowed = [new_message(message, owner) for message in messages if principal.may_write(message.role)]
@@ -108,8 +109,8 @@ class Appender:
     async def _serve(self, commit: Commit) -> None:
         messages = commit.messages
         try:
-            outcomes = await self._tell_the_erased(messages, await self._record(messages))
-        except Exception as error:  # noqa: BLE001 -- whatever it is, no caller may wait for ever
+            outcomes = await self._mark_erased(messages, await self._record(messages))
+        except Exception as error:  # noqa: BLE001 -- every caller of the commit must get an answer
             self._queue.fail(commit, error)
             return
         self._queue.settle(commit, outcomes)
@@ -117,31 +118,30 @@ class Appender:
         _count(decided)
         self._wakeups.wake({each.message.conversation_id for each in decided if isinstance(each, Recorded)})
 
-    async def _tell_the_erased(
-        self, messages: list[NewMessage], outcomes: list[Outcome | None]
-    ) -> list[Outcome | None]:
-        """Return ``outcomes``, with ConversationErased where the conversation was the sender's and is erased.
+    async def _mark_erased(self, messages: list[NewMessage], outcomes: list[Outcome | None]) -> list[Outcome | None]:
+        """Return ``outcomes`` with ConversationErased for conversations of the sender that were erased.
 
-        The messages that could be stored are committed by now, so a fault here refuses only those that could not.
+        The stored messages are committed by now, so an error here refuses only messages that were not stored.
         """
         try:
-            return await tell_the_erased(self._connection, messages, outcomes)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the others are stored
+            return await mark_erased(self._connection, messages, outcomes)
+        except Exception as error:  # noqa: BLE001 -- the other messages are committed
             log.warning("erasures not read", **describe(error))
-            busy = Busy("The database cannot tell now whether the conversation was erased")
+            busy = Busy("The database could not be read to find out whether the conversation was erased")
             return [busy if isinstance(outcome, ConversationNotFound) else outcome for outcome in outcomes]
 
     async def _record(self, messages: list[NewMessage]) -> list[Outcome | None]:
-        """Record messages in one commit or, if one of them stands in the way of the others, in several.
+        """Record messages in one commit or, if one of them makes it fail, in several.
 
-        None stands for a message whose conversation is locked. Raises Unavailable when it holds for all of them.
+        None stands for a message whose conversation is locked. Raises Unavailable when no message was stored, or none
+        is known to be.
         """
         if not self._locked_ids:
             try:
                 return await self._commit(messages)
             except Unavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 -- a rule of the host's in the database, or a bug of ours
+            except Exception as error:  # noqa: BLE001 -- a trigger or constraint of the host, or a bug of ours
                 if len(messages) == 1:
                     return [self._refused(messages[0], error)]
                 return await self._halve(messages, _Search())
@@ -150,7 +150,7 @@ class Appender:
         return await self._record_apart(messages, _Search())
 
     async def _record_apart(self, messages: list[NewMessage], search: "_Search") -> list[Outcome | None]:
-        """Record messages of which some may stand in the way of the others, which are found by halving."""
+        """Record messages of which some may make a commit fail; these are found by halving."""
         free: dict[int, NewMessage] = {}
         for place, message in enumerate(messages):
             if message.id in self._locked_ids:
@@ -169,22 +169,22 @@ class Appender:
         return first + await self._record_apart(messages[middle:], search)
 
     def _refused(self, message: NewMessage, error: Exception) -> Outcome:
-        """Return what becomes of a single message that was refused for ``error``."""
+        """Return the outcome of a single message whose commit failed with ``error``."""
         if not is_locked(error):
             log.error("message not recorded", **describe(error))
             return NotRecorded()
-        self._locked_ids[message.id] = time.monotonic() + MEMORY
+        self._locked_ids[message.id] = time.monotonic() + LOCKED_ID_SECONDS
         return Busy("Another program's open transaction holds the id of the message, or the table")
 
     async def _try(self, messages: list[NewMessage], search: "_Search") -> list[Outcome | None]:
         outcomes: list[Outcome | None]
         try:
-            outcomes = await self._commit(messages, lock=SHORT_LOCK)
+            outcomes = await self._commit(messages, lock=SHORT_LOCK_TIMEOUT)
         except Unavailable as error:
             outcomes = [error] * len(messages)
         except Exception as error:  # noqa: BLE001 -- as above
             search.waits += is_locked(error)
-            if len(messages) > 1 and search.waits < MOST_LOCKED:
+            if len(messages) > 1 and search.waits < MAX_LOCK_TIMEOUTS:
                 return await self._halve(messages, search)
             if len(messages) == 1:
                 outcomes = [self._refused(messages[0], error)]
@@ -204,7 +204,9 @@ class Appender:
                     outcomes = await self._transact(messages, lock)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
-                uncertain = uncertain or is_outage(error)  # its COMMIT may have happened
+                uncertain = uncertain or is_outage(
+                    error
+                )  # PostgreSQL may have committed before the connection was lost
                 self._try_insert_only = False
                 if attempt == ATTEMPTS or not _worth_another_try(error):
                     if uncertain or is_transient(error):
@@ -214,7 +216,7 @@ class Appender:
             else:
                 metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
                 metrics.COMMIT_MESSAGES.observe(len(messages))
-                # Busy says that nothing was stored, which is unknown after a commit whose answer was lost.
+                # Busy would say that nothing was stored, which is unknown after a COMMIT without an answer.
                 return [DatabaseUnavailable() if uncertain and each is None else each for each in outcomes]
         raise AssertionError
 
@@ -223,24 +225,24 @@ class Appender:
             return outcomes
         async with self._connection.transaction(lock=lock) as dao:
             outcomes = await record(dao, messages)
-        # Replays come in crowds, from a client that sends again many messages whose answers it has not got.
+        # Replays come many at a time, from a client that retries all messages whose responses it has not received.
         self._try_insert_only = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
         return outcomes
 
 
 @dataclass(slots=True)
 class _Search:
-    """The search for messages that stand in the way of others.
+    """The search for the messages that make a commit fail.
 
-    ``held`` are the conversations of which a message has to be sent or tried again: none that was said after it may go
-    on record before it. ``waits`` counts lock time-outs.
+    ``held`` are the conversations of which a message must be sent or tried again, with its outcome: the messages after
+    it in its conversation must not be recorded before it, and get the same outcome. ``waits`` counts lock timeouts.
     """
 
     held: dict[UUID, Outcome | None] = field(default_factory=dict)
     waits: int = 0
 
     def hold(self, message: NewMessage, outcome: Outcome | None) -> None:
-        """Keep back what follows ``message`` in its conversation."""
+        """Hold back the messages that follow ``message`` in its conversation."""
         self.held.setdefault(message.conversation_id, outcome)
 
 

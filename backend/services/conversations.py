@@ -1,4 +1,4 @@
-"""Opening, listing, linking, ending and erasing conversations."""
+"""The use cases of conversations: open, list, read, link, end and erase them, each in one transaction."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -33,19 +33,20 @@ from backend.schemas.conversation import (
 from backend.schemas.page import Page
 from backend.vocabulary import ContextType, Scope
 
-# Raises PreconditionFailed if the conversation as it stands is not what the caller has seen.
+# A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
 Precondition = Callable[[ConversationResponse], None]
 
-_PAGE_BYTES: Final = 2**20  # of intents in a page, which become ten times as much while it is written
+_PAGE_BYTES: Final = 2**20  # of the intents in a page; serializing them takes ten times as much memory
 
 
 async def create(
     database: Database, principal: Principal, wanted: ConversationCreate
 ) -> tuple[ConversationResponse, bool]:
-    """Open a conversation of the caller's or of ``wanted.user_id``, once, and tell whether it was open before.
+    """Open a conversation of the caller or of ``wanted.user_id``; return it, and whether it existed before.
 
-    Raises ScopeMissing for another subject's without the scope for it, ConversationIdReused when the id names another,
-    ConversationErased when it named one that is gone for good, HostOwnsConversations when only the host can make one.
+    Raises ScopeMissing for another subject without the scope for it, ConversationIdReused when the id belongs to
+    another conversation, ConversationErased when it belonged to an erased one, and HostOwnsConversations when the
+    host's table needs values that only the host knows.
     """
     principal = principal.acting_for(wanted.user_id)
     principal.owner(Scope.CONVERSATIONS_WRITE)
@@ -58,11 +59,14 @@ async def create(
 async def open_in(
     session: Session, principal: Principal, conversation_id: UUID, context_type: ContextType
 ) -> tuple[Row, bool]:
-    """Open a conversation in a transaction that is under way, and tell whether that is new; raises as `create`."""
+    """Open a conversation of ``principal`` in the transaction ``session``; return it, and whether it is new.
+
+    Raises ConversationIdReused, ConversationErased and HostOwnsConversations as `create` does.
+    """
     owner = principal.subject
     conversations = ConversationDAO(session)
     added = await conversations.add(conversation_id, context_type, owner)
-    # Only now: an erasure that was under way has been waited for.
+    # After the INSERT, which waits for an erasure of the same id that is not committed yet.
     if (erasure := await ErasureDAO(session).get(conversation_id)) and added:
         if erasure.owner_digest == owner_digest(conversation_id, owner):
             raise ConversationErased(conversation_id)
@@ -74,7 +78,10 @@ async def open_in(
 
 
 async def missing(session: Session, conversation_id: UUID, owner: str | None) -> Refused:
-    """Return what ``owner`` is to be told of a conversation that is not there, or not theirs."""
+    """Return the refusal for a conversation that does not exist, or not for ``owner`` (None: any owner).
+
+    That is ConversationErased if it belonged to ``owner``, else ConversationNotFound.
+    """
     erasure = await ErasureDAO(session).get(conversation_id)
     if erasure and reaches_erased(owner, conversation_id, erasure.owner_digest):
         return ConversationErased(conversation_id)
@@ -82,7 +89,7 @@ async def missing(session: Session, conversation_id: UUID, owner: str | None) ->
 
 
 async def get(database: Database, principal: Principal, conversation_id: UUID) -> ConversationResponse:
-    """Return a conversation; raises ConversationNotFound."""
+    """Return a conversation; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
         found = await ConversationDAO(session).get(conversation_id, owner)
@@ -94,7 +101,8 @@ async def get(database: Database, principal: Principal, conversation_id: UUID) -
 async def newest(database: Database, principal: Principal, query: ConversationQuery) -> Page[ConversationResponse]:
     """Return a page of conversations, newest first.
 
-    Raises Invalid for a strange cursor, and ScopeMissing for somebody else's ``user_id`` without the scope for it.
+    Raises Invalid for a cursor that this service has not issued, and ScopeMissing for another subject's ``user_id``
+    without the scope for it.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     if query.user_id is not None and not reaches(owner, query.user_id):
@@ -118,7 +126,10 @@ async def link(
     patch: ConversationPatch,
     precondition: Precondition | None = None,
 ) -> ConversationResponse:
-    """Link a conversation to a goal or a task; raises ConversationNotFound, PreconditionFailed or LinkNotFound."""
+    """Link a conversation to a goal or a task of the host, and return it.
+
+    Raises ScopeMissing, ConversationNotFound, PreconditionFailed, and LinkNotFound if the goal or task does not exist.
+    """
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     links = patch.model_dump(include=patch.model_fields_set)
     async with database.writing() as session:
@@ -141,10 +152,10 @@ async def end(
     facts: ConversationEnd,
     precondition: Precondition | None = None,
 ) -> tuple[ConversationResponse, bool]:
-    """End a conversation without voice sessions, once, and return it, and whether it had ended before in the same way.
+    """End a conversation that has no voice sessions; return it, and whether it had ended before at the same time.
 
-    Raises ConversationNotFound, ConversationHasSessions, ConversationEnded if it ended at another time, and
-    PreconditionFailed.
+    Raises ScopeMissing, ConversationNotFound, ConversationHasSessions, ConversationEnded if it ended at another time,
+    and PreconditionFailed.
     """
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
     async with database.writing() as session:
@@ -164,7 +175,7 @@ async def end(
 
 
 async def _locked(session: Session, conversation_id: UUID, owner: str | None) -> ConversationResponse:
-    """Return a conversation that no other transaction changes before this one ends; raises ConversationNotFound."""
+    """Lock a conversation until this transaction ends, and return it; raises ConversationNotFound."""
     found = await ConversationDAO(session).get_for_update(conversation_id, owner)
     if found is None:
         raise ConversationNotFound(conversation_id)
@@ -174,10 +185,11 @@ async def _locked(session: Session, conversation_id: UUID, owner: str | None) ->
 async def erase(
     database: Database, principal: Principal, conversation_id: UUID, precondition: Precondition | None = None
 ) -> int:
-    """Erase a conversation and everything said in it, for good, and return how many messages that were.
+    """Erase a conversation with all its messages, and return how many messages it had.
 
-    What is left says that there was one, so that a sender who comes late is sent away. Raises ConversationNotFound,
-    PreconditionFailed, and HostKeepsConversation where a table of the host's refers to it.
+    A row of `erasures` stays, so that messages of the conversation that arrive later are refused with
+    ConversationErased. Raises ScopeMissing, ConversationNotFound, PreconditionFailed, and HostKeepsConversation if a
+    table of the host refers to it.
     """
     owner = principal.owner(Scope.CONVERSATIONS_ERASE)
     async with database.writing() as session:
@@ -192,6 +204,6 @@ async def erase(
 
 
 async def of_subject(database: Database, subject: str) -> Sequence[UUID]:
-    """Return all conversations that belong to ``subject``, oldest first."""
+    """Return the ids of all conversations that belong to ``subject``, oldest first."""
     async with database.reading() as session:
         return await ConversationDAO(session).ids_of(subject)

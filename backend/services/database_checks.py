@@ -1,9 +1,10 @@
-"""What is wrong with the database, if anything: each fault with a word for machines and a sentence with its remedy.
+"""Checks of the database: each fault has a word for programs and a sentence for the operator, with the remedy.
 
-`/readyz` and `verbatim check` ask the same. What a catalogue knows is read first; then a message is inserted and taken
-back by the role that serves, because only that tells whether one can be. A schema of another version is not tried.
+`/readyz` and `verbatim check` run the same checks. First they read PostgreSQL's catalogue. Then they insert a message
+with the service's role and roll it back, because only that shows whether a message can be stored. They insert none into
+a schema of another revision.
 
-No sentence quotes PostgreSQL, because PostgreSQL quotes rows.
+No sentence quotes PostgreSQL's messages, because those quote rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +29,11 @@ from backend.migrations import runner
 
 _FEED_INDEX: Final = "idx_messages_feed"
 _NO_RIGHT: Final = "42501"
-_UNKNOWN_NAME: Final = "42"  # the class of SQLSTATEs: a table, a column or a function that is not there
+_UNKNOWN_NAME: Final = "42"  # the class of SQLSTATEs for a table, a column or a function that does not exist
 
 
 class Part(StrEnum):
-    """What a fault is a fault of, as `/readyz` names it under `checks`."""
+    """The part of the database that has a fault: a member of `checks` in `/readyz`."""
 
     DATABASE = "database"
     SCHEMA = "schema"
@@ -41,7 +42,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFault:
-    """``word`` is for machines; ``sentence`` says what is wrong and what to do about it."""
+    """A fault: ``word`` is for programs; ``sentence`` tells the operator what is wrong and what to do."""
 
     part: Part
     word: str
@@ -50,37 +51,40 @@ class DatabaseFault:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseChecks:
-    """What was found. ``durability`` is None when PostgreSQL did not say, ``tried`` that a message was inserted."""
+    """The faults that were found.
+
+    ``durability`` is None when PostgreSQL did not answer. ``tried`` tells whether a message was inserted.
+    """
 
     faults: Sequence[DatabaseFault]
     durability: Durability | None
     tried: bool
 
     def word(self, part: Part) -> str:
-        """Return what `/readyz` says of ``part``: ``ok``, what is wrong first, or ``unknown`` if nothing was tried."""
-        looked = {Part.DATABASE: True, Part.SCHEMA: self.durability is not None, Part.WRITES: self.tried}[part]
-        return next((fault.word for fault in self.faults if fault.part is part), "ok" if looked else "unknown")
+        """Return the word for ``part`` in `/readyz`: of its first fault, ``ok``, or ``unknown`` if unchecked."""
+        checked = {Part.DATABASE: True, Part.SCHEMA: self.durability is not None, Part.WRITES: self.tried}[part]
+        return next((fault.word for fault in self.faults if fault.part is part), "ok" if checked else "unknown")
 
     @property
     def feed_is_behind(self) -> bool:
-        """Whether the feed's sequence has to be set forward."""
+        """Whether the feed's sequence is behind the record and must be set forward."""
         return _FEED_BEHIND in self.faults
 
 
 _FULL: Final = DatabaseFault(
     Part.DATABASE,
     "disk-full",
-    "The disk of the database's server is full: nothing new can be stored until it has room again.",
+    "The disk of the database's server is full: no message can be stored until the operator frees or adds space.",
 )
 _READ_ONLY: Final = DatabaseFault(
     Part.DATABASE,
     "read-only",
-    "The database is a standby, or read-only, and takes no writes; promote it, or name the primary in DATABASE_URL.",
+    "The database is a standby, or read-only, and accepts no writes; promote it, or name the primary in DATABASE_URL.",
 )
-AWAY: Final = DatabaseFault(
+UNAVAILABLE: Final = DatabaseFault(
     Part.DATABASE,
     "unavailable",
-    "The database does not answer, or does not let this service in; check DATABASE_URL and the database's own log.",
+    "The database does not answer, or refuses the connection; check DATABASE_URL and the database's log.",
 )
 _POOLER: Final = DatabaseFault(Part.DATABASE, "pooler", UNNAMED_POOLER)
 _DAMAGED: Final = DatabaseFault(
@@ -92,19 +96,19 @@ _DAMAGED: Final = DatabaseFault(
 _SLOW: Final = DatabaseFault(
     Part.DATABASE,
     "slow",
-    "The database takes too long for a small statement, or has no room for it within its limits; look at its load, and "
-    "at pg_stat_activity for what waits.",
+    "The database takes too long for a small statement, or a limit of the server refuses it; check its load, and "
+    "pg_stat_activity for statements that wait.",
 )
 _LOCKED: Final = DatabaseFault(
     Part.WRITES,
     "locked",
-    "Another program holds a lock on the tables for longer than a message may wait; pg_locks names it.",
+    "Another program holds a lock on the tables for longer than a message may wait; pg_locks shows which.",
 )
 _FEED_BEHIND: Final = DatabaseFault(
     Part.WRITES,
     "feed-behind",
-    "The sequence messages_feed_position_seq is behind the positions on record, as after the database was moved: "
-    "readers of the feed miss messages. `verbatim migrate` sets it forward, and so does a running service.",
+    "The sequence messages_feed_position_seq is behind the positions on record, for example after a restore: readers "
+    "of the feed miss messages. `verbatim migrate` sets it forward, and so does a running service.",
 )
 
 
@@ -117,7 +121,7 @@ _FAILURES: Final[Mapping[Callable[[BaseException], bool], DatabaseFault]] = {
 
 
 async def examine(database: Database, revision: str) -> DatabaseChecks:
-    """Return what is wrong with ``database``, for a service that was written for the schema ``revision``."""
+    """Return the faults of ``database`` for a release that was written for the schema ``revision``."""
     faults: list[DatabaseFault] = []
     durability, tried = None, False
     try:
@@ -149,16 +153,14 @@ async def _of_rights(session: Session) -> list[DatabaseFault]:
     lacks = await missing_rights(session)
     if not lacks:
         return []
-    sentence = (
-        f"The role that serves lacks {', '.join(lacks)}; `verbatim adopt` prints the GRANTs for the owner to run."
-    )
+    sentence = f"The service's role lacks {', '.join(lacks)}; `verbatim adopt` prints the GRANTs for the owner to run."
     return [DatabaseFault(Part.WRITES, "not-permitted", sentence)]
 
 
 async def _of_schema(schema: SchemaDAO) -> list[DatabaseFault]:
     missing = await schema.missing()
     found = [_incomplete(", ".join(missing))] if missing else []
-    # Without the index the question would read every message.
+    # Without the index this query would read every message.
     if _FEED_INDEX not in missing and await schema.feed_is_behind():
         found.append(_FEED_BEHIND)
     return found
@@ -186,26 +188,25 @@ def _refused(state: str | None, secured: Sequence[str], triggers: Sequence[str])
         return DatabaseFault(
             Part.WRITES,
             "row-security",
-            f"Row-level security on {', '.join(secured)} hides rows from the role that serves, or refuses them: CREATE "
+            f"Row-level security on {', '.join(secured)} hides rows from the service's role, or refuses them: CREATE "
             "POLICY with USING (true) and WITH CHECK (true) for that role, or ALTER ROLE with BYPASSRLS.",
         )
     if state == _NO_RIGHT:
-        sentence = "The role that serves, or a trigger's function, lacks a right (SQLSTATE 42501) to record a message."
+        sentence = "The service's role, or a trigger's function, lacks a right (SQLSTATE 42501) to record a message."
         return DatabaseFault(Part.WRITES, "not-permitted", f"{sentence} `verbatim adopt` prints the GRANTs.")
     if state is not None and state.startswith(_UNKNOWN_NAME):
-        return _incomplete(f"something that a statement names (SQLSTATE {state})")
+        return _incomplete(f"a table, column or function that a statement names (SQLSTATE {state})")
     how = "discards messages" if state is None else f"refuses messages with SQLSTATE {state}"
     where = f"the triggers {', '.join(triggers)}" if triggers else "its rules and constraints"
     return DatabaseFault(
         Part.WRITES,
         "host-rule",
-        f"A rule in the database that is not Verbatim's {how}: look at {where}, and repair or drop what stands in the "
-        "way.",
+        f"A rule in the database that is not Verbatim's {how}: check {where}, and repair or drop the rule.",
     )
 
 
 def _incomplete(what: str) -> DatabaseFault:
-    return DatabaseFault(Part.SCHEMA, "incomplete", f"The schema lacks {what}; `verbatim adopt` makes what is missing.")
+    return DatabaseFault(Part.SCHEMA, "incomplete", f"The schema lacks {what}; `verbatim adopt` creates it.")
 
 
 def _of_failure(error: RecordError) -> DatabaseFault:
@@ -215,4 +216,4 @@ def _of_failure(error: RecordError) -> DatabaseFault:
     for recognises, fault in _FAILURES.items():
         if recognises(why):
             return fault
-    return _SLOW if isinstance(error, TooSlow | Unreadable) else AWAY
+    return _SLOW if isinstance(error, TooSlow | Unreadable) else UNAVAILABLE

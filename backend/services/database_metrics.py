@@ -1,4 +1,4 @@
-"""What only the database knows, for `/metrics`: read in the background, so that no scrape waits for the database."""
+"""The metrics that are read from the database: in the background, so that no scrape of `/metrics` waits for it."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from backend.observability import metrics
 from backend.services import deliveries, durability
 from backend.services.durability import Survives
 
-FIGURES_FRESH_SECONDS: Final = 10.0  # seconds between two looks
+FIGURES_FRESH_SECONDS: Final = 10.0  # seconds between two readings, at least
 
 _DURABILITY: Final = {Survives.NOTHING: 0, Survives.CRASH: 1, Survives.LOSS: 2}
 
@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 
 
 class DatabaseMetrics:
-    """Sets the gauges of the database. ``revision`` is the schema that this service was written for.
+    """Sets the gauges of the database. ``revision`` is the schema revision that this release was written for.
 
-    A scrape asks for the next look and is answered with the figures of the one before, so nothing is read without
-    scrapes. ``database`` has connections of its own, apart from those that requests wait for.
+    A scrape starts the next reading and gets the figures of the one before, so nothing is read without scrapes.
+    ``database`` has a pool of its own, so that a reading takes no connection from requests.
     """
 
     def __init__(self, database: Database, revision: str) -> None:
@@ -34,29 +34,29 @@ class DatabaseMetrics:
         self._begun = 0.0
 
     def refresh(self) -> None:
-        """Begin a look at the database, unless one is under way or began less than FIGURES_FRESH_SECONDS ago."""
+        """Start a reading, unless one is running or the last began less than FIGURES_FRESH_SECONDS ago."""
         if self._task is not None and (not self._task.done() or time.monotonic() - self._begun < FIGURES_FRESH_SECONDS):
             return
         self._begun = time.monotonic()
-        self._task = asyncio.create_task(self._look(), name="figures")
+        self._task = asyncio.create_task(self._read(), name="database metrics")
 
     async def close(self) -> None:
-        """Look no more; safe to call twice."""
+        """Cancel the reading, if one is running; safe to call twice."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         metrics.SCHEMA_WANTED.set(self._wanted)
         try:
-            await self._look_at_server()
+            await self._read_server()
             metrics.DATABASE_UP.set(1)
-            await self._look_at_deliveries()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may go better
+            await self._read_deliveries()
+        except Exception as error:  # noqa: BLE001 -- the next reading may succeed
             metrics.DATABASE_UP.set(0)
             log.warning("no figures from the database", **describe(error))
 
-    async def _look_at_server(self) -> None:
+    async def _read_server(self) -> None:
         async with self._database.reading() as session:
             revision = await SchemaDAO(session).revision()
             found = await SchemaDAO(session).durability()
@@ -65,7 +65,7 @@ class DatabaseMetrics:
         metrics.STANDBYS_WANTED.set(durability.wanted(found))
         metrics.STANDBYS_CONNECTED.set(float("nan") if found.synchronous is None else found.synchronous)
 
-    async def _look_at_deliveries(self) -> None:
+    async def _read_deliveries(self) -> None:
         found = await deliveries.backlog(self._database)
         metrics.DELIVERIES_PENDING.set(found.pending)
         metrics.DELIVERIES_HELD.set(found.held)
@@ -74,5 +74,5 @@ class DatabaseMetrics:
 
 
 def _number(revision: str | None) -> int:
-    """Return the number that our migrations are named by; 0 for none, and for one that is not ours."""
+    """Return the number of one of our migrations; 0 for None, and for a revision that is not ours."""
     return int(revision) if revision and revision.isdecimal() else 0

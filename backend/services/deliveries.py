@@ -1,4 +1,8 @@
-"""What waits for the orchestrator: claimed, settled, looked at, and sent anew by hand."""
+"""Deliveries to the orchestrator: the dispatcher claims and settles them under a lease, operators list and retry them.
+
+A dispatcher claims a delivery for the time of a lease. If it does not settle the delivery within the lease, for example
+because it crashed, another dispatcher may claim it. So the orchestrator gets each delivery at least once.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,7 +20,11 @@ from backend.vocabulary import DeliveryState, Scope
 
 
 class Outcome(NamedTuple):
-    """What became of an attempt. ``error`` is in our own words; ``wait`` is until the next, if there is to be one."""
+    """The result of an attempt to deliver: the new state, the HTTP status, and the reason for a failure.
+
+    ``error`` quotes nothing that the orchestrator sent. ``wait`` is the time until the next attempt, if the state is
+    `pending`.
+    """
 
     state: DeliveryState
     status: int | None = None
@@ -25,32 +33,39 @@ class Outcome(NamedTuple):
 
 
 async def claim(database: Database, limit: int, lease: timedelta) -> Sequence[Claimed]:
-    """Take at most ``limit`` deliveries that are due; whoever does not settle them in time loses them to others."""
+    """Claim at most ``limit`` deliveries that are due, for the time of ``lease``, and return them.
+
+    After that time another dispatcher may claim those that are not settled.
+    """
     async with database.writing() as session:
         return await DeliveryDAO(session).claim(limit, lease)
 
 
 async def settle(database: Database, outbox: Outbox, claimed: Claimed, outcome: Outcome) -> bool:
-    """Write down what became of a claimed delivery; False if it was no longer the caller's, and nothing was written.
+    """Store the outcome of a claimed delivery, and return True.
 
-    One that is held because the orchestrator wants no more holds all others, too.
+    Returns False, with nothing stored, if the lease has run out and another dispatcher has claimed the delivery. An
+    outcome of `held`, because the orchestrator has answered 410, holds all its other deliveries, too.
     """
     async with database.writing() as session:
         deliveries = DeliveryDAO(session)
         if outcome.state is DeliveryState.HELD:
-            # First the orchestrator, then its deliveries, as everybody locks them.
+            # Every transaction locks the orchestrator first and its deliveries after it, so that none deadlocks.
             await deliveries.stop(outbox.url_digest)
         return await deliveries.settle(claimed, *outcome)
 
 
 async def backlog(database: Database) -> Backlog:
-    """Return what waits for the orchestrator, and what was given up."""
+    """Return how many deliveries wait, are held, or have failed, and since when the oldest waits."""
     async with database.reading() as session:
         return await DeliveryDAO(session).backlog()
 
 
 async def newest(database: Database, principal: Principal, query: DeliveryQuery) -> Page[DeliveryResponse]:
-    """Return a page of deliveries, newest first; raises Invalid for a strange cursor."""
+    """Return a page of deliveries, newest first.
+
+    Raises ScopeMissing, and Invalid for a cursor that this service has not issued.
+    """
     principal.owner(Scope.DELIVERIES_MANAGE)
     place = DeliveryPlace.parse(query.cursor) if query.cursor else None
     async with database.reading() as session:
@@ -64,7 +79,7 @@ async def newest(database: Database, principal: Principal, query: DeliveryQuery)
 
 
 async def get(database: Database, principal: Principal, delivery_id: UUID) -> DeliveryResponse:
-    """Return a delivery; raises DeliveryNotFound."""
+    """Return a delivery; raises ScopeMissing or DeliveryNotFound."""
     principal.owner(Scope.DELIVERIES_MANAGE)
     async with database.reading() as session:
         found = await DeliveryDAO(session).get(delivery_id)
@@ -74,7 +89,7 @@ async def get(database: Database, principal: Principal, delivery_id: UUID) -> De
 
 
 async def retry_failed(database: Database, principal: Principal, outbox: Outbox | None) -> DeliveriesRetried:
-    """Have everything that has failed or is held sent anew, and return how many deliveries those were."""
+    """Make all failed and held deliveries due again, and return how many those were; raises ScopeMissing."""
     principal.owner(Scope.DELIVERIES_MANAGE)
     async with database.writing() as session:
         deliveries = DeliveryDAO(session)
@@ -85,7 +100,7 @@ async def retry_failed(database: Database, principal: Principal, outbox: Outbox 
 
 
 async def retry(database: Database, principal: Principal, delivery_id: UUID, outbox: Outbox | None) -> DeliveryResponse:
-    """Have a delivery sent anew, and everything that is held as well; raises DeliveryNotFound."""
+    """Make a delivery and all held ones due again, and return it; raises ScopeMissing or DeliveryNotFound."""
     principal.owner(Scope.DELIVERIES_MANAGE)
     async with database.writing() as session:
         deliveries = DeliveryDAO(session)

@@ -1,4 +1,4 @@
-"""What an acknowledged message survives, as PostgreSQL is set up."""
+"""Durability: what an acknowledged message survives with PostgreSQL's settings (fsync, synchronous standbys)."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _COUNTED: Final = re.compile(r"\s*(?:any\s+|first\s+)?(\d+)\s*\(", re.IGNORECASE
 
 
 class Survives(StrEnum):
-    """What cannot take it away any more."""
+    """The worst failure after which no acknowledged message is lost."""
 
     NOTHING = "nothing for certain"
     CRASH = "a crash of the database's server"
@@ -19,10 +19,11 @@ class Survives(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """The same for machines that show no token, so without anybody's names.
+class DurabilityReport:
+    """The durability as `/readyz?verbose` shows it to clients without a token: without the names of standbys.
 
-    Commits wait for ``standbys_wanted``; of such ``standbys_connected`` are there, None when that is hidden from us.
+    A commit waits for ``standbys_wanted`` synchronous standbys. ``standbys_connected`` of them are connected; None when
+    the database user may not see that.
     """
 
     fsync: str
@@ -33,15 +34,15 @@ class InForce:
     survives: Survives
 
 
-def in_force(found: Durability) -> InForce:
-    """Return the same without names."""
-    return InForce(
+def report(found: Durability) -> DurabilityReport:
+    """Return ``found`` without the names of standbys."""
+    return DurabilityReport(
         found.fsync, found.full_page_writes, found.synchronous_commit, wanted(found), found.synchronous, survives(found)
     )
 
 
 def wanted(found: Durability) -> int:
-    """Return for how many standbys a commit waits."""
+    """Return the number of standbys that a commit waits for."""
     if not found.synchronous_standby_names.strip() or found.synchronous_commit == "local":
         return 0
     counted = _COUNTED.match(found.synchronous_standby_names)
@@ -49,43 +50,43 @@ def wanted(found: Durability) -> int:
 
 
 def survives(found: Durability) -> Survives:
-    """Return the worst that takes no acknowledged message away."""
+    """Return the worst failure after which no acknowledged message is lost."""
     if "off" in {found.fsync, found.full_page_writes}:
         return Survives.NOTHING
     return Survives.LOSS if wanted(found) else Survives.CRASH
 
 
 def faults(found: Durability) -> list[str]:
-    """Return a sentence for everything that makes an acknowledgement worth less than it says, or impossible."""
+    """Return a sentence for each setting with which acknowledged messages can be lost, or none can be acknowledged."""
     sentences = [
-        f"PostgreSQL runs with {name} = off: what was acknowledged can be lost in a crash."
+        f"PostgreSQL runs with {name} = off: a crash can lose acknowledged messages. Set it to on."
         for name, setting in (("fsync", found.fsync), ("full_page_writes", found.full_page_writes))
         if setting == "off"
     ]
     if found.synchronous is not None and found.synchronous < wanted(found):
         sentences.append(
-            f"Every commit waits for {wanted(found)} of the standbys {found.synchronous_standby_names}, and "
-            f"{found.synchronous} are connected: nothing is acknowledged until they are."
+            f"Every commit waits for {wanted(found)} of the standbys {found.synchronous_standby_names}, but "
+            f"{found.synchronous} are connected: no message is acknowledged until more of them connect."
         )
     return sentences
 
 
 def promise(found: Durability) -> str:
-    """Say what an acknowledged message survives, and what not."""
+    """Return a sentence for the operator: which failures an acknowledged message survives."""
     commit, standbys = f"synchronous_commit = {found.synchronous_commit}", found.synchronous_standby_names
     if survives(found) is Survives.NOTHING:
-        return f"{commit}: what is acknowledged survives nothing for certain."
+        return f"{commit}: an acknowledged message survives nothing for certain."
     if count := wanted(found):
         where = "in the memory" if found.synchronous_commit == "remote_write" else "on the disk"
-        hidden = "" if found.synchronous is not None else ", which are hidden from this user"
+        hidden = "" if found.synchronous is not None else ", which this user may not see"
         return (
-            f"{commit}: what is acknowledged is on the primary's disk and {where} of {count} of the standbys "
+            f"{commit}: an acknowledged message is on the primary's disk and {where} of {count} of the standbys "
             f"{standbys}{hidden}; it survives the loss of the primary."
         )
-    alone = f"{commit}: what is acknowledged is on the disk of this server, and survives its crash but not its loss"
+    alone = f"{commit}: an acknowledged message is on this server's disk, and survives its crash but not its loss"
     if found.standbys:
         return (
-            f"{alone}: commits do not wait for the standbys that follow ({found.standbys}), and when one takes over, "
-            "what it had not received yet is gone. synchronous_standby_names makes them wait."
+            f"{alone}: commits do not wait for the connected standbys ({found.standbys}), and a failover to one of "
+            "them loses what it had not received yet. synchronous_standby_names makes commits wait."
         )
-    return f"{alone}: no standby follows."
+    return f"{alone}: no standby is connected."

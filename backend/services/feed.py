@@ -1,11 +1,13 @@
-"""The feed: a service reads every message of every conversation, each once, and misses none.
+"""The feed: a client, usually a service, reads every message of every conversation, each once, without a gap.
 
-One reader reads for all followers of this process, woken by `wakeups`, and keeps the newest rows. A follower takes from
-them what is past its own place; one that has fallen further behind reads for itself.
+One reader task of this worker reads for all followers. Wakeups tell it of new messages, and it caches the newest rows
+(`window`). A follower takes the rows after its own place from the cache; a follower that is further behind queries the
+database itself.
 
-While another program's transaction is open that has written a message, the feed cannot be read beyond that message's
-position, whatever else is committed. So as long as a look finds the same end, with more on the way, the reader does not
-wait for a wakeup, and looks again after pauses that double.
+A position in the feed means that everything before it is visible. So while a transaction of another program that has
+written a message is open, the feed cannot be read beyond that message's position, whatever else is committed. Its
+commit causes no wakeup, so the reader polls, at intervals that double, as long as it finds the end unchanged with
+uncommitted messages after it.
 """
 
 import asyncio
@@ -24,24 +26,24 @@ from backend.dao_service.portions import Bounds
 from backend.errors import Unavailable
 from backend.principal import SERVICE, Principal, caller
 from backend.schemas.feed import FeedPlace, FeedQuery, FeedStart
-from backend.services.live import Stopping, happens
+from backend.services.live import Stopping, wait_for_event
 from backend.services.window import Window
 from backend.vocabulary import Scope
 
-_PAGE_BYTES: Final = 2**20  # of a page, which its reader may take slowly
-_STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time for a follower, and held while its client takes it
-_KEPT: Final = Bounds(rows=2_000, size=4 * 2**20)  # of the newest messages, for all followers
-_POLL: Final = 1.0  # seconds after which the reader looks for what no wakeup announced, or where the last look failed
-_SOON: Final = 0.02  # seconds after which what was on the way may have been committed; doubled up to _POLL
-_TICK: Final = 3.0  # seconds after which a follower hears that nothing came
-_READERS: Final = 2  # followers that read for themselves at the same time; the pool is there for others, too
+_PAGE_BYTES: Final = 2**20  # of a page, which is in memory while its client reads it
+_STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time for a follower, in memory while its client reads it
+_KEPT: Final = Bounds(rows=2_000, size=4 * 2**20)  # of the cache of the newest messages
+_POLL: Final = 1.0  # seconds without a wakeup, or after a failure, before the reader queries the database again
+_SOON: Final = 0.02  # seconds before the first poll for the commit of an open transaction; doubled up to _POLL
+_TICK: Final = 3.0  # seconds without a message after which `follow` yields None
+_READERS: Final = 2  # followers that query the database at the same time, so that others find a connection in the pool
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """A part of the feed, and the place after it."""
+    """A part of the feed, the place after it, and whether there is more."""
 
     rows: Sequence[FeedRow]
     place: FeedPlace
@@ -49,15 +51,15 @@ class FeedPage:
 
 
 class Feed:
-    """The feed of one database, for all who read it in this process."""
+    """The feed of one database, for all its clients of this worker."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tail: _Tail | None = None
-        self._looks = FairSemaphore(_READERS, share=_READERS)
+        self._own_reads = FairSemaphore(_READERS, share=_READERS)
 
     async def place(self, cursor: str | None, start: FeedStart) -> FeedPlace:
-        """Return where to begin; raises Invalid for a strange cursor."""
+        """Return the place of ``cursor``, or else of ``start``; raises Invalid for a cursor not issued here."""
         if cursor is not None:
             return FeedPlace.parse(cursor)
         if start is FeedStart.BEGINNING:
@@ -66,9 +68,9 @@ class Feed:
             return FeedPlace((await FeedDAO(connection).end()).position)
 
     async def page(self, principal: Principal, query: FeedQuery) -> FeedPage:
-        """Return what comes next in the feed, waiting for it as long as is wished.
+        """Return the next page of the feed, waiting up to ``query.wait`` seconds for a first message (long polling).
 
-        Raises ScopeMissing, and Invalid for a strange cursor.
+        Raises ScopeMissing, and Invalid for a cursor that this service has not issued.
         """
         principal.owner(Scope.CONVERSATIONS_READ_ANY)
         begun = await self.place(query.cursor, query.start)
@@ -79,17 +81,20 @@ class Feed:
             return found
         with self._following() as tail:
             while not self._database.wakeups.closed:
-                changed = tail.changed  # before looking: what comes meanwhile is announced to this one
+                changed = tail.changed  # before reading, because rows that arrive meanwhile set this event
                 found = tail.past(found.place, bounds) or await _read(self._database, found.place, bounds)
                 left = deadline - asyncio.get_running_loop().time()
                 if found.rows or left <= 0:
                     break
-                await happens(changed, left)
-        # The reader may not have looked yet at what was committed last.
+                await wait_for_event(changed, left)
+        # The reader may not have read the newest rows yet.
         return found if found.rows else await _read(self._database, found.place, bounds)
 
     async def follow(self, begun: FeedPlace) -> AsyncGenerator[FeedPage | Stopping | None, None]:
-        """Yield what comes past ``begun``, and at last that no more will; None says that nothing came for a moment."""
+        """Yield the messages after ``begun`` as they are recorded; at shutdown yield Stopping, and end.
+
+        Yields None after each `_TICK` seconds without a message.
+        """
         with self._following() as tail:
             while not self._database.wakeups.closed:
                 changed = tail.changed
@@ -98,13 +103,13 @@ class Feed:
                 if found.rows:
                     yield found
                 else:
-                    await happens(changed, _TICK)
+                    await wait_for_event(changed, _TICK)
                     yield None
             yield Stopping()
 
     async def _read_apart(self, begun: FeedPlace) -> FeedPage:
-        with suppress(Unavailable):  # then later
-            async with self._looks.permit(caller.get()):
+        with suppress(Unavailable):  # the follower tries again after _TICK
+            async with self._own_reads.permit(caller.get()):
                 return await _read(self._database, begun, _STRIDE)
         return FeedPage([], begun, has_more=False)
 
@@ -124,7 +129,7 @@ class Feed:
 
 
 class _Tail:
-    """Looks at the end of the feed for all who follow it."""
+    """The reader task: reads the end of the feed into a cache for all followers."""
 
     def __init__(self, database: Database) -> None:
         self.followers = 0
@@ -136,12 +141,12 @@ class _Tail:
         self._task = asyncio.create_task(self._run(), name="feed reader")
 
     def stop(self) -> None:
-        """Look no more. A look that is under way comes to its end, as a connection would be lost with it."""
+        """Stop reading. A running query is not cancelled, because that would cost its connection."""
         self._stopping.set()
         self._woken.set()
 
     def past(self, begun: FeedPlace, bounds: Bounds) -> FeedPage | None:
-        """Return what is known past ``begun``, without a gap, as much as fits; None if that is not known."""
+        """Return the cached rows after ``begun`` within ``bounds``; None if the cache does not reach back to it."""
         found = None if begun.position is None else self._window.past(begun.position, bounds)
         if found is None:
             return None
@@ -149,26 +154,26 @@ class _Tail:
         return FeedPage(rows, place_of(rows[-1]) if rows else begun, has_more=has_more)
 
     async def _run(self) -> None:
-        caller.set(SERVICE)  # and not the follower's with whom it began
+        caller.set(SERVICE)  # instead of the follower that started this task
         pause = _SOON
         with self._database.wakeups.waiting(None, self._woken):
             while not (self._stopping.is_set() or self._database.wakeups.closed):
-                self._woken.clear()  # before looking: what is recorded meanwhile wakes it again
+                self._woken.clear()  # before reading, because messages recorded meanwhile set it again
                 before = self._window.reached
-                more, on_the_way = await self._look()
+                more, uncommitted = await self._read_new()
                 if self._window.reached > before:
                     pause = _SOON
                     if not more:
-                        await happens(self._woken, _SOON if on_the_way else _POLL)
-                elif on_the_way:
-                    await happens(self._stopping, pause)
+                        await wait_for_event(self._woken, _SOON if uncommitted else _POLL)
+                elif uncommitted:
+                    await wait_for_event(self._stopping, pause)
                     pause = min(2 * pause, _POLL)
                 else:
-                    await happens(self._woken, _POLL)
+                    await wait_for_event(self._woken, _POLL)
         self._announce()
 
-    async def _look(self) -> tuple[bool, bool]:
-        """Look for what is new, and tell whether more is there, and whether more is on the way."""
+    async def _read_new(self) -> tuple[bool, bool]:
+        """Read new messages; return whether there are more, and whether a transaction with more is still open."""
         try:
             async with self._database.driver_connection() as connection:
                 feed = FeedDAO(connection)
@@ -179,7 +184,7 @@ class _Tail:
                     rows, more = await feed.after(self._window.reached, end.position, _STRIDE)
         except Unavailable:
             return False, False
-        except Exception as error:  # noqa: BLE001 -- the next look may go better
+        except Exception as error:  # noqa: BLE001 -- the next query may succeed
             log.warning("the feed was not read", **describe(error))
             return False, False
         self._keep(rows, _position(rows[-1]) if more else end.position)
@@ -199,7 +204,7 @@ class _Tail:
 
 
 def place_of(row: FeedRow) -> FeedPlace:
-    """Return the place just after a message."""
+    """Return the place in the feed directly after a message."""
     return FeedPlace(row.position, row.conversation_id, row.sequence)
 
 
@@ -218,7 +223,7 @@ async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPag
     if rows:
         begun = place_of(rows[-1])
     elif begun.position is not None:
-        begun = FeedPlace(max(end.position, begun.position))  # nothing will come any more before the end
+        begun = FeedPlace(max(end.position, begun.position))  # no message will appear before the end any more
     return FeedPage(rows, begun, has_more=has_more)
 
 

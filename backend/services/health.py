@@ -1,4 +1,4 @@
-"""Whether the service can do its work."""
+"""Readiness and health: whether this worker can record messages now, for load balancers and for `verbatim check`."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,20 +12,21 @@ from backend.dao_service.schema_dao import SchemaDAO
 from backend.services import database_checks, durability
 from backend.services.appender import Appender
 from backend.services.database_checks import DatabaseChecks, Part
-from backend.services.durability import InForce
+from backend.services.durability import DurabilityReport
 from backend.services.single_flight import SingleFlight
 
-VERDICT_FRESH_SECONDS: Final = 3.0  # load balancers ask often, and each look inserts a message and takes it back
+# Load balancers ask often, and each check inserts a message and rolls it back: so long one without faults is cached.
+VERDICT_FRESH_SECONDS: Final = 3.0
 LOOK_TIMEOUT_SECONDS: Final = 2.0  # seconds after which a database that has not answered counts as unavailable
-LIMITS: Final = PoolLimits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the database for these looks
-_SILENT: Final = DatabaseChecks([database_checks.AWAY], None, tried=False)
+LIMITS: Final = PoolLimits(pool_size=1, statement=1.0, lock=0.5, connect=1.0)  # of the pool for these checks, seconds
+_TIMED_OUT: Final = DatabaseChecks([database_checks.UNAVAILABLE], None, tried=False)
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What was found, one word for each thing looked at: ``ok`` or what is wrong."""
+    """The result of a readiness check: for each part ``ok``, or a word that names the fault."""
 
     database: str
     schema: str
@@ -34,48 +35,49 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether everything is in order."""
+        """Whether all parts are ``ok``."""
         return {self.database, self.schema, self.writes, self.queue} == {"ok"}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found, what to do about it, and what an acknowledged message survives, if the database says so."""
+class HealthCheck:
+    """The result of a health check: the readiness, what the operator should do, and the durability, if known."""
 
     readiness: Readiness
     remedy: str
-    in_force: InForce | None
+    durability: DurabilityReport | None
 
 
 class Health:
-    """Looks at everything that a message needs; ``revision`` is the schema that this service was written for.
+    """Checks everything that recording a message needs; ``revision`` is the schema that this release was written for.
 
-    ``database`` is for these looks alone, so that they wait for no connection of the pool. All who ask at once share a
-    look, and one that found everything in order is good for VERDICT_FRESH_SECONDS, so that asking costs the database
-    little. A look that finds the feed's sequence behind sets it forward: the next look finds it in order.
+    ``database`` is for these checks alone, so that they wait for no connection of the requests' pool. Concurrent
+    requests share one check (single flight), and one without faults is cached for VERDICT_FRESH_SECONDS, so that
+    frequent requests cost the database little. A check that finds the feed's sequence behind the record sets it
+    forward, so that the next check finds no fault.
     """
 
     def __init__(self, database: Database, appender: Appender, revision: str) -> None:
         self._database = database
         self._appender = appender
         self._revision = revision
-        self._looks = SingleFlight(self._examine, keep=lambda found: not found.faults)
+        self._checks = SingleFlight(self._examine, keep=lambda found: not found.faults)
 
-    async def look(self) -> Look:
-        """Return what was found; it may be VERDICT_FRESH_SECONDS old."""
+    async def check(self) -> HealthCheck:
+        """Return a result that is at most VERDICT_FRESH_SECONDS old, within LOOK_TIMEOUT_SECONDS."""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
-                found = await self._looks.get(VERDICT_FRESH_SECONDS)
+                found = await self._checks.get(VERDICT_FRESH_SECONDS)
         except TimeoutError:
-            found = _SILENT
+            found = _TIMED_OUT
         queue = "stopping" if not self._appender.running else "full" if self._appender.full else "ok"
         readiness = Readiness(found.word(Part.DATABASE), found.word(Part.SCHEMA), found.word(Part.WRITES), queue)
-        in_force = durability.in_force(found.durability) if found.durability else None
-        return Look(readiness, " ".join(fault.sentence for fault in found.faults), in_force)
+        report = durability.report(found.durability) if found.durability else None
+        return HealthCheck(readiness, " ".join(fault.sentence for fault in found.faults), report)
 
     async def close(self) -> None:
-        """Look no more; safe to call twice."""
-        await self._looks.close()
+        """Cancel the check, if one is running, and close the database; safe to call twice."""
+        await self._checks.close()
         await self._database.close()
 
     async def _examine(self) -> DatabaseChecks:
@@ -89,15 +91,15 @@ class Health:
             async with self._database.writing() as session:
                 await SchemaDAO(session).advance_feed()
             log.warning("the feed's sequence was behind the record and was set forward")
-        except Exception as error:  # noqa: BLE001 -- the look has found the fault; whether it can be mended is another
+        except Exception as error:  # noqa: BLE001 -- the check reports the fault anyway; the next one tries again
             log.warning("the feed's sequence was not set forward", **describe(error))
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """A sentence for each fault that puts the record at risk, and what an acknowledgement is worth, if known.
+    """A sentence for each fault of the database, and one on durability (`promise`), None if that is unknown.
 
-    ``tried`` tells that the schema is of the right version and the database could be written to, so far.
+    ``tried`` tells whether the check got as far as a message that it inserted and rolled back.
     """
 
     faults: list[str]
@@ -105,8 +107,8 @@ class HealthReport:
     tried: bool
 
 
-async def look(database: Database, revision: str) -> HealthReport:
-    """Look at everything about the database that the record depends on."""
+async def check(database: Database, revision: str) -> HealthReport:
+    """Return the faults of the database for a release with the schema ``revision``; what `verbatim check` prints."""
     found = await database_checks.examine(database, revision)
     sentences = [fault.sentence for fault in found.faults]
     if found.durability is None:

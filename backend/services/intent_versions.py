@@ -1,8 +1,8 @@
-"""Versions of intents: the same for what PostgreSQL holds to be the same JSON, another for everything else.
+"""Versions of intents: two intents have the same version exactly if PostgreSQL compares their jsonb as equal.
 
-So a retry is known for one, whichever way its sender writes numbers and in whatever order its objects come: to jsonb 1,
-1.0 and 10e-1 are one number, and an object has no order. It is a digest, because the host's table has no column for a
-count.
+So the service recognises a retry although the client wrote a number differently (1, 1.0 and 10e-1 are one number in
+jsonb) or the fields of an object in another order. The version is a digest and no counter, because the host's table has
+no column for a counter.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ _BYTES: Final = 16
 
 
 def version_of(intent: str, payload: bytes | str) -> str:
-    """Return the version of an intent whose payload is this JSON text."""
+    """Return the version of ``intent`` with ``payload``, which is JSON text: 32 hexadecimal digits."""
     document = json.loads(payload, parse_int=_integer, parse_float=_number, object_pairs_hook=_sorted)
-    # As Python would write it in ASCII, which no version of Unicode changes.
+    # In ASCII, because `repr` depends on which characters Python's version of Unicode considers printable.
     return hashlib.blake2b(ascii((str(intent), document)).encode(), digest_size=_BYTES).hexdigest()
 
 
-# Both return the one way to write a number, in what nothing else in JSON becomes. They cut strings, because arithmetic
-# would round, and Decimal takes three times as long: a payload can hold 32,000 numbers.
+# Both return the canonical form of a number, in a tuple, which no other JSON value becomes. They work on the text,
+# because arithmetic would round, and Decimal takes three times as long: a payload can hold 32,000 numbers.
 def _integer(text: str) -> tuple[str]:
     digits = text.lstrip("-")
     significant = digits.rstrip("0")

@@ -1,4 +1,8 @@
-"""What the person wants done: set once, replaced only knowingly, and told to the orchestrator."""
+"""Intents of conversations: a client sets one, replaces it only by its version, and the orchestrator gets each.
+
+The transaction that sets an intent also stores its delivery (`outbox`), so the two are committed together or not at
+all. A retry with the same intent changes nothing and stores no second delivery.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +21,16 @@ from backend.services.intent_versions import version_of
 from backend.services.outbox import Outbox
 from backend.vocabulary import Scope
 
-# Raises PreconditionFailed unless this version may be replaced; a conversation without an intent has the version None.
+# A function that raises PreconditionFailed unless the version given to it may be replaced; None if there is no intent.
 Replaceable = Callable[[str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The intent that stands; ``payload`` is JSON text. ``replayed`` tells whether it did before."""
+class CurrentIntent:
+    """The current intent of a conversation; ``payload`` is JSON text.
+
+    ``delivery_id`` is None without an orchestrator. ``replayed`` tells whether an earlier request set the intent.
+    """
 
     conversation_id: UUID
     intent: str
@@ -33,8 +40,8 @@ class Standing:
     replayed: bool = False
 
 
-async def get(database: Database, principal: Principal, conversation_id: UUID) -> Standing:
-    """Return the intent of a conversation; raises ConversationNotFound or IntentNotFound."""
+async def get(database: Database, principal: Principal, conversation_id: UUID) -> CurrentIntent:
+    """Return the intent of a conversation; raises ScopeMissing, ConversationNotFound or IntentNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
         found = await IntentDAO(session).get(conversation_id, owner)
@@ -44,10 +51,10 @@ async def get(database: Database, principal: Principal, conversation_id: UUID) -
         if version is None:
             raise IntentNotFound(conversation_id)
         delivery_id = await DeliveryDAO(session).find_by_version(conversation_id, version)
-    return _standing(conversation_id, found, version, delivery_id)
+    return _current(conversation_id, found, version, delivery_id)
 
 
-async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace, and who is told
+async def put(  # noqa: PLR0913 -- the parts of one request
     database: Database,
     principal: Principal,
     conversation_id: UUID,
@@ -55,12 +62,12 @@ async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace
     *,
     replaceable: Replaceable | None,
     outbox: Outbox | None,
-) -> Standing:
-    """Set the intent of a conversation and queue what tells the orchestrator of it, both in one commit or neither.
+) -> CurrentIntent:
+    """Set the intent of a conversation, store its delivery in the same transaction, and return the current intent.
 
-    What stands already is not told again. ``replaceable`` tells of the version that stands whether it may be replaced;
-    without it, only a conversation without an intent gets one. Raises ConversationNotFound, ConversationErased,
-    PreconditionFailed, and IntentConflict.
+    An intent that is set already is not delivered again. ``replaceable`` is called with the current version, and raises
+    if that may not be replaced; without it, only a conversation without an intent gets one. Raises ScopeMissing,
+    ConversationNotFound, ConversationErased, PreconditionFailed, and IntentConflict.
     """
     owner = principal.owner(Scope.INTENTS_WRITE)
     async with database.writing() as session:
@@ -72,7 +79,7 @@ async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace
         version = version_of(wanted.intent, orjson.dumps(wanted.payload))
         if version == before:
             delivery_id = await deliveries.find_by_version(conversation_id, version)
-            return _standing(conversation_id, found, version, delivery_id, replayed=True)
+            return _current(conversation_id, found, version, delivery_id, replayed=True)
         if replaceable is not None:
             replaceable(before)
         elif before is not None:
@@ -81,16 +88,16 @@ async def put(  # noqa: PLR0913 -- whose intent, what it is, what it may replace
         delivery_id = await outbox.add(session, conversation_id, stored, version, before) if outbox else None
     if outbox:
         outbox.wake()
-    return _standing(conversation_id, stored, version, delivery_id)
+    return _current(conversation_id, stored, version, delivery_id)
 
 
 def _version(found: StoredIntent) -> str | None:
     return None if found.intent is None else version_of(found.intent, found.payload or "null")
 
 
-def _standing(
+def _current(
     conversation_id: UUID, stored: StoredIntent, version: str, delivery_id: UUID | None, *, replayed: bool = False
-) -> Standing:
-    return Standing(
+) -> CurrentIntent:
+    return CurrentIntent(
         conversation_id, stored.intent or "", stored.payload or "null", version, delivery_id, replayed=replayed
     )

@@ -1,15 +1,13 @@
-"""Following a conversation as it goes on.
+"""Live streams: clients follow a conversation, and get each message as it is recorded.
 
-However many follow one conversation in this process, one reader looks for all of them, woken by `wakeups`, and keeps
-what came last. A follower takes from there whatever is past its own place; one that has fallen further behind reads
-from the record, as it does at first. So nothing is queued for anybody: a slow follower costs no memory, misses nothing,
-and holds up nobody. No connection to the database is held while anybody waits.
+For each followed conversation one reader task of this worker reads the database for all followers. Wakeups tell it of
+new messages, and it caches the newest ones without a gap (`window`). A follower takes the messages after its own
+position from the cache; a follower that is further behind, or has just begun, queries the database itself. So there is
+no queue for each follower: a slow follower costs no memory, misses no message, and delays no other follower. No
+follower holds a database connection while it waits.
 
-Nobody rings for what other programs insert, and a ring may be lost. So every few seconds one statement looks at how all
-conversations stand that are followed here, and wakes the readers that have something to read.
-
-The reader keeps what lies between two places without a gap (`window`): a follower whose place is inside
-has missed nothing when it takes what is past it.
+Messages that other programs insert cause no wakeup, and a wakeup may be lost. So every `POLL` seconds one statement
+reads the state of all followed conversations, and wakes the readers of those that have changed.
 """
 
 import asyncio
@@ -32,23 +30,23 @@ from backend.principal import SERVICE, Principal, caller
 from backend.services.window import Window
 from backend.vocabulary import Scope
 
-POLL: Final = 2.0  # seconds after which it is looked for what nobody rang for
-TICK: Final = 3.0  # seconds after which a follower hears that nothing came
-_AGAIN: Final = 1.0  # seconds after which it is looked again where the last look failed
-_STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time, and what a follower holds while its client takes it
-_KEPT: Final = 1_000  # messages kept of one conversation
-_KEPT_SIZE: Final = 2**20  # bytes of these
-_ALL_KEPT: Final = 2**26  # bytes kept of all conversations together
-_READERS: Final = 2  # followers that read for themselves at the same time; the pool is there for others, too
+POLL: Final = 2.0  # seconds between two polls for messages without a wakeup
+TICK: Final = 3.0  # seconds without a message after which `follow` yields None
+_AGAIN: Final = 1.0  # seconds until a reader whose query failed tries again
+_STRIDE: Final = Bounds(rows=100, size=2**18)  # read at a time for a follower, in memory while its client reads it
+_KEPT: Final = 1_000  # messages in the cache of one conversation
+_KEPT_SIZE: Final = 2**20  # bytes in the cache of one conversation
+_ALL_KEPT: Final = 2**26  # bytes in the caches of all conversations together
+_READERS: Final = 2  # followers that query the database at the same time, so that others find a connection in the pool
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """There is no more to follow: the conversation has ended (then), or has been erased (None).
+    """The conversation has ended at ``ended_at``, or was erased (None), so there is no more to follow.
 
-    ``presumed`` tells that only the service has ended it, and that its phone may come back.
+    ``presumed`` tells that the service has ended it after the session's timeout, and that its phone may reopen it.
     """
 
     ended_at: str | None = None
@@ -57,71 +55,71 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What came: messages, or the end."""
+class LiveUpdate:
+    """New messages of a conversation, or its end."""
 
     messages: Sequence[MessageRow] = ()
     ended: Ended | None = None
 
 
 class Stopping:
-    """The service stops; who follows should go on from the same place elsewhere."""
+    """The worker is shutting down; the client should reconnect at the same place, to another worker."""
 
 
 class Live:
-    """Whoever follows a conversation in this process."""
+    """The followers of conversations in this worker, and the readers that they share."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._readers: dict[UUID, _Reader] = {}
-        self._memory = _Memory()
+        self._cache_sizes = _CacheSizes()
         self._watching: asyncio.Task[None] | None = None
-        self._looks = FairSemaphore(_READERS, share=_READERS)
+        self._own_reads = FairSemaphore(_READERS, share=_READERS)
 
     async def admit(self, principal: Principal, conversation_id: UUID) -> None:
-        """Return if ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
+        """Check that ``principal`` may follow the conversation now; raises ConversationNotFound or ScopeMissing."""
         owner = principal.owner(Scope.CONVERSATIONS_READ)
-        async with (
-            self._database.driver_connection() as connection
-        ):  # one statement, for thousands may come back at once
+        # One statement without a transaction, because thousands of clients may reconnect at once.
+        async with self._database.driver_connection() as connection:
             if await MessageDAO(connection).version(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
 
     async def finished(self, conversation_id: UUID, after: int) -> bool:
-        """Tell whether the conversation has ended for good and holds nothing past the sequence ``after``.
+        """Tell whether the conversation has ended, and has no message above the sequence ``after``.
 
-        The caller has asked `admit`.
+        An end that the service set after a session's timeout does not count. The caller has called `admit`.
         """
         async with self._database.driver_connection() as connection:
             head = (await MessageDAO(connection).states([conversation_id])).get(conversation_id)
         return bool(head and head.ended_at and not head.presumed and after >= head.last_sequence)
 
-    async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[News | Stopping | None, None]:
-        """Yield what is on record past the sequence ``after``, then what comes, and at last why no more will come.
+    async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[LiveUpdate | Stopping | None, None]:
+        """Yield the messages on record above the sequence ``after``, then new ones as they are recorded.
 
-        None says that nothing came for a moment. The caller has asked `admit`, and asks again from time to time.
+        Yields None after each `TICK` seconds without a message. The last item is a LiveUpdate with the end of the
+        conversation, or Stopping at shutdown. The caller has called `admit`, and calls it again from time to time.
         """
         with self._reader(conversation_id) as reader:
             while not self._database.wakeups.closed:
-                changed = reader.changed  # before looking: what comes meanwhile is announced to this one
+                changed = reader.changed  # before reading, because messages that arrive meanwhile set this event
                 rows = reader.past(after)
                 if rows is None:
                     rows = await self._read(conversation_id, after)
                 if rows:
                     after = rows[-1].sequence
-                    yield News(rows)
+                    yield LiveUpdate(rows)
                 elif ended := reader.ended(after):
-                    yield News(ended=ended)
+                    yield LiveUpdate(ended=ended)
                     return
                 else:
-                    await happens(changed, TICK)
+                    await wait_for_event(changed, TICK)
                     yield None
             yield Stopping()
 
     async def _read(self, conversation_id: UUID, after: int) -> Sequence[MessageRow]:
         wanted = Selection(conversation_id, None, _STRIDE)
-        with suppress(Unavailable):  # then later
-            async with self._looks.permit(caller.get()), self._database.driver_connection() as connection:
+        with suppress(Unavailable):  # the follower tries again after TICK
+            async with self._own_reads.permit(caller.get()), self._database.driver_connection() as connection:
                 return (await MessageDAO(connection).recorded(wanted, after)).rows
         return []
 
@@ -129,7 +127,7 @@ class Live:
     def _reader(self, conversation_id: UUID) -> Iterator["_Reader"]:
         reader = self._readers.get(conversation_id)
         if reader is None:
-            reader = self._readers[conversation_id] = _Reader(self._database, conversation_id, self._memory)
+            reader = self._readers[conversation_id] = _Reader(self._database, conversation_id, self._cache_sizes)
             self._watching = self._watching or asyncio.create_task(self._watch(), name="live watch")
         reader.followers += 1
         try:
@@ -143,10 +141,10 @@ class Live:
                 self._watching = None
 
     async def _watch(self) -> None:
-        caller.set(SERVICE)  # and not the follower's with whom it began
+        caller.set(SERVICE)  # instead of the follower that started this task
         while True:
-            await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- not all processes at once
-            with _trouble_logged("how conversations stand is not known"):
+            await asyncio.sleep(POLL * random.uniform(0.75, 1.25))  # noqa: S311 -- so that workers do not poll together
+            with _errors_logged("how conversations stand is not known"):
                 async with self._database.driver_connection() as connection:
                     heads = await MessageDAO(connection).states([*self._readers])
                 for identity, reader in self._readers.items():
@@ -154,15 +152,15 @@ class Live:
                         reader.woken.set()
 
 
-class _Memory:
-    """How many bytes each reader keeps. Where all together keep too many, the least recently used forget theirs."""
+class _CacheSizes:
+    """The bytes in the cache of each reader. Beyond `_ALL_KEPT` in all, the least recently used cache is emptied."""
 
     def __init__(self) -> None:
         self._sizes: dict[_Reader, int] = {}  # the least recently used first
         self._size = 0
 
     def note(self, reader: "_Reader", size: int) -> None:
-        """Note that ``reader`` keeps ``size`` bytes now."""
+        """Note that the cache of ``reader`` has ``size`` bytes now."""
         self._size += size - self._sizes.pop(reader, 0)
         if size:
             self._sizes[reader] = size
@@ -171,38 +169,38 @@ class _Memory:
 
 
 class _Reader:
-    """Looks at one conversation for all who follow it."""
+    """The reader task of one conversation: reads its new messages into a cache for all followers."""
 
-    def __init__(self, database: Database, conversation_id: UUID, memory: _Memory) -> None:
+    def __init__(self, database: Database, conversation_id: UUID, cache_sizes: _CacheSizes) -> None:
         self.followers = 0
         self.changed = asyncio.Event()
         self.woken = asyncio.Event()
         self.head: ConversationState | None = None
         self._database = database
         self._conversation_id = conversation_id
-        self._memory = memory
+        self._cache_sizes = cache_sizes
         self._window = Window(_sequence, Bounds(_KEPT, _KEPT_SIZE))
         self._stopped = False
         self._task = asyncio.create_task(self._run(), name="live reader")
 
     def stop(self) -> None:
-        """Look no more. A look that is under way comes to its end, as a connection would be lost with it."""
+        """Stop reading. A running query is not cancelled, because that would cost its connection."""
         self._stopped = True
         self.woken.set()
         self.forget()
 
     def forget(self) -> None:
-        """Keep nothing: followers that are behind read from the record."""
+        """Empty the cache: followers that are behind query the database."""
         self._window.forget()
-        self._memory.note(self, 0)
+        self._cache_sizes.note(self, 0)
 
     def past(self, after: int) -> Sequence[MessageRow] | None:
-        """Return what is known past ``after``, without a gap, as much as fits; None if that is not known."""
+        """Return cached messages above the sequence ``after``; None if the cache does not reach back to it."""
         found = self._window.past(after, _STRIDE)
         return None if found is None else found[0]
 
     def ended(self, after: int) -> Ended | None:
-        """Return how the conversation ended, if it has and there is nothing past ``after``."""
+        """Return the end of the conversation, if it has ended and has no message above the sequence ``after``."""
         if self._window.since < 0:
             return None
         if self.head is None:
@@ -214,18 +212,18 @@ class _Reader:
     async def _run(self) -> None:
         with self._database.wakeups.waiting(self._conversation_id, self.woken):
             while not self._stopped:
-                self.woken.clear()  # before looking: what is recorded meanwhile wakes it again
-                looked = more = False
-                with _trouble_logged("a conversation that is followed was not read"):
-                    more = await self._look()
-                    looked = True
-                if not looked:
+                self.woken.clear()  # before reading, because messages recorded meanwhile set it again
+                succeeded = more = False
+                with _errors_logged("a conversation that is followed was not read"):
+                    more = await self._read_new()
+                    succeeded = True
+                if not succeeded:
                     await asyncio.sleep(_AGAIN)
                 elif not more and not self._stopped:
                     await self.woken.wait()
 
-    async def _look(self) -> bool:
-        """Look for what is new, and tell whether there is more."""
+    async def _read_new(self) -> bool:
+        """Read new messages, and return whether there are more."""
         wanted = Selection(self._conversation_id, None, _STRIDE)
         rows: Sequence[MessageRow] = []
         more = False
@@ -239,7 +237,7 @@ class _Reader:
             if self._window.since < 0:
                 self._window.begin(reached)
             self._window.add(rows, rows[-1].sequence if rows else reached)
-            self._memory.note(self, self._window.size)
+            self._cache_sizes.note(self, self._window.size)
             self.head = head
             self._announce()
         return more
@@ -250,8 +248,8 @@ class _Reader:
 
 
 @contextmanager
-def _trouble_logged(what: str) -> Iterator[None]:
-    """Go on after whatever went wrong: the next look may go better. That the database is away is said elsewhere."""
+def _errors_logged(what: str) -> Iterator[None]:
+    """Log and suppress every exception, because the next query may succeed; `Unavailable` is logged elsewhere."""
     try:
         yield
     except Unavailable:
@@ -264,8 +262,8 @@ def _sequence(row: MessageRow) -> int:
     return row.sequence
 
 
-async def happens(event: asyncio.Event, within: float) -> None:
-    """Wait for ``event``, but no longer than ``within`` seconds."""
+async def wait_for_event(event: asyncio.Event, within: float) -> None:
+    """Wait until ``event`` is set, but no longer than ``within`` seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await event.wait()

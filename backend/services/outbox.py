@@ -1,4 +1,7 @@
-"""What the orchestrator is to be told is written down where the fact is, in its transaction, and carried later."""
+"""The transactional outbox: a transaction that sets an intent also stores its delivery to the orchestrator.
+
+So the delivery exists exactly if the intent was committed. The dispatcher sends it afterwards, outside a transaction.
+"""
 
 import asyncio
 import hashlib
@@ -18,7 +21,7 @@ INTENT_EXTRACTED: Final = "intent.extracted"
 
 
 class Outbox:
-    """The way to the orchestrator at ``url``. ``woken`` is set when there may be something to carry."""
+    """The deliveries to the orchestrator at ``url``. ``woken`` is set when there may be a new one to send."""
 
     def __init__(self, url: str) -> None:
         self.url_digest: Final = hashlib.sha256(url.encode()).digest()
@@ -27,7 +30,10 @@ class Outbox:
     async def add(
         self, session: Session, conversation_id: UUID, stored: StoredIntent, version: str, replaces: str | None
     ) -> UUID:
-        """Queue the news of an intent that was just set, and return the delivery's id. Whoever commits calls `wake`."""
+        """Store the delivery of an intent in the transaction that set it, and return the delivery's id.
+
+        The caller calls `wake` once it has committed.
+        """
         delivery = NewDelivery(
             new_id(), conversation_id, INTENT_EXTRACTED, version, _body(conversation_id, stored, version, replaces)
         )
@@ -35,7 +41,7 @@ class Outbox:
         return delivery.id
 
     def wake(self) -> None:
-        """Have the dispatcher of this process look at once; those of others look by themselves."""
+        """Make the dispatcher of this process look for deliveries at once; those of other processes poll."""
         self.woken.set()
 
 

@@ -1,35 +1,35 @@
-"""Whether several callers have sent something lately."""
+"""Whether more than one caller has sent messages in the last one to two seconds, for the fair queue of appends."""
 
 from collections.abc import Hashable
 from typing import Final
 
-_LATELY: Final = 1.0  # seconds
+_INTERVAL: Final = 1.0  # seconds
 
 
 class Senders:
-    """The callers that have sent something within the last one to two seconds.
+    """The callers that have sent messages in the last one to two seconds.
 
-    They are kept in two sets; once a second the older set is dropped.
+    Two sets hold them; once a second the older set is dropped.
     """
 
     def __init__(self) -> None:
-        self._these: set[Hashable] = set()
-        self._before: set[Hashable] = set()
+        self._recent: set[Hashable] = set()
+        self._older: set[Hashable] = set()
         self._since = 0.0
 
     def note(self, sender: Hashable, now: float) -> None:
-        """Note that ``sender`` sends something; ``now`` is in seconds and never goes back."""
-        self._turn(now)
-        self._these.add(sender)
+        """Note that ``sender`` has sent messages; ``now`` is in seconds of a monotonic clock."""
+        self._rotate(now)
+        self._recent.add(sender)
 
     def several(self, now: float) -> bool:
-        """Tell whether there is more than one."""
-        self._turn(now)
-        return len(self._these) > 1 or len(self._these | self._before) > 1
+        """Tell whether there is more than one such caller at ``now``."""
+        self._rotate(now)
+        return len(self._recent) > 1 or len(self._recent | self._older) > 1
 
-    def _turn(self, now: float) -> None:
-        if now - self._since < _LATELY:
+    def _rotate(self, now: float) -> None:
+        if now - self._since < _INTERVAL:
             return
-        self._before = self._these if now - self._since < 2 * _LATELY else set()
-        self._these = set()
+        self._older = self._recent if now - self._since < 2 * _INTERVAL else set()
+        self._recent = set()
         self._since = now

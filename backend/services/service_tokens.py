@@ -1,8 +1,8 @@
-"""Tokens for services: made once, shown once, kept as a hash.
+"""Service tokens: `verbatim token create` shows one once; the database stores only its hash.
 
-A token is 256 random bits. Nobody guesses those, so a plain SHA-256 keeps them as well as a slow hash keeps a password,
-and a stolen copy of the table opens nothing. A service may have two good ones at a time: make the second, hand it over,
-revoke the first.
+A token has 256 random bits, too many to guess. So SHA-256 protects it as well as a slow hash protects a password, and a
+stolen copy of the table contains no usable token. A service may have two valid tokens at a time, so that an operator
+rotates them without an outage: create the second, configure it in the service, revoke the first.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from backend.principal import SERVICE_PREFIX, Principal
 from backend.vocabulary import LARGEST_BIGINT, Scope
 
 PREFIX: Final = "vbt_"
-MOST_VALID: Final = 2
+MAX_VALID: Final = 2  # valid tokens of one service
 _BYTES: Final = 32
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_USED_LATELY: Final = timedelta(minutes=1)
+_LAST_USED_INTERVAL: Final = timedelta(minutes=1)  # `last_used_at` is written at most once in this time
 
 
 class ServiceTokenInfo(NamedTuple):
-    """What is known of a token; the token itself is not."""
+    """The row of a service token, without its hash."""
 
     id: int
     service: str
@@ -40,7 +40,7 @@ class ServiceTokenInfo(NamedTuple):
 
     @property
     def principal(self) -> Principal:
-        """Who shows it."""
+        """The service that the token authenticates."""
         granted = frozenset(scope for scope in Scope if scope in self.scopes)
         return Principal(SERVICE_PREFIX + self.service, granted, is_service=True)
 
@@ -48,40 +48,44 @@ class ServiceTokenInfo(NamedTuple):
 async def create(
     database: Database, service: str, scopes: Collection[Scope], lifetime: timedelta
 ) -> tuple[str, ServiceTokenInfo]:
-    """Make a token and return it, for the only time; raises SetupError where there are two good ones already.
+    """Create a token of ``service``, and return it with its row; it can never be read again.
 
-    Raises SettingsError for a name that no service can have.
+    Raises SetupError when the service has `MAX_VALID` valid tokens already, and SettingsError for a name of another
+    form than 1 to 63 lower-case letters, digits, dots, dashes and underscores.
     """
     if not _NAME.fullmatch(service):
         raise SettingsError("Name the service in lower-case letters, digits, dots, dashes and underscores, 63 at most.")
     token = PREFIX + secrets.token_urlsafe(_BYTES)
     async with database.writing() as session:
         tokens = ServiceTokenDAO(session)
-        if await tokens.count_valid(service) >= MOST_VALID:
+        if await tokens.count_valid(service) >= MAX_VALID:
             raise SetupError(
-                f"{service} has {MOST_VALID} good tokens already; revoke one of them first (`verbatim token list`)."
+                f"{service} has {MAX_VALID} valid tokens already; revoke one of them first (`verbatim token list`)."
             )
         made = _known(await tokens.add(service, sorted(scopes), _digest(token), lifetime))
     return token, made
 
 
-async def every(database: Database) -> Sequence[ServiceTokenInfo]:
-    """Return what is known of each token there ever was."""
+async def list_all(database: Database) -> Sequence[ServiceTokenInfo]:
+    """Return the rows of all tokens, with the expired and the revoked ones."""
     async with database.reading() as session:
         return [_known(row) for row in await ServiceTokenDAO(session).all()]
 
 
 async def revoke(database: Database, token_id: int) -> ServiceTokenInfo:
-    """Make a token worthless; raises SetupError where there is none of that number."""
+    """Revoke a token, and return its row; raises SetupError when there is none with that id.
+
+    Workers refuse it at once, or after SERVICE_CACHE_SECONDS if they have it in their cache.
+    """
     async with database.writing() as session:
         revoked = await ServiceTokenDAO(session).revoke(token_id) if 0 < token_id <= LARGEST_BIGINT else None
         if revoked is None:
-            raise SetupError(f"There is no token {token_id}; `verbatim token list` shows them all.")
+            raise SetupError(f"There is no token {token_id}; `verbatim token list` shows all tokens.")
         return _known(revoked)
 
 
-async def recognise(database: Database, token: str) -> ServiceTokenInfo:
-    """Return what is known of ``token``; raises TokenInvalid unless it is good now."""
+async def verify(database: Database, token: str) -> ServiceTokenInfo:
+    """Return the row of ``token``; raises TokenInvalid if it is unknown, revoked or expired."""
     async with database.reading() as session:
         found = await ServiceTokenDAO(session).find(_digest(token))
         if found is None:
@@ -92,8 +96,8 @@ async def recognise(database: Database, token: str) -> ServiceTokenInfo:
         raise TokenInvalid("it was revoked")
     if expired:
         raise TokenInvalid("it has expired")
-    if known.last_used_at is None or datetime.now(UTC) - known.last_used_at > _USED_LATELY:
-        with suppress(Unavailable):  # a note, for which nobody is turned away
+    if known.last_used_at is None or datetime.now(UTC) - known.last_used_at > _LAST_USED_INTERVAL:
+        with suppress(Unavailable):  # a valid token is accepted although this cannot be stored now
             async with database.writing() as session:
                 await ServiceTokenDAO(session).touch(known.id)
     return known

@@ -1,11 +1,11 @@
-"""The end of voice sessions from which nothing is heard any more.
+"""The timeout of voice sessions: each worker ends those whose phones have sent nothing for a while.
 
-A phone whose battery is empty, or whose app was killed, ends no session. So a session from which nothing was heard for
-long is presumed to have ended when it was last heard from. Its ``end_reason`` says that this is no word of the phone's.
-When the phone sends anything for the session after that, the end is taken back: the phone was only offline.
+A phone whose battery is empty, or whose app was killed, does not end its session. So the service ends a session after
+its timeout, at the time of the last event or message. The ``end_reason`` `abandoned` tells that the service did so.
+When the phone sends anything for the session after that, the service reopens the session: the phone was only offline.
 
-Messages of a session that are posted by themselves are appended without a look at the session, because that would cost
-each of them a statement. `Returns` looks after the commit, once a minute for each session.
+A message that is posted by itself is appended without reading its session, because that would cost each message a
+statement. `SessionReopener` reads the session after the commit, once a minute for each session.
 """
 
 import asyncio
@@ -26,57 +26,57 @@ from backend.observability import metrics
 from backend.services.append_transaction import Recorded
 from backend.vocabulary import ABANDONED
 
-_LONGEST_PAUSE: Final = 60.0  # seconds
-_MOST_AT_ONCE: Final = 100  # sessions that are looked up by one statement
-_MOST_REMEMBERED: Final = 10_000  # sessions; with more posting at once some are looked up more often
+_MAX_PAUSE: Final = 60.0  # seconds between two searches
+_MAX_ROWS: Final = 100  # sessions that one statement returns
+_MAX_CACHED: Final = 10_000  # sessions; with more that post messages at once, some are read more often
 
 log = structlog.get_logger(__name__)
 
 
-class Abandonment:
-    """Looks for abandoned sessions, in every process, again and again; the first process to find one ends it."""
+class SessionTimeout:
+    """Searches for sessions without an event for ``timeout``, in every worker, and ends them."""
 
-    def __init__(self, database: Database, silence: timedelta) -> None:
+    def __init__(self, database: Database, timeout: timedelta) -> None:
         self._database = database
-        self._silence = silence
+        self._timeout = timeout
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look; from inside the event loop."""
-        self._task = self._task or asyncio.create_task(self._run(), name="abandonment")
+        """Start to search; call it in the event loop."""
+        self._task = self._task or asyncio.create_task(self._run(), name="session timeout")
 
     async def close(self) -> None:
-        """Look no more; safe to call twice."""
+        """Stop the search; safe to call twice."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         while True:
-            # Not all processes at the same moment.
-            await asyncio.sleep(_pause(self._silence) * random.uniform(0.5, 1.5))  # noqa: S311
+            # Random, so that the workers do not search at the same time.
+            await asyncio.sleep(_pause(self._timeout) * random.uniform(0.5, 1.5))  # noqa: S311
             try:
-                if ended := await end_abandoned(self._database, self._silence):
+                if ended := await end_abandoned(self._database, self._timeout):
                     log.info("voice sessions were abandoned", count=ended)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, the next look may go better
+            except Exception as error:  # noqa: BLE001 -- the next search may succeed
                 log.warning("abandoned voice sessions not looked for", **describe(error))
 
 
-class Returns:
-    """Notices that a session whose end was presumed goes on, by the messages that are posted for it."""
+class SessionReopener:
+    """Reopens sessions that the service has ended after ``timeout``, when messages are posted for them."""
 
-    def __init__(self, database: Database, silence: timedelta) -> None:
+    def __init__(self, database: Database, timeout: timedelta) -> None:
         self._database = database
-        # A session that was looked up cannot be presumed to have ended before this has run out.
-        self._looked_up: TTLCache[tuple[str, UUID], None] = TTLCache(_MOST_REMEMBERED, _pause(silence))
+        # An entry expires before its session can reach the timeout again.
+        self._checked: TTLCache[tuple[str, UUID], None] = TTLCache(_MAX_CACHED, _pause(timeout))
 
     async def note(self, recorded: Iterable[Recorded]) -> None:
-        """Take back the presumed ends of the sessions of messages that are on record; raises nothing."""
+        """Reopen the sessions of ``recorded`` messages where the service has ended them; raises nothing."""
         sessions = {
             (each.message.voice_session_id, each.message.conversation_id)
             for each in recorded
             if each.message.voice_session_id
-        } - self._looked_up.keys()
+        } - self._checked.keys()
         if not sessions:
             return
         try:
@@ -84,32 +84,33 @@ class Returns:
                 found = await VoiceSessionDAO(session).presumed_ended(sessions)
             for session_id, conversation_id in found:
                 await reopen(self._database, session_id, conversation_id)
-        except Exception as error:  # noqa: BLE001 -- the messages are on record, and the next one looks again
+        except Exception as error:  # noqa: BLE001 -- the messages are committed, and the next one tries again
             log.warning("whether a voice session goes on is not known", **describe(error))
         else:
-            self._looked_up.update(dict.fromkeys(sessions))
+            self._checked.update(dict.fromkeys(sessions))
 
 
-async def end_abandoned(database: Database, silence: timedelta) -> int:
-    """End every session from which nothing was heard for ``silence``, and return how many those were.
+async def end_abandoned(database: Database, idle_for: timedelta) -> int:
+    """End every session without an event or message for ``idle_for``, and return how many those were.
 
-    Each ends at the time of its last sign, in a transaction of its own and under its lock, so that one of several
-    processes ends it. A session that cannot be ended is logged and left out. Raises Unavailable when the database is.
+    Each ends at the time of its last event or message, in a transaction of its own and under its lock, so that only one
+    worker ends it. A session that cannot be ended is logged and skipped. Raises Unavailable when the database is not
+    available.
     """
     ended = 0
     after: IdleSession | None = None
-    while portion := await _idle(database, silence, after):
+    while portion := await _idle(database, idle_for, after):
         for after in portion:
             try:
-                ended += await _end(database, after, silence)
+                ended += await _end(database, after, idle_for)
             except Exception as error:  # noqa: BLE001 -- a trigger of the host's may raise anything
                 log.warning("a voice session could not be ended", session=after.id, **describe(error))
-                break  # the next look goes on behind it, and raises if the database itself is away
+                break  # the next statement begins after this session, and raises if the database is not available
     return ended
 
 
 async def reopen(database: Database, session_id: str, conversation_id: UUID) -> None:
-    """Take back the presumed end of a session whose phone has come back, and with it the conversation's."""
+    """Undo the end of a session that the service has ended after its timeout, and the end of its conversation."""
     async with database.writing() as session:
         sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
         await conversation.lock(conversation_id)
@@ -121,22 +122,22 @@ async def reopen(database: Database, session_id: str, conversation_id: UUID) -> 
     database.wakeups.wake([conversation_id])
 
 
-def _pause(silence: timedelta) -> float:
-    return min(silence.total_seconds() / 4, _LONGEST_PAUSE)
+def _pause(timeout: timedelta) -> float:
+    return min(timeout.total_seconds() / 4, _MAX_PAUSE)
 
 
-async def _idle(database: Database, silence: timedelta, after: IdleSession | None) -> list[IdleSession]:
+async def _idle(database: Database, idle_for: timedelta, after: IdleSession | None) -> list[IdleSession]:
     async with database.reading() as session:
-        return [*await VoiceSessionDAO(session).idle(silence, _MOST_AT_ONCE, after)]
+        return [*await VoiceSessionDAO(session).idle(idle_for, _MAX_ROWS, after)]
 
 
-async def _end(database: Database, idle: IdleSession, silence: timedelta) -> bool:
+async def _end(database: Database, idle: IdleSession, idle_for: timedelta) -> bool:
     async with database.writing() as session:
         sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
         await conversation.lock(idle.conversation_id)
         found = await sessions.lock(idle.id)
-        if found is None or not await sessions.is_idle(idle.id, silence):
-            return False  # its phone came back, or another process was first
+        if found is None or not await sessions.is_idle(idle.id, idle_for):
+            return False  # its phone has sent something, or another worker has ended it
         await sessions.end(found, await sessions.last_seen(idle.id), ABANDONED, None)
         await conversation.end_session(idle.conversation_id)
     database.wakeups.wake([idle.conversation_id])

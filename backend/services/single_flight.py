@@ -1,4 +1,4 @@
-"""A finding that costs something, made once for all who ask for it at about the same time."""
+"""Single flight with a cache: concurrent callers of a costly function share one run, and later ones its result."""
 
 import asyncio
 import time
@@ -9,9 +9,9 @@ FoundT = TypeVar("FoundT")
 
 
 class SingleFlight(Generic[FoundT]):
-    """What ``find`` returns. All who ask while it runs share the run; ``keep`` tells which results are good for longer.
+    """Runs ``find`` once for all callers that wait at the same time, and caches the results that ``keep`` accepts.
 
-    A caller that is cancelled stops nothing: the run goes on for the others.
+    A caller that is cancelled does not cancel the run, because other callers may wait for it.
     """
 
     def __init__(
@@ -22,20 +22,23 @@ class SingleFlight(Generic[FoundT]):
         self._task: asyncio.Task[FoundT] | None = None
         self._begun = 0.0
 
-    async def get(self, fresh: float) -> FoundT:
-        """Return what was found; it may be ``fresh`` seconds old. Raises what ``find`` raises."""
-        if self._task is None or (self._task.done() and not self._is_good(self._task, fresh)):
-            self._task = asyncio.create_task(self._find(), name="shared finding")
+    async def get(self, max_age: float) -> FoundT:
+        """Return the result of the current run, or of one that began less than ``max_age`` seconds ago.
+
+        Starts a new run if there is neither. Raises what ``find`` raises.
+        """
+        if self._task is None or (self._task.done() and not self._is_fresh(self._task, max_age)):
+            self._task = asyncio.create_task(self._find(), name="single flight")
             self._begun = time.monotonic()
         return await asyncio.shield(self._task)
 
     async def close(self) -> None:
-        """Stop what runs; safe to call twice."""
+        """Cancel the run, if there is one; safe to call twice."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def _is_good(self, task: asyncio.Task[FoundT], fresh: float) -> bool:
+    def _is_fresh(self, task: asyncio.Task[FoundT], max_age: float) -> bool:
         if task.cancelled() or task.exception():
             return False
-        return self._keep(task.result()) and time.monotonic() - self._begun < fresh
+        return self._keep(task.result()) and time.monotonic() - self._begun < max_age

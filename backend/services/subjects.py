@@ -1,7 +1,7 @@
-"""All that is on record of one person: handed out, and erased.
+"""Export and erasure of everything that is on record of one person, the data subject (GDPR, articles 15, 17 and 20).
 
-A subject is the ``user_id`` of conversations. Whatever is done for a subject is done as that subject, so that a
-conversation of another owner is never reached, whichever service asks.
+A subject is the ``user_id`` of conversations. Both operations run with a principal of that subject alone, so that they
+cannot read or erase a conversation of another owner, whichever service asks for them.
 """
 
 import asyncio
@@ -33,19 +33,19 @@ from backend.schemas.subject import ErasureResponse, Kept
 from backend.services import conversations, transcripts, voice_sessions
 from backend.vocabulary import Scope
 
-ERASURE_SECONDS: Final = 20.0  # seconds after which an erasure answers how much is left
-_MOST_KEPT: Final = 100  # named in an answer
+ERASURE_SECONDS: Final = 20.0  # seconds after which an erasure returns how many conversations are left
+_MAX_KEPT: Final = 100  # conversations named in a response
 
 
 def acting_for(principal: Principal, user_id: str | None, scope: Scope, pointer: str) -> Principal:
-    """Return the subject that ``principal`` asks about, with ``scope`` alone: ``user_id``, or else the caller's own.
+    """Return a principal of the subject ``user_id``, or else of the caller's own, with ``scope`` alone.
 
-    Raises ScopeMissing for another subject than the caller's without the scope for all subjects, and Invalid at
-    ``pointer`` if a caller that may ask about all subjects names none.
+    Raises ScopeMissing for another subject if ``scope`` allows the caller only its own conversations, and Invalid at
+    ``pointer`` if it allows those of all owners and ``user_id`` is None.
     """
     owner = principal.owner(scope)
     if user_id is None and owner is None:
-        raise Invalid([Fault(pointer, "must name the subject, unless a person asks")])
+        raise Invalid([Fault(pointer, "must name the subject, because this token allows those of all owners")])
     if user_id is not None and not reaches(owner, user_id):
         raise ScopeMissing(scope)
     return Principal(user_id or owner, frozenset({scope}))
@@ -54,9 +54,9 @@ def acting_for(principal: Principal, user_id: str | None, scope: Scope, pointer:
 async def export(database: Database, principal: Principal, query: ConversationQuery) -> AsyncGenerator[bytes, None]:
     """Return the conversations that ``query`` selects, newest first, as JSON Lines, in pieces.
 
-    A line holds a conversation whole: its messages in spoken order, its voice sessions with their incidents and
-    receipts, and its deliveries. One that is erased while it is read is cut short, and marked `"erased": true`. Raises
-    what `conversations.newest` raises; the first page is read here.
+    A line has one conversation: its messages in spoken order, its voice sessions with their incidents and receipts, and
+    its deliveries. The line of a conversation that is erased meanwhile ends early, marked `"erased": true`. Raises what
+    `conversations.newest` raises; the first page is read here.
     """
     return _lines(database, principal, query, await conversations.newest(database, principal, query))
 
@@ -127,10 +127,11 @@ async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
 
 
 async def erase(database: Database, principal: Principal) -> ErasureResponse:
-    """Erase every conversation of the subject, each in a transaction of its own, for at most ERASURE_SECONDS.
+    """Erase every conversation of the subject, each in a transaction of its own, for about ERASURE_SECONDS.
 
-    Returns what was erased and what is left; the caller asks again until nothing is left but what is kept. Raises
-    Unavailable when the database is away; what was erased before that stays erased.
+    Returns how many were erased and how many are left; the client repeats the request until only those are left that
+    tables of the host keep. Raises ScopeMissing, and Unavailable when the database is not available; conversations that
+    were erased before that stay erased.
     """
     subject = principal.owner(Scope.CONVERSATIONS_ERASE) or ""
     deadline = asyncio.get_running_loop().time() + ERASURE_SECONDS
@@ -147,4 +148,4 @@ async def erase(database: Database, principal: Principal) -> ErasureResponse:
         if asyncio.get_running_loop().time() >= deadline:
             break
     left = len(await conversations.of_subject(database, subject))
-    return ErasureResponse(user_id=subject, erased=erased, messages=messages, left=left, kept=kept[:_MOST_KEPT])
+    return ErasureResponse(user_id=subject, erased=erased, messages=messages, left=left, kept=kept[:_MAX_KEPT])

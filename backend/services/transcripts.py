@@ -1,4 +1,8 @@
-"""Reading what was said: a page at a time, or the whole."""
+"""Reading the messages of a conversation: by pages with a cursor, or as a whole transcript.
+
+Each page and each part of a transcript is a short transaction of its own, so that a client that reads slowly holds no
+database connection.
+"""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -13,17 +17,17 @@ from backend.principal import Principal
 from backend.schemas.message import Direction, MessagePlace, MessageQuery, Order
 from backend.vocabulary import Scope
 
-_PAGE_BYTES: Final = 2**20  # what one reader may make the service hold, and enough for 500 ordinary messages
-_STRIDE: Final = Bounds(rows=500, size=2**18)  # read at a time for a transcript, and held while its reader takes it
-_ATTEMPTS: Final = 3  # to read a transcript of one part between two looks at a version that stays the same
+_PAGE_BYTES: Final = 2**20  # of a page, which is in memory while its client reads it; enough for 500 ordinary messages
+_STRIDE: Final = Bounds(rows=500, size=2**18)  # of a part of a transcript, in memory while its client reads it
+_ATTEMPTS: Final = 3  # to read a transcript of one part while the conversation's version does not change
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """A ``Page`` of messages on its way out; each is JSON.
+    """A page of messages, each as JSON, for the route to write.
 
-    ``exact`` tells that all of it is of ``version``. Long messages are read a moment after the others, and what is
-    noted beside them may be newer.
+    ``exact`` tells whether all of it has the state ``version``. Long messages are read after the others, and their
+    metadata may be newer.
     """
 
     data: list[bytes]
@@ -35,10 +39,10 @@ class MessagePage:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptParts:
-    """A whole conversation on its way out, in parts; each message is JSON.
+    """A whole conversation in parts; each message is JSON.
 
-    ``exact`` tells that all of it is of ``version``. Otherwise its messages are, but not all that is noted beside them
-    (latencies, interruptions): of a conversation that is read in several parts, the later ones may hold newer notes.
+    ``exact`` tells whether all of it has the state ``version``. If not, it has the messages of that version, but their
+    metadata (latencies, interruptions) may be newer in the later parts.
     """
 
     parts: AsyncGenerator[list[bytes], None]
@@ -47,7 +51,10 @@ class TranscriptParts:
 
 
 async def page(database: Database, principal: Principal, conversation_id: UUID, query: MessageQuery) -> MessagePage:
-    """Return one page of a conversation; raises ConversationNotFound and, for a strange cursor, Invalid."""
+    """Return one page of a conversation.
+
+    Raises ScopeMissing, ConversationNotFound, and Invalid for a cursor that this service has not issued.
+    """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     after = MessagePlace.parse(query.cursor, query.order, query.direction) if query.cursor else None
     wanted = Selection(
@@ -64,7 +71,8 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
         messages = MessageDAO(connection)
         rows, more = await _read(messages, wanted, query.order, after)
         if not rows:
-            # A client with this version must have everything of it, so what came meanwhile is looked for behind it.
+            # An empty page has no version of its own. Its version is read first and the page again after it, so that
+            # the page has all messages of that version.
             current = await _version(messages, conversation_id, owner)
             rows, more = await _read(messages, wanted, query.order, after)
     if rows:
@@ -80,18 +88,18 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
 
 
 async def version(database: Database, principal: Principal, conversation_id: UUID) -> Version:
-    """Return which version of what was said is on record now; raises ConversationNotFound."""
+    """Return the current version of a conversation's messages; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.driver_connection() as connection:
         return await _version(MessageDAO(connection), conversation_id, owner)
 
 
 async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> TranscriptParts:
-    """Return the whole conversation as it stands now, in spoken order, as JSON, some hundred messages at a time.
+    """Return the whole conversation in spoken order, in parts of up to 500 messages.
 
-    Each part is a transaction of its own, so that a slow reader holds nothing open; what is recorded after the first
-    is left out of all. The first is read here. Raises ConversationNotFound; the generator does, too, after the last
-    part, if the conversation was erased meanwhile: it must not look like a shorter one.
+    Messages that are recorded after the first part was read are left out. The first part is read here. Raises
+    ScopeMissing or ConversationNotFound. The generator raises ConversationNotFound after its last part if the
+    conversation was erased meanwhile, because a part of it must not look like a whole one.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     current = await version(database, principal, conversation_id)
@@ -108,7 +116,7 @@ async def transcript(database: Database, principal: Principal, conversation_id: 
 
 
 async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list[bytes], None]:
-    # No variable here keeps a part while its reader takes its time.
+    # No variable refers to a part while a slow client reads it, so that its memory is freed.
     yield first.pop()
     while walk.more:
         yield await walk.stride()
@@ -119,7 +127,7 @@ async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list
 
 @dataclass(slots=True)
 class _Walk:
-    """How far a conversation was read in spoken order, and whether there is more."""
+    """The position up to which a conversation was read in spoken order, and whether there is more."""
 
     database: Database
     wanted: Selection
@@ -127,7 +135,7 @@ class _Walk:
     more: bool = True
 
     async def stride(self) -> list[bytes]:
-        """Read on."""
+        """Return the next part of the conversation."""
         async with self.database.driver_connection() as connection:
             rows, self.more = await _read(MessageDAO(connection), self.wanted, Order.SPOKEN, self.after)
         if rows:

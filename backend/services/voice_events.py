@@ -1,24 +1,24 @@
-"""A phone's events go on record: what was said as messages, all else as what it says of them.
+"""Recording of a phone's events: spoken text becomes messages, other events enrich the messages around them.
 
-Two transactions, in this order. The appender puts the messages on record, as it does everybody's. Then what is no
-message is noted, and whatever the session now knows of its turns is written beside the messages they belong to. Each
-step may be done again without harm, so after a fault between them the phone's next attempt completes what is left.
+There are two transactions, in this order. First the appender records the messages. Then a transaction of this module
+stores the other events, and writes what the session's events say of its turns (latency, interruption) into the metadata
+of their messages. Both are idempotent, so after a failure between them the phone's retry completes the rest.
 
-The second looks at its turns under the session's lock, in a statement that begins once the lock is there: whoever comes
-last sees everything, and so the outcome is the same in whatever order the events came.
+The second transaction reads the turns in a statement that begins after it has locked the session. So the last of
+several concurrent transactions sees the events of all others, and the result does not depend on their order.
 
-An event that the phone has numbered gets its id from the session and the number, so a phone that sends it again changes
-nothing. The id must not be known before the event is stored: message ids are unique over all conversations, so a client
-that knew it could store a message of its own under it, and the phone's event would be refused. Therefore the id derives
-from the session's salt, a random UUID that no API shows. An id that is on record does not tell the salt, because SHA-1
-cannot be inverted over 122 random bits.
+The id of an event that the phone has numbered derives from the session and the number, so a retry changes nothing. No
+client may know the id before the event is stored: message ids are unique over all conversations, so a client that knew
+it could store its own message with that id, and the phone's event would be refused. Therefore the id derives from the
+session's salt, a random UUID that no API shows. A stored id does not reveal the salt, because SHA-1 cannot be inverted
+over 122 random bits.
 
-What a session derives from must never change, and every process must know it: otherwise an event that one process
-stored, and whose answer was lost, would be stored again by another. Releases without salts derive from a public
-constant (`UNSALTED`), and while a deploy replaces them their processes serve sessions that processes of this release
-began. They leave the salt NULL in the sessions that they begin. So as long as a session of the last day has no salt, a
-new one gets the public constant as its salt, which all processes agree on; random salts follow. A session that has no
-salt derives from the constant for as long as it lasts.
+The salt of a session must never change, and every worker must use the same one: otherwise a second worker would store
+an event again that a first worker has stored, when the response was lost and the phone retries. Releases without salts
+derive from a public constant (`UNSALTED`). During a rolling upgrade their workers serve sessions that workers of this
+release began, and they leave the salt NULL in the sessions that they begin. So as long as a session of the last day has
+no salt, a new session gets the public constant as its salt, which all workers use; later sessions get random salts. A
+session without a salt uses the constant for as long as it lasts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,24 +46,24 @@ from backend.services.session_timeout import reopen
 from backend.services.spoken_times import is_moved, spoken_times
 from backend.vocabulary import Repaired, Role, Scope
 
-# What the ids of events derived from before there were salts.
+# The salt of sessions that releases without salts began.
 UNSALTED: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
 
 
 @dataclass(slots=True)
-class Noted:
-    """An event that is on record, with the messages that stand for it. ``replayed`` tells that it was before."""
+class RecordedEvent:
+    """An event that is on record, with its messages. ``replayed`` tells whether it was on record before."""
 
     messages: list[Recorded]
     replayed: bool
 
 
-Result = Noted | RecordError
+Result = RecordedEvent | RecordError
 
 
 @dataclass(slots=True)
 class _Arrival:
-    """An event on its way: its identity, the messages that stand for it or else the note, and what became of it."""
+    """An event that is being recorded: its id, its messages or else its row, and its result."""
 
     event: Event
     id: UUID
@@ -74,11 +74,11 @@ class _Arrival:
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         refused = next((outcome for outcome in outcomes if not isinstance(outcome, Recorded)), None)
         recorded = [outcome for outcome in outcomes if isinstance(outcome, Recorded)]
-        self.result = refused or Noted(recorded, all(outcome.replayed for outcome in recorded))
+        self.result = refused or RecordedEvent(recorded, all(outcome.replayed for outcome in recorded))
 
     @property
     def recorded(self) -> list[Recorded]:
-        return self.result.messages if isinstance(self.result, Noted) else []
+        return self.result.messages if isinstance(self.result, RecordedEvent) else []
 
     @property
     def place(self) -> int:
@@ -88,24 +88,27 @@ class _Arrival:
 async def record(
     database: Database, appender: Appender, principal: Principal, session_id: str, events: Sequence[Event | Invalid]
 ) -> list[Result]:
-    """Put a session's events on record and return what became of each, in order, after the commit.
+    """Record the events of a session, and return the result of each, in order, after the commit.
 
-    Raises VoiceSessionNotFound, and Unavailable when nobody knows what of them was stored.
+    An Invalid among ``events`` is returned in its place. Raises ScopeMissing, VoiceSessionNotFound, and
+    DatabaseUnavailable when it is unknown which events were stored.
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
     good = [event for event in events if not isinstance(event, Invalid)]
-    told = {event.client_sequence: event.received_at for event in good if event.messages and event.client_sequence}
+    phone_times = {
+        event.client_sequence: event.received_at for event in good if event.messages and event.client_sequence
+    }
     async with database.reading() as session:
         found = await VoiceSessionDAO(session).get(session_id, owner)
         if found is None:
             raise VoiceSessionNotFound
-        around = await neighbours(session, found, told) if told else {}
-    times = spoken_times(told, around, datetime.now(UTC))
+        around = await neighbours(session, found, phone_times) if phone_times else {}
+    times = spoken_times(phone_times, around, datetime.now(UTC))
     arrivals = [_arrival(event, found, times.get(event.client_sequence or 0, event.received_at)) for event in good]
     await _append(appender, principal, [arrival for arrival in arrivals if arrival.messages])
     try:
         await _note(database, found, arrivals)
-    except Busy as error:  # which says that nothing was stored
+    except Busy as error:  # Busy would say that nothing was stored, but the messages may have been
         raise DatabaseUnavailable from error
     results = iter([arrival.result for arrival in arrivals if arrival.result])
     return [event if isinstance(event, Invalid) else next(results) for event in events]
@@ -125,7 +128,7 @@ def _arrival(event: Event, session: VoiceSession, at: datetime | None) -> _Arriv
 
 
 def _message(event: Event, session: VoiceSession, draft: Draft, at: datetime | None, identity: UUID) -> MessageCreate:
-    return MessageCreate.model_construct(  # `read` has made every part of it sound
+    return MessageCreate.model_construct(  # without validation, because `deepgram.read` has validated every field
         id=identity,
         conversation_id=session.conversation_id,
         role=Role(str(draft.role)),
@@ -139,7 +142,7 @@ def _message(event: Event, session: VoiceSession, draft: Draft, at: datetime | N
 
 
 async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_Arrival]) -> None:
-    """Record what was said, in the phone's order where it says one."""
+    """Append the messages, in the order of the phone's numbers if it has sent any."""
     if not arrivals:
         return
     ordered = sorted(arrivals, key=lambda arrival: arrival.event.client_sequence or 0)
@@ -149,15 +152,15 @@ async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_
 
 
 async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arrival]) -> None:
-    """Note what is no message, and bring up to date what the session says of the turns around it all."""
+    """Store the events that are no messages, and update the metadata of the messages around all events."""
     async with database.writing() as session:
         events, sessions = VoiceEventDAO(session, found.id), VoiceSessionDAO(session)
-        # In the order of whoever ends or erases, so that nobody waits in a circle.
+        # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
         last = await ConversationDAO(session).lock_against_erasure(found.conversation_id)
         if last is None or await sessions.lock(found.id) is None:
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
-        good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, Noted)]
+        good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, RecordedEvent)]
         presumed = await sessions.touch(
             found.id,
             duplicates=sum(result.replayed for _, result in good),
@@ -177,7 +180,7 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:
-    """Yield those that are no message, each to be stored behind what was said before it."""
+    """Yield the events that are no messages, each with its row, placed after the last message before it."""
     said = [recorded.sequence for arrival in arrivals for recorded in arrival.recorded]
     reached = said[0] - 1 if said else last_sequence
     for arrival in arrivals:
@@ -198,7 +201,7 @@ async def _add(events: VoiceEventDAO, noted: Sequence[tuple[_Arrival, NewEvent]]
     stored = await events.known([note.id for _, note in noted])
     for arrival, note in noted:
         if stored[note.id] == (note.type, note.detail):
-            arrival.result = Noted([], replayed=note.id not in added)
-            added.discard(note.id)  # the same twice among them: the second is a repetition
+            arrival.result = RecordedEvent([], replayed=note.id not in added)
+            added.discard(note.id)  # if the same event is twice among them, the second is a repetition
         else:
             arrival.result = EventIdReused(note.id)

@@ -1,14 +1,15 @@
-"""Voice sessions: a phone begins a call, hangs up, and learns what of it is on record.
+"""Voice sessions: a phone begins a call, ends it, and gets a receipt of the events that are on record.
 
-A session ends once. What its phone says of the end stands, and again the same changes nothing. An end that the service
-presumed (`session_timeout`) is taken back as soon as the phone sends anything for the session.
+A session ends once: the facts that its phone sends of the end are final, and a retry with the same facts changes
+nothing. A session that the service has ended after its timeout (`session_timeout`) is reopened as soon as its phone
+sends anything for it.
 
-A session that is begun without a conversation opens one. A retry finds the session by its id, whichever release began
-it, and so opens no second conversation; of two attempts at once the second is answered Busy. The conversation's id
-derives from the session's id and the subject, so that the erasure of the conversation is found when the session is
-begun again: that is ConversationErased. Releases before derived it from the session's id alone, and such an erasure is
-found, too. If a conversation of another subject has the derived id, the session opens a conversation with a random id;
-the only loss is that after an erasure of that one the same session id begins a new session.
+A session that begins without a conversation opens one. A retry finds the session by its id, whichever release began it,
+and so opens no second conversation; of two concurrent requests the second is refused as Busy. The conversation's id
+derives from the session's id and the subject. So a request that begins the same session after its conversation was
+erased finds the erasure, and is refused with ConversationErased. Earlier releases derived the id from the session's id
+alone, and such an erasure is found, too. If a conversation of another subject has the derived id, the session opens a
+conversation with a random id; then the same session id begins a new session after an erasure.
 """
 
 from collections.abc import Awaitable
@@ -45,17 +46,17 @@ from backend.services.voice_events import UNSALTED
 from backend.vocabulary import ABANDONED, ContextType, Scope
 
 _PREFIX: Final = "vs_"
-# What the id of the conversation that a session opens derives from.
+# The namespace of the UUIDs of conversations that sessions open (RFC 9562, version 5).
 _CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
 _COLUMNS: Final = frozenset(Row.__table__.columns.keys())
 _INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
-_MOST_INCIDENTS: Final = 100
-_MOST_TYPES: Final = 100  # of events that are counted; Deepgram has some forty, and a phone can make any up
-_MOST_RANGES: Final = 1_000  # that a receipt names; a sender fills the first ones and asks again
+_MAX_INCIDENTS: Final = 100  # in the state of a session
+_MAX_TYPES: Final = 100  # types of events that are counted; Deepgram has about forty, and a phone can invent others
+_MAX_RANGES: Final = 1_000  # of missing numbers in a receipt; the phone sends those and asks for the next receipt
 
 
 class Begun(NamedTuple):
-    """A session that has begun, and whether it had before."""
+    """A session that has begun; ``replayed`` tells whether an earlier request began it."""
 
     id: str
     conversation_id: UUID
@@ -65,9 +66,10 @@ class Begun(NamedTuple):
 
 
 async def begin(database: Database, principal: Principal, wanted: VoiceSessionCreate) -> Begun:
-    """Begin a session in a conversation of the caller's or of ``wanted.user_id``, or in a new one of theirs.
+    """Begin a session in an existing or a new conversation of the caller or of ``wanted.user_id``, and return it.
 
-    Raises ScopeMissing, ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations.
+    Raises ScopeMissing, ConversationNotFound, ConversationErased, VoiceSessionIdReused, HostOwnsConversations, and Busy
+    when another request is beginning the same session.
     """
     principal = principal.acting_for(wanted.user_id)
     owner = principal.owner(Scope.CONVERSATIONS_WRITE)
@@ -83,7 +85,7 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
             added = await sessions.add(session_id, conversation_id, PROVIDER, unsalted=UNSALTED)
             found = added or await sessions.get(session_id, owner)
             if found and found.conversation_id != conversation_id and wanted.conversation_id is None:
-                raise Busy("The voice session is being begun elsewhere")
+                raise Busy("Another request is beginning this voice session")
         if found is None or wanted.conversation_id not in (None, found.conversation_id):
             raise VoiceSessionIdReused
         number = 1 if added else await sessions.highest_number(found) + 1
@@ -112,9 +114,9 @@ def _conversation_of(session_id: str, subject: str | None) -> UUID:
 
 
 async def token(database: Database, principal: Principal, session_id: str, tokens: TokenClient | None) -> ProviderToken:
-    """Return a token for the session's next connection to its provider.
+    """Return a token for the session's next connection to its provider, Deepgram.
 
-    Raises VoiceSessionNotFound, ProviderNotConfigured, ProviderRefused and ProviderUnavailable.
+    Raises ScopeMissing, VoiceSessionNotFound, ProviderNotConfigured, ProviderRefused and ProviderUnavailable.
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
     async with database.writing() as session:
@@ -128,7 +130,7 @@ async def token(database: Database, principal: Principal, session_id: str, token
 
 
 async def first_token(tokens: TokenClient | None) -> ProviderToken | ProviderRefused | ProviderUnavailable | None:
-    """Return a token for a session that has just begun, or why there is none; None without a provider's key."""
+    """Return a token for a session that has just begun, or the refusal (not raised); None without a Deepgram key."""
     try:
         return await tokens.grant() if tokens else None
     except (ProviderRefused, ProviderUnavailable) as refusal:
@@ -136,7 +138,7 @@ async def first_token(tokens: TokenClient | None) -> ProviderToken | ProviderRef
 
 
 async def state(database: Database, principal: Principal, session_id: str) -> VoiceSessionState:
-    """Return what is known of a session; raises VoiceSessionNotFound."""
+    """Return the state of a session; raises ScopeMissing or VoiceSessionNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
         sessions, events = VoiceSessionDAO(session), VoiceEventDAO(session, session_id)
@@ -145,15 +147,15 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
             {
                 **{name: getattr(found, name) for name in VoiceSessionState.model_fields if name in _COLUMNS},
                 "message_count": await sessions.message_count(found),
-                "event_counts": await events.counts(_MOST_TYPES),
+                "event_counts": await events.counts(_MAX_TYPES),
                 "unverified_count": await sessions.count_unverified(found),
-                "incidents": [each._asdict() for each in await events.incidents(_INCIDENTS, _MOST_INCIDENTS)],
+                "incidents": [each._asdict() for each in await events.incidents(_INCIDENTS, _MAX_INCIDENTS)],
             }
         )
 
 
 async def receipt(database: Database, principal: Principal, session_id: str) -> Receipt:
-    """Return what of a session has arrived; raises VoiceSessionNotFound."""
+    """Return which events of a session have arrived; raises ScopeMissing or VoiceSessionNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
         found = await _get(VoiceSessionDAO(session), session_id, owner)
@@ -164,18 +166,19 @@ async def receipt(database: Database, principal: Principal, session_id: str) -> 
 async def end(
     database: Database, principal: Principal, session_id: str, facts: VoiceSessionEnd
 ) -> tuple[Receipt, bool]:
-    """End a session, once, and return what of it has arrived, and whether it had ended before.
+    """End a session, and return its receipt, and whether it had ended before with the same facts.
 
-    Raises VoiceSessionNotFound, VoiceSessionEnded when it ended otherwise, and Invalid for the reason that tells an end
-    which the service has presumed.
+    Raises ScopeMissing, VoiceSessionNotFound, VoiceSessionEnded when it ended with other facts, and Invalid for the
+    reason `abandoned`, which only the service sets.
     """
     owner = principal.owner(Scope.MESSAGES_WRITE)
     if facts.reason == ABANDONED:
-        raise Invalid([Fault("/reason", "must be another one: this stands for an end that the service presumes")])
+        raise Invalid([Fault("/reason", "must not be `abandoned`: the service sets it after a session's timeout")])
     async with database.writing() as session:
         sessions = VoiceSessionDAO(session)
         found = await _get(sessions, session_id, owner)
-        last = await ConversationDAO(session).lock(found.conversation_id)  # before the session, as whoever erases it
+        # The conversation is locked before the session, as an erasure locks them, so that the two do not deadlock.
+        last = await ConversationDAO(session).lock(found.conversation_id)
         found = await _existing(sessions.lock(session_id))
         ended = found.ended_at is not None and found.end_reason != ABANDONED
         if ended:
@@ -191,7 +194,7 @@ async def end(
 
 
 def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
-    """Raise VoiceSessionEnded if one of ``facts`` is another than before; what is left out says nothing."""
+    """Raise VoiceSessionEnded if one of ``facts`` differs from the stored one; facts left out are not compared."""
     stored = {
         "reason": ended.end_reason,
         "last_client_sequence": ended.last_client_sequence,
@@ -203,7 +206,7 @@ def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
 
 
 async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) -> Receipt:
-    arrived = await sessions.receipt_counts(found, _MOST_RANGES)
+    arrived = await sessions.receipt_counts(found, _MAX_RANGES)
     ended = found.ended_at is not None and found.end_reason != ABANDONED
     return Receipt(
         complete=ended and not arrived.missing,

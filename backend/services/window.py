@@ -1,4 +1,4 @@
-"""The newest rows of what is followed, without a gap."""
+"""A cache of the newest rows of a stream, without a gap, from which its followers read."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -16,24 +16,25 @@ RowT = TypeVar("RowT", bound=_Row)
 
 
 class Window(Generic[RowT]):
-    """Keeps the rows past the position `since` up to `reached`, at most as many as ``most`` allows.
+    """Holds all rows with positions above `since` up to and including `reached`, within the bounds ``most``.
 
-    A follower whose place is inside misses nothing when it takes what is past it. Both are -1 before the first look.
+    So a follower that has read up to a position from `since` on misses no row when it reads the rest from here. Both
+    positions are -1 before the first call of `begin`.
     """
 
     def __init__(self, position: Callable[[RowT], int], most: Bounds) -> None:
         self._position = position
         self._most = most
         self._rows: list[RowT] = []
-        self.size = 0  # bytes of their documents
+        self.size = 0  # bytes of the rows' documents
         self.since = self.reached = -1
 
     def begin(self, place: int) -> None:
-        """Keep what comes past ``place``."""
+        """Start at the position ``place``: `add` adds the rows above it."""
         self.since = self.reached = place
 
     def add(self, rows: Sequence[RowT], reached: int) -> None:
-        """Add ``rows``, which lie past `reached` and up to the new ``reached``, and drop the oldest beyond ``most``."""
+        """Add ``rows``, all rows above `reached` up to the new ``reached``, and drop the oldest beyond the bounds."""
         self._rows += rows
         self.reached = reached
         self.size += sum(map(size_of, rows))
@@ -46,13 +47,16 @@ class Window(Generic[RowT]):
             del self._rows[:dropped]
 
     def forget(self) -> None:
-        """Keep nothing."""
+        """Drop all rows."""
         self._rows.clear()
         self.size = 0
         self.since = self.reached
 
     def past(self, place: int, bounds: Bounds) -> tuple[list[RowT], bool] | None:
-        """Return what is kept past ``place``, as much as fits, and whether there is more; None if that is unknown."""
+        """Return the rows above ``place`` within ``bounds``, and whether there are more.
+
+        Returns None if rows above ``place`` were dropped, or `begin` was not called yet.
+        """
         if self.since < 0 or place < self.since:
             return None
         first = bisect_right(self._rows, place, key=self._position)
@@ -61,5 +65,5 @@ class Window(Generic[RowT]):
 
 
 def size_of(row: _Row) -> int:
-    """Return the bytes of a row's document."""
+    """Return the size of a row's document in bytes."""
     return len(row.document)

@@ -10,14 +10,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.admission import GONE, Admission, _caller
+from backend.api.admission import DISCONNECTED, Admission, _caller
 from backend.api.request_queue import (
     EARLY,
     LATE,
     LEAST_SHARE,
-    LONGEST_TURN,
-    MOST_RUNNING,
-    MOST_SHARE,
+    MAX_RUNNING,
+    MAX_SHARE,
+    MAX_TURN,
     SHARES,
     TICK,
     Caller,
@@ -49,8 +49,8 @@ def runs(turn: QueuedRequest) -> bool:
 
 
 async def test_a_caller_alone_may_use_every_place(queue: RequestQueue) -> None:
-    arrived = [queue.arrive(caller("pipeline")) for _ in range(MOST_RUNNING + 1)]
-    assert [runs(turn) for turn in arrived] == [True] * MOST_RUNNING + [False]
+    arrived = [queue.arrive(caller("pipeline")) for _ in range(MAX_RUNNING + 1)]
+    assert [runs(turn) for turn in arrived] == [True] * MAX_RUNNING + [False]
     queue.leave(arrived[0])
     assert runs(arrived[-1])
 
@@ -103,9 +103,9 @@ async def test_a_request_that_waits_for_something_gives_its_place_to_another(que
         queue.arrive(caller(f"slow {number}"))
     turn = queue.arrive(caller("quiet"))
     assert not runs(turn)
-    clock.now += LONGEST_TURN
+    clock.now += MAX_TURN
     assert runs(queue.arrive(caller("another")))
-    queue._look()
+    queue._on_tick()
     assert runs(turn)
 
 
@@ -114,7 +114,7 @@ async def test_no_request_that_arrives_takes_a_place_that_another_waits_for(queu
     for number in range(ALL):
         queue.arrive(caller(f"slow {number}"))
     first = queue.arrive(caller("first"))
-    clock.now += LONGEST_TURN
+    clock.now += MAX_TURN
     for number in range(ALL):
         queue.arrive(caller(f"later {number}"))
     assert runs(first)
@@ -128,7 +128,7 @@ async def test_a_request_runs_at_once_when_those_that_run_have_had_their_time(
     queue.leave(queue.arrive(caller("another")))
     for number in range(ALL if slow != "quiet" else LEAST_SHARE):
         queue.arrive(caller(slow.format(number)))
-    clock.now += LONGEST_TURN
+    clock.now += MAX_TURN
     assert runs(queue.arrive(caller("quiet")))
 
 
@@ -137,18 +137,18 @@ async def test_a_share_grows_while_the_event_loop_is_on_time_and_shrinks_when_it
 ) -> None:
     """Requests that wait for a slow disk do not occupy the event loop, so more of them may wait for it at once."""
     queue.leave(queue.arrive(caller("quiet")))
-    crowd = [queue.arrive(caller("busy")) for _ in range(2 * MOST_SHARE)]
+    crowd = [queue.arrive(caller("busy")) for _ in range(2 * MAX_SHARE)]
 
     def look(late: float) -> int:
         clock.now = queue._due + late
         queue._senders.note(caller("quiet").token, clock.now)
         queue._senders.note(caller("busy").token, clock.now)
-        queue._look()
+        queue._on_tick()
         return sum(map(runs, crowd))
 
     assert look((EARLY + LATE) / 2) == LEAST_SHARE
     assert look(EARLY / 2) == LEAST_SHARE + 1
-    for _ in range(round(LONGEST_TURN / TICK) - 4):
+    for _ in range(round(MAX_TURN / TICK) - 4):
         most = look(EARLY / 2)
     assert most > LEAST_SHARE + 3
     for turn in crowd[:most]:
@@ -167,7 +167,13 @@ async def test_a_request_whose_client_has_hung_up_while_it_waited_is_not_begun()
 
     queue = RequestQueue()
     running = [queue.arrive(caller(f"subject {number}")) for number in range(ALL)]
-    scope: Any = {"type": "http", "path": "/", "headers": [], "client": None, "extensions": {GONE: lambda: True}}
+    scope: Any = {
+        "type": "http",
+        "path": "/",
+        "headers": [],
+        "client": None,
+        "extensions": {DISCONNECTED: lambda: True},
+    }
     waiting: Any = asyncio.create_task(Admission(app, queue)(scope, None, None))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     queue.leave(running[0])
@@ -229,7 +235,7 @@ def test_each_part_of_an_answer_costs_the_same_however_many_requests_of_its_call
 
     async def cost(waiting: int) -> float:
         queue = RequestQueue(clock)
-        running = [queue.arrive(caller("pipeline")) for _ in range(MOST_RUNNING)]
+        running = [queue.arrive(caller("pipeline")) for _ in range(MAX_RUNNING)]
         turn = queue.arrive(caller("pipeline"))
         for _ in range(waiting):
             queue.arrive(caller("pipeline"))

@@ -11,7 +11,7 @@ from backend.api import request_queue
 from backend.api.request_queue import Caller, QueuedRequest, RequestQueue
 from backend.errors import Busy
 
-MOST_RUNNING = 6
+MAX_RUNNING = 6
 LEAST_SHARE = 2
 
 numbers = st.integers(0, 40)
@@ -52,7 +52,7 @@ class Trial:
         try:
             self.arrived.append(self.queue.arrive(Caller(token, address)))
         except Busy:
-            assert self.queue._number >= MOST_RUNNING
+            assert self.queue._number >= MAX_RUNNING
 
     def leave(self, number: int) -> None:
         if number < len(self.arrived) and self.arrived[number] in self.queue.begun:
@@ -65,11 +65,11 @@ class Trial:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.queue._look()
+        self.queue._on_tick()
 
     def check(self) -> None:
         turns = self.queue
-        assert len(turns._running) <= MOST_RUNNING
+        assert len(turns._running) <= MAX_RUNNING
         assert turns._count == Counter(key for turn in turns._running for key in turn.caller)
         waiting = [queue for tokens in turns._waiting.values() for queue in tokens.values()]
         assert all(waiting)
@@ -99,6 +99,6 @@ def test_each_request_runs_in_its_turn_or_is_refused_and_nothing_is_left(
     steps: list[tuple[str, *tuple[object, ...]]],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(request_queue, "MOST_RUNNING", MOST_RUNNING)
+        patch.setattr(request_queue, "MAX_RUNNING", MAX_RUNNING)
         patch.setattr(request_queue, "LEAST_SHARE", LEAST_SHARE)
         asyncio.run(hold(steps))

@@ -15,8 +15,8 @@ import pytest
 from fastapi import Request
 
 from backend import deepgram
-from backend.api.parse_thread import MOST_MARKS, parsed, without_strings
-from backend.errors import MOST_FAULTS, Busy, Fault, Invalid
+from backend.api.parse_thread import MAX_MARKS, parsed, without_strings
+from backend.errors import MAX_FAULTS, Busy, Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.items import parse_each
 from backend.schemas.message import MessageCreate
@@ -106,7 +106,7 @@ async def test_an_item_that_is_nested_beyond_the_parser_is_refused_alone(
 
 def test_a_refusal_lists_each_different_fault_once_and_at_most_twenty() -> None:
     many = Invalid([Fault(f"/{number}", "is wrong") for number in range(190_000)])
-    assert (len(many.faults), many.more) == (MOST_FAULTS, 190_000 - MOST_FAULTS)
+    assert (len(many.faults), many.more) == (MAX_FAULTS, 190_000 - MAX_FAULTS)
     same = Invalid([Fault("/a", "is wrong"), *[Fault("", "is unknown")] * 1_000])
     assert (same.faults, same.more) == ((Fault("/a", "is wrong"), Fault("", "is unknown")), 999)
     assert same.below("/b").faults[0].pointer == "/b/a"
@@ -169,14 +169,14 @@ async def test_a_cheap_body_is_parsed_at_once() -> None:
 
 
 async def test_a_subject_whose_costly_bodies_wait_is_refused_more_of_them_and_other_subjects_are_not() -> None:
-    body = b"," * MOST_MARKS  # a quarter of a second, as far as is known before
+    body = b"," * MAX_MARKS  # a quarter of a second, as far as is known before
     released = Event()
     hold = partial(parsed, request_of("greedy"), lambda _: released.wait(10), body)
     waiting = [asyncio.create_task(hold()) for _ in range(8)]
     await asyncio.sleep(0)  # each has begun to wait
     other = asyncio.create_task(parsed(request_of("other"), len, body))
     released.set()
-    assert await other == MOST_MARKS
+    assert await other == MAX_MARKS
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Busy)]
     assert outcomes == [True] * (8 - len(refused)) + refused
@@ -185,7 +185,7 @@ async def test_a_subject_whose_costly_bodies_wait_is_refused_more_of_them_and_ot
 
 
 async def test_what_waits_is_bounded_over_all_subjects() -> None:
-    body = b"," * MOST_MARKS
+    body = b"," * MAX_MARKS
     released = Event()
     waiting = [
         asyncio.create_task(parsed(request_of(f"{number}"), lambda _: released.wait(10), body)) for number in range(30)
@@ -237,7 +237,7 @@ async def test_events_are_parsed_beside_the_event_loop_too(service: httpx.AsyncC
 async def test_a_body_of_more_values_than_the_service_parses_is_refused_and_the_answer_names_the_limit(
     service: httpx.AsyncClient, conversation: UUID
 ) -> None:
-    for path, body in ((MESSAGES, [0] * (MOST_MARKS + 1)), (BATCH, {"messages": [0] * (MOST_MARKS + 1)})):
+    for path, body in ((MESSAGES, [0] * (MAX_MARKS + 1)), (BATCH, {"messages": [0] * (MAX_MARKS + 1)})):
         answer = await service.post(path, json=body)
         assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
         assert "50,000" in answer.json()["detail"]

@@ -421,7 +421,7 @@ async def test_a_conversation_that_goes_to_somebody_else_is_heard_no_longer(
 async def test_a_service_token_that_is_revoked_hears_no_more(
     guarded: httpx.AsyncClient, database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authenticator, "SERVICE_MEMORY", 0.1)
+    monkeypatch.setattr(authenticator, "SERVICE_CACHE_SECONDS", 0.1)
     conversation = await open_conversation(connection)
     reader = await callers.service(database, "reader", Scope.CONVERSATIONS_READ_ANY)
     async with (

@@ -186,7 +186,7 @@ async def test_a_service_has_a_count_of_its_own_however_many_tokens_it_has(
 async def test_in_memory_the_quietest_are_forgotten_first_and_all_when_their_window_ends(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limits, "MOST_COUNTED", 3)
+    monkeypatch.setattr(rate_limits, "MAX_COUNTERS", 3)
     memory = Memory()
     for caller in ("quiet", "busy", "other", "busy"):
         await memory.incr(caller, 60)
@@ -216,7 +216,7 @@ async def test_forgetting_costs_no_more_the_more_there_are(monkeypatch: pytest.M
         return loop.time() - started
 
     growing = await seconds(0)
-    monkeypatch.setattr(rate_limits, "MOST_COUNTED", 20_000)
+    monkeypatch.setattr(rate_limits, "MAX_COUNTERS", 20_000)
     assert await seconds(20_000) < 10 * growing
 
 

@@ -211,7 +211,7 @@ async def test_ending_twice_in_different_ways_is_refused(service: httpx.AsyncCli
     await phone.end(reason="hangup", last_client_sequence=4)
     refused = await service.post(f"{SESSIONS}/{phone.session_id}/end", json={fact: value})
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/voice-session-ended")
-    assert f"another {fact};" in refused.json()["detail"]
+    assert f"another {fact}," in refused.json()["detail"]
     assert (await phone.state())["end_reason"] == "hangup"
 
 
@@ -333,7 +333,7 @@ async def test_a_call_that_cannot_be_ended_stops_no_other(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session_timeout, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(session_timeout, "_MAX_ROWS", 2)
     phones = [await begin(service) for _ in range(5)]
     await connection.execute("""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$

@@ -19,10 +19,10 @@ VARIABLE = "VERBATIM_AUTH_ISSUERS"
 GOOD: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["HS256"], "secret": SECRET}
 HTTPS = "https://id.example/.well-known/jwks.json"
 ONE_SOURCE = "name exactly one of secret, public_key_file and jwks_url"
-SECRET_ALONE = "HS256 goes with a secret, and a secret with nothing else"
+SECRET_ALONE = "HS256 needs a secret, and a secret allows no algorithm but HS256"
 NO_KEY = "public_key_file holds no public key in PEM form"
 WRONG_KEY = "public_key_file must hold an RSA key of 2048 bits or more, a P-256 key or an Edwards key"
-A_FORM = "must be a text of your own, and no key in PEM or JWK form"
+A_FORM = "must be a random text, not a key in PEM or JWK form"
 ADDRESS = "must be an https:// address; http:// only on this machine"
 ALGORITHM = "should be 'RS256', 'ES256', 'EdDSA' or 'HS256'"
 
@@ -106,7 +106,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a prefix as services have it": (
         GOOD | {"subject_prefix": "service:x:"},
         "/subject_prefix",
-        "must not begin with service:, which is kept for services",
+        "must not begin with service:, which is reserved for services",
     ),
     "no source": (without("secret"), "", ONE_SOURCE),
     "two sources": (GOOD | {"jwks_url": HTTPS}, "", ONE_SOURCE),
@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "an RSA key for ES256": (
         by_file("RSA", "ES256"),
         "",
-        "the key in public_key_file is not for any of the algorithms",
+        "the key in public_key_file is for none of the algorithms",
     ),
     "a number for an address": (by_url(7), "/jwks_url", "should be a valid string"),
 }

@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 
 from backend.auth import Authenticator
-from backend.auth.authenticator import SERVICE_MEMORY
+from backend.auth.authenticator import SERVICE_CACHE_SECONDS
 from backend.dao_service.connection.database import Database
 from backend.errors import DatabaseUnavailable, SetupError, TokenInvalid
 from backend.principal import Principal
 from backend.services import service_tokens
-from backend.services.service_tokens import create, every, recognise, revoke
+from backend.services.service_tokens import create, list_all, revoke, verify
 from backend.vocabulary import Scope
 from tests.auth.conftest import NOWHERE, Authenticating, Clock, ask, issuer, token
 from tests.conftest import connect
@@ -31,7 +31,7 @@ async def who(database: Database, authenticating: Authenticating) -> Authenticat
 
 async def refusal(database: Database, shown: str) -> str:
     with pytest.raises(TokenInvalid) as caught:
-        await recognise(database, shown)
+        await verify(database, shown)
     return caught.value.why
 
 
@@ -65,20 +65,20 @@ async def test_what_is_known_of_a_token_is_told_to_whoever_makes_it_and_listed(d
     assert made.expires_at - made.created_at == DAY
     assert (made.last_used_at, made.revoked_at) == (None, None)
     _, other = await create(database, "a-pipeline", WRITE, DAY)
-    assert await every(database) == [other, made]
+    assert await list_all(database) == [other, made]
 
 
 async def test_a_service_has_a_plain_name(database: Database) -> None:
     for name in ("o", "orchestrator", "a.b_c-d", "9", "x" * 63):
         shown, _ = await create(database, name, WRITE, DAY)
-        assert (await recognise(database, shown)).principal.subject == f"service:{name}"
+        assert (await verify(database, shown)).principal.subject == f"service:{name}"
 
 
 async def test_any_other_name_is_refused(database: Database) -> None:
     for name in ("", "Orchestrator", "-a", ".a", "_a", "a b", "a\n", "é", "a:b", "a\0", "x" * 64, "minh@example.com"):
         with pytest.raises(SetupError, match="Name the service"):
             await create(database, name, WRITE, DAY)
-    assert await every(database) == []
+    assert await list_all(database) == []
 
 
 # Two at once
@@ -87,8 +87,8 @@ async def test_any_other_name_is_refused(database: Database) -> None:
 async def test_two_tokens_of_a_service_are_good_at_a_time_and_a_third_is_refused(database: Database) -> None:
     (first, known), (second, _) = [await create(database, "orchestrator", WRITE, DAY) for _ in range(2)]
     for shown in (first, second):
-        assert (await recognise(database, shown)).service == "orchestrator"
-    with pytest.raises(SetupError, match="orchestrator has 2 good tokens already; revoke one of them first"):
+        assert (await verify(database, shown)).service == "orchestrator"
+    with pytest.raises(SetupError, match="orchestrator has 2 valid tokens already; revoke one of them first"):
         await create(database, "orchestrator", WRITE, DAY)
     await create(database, "pipeline", WRITE, DAY)  # another's do not count
 
@@ -96,7 +96,7 @@ async def test_two_tokens_of_a_service_are_good_at_a_time_and_a_third_is_refused
     third, _ = await create(database, "orchestrator", WRITE, DAY)
     assert await refusal(database, first) == "it was revoked"
     for shown in (second, third):
-        assert (await recognise(database, shown)).service == "orchestrator"
+        assert (await verify(database, shown)).service == "orchestrator"
 
 
 async def test_a_token_that_has_expired_makes_room(database: Database) -> None:
@@ -118,7 +118,7 @@ async def test_of_several_made_at_the_same_time_no_more_than_two_are_good(
     )
     await other.close()
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["SetupError"] * 6 + ["tuple"] * 2
-    assert len(await every(database)) == 2
+    assert len(await list_all(database)) == 2
 
 
 # Showing them
@@ -179,7 +179,7 @@ async def test_revoking_twice_changes_nothing(database: Database) -> None:
     _, known = await create(database, "orchestrator", WRITE, DAY)
     first, second = [await revoke(database, known.id) for _ in range(2)]
     assert first.revoked_at is not None
-    assert first == second == (await every(database))[0]
+    assert first == second == (await list_all(database))[0]
 
 
 async def test_a_number_that_no_token_has_is_refused(database: Database) -> None:
@@ -198,7 +198,7 @@ async def test_a_token_that_is_revoked_is_refused_by_those_who_remember_it_ten_s
     shown, known = await create(database, "orchestrator", WRITE, DAY)
     await ask(who, shown)
     await revoke(database, known.id)
-    clock.forward(SERVICE_MEMORY - 0.1)
+    clock.forward(SERVICE_CACHE_SECONDS - 0.1)
     assert (await ask(who, shown)).subject == "service:orchestrator"
     clock.forward(0.1)
     assert await why_not(who, shown) == "it was revoked"
@@ -211,7 +211,7 @@ async def test_a_clock_that_is_set_back_makes_a_revoked_token_good_for_no_second
     await ask(who, shown)
     await revoke(database, known.id)
     clock.off = -3_600
-    clock.forward(SERVICE_MEMORY)
+    clock.forward(SERVICE_CACHE_SECONDS)
     assert await why_not(who, shown) == "it was revoked"
 
 
@@ -236,9 +236,9 @@ async def test_a_token_is_looked_up_once_in_ten_seconds(
     async def count(database: Database, shown: str) -> service_tokens.ServiceTokenInfo:
         nonlocal asked
         asked += 1
-        return await recognise(database, shown)
+        return await verify(database, shown)
 
-    monkeypatch.setattr(service_tokens, "recognise", count)
+    monkeypatch.setattr(service_tokens, "verify", count)
     for _ in range(30):
         await ask(who, shown)
         clock.forward(1)
@@ -247,15 +247,15 @@ async def test_a_token_is_looked_up_once_in_ten_seconds(
 
 async def test_the_last_use_is_noted_once_a_minute(database: Database, connection: asyncpg.Connection) -> None:
     shown, _ = await create(database, "orchestrator", WRITE, DAY)
-    await recognise(database, shown)
-    [known] = await every(database)
+    await verify(database, shown)
+    [known] = await list_all(database)
     assert known.last_used_at is not None
     assert timedelta(0) <= datetime.now(UTC) - known.last_used_at < timedelta(minutes=1)
-    await recognise(database, shown)
-    assert (await every(database))[0].last_used_at == known.last_used_at
+    await verify(database, shown)
+    assert (await list_all(database))[0].last_used_at == known.last_used_at
     await connection.execute("UPDATE service_tokens SET last_used_at = now() - interval '61 seconds'")
-    await recognise(database, shown)
-    [later] = await every(database)
+    await verify(database, shown)
+    [later] = await list_all(database)
     assert later.last_used_at is not None
     assert later.last_used_at > known.last_used_at
 
@@ -267,7 +267,7 @@ async def test_no_use_is_noted_of_a_token_that_is_refused(database: Database) ->
     await revoke(database, known.id)
     for shown in (expired, revoked):
         await refusal(database, shown)
-    assert [row.last_used_at for row in await every(database)] == [None, None]
+    assert [row.last_used_at for row in await list_all(database)] == [None, None]
 
 
 async def test_nobody_is_turned_away_for_a_note_that_cannot_be_made(
@@ -277,9 +277,9 @@ async def test_nobody_is_turned_away_for_a_note_that_cannot_be_made(
     impatient = Database(database_url, database.limits.__class__(lock=0.05))
     async with connection.transaction():
         await connection.execute("SELECT FROM service_tokens FOR UPDATE")
-        assert (await recognise(impatient, shown)).last_used_at is None
+        assert (await verify(impatient, shown)).last_used_at is None
     await impatient.close()
-    assert [row.last_used_at for row in await every(database)] == [None]
+    assert [row.last_used_at for row in await list_all(database)] == [None]
 
 
 async def test_a_token_that_is_shown_by_many_at_once_is_good_for_all(who: Authenticator, database: Database) -> None:
@@ -296,9 +296,9 @@ async def test_a_token_that_is_shown_by_many_at_once_is_looked_up_once(
 
     async def count(database: Database, shown: str) -> service_tokens.ServiceTokenInfo:
         asked.append(shown)
-        return await recognise(database, shown)
+        return await verify(database, shown)
 
-    monkeypatch.setattr(service_tokens, "recognise", count)
+    monkeypatch.setattr(service_tokens, "verify", count)
     unknown = "vbt_" + "A" * 43
     asking = [asyncio.create_task(ask(who, token)) for token in (shown, unknown) for _ in range(40)]
     await asyncio.sleep(0)
@@ -322,7 +322,7 @@ async def test_a_token_that_is_being_made_or_revoked_holds_nobody_up(
     database: Database, database_url: str, who: Authenticator
 ) -> None:
     shown, _ = await create(database, "orchestrator", WRITE, DAY)
-    await recognise(database, shown)
+    await verify(database, shown)
     elsewhere = await connect(database_url)
     async with elsewhere.transaction():
         await elsewhere.execute("LOCK TABLE service_tokens IN SHARE ROW EXCLUSIVE MODE")

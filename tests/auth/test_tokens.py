@@ -43,11 +43,11 @@ from tests.auth.conftest import (
 
 NEXT_SECRET = "the secret that comes after the first"
 NOT_FORMED = "it is not a JSON Web Token"
-WRONG_FORM = "a claim or its header is not of the right form"
+WRONG_FORM = "a claim or its header has the wrong form"
 WRONG_SIGNATURE = "its signature is wrong"
 WRONG_KIND = "its key is not of the kind its algorithm needs"
 NO_ALGORITHM = "its algorithm is not allowed"
-LACKING = "it lacks a claim that is required (exp, iat, sub, aud, iss)"
+LACKING = "it lacks a required claim (exp, iat, sub, aud, iss)"
 EARLY = "it is not valid yet"
 SUBJECT = "its subject is not a string that can be stored"
 
@@ -209,8 +209,8 @@ async def test_a_token_that_lacks_a_claim_is_refused(one: Authenticator, claim: 
 async def test_a_token_of_an_unknown_issuer_or_of_none_is_refused(one: Authenticator) -> None:
     strangers: list[object] = [None, "", "https://other.example", f"{ISSUER}/", [ISSUER], {}, 7]
     for unknown in strangers:
-        assert await refusal(one, signed(claims() | {"iss": unknown})) == "its issuer is not known here"
-    assert await refusal(one, token(iss=None)) == "its issuer is not known here"
+        assert await refusal(one, signed(claims() | {"iss": unknown})) == "its issuer is not configured here"
+    assert await refusal(one, token(iss=None)) == "its issuer is not configured here"
 
 
 async def test_a_token_for_another_audience_is_refused(one: Authenticator) -> None:
@@ -281,7 +281,7 @@ async def test_nobody_but_a_service_speaks_for_a_service(
     authenticating: Authenticating, prefix: str, subject: str
 ) -> None:
     who = authenticating(issuer(subject_prefix=prefix))
-    assert await refusal(who, token(sub=subject)) == "its subject begins with service:, which is kept for services"
+    assert await refusal(who, token(sub=subject)) == "its subject begins with service:, which is reserved for services"
 
 
 async def test_the_subject_is_where_the_operator_says(authenticating: Authenticating) -> None:
@@ -425,7 +425,7 @@ async def test_while_nothing_is_configured_who_shows_nothing_sits_here_and_no_pe
 ) -> None:
     who = Authenticator(None, database)
     assert await who.authenticate(None) == LOCAL
-    assert await refusal(who, token()) == "its issuer is not known here"
+    assert await refusal(who, token()) == "its issuer is not configured here"
     with pytest.raises(TokenMissing):
         await who.authenticate(b"Basic bWluaDpoZWxsbw==")
     await who.close()
@@ -435,7 +435,7 @@ async def test_where_services_alone_are_told_apart_a_token_must_be_shown(authent
     who = authenticating()
     with pytest.raises(TokenMissing):
         await who.authenticate(None)
-    assert await refusal(who, token()) == "its issuer is not known here"
+    assert await refusal(who, token()) == "its issuer is not configured here"
 
 
 # What is remembered
@@ -470,7 +470,7 @@ async def test_a_token_is_looked_at_again_after_its_memory(
     shown = signed(claims(exp=int(clock.now) + 86_400), P256, "ES256", kid="a")
     await ask(who, shown)
     stand_in.publish(jwk(ED25519, kid="b"))
-    clock.forward(authenticator.MEMORY - 1)
+    clock.forward(authenticator.CACHE_SECONDS - 1)
     await ask(who, signed(claims(), ED25519, "EdDSA", kid="b"))
     assert (await ask(who, shown)).subject == "minh"
     clock.forward(1)
@@ -487,7 +487,7 @@ async def test_a_token_that_was_refused_is_looked_at_again(clock: Clock, authent
 async def test_no_more_than_so_many_tokens_are_remembered(
     monkeypatch: pytest.MonkeyPatch, authenticating: Authenticating
 ) -> None:
-    monkeypatch.setattr(authenticator, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(authenticator, "MAX_CACHED", 3)
     who = authenticating(issuer())
     for _ in range(2):
         for number in range(10):
@@ -568,7 +568,7 @@ async def test_a_value_that_is_too_much_for_a_parser_is_refused_or_counts_for_no
 ) -> None:
     rest = json.dumps(_without(claim))
     shown = _signed_by_hand(_base64(f'{rest[:-1]}, "{claim}": {DEEP[value]}}}'.encode()), SECRET.encode())
-    assert len(shown) <= authenticator.LONGEST_TOKEN
+    assert len(shown) <= authenticator.MAX_TOKEN_BYTES
     try:
         assert await ask(one, shown) == Principal("minh", frozenset())
     except TokenInvalid:

@@ -49,7 +49,7 @@ async def test_standbys_that_nobody_waits_for_are_a_remark_and_a_standby_itself_
     found = await durability(asynchronous.url)
     assert (found["standbys_wanted"], found["standbys_connected"]) == (0, 0)
     code, said = await asyncio.to_thread(check, asynchronous.url)
-    assert "commits do not wait for the standbys that follow (1)" in said
+    assert "commits do not wait for the connected standbys (1)" in said
     code, said = await asyncio.to_thread(check, asynchronous.standby.url)
     assert (code, said.count("\n")) == (1, 1)
     assert "is a standby and takes no writes" in said

@@ -75,7 +75,7 @@ def test_what_is_discarded_is_read_the_slower_the_more_connections_send_it() -> 
     connections = Connections(HttpLimits(discards=100))
     peers = [Mock(address=Address("127.0.0.1", "127.0.0.1")) for _ in range(4)]
     assert [connections.discard(peer) for peer in peers] == [0.01, 0.02, 0.03, 0.04]
-    connections.keep(peers[0])
+    connections.mark_reading(peers[0])
     assert connections.discard(peers[1]) == 0.03
 
 

@@ -99,14 +99,14 @@ def test_connections_that_are_gone_are_forgotten() -> None:
         server.release()
         connections = server.connections
         server.until(lambda: not (connections._ordinary or connections._spare or connections._addresses))
-        assert not connections._resting
+        assert not connections._idle
 
 
 def test_files_are_allowed_as_needed_and_connections_lowered_where_they_are_not() -> None:
     script = """
 import resource
-from backend.http_limits import Limits, allow_connections
-limits = Limits(connections=2000, connections_per_address=500)
+from backend.http_limits import HttpLimits, allow_connections
+limits = HttpLimits(connections=2000, connections_per_address=500)
 for hard in (10_000, 1_024):
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
     allowed = allow_connections(limits)

@@ -61,8 +61,8 @@ def test_a_connection_that_rests_keeps_nothing_of_its_last_request() -> None:
     post = b"POST /early HTTP/1.1\r\na: %s\r\ncontent-length: 10000\r\n\r\n%s" % (b"a" * 10_000, bytes(10_000))
     with served() as server, server.connect() as peer:
         assert peer.send(post).answer().status == 200
-        server.until(lambda: server.connections._resting)
-        [connection] = server.connections._resting
+        server.until(lambda: server.connections._idle)
+        [connection] = server.connections._idle
         assert connection.cycle is connection.scope is connection.headers is None  # type: ignore[attr-defined]
         assert peer.get().answer().status == 200
 

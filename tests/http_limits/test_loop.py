@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backend.http_limits import loop as module
-from backend.http_limits.loop import MOST_AT_ONCE, Loop
+from backend.http_limits.loop import MAX_ACCEPTED, Loop
 
 
 class Greeter(asyncio.Protocol):
@@ -54,7 +54,7 @@ def test_many_connections_are_accepted_in_one_iteration_but_not_all(listener: so
 
     run(main())
     most = max(arrived.count(each) for each in arrived)
-    assert MOST_AT_ONCE / 2 <= most <= MOST_AT_ONCE
+    assert MAX_ACCEPTED / 2 <= most <= MAX_ACCEPTED
 
 
 def test_after_a_time_without_files_connections_are_accepted_again(

@@ -16,7 +16,7 @@ PAUSE: Final = 0.2  # seconds
 class Crowd(RequestQueue):
     """Turns for which so many requests wait that those of all callers but one are refused."""
 
-    crowded = True
+    may_refuse = True
 
     def __init__(self, server: Served) -> None:
         super().__init__()

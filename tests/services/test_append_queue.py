@@ -10,7 +10,7 @@ import pytest
 from backend.dao_service.append_dao import NewMessage
 from backend.errors import Busy
 from backend.services import append_queue
-from backend.services.append_queue import FIRST_RETRY, LOCK_PATIENCE, MOST_PER_COMMIT, AppendQueue, Commit
+from backend.services.append_queue import FIRST_RETRY_DELAY, LOCK_TIMEOUT, MAX_PER_COMMIT, AppendQueue, Commit
 from backend.services.append_transaction import Recorded
 from tests.clock import Clock
 
@@ -143,7 +143,7 @@ async def test_bytes_are_counted_as_they_lie_in_memory(queue: AppendQueue, conte
 async def test_bytes_count_until_the_answer_and_not_only_until_the_commit(
     queue: AppendQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(append_queue, "MOST_BYTES", 2_000)
+    monkeypatch.setattr(append_queue, "MAX_BYTES", 2_000)
     queue.add("one", said(1))
     commit = queue.take()
     with pytest.raises(Busy):
@@ -153,7 +153,7 @@ async def test_bytes_count_until_the_answer_and_not_only_until_the_commit(
 
 
 async def test_a_request_is_never_too_large_by_itself(queue: AppendQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(append_queue, "MOST_BYTES_PER_SUBJECT", 1_000)
+    monkeypatch.setattr(append_queue, "MAX_BYTES_PER_SUBJECT", 1_000)
     queue.add("one", said(50))
     with pytest.raises(Busy):
         queue.add("one", said(1))
@@ -225,14 +225,14 @@ def told(count: int, conversation: UUID) -> list[NewMessage]:
 
 
 async def set_aside(queue: AppendQueue, clock: Clock, subject: str, messages: list[NewMessage]) -> None:
-    """Add requests of 500 messages each, and let the queue know that their conversation is locked until FIRST_RETRY."""
+    """Add requests of 500 messages each, and tell the queue that their conversation is locked for now."""
     for start in range(0, len(messages), 500):
         queue.add(subject, messages[start : start + 500])
     commit = queue.take()
     settle(queue, commit, None)
     while queue.take().slices:
         raise AssertionError
-    clock.now += FIRST_RETRY
+    clock.now += FIRST_RETRY_DELAY
 
 
 async def test_the_messages_of_a_conversation_that_was_locked_do_not_exceed_a_commit_and_keep_their_order(
@@ -245,7 +245,7 @@ async def test_the_messages_of_a_conversation_that_was_locked_do_not_exceed_a_co
     commits = 0
     while queue.arrived.is_set() or not commits:
         commit = queue.take()
-        assert commit.count <= MOST_PER_COMMIT
+        assert commit.count <= MAX_PER_COMMIT
         committed += commit.messages
         commits += 1
         if commits == 2:  # and once more it is locked
@@ -290,7 +290,7 @@ async def test_no_message_of_a_request_that_is_cut_overtakes_one_that_must_be_se
                 for message in commit.messages
             ],
         )
-        clock.now += LOCK_PATIENCE
+        clock.now += LOCK_TIMEOUT
     assert [isinstance(outcome, Busy) for outcome in answer.result()] == [
         message.conversation_id == conversation for message in messages
     ]
@@ -320,7 +320,7 @@ async def test_no_message_waits_behind_those_of_another_subject_for_its_locked_c
     while (commit := queue.take()).slices:
         settle(queue, commit)
     queue.add("owner", told(1, conversation))
-    clock.now += FIRST_RETRY
+    clock.now += FIRST_RETRY_DELAY
     assert shares(queue.take()) == {"owner": 2}
 
 
@@ -330,7 +330,7 @@ async def test_the_patience_with_a_lock_begins_anew_when_some_messages_went_on_r
     await set_aside(queue, clock, "busy", told(500, uuid4()))
     queue.add("quiet", said(1))
     settle(queue, queue.take())
-    clock.now += LOCK_PATIENCE
+    clock.now += LOCK_TIMEOUT
     settle(queue, queue.take(), None)
-    clock.now += FIRST_RETRY
+    clock.now += FIRST_RETRY_DELAY
     assert queue.take().slices

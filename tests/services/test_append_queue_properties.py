@@ -19,7 +19,7 @@ from backend.services.append_queue import AppendQueue, Commit
 from backend.services.append_transaction import Outcome, Recorded
 
 RECORDED = cast("Recorded", "recorded")
-MOST_PER_COMMIT = 20
+MAX_PER_COMMIT = 20
 TURN_COST = 15.0
 MOST_OF_ONE = TURN_COST + 10  # a subject's last message may exceed its share by its own cost and its request's
 
@@ -63,9 +63,9 @@ class Trial:
             assert len(self.queue), "a request was refused although none waits"
 
     def take(self) -> Commit:
-        several = len(self.queue._lines) > 1
+        several = len(self.queue._queues) > 1
         commit = self.queue.take()
-        assert commit.count <= MOST_PER_COMMIT
+        assert commit.count <= MAX_PER_COMMIT
         costs = Counter[str | None]()
         for each in commit.slices:
             costs[each.request.subject] += each.request.cost(each.start, each.stop)  # type: ignore[assignment]
@@ -117,7 +117,7 @@ async def hold(steps: list[tuple[str, *tuple[object, ...]]]) -> None:
     trial.finish()
 
     queue = trial.queue
-    assert (queue._bytes, queue._bytes_of, queue._lines, [*queue._turns], queue._locked) == (0, {}, {}, [], {})
+    assert (queue._bytes, queue._bytes_of, queue._queues, [*queue._turns], queue._locked) == (0, {}, {}, [], {})
     assert abs(queue._cost) < 1e-6
     assert metrics.APPEND_QUEUE._value.get() == waiting
     assert not queue.arrived.is_set()
@@ -147,7 +147,7 @@ def test_each_request_is_answered_with_the_truth_in_its_order_and_nothing_is_lef
     steps: list[tuple[str, *tuple[object, ...]]],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(append_queue, "MOST_PER_COMMIT", MOST_PER_COMMIT)
+        patch.setattr(append_queue, "MAX_PER_COMMIT", MAX_PER_COMMIT)
         patch.setattr(append_queue, "TURN_COST", TURN_COST)
         patch.setattr(append_queue, "_UNMEASURED", 1_000.0)
         asyncio.run(hold(steps))

@@ -387,7 +387,7 @@ async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tm
 async def test_when_too_much_waits_the_next_is_refused_and_what_waits_is_recorded(
     appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.services.append_queue.MOST_BYTES", 2_500)
+    monkeypatch.setattr("backend.services.append_queue.MAX_BYTES", 2_500)
     callers = [asyncio.create_task(appender.append(LOCAL, [said(conversation, "x" * 51)])) for _ in range(4)]
     answers = await asyncio.gather(*callers, return_exceptions=True)
     assert [isinstance(answer, Busy) for answer in answers] == [False, False, True, True]

@@ -70,7 +70,7 @@ BROKEN = {
         f"{RAISE} CREATE TRIGGER touchy BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION f()",
         "writes",
         "host-rule",
-        "refuses messages with SQLSTATE P0001: look at the triggers touchy on messages",
+        "refuses messages with SQLSTATE P0001: check the triggers touchy on messages",
     ),
     "a trigger that raises when a message is counted": Broken(
         f"{RAISE} CREATE TRIGGER touchy BEFORE UPDATE ON conversations FOR EACH ROW EXECUTE FUNCTION f()",
@@ -90,7 +90,7 @@ BROKEN = {
         + "CREATE TRIGGER void BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION f()",
         "writes",
         "host-rule",
-        "discards messages: look at the triggers void on messages",
+        "discards messages: check the triggers void on messages",
     ),
     "a table that is locked": Broken("LOCK TABLE messages", "writes", "locked", "holds a lock on the tables"),
     "a missing index": Broken("DROP INDEX idx_messages_spoken", "schema", "incomplete", "lacks idx_messages_spoken"),
@@ -182,7 +182,7 @@ async def test_both_name_a_standby(tmp_path: Path) -> None:
         async with running(create_app(settings_for(servers.standby.url))) as service:
             status, checks, detail = await ready(service)
         assert (status, checks["database"]) == (503, "read-only")
-        assert "takes no writes" in detail
+        assert "accepts no writes" in detail
         assert "takes no writes" in await check(servers.standby.url)
 
 

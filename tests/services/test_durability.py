@@ -39,8 +39,8 @@ def test_without_flushing_nothing_survives_for_certain(setting: str, unsafe: Dur
 @pytest.mark.parametrize(
     ("found", "survival", "words"),
     [
-        (SAFE, Survives.CRASH, "no standby follows"),
-        (SAFE._replace(standbys=2), Survives.CRASH, "do not wait for the standbys that follow (2)"),
+        (SAFE, Survives.CRASH, "no standby is connected"),
+        (SAFE._replace(standbys=2), Survives.CRASH, "do not wait for the connected standbys (2)"),
         (
             SAFE._replace(synchronous_standby_names="one", synchronous_commit="local", standbys=1, synchronous=1),
             Survives.CRASH,
@@ -61,7 +61,7 @@ def test_without_flushing_nothing_survives_for_certain(setting: str, unsafe: Dur
         (
             SAFE._replace(synchronous_standby_names="one", standbys=1, synchronous=None),
             Survives.LOSS,
-            "hidden from this user",
+            "which this user may not see",
         ),
     ],
 )
@@ -75,4 +75,4 @@ def test_what_an_acknowledged_message_survives_is_said_and_is_no_fault(
 
 def test_standbys_that_commits_wait_for_in_vain_are_a_fault() -> None:
     [fault] = faults(SAFE._replace(synchronous_standby_names="2 (one, two)", standbys=2, synchronous=1))
-    assert "waits for 2 of the standbys 2 (one, two), and 1 are connected" in fault
+    assert "waits for 2 of the standbys 2 (one, two), but 1 are connected" in fault
