@@ -20,6 +20,9 @@ FROM_THE_TOP: Final = {
     "SECURITY.md": "security.md",
 }
 _LINK: Final = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)#\s]+)(#[^)\s]*)?\)")
+_IN_TABLE: Final = re.compile(r"<td>.*?</td>", re.DOTALL)
+_CODE: Final = re.compile(r"(?<=<code>)[^<]+(?=</code>)")
+_SEPARATOR: Final = re.compile(r"([/_]+|::)(?=\w)")
 # What a browser would fetch by itself: not links that a person follows.
 _FETCHED: Final = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^\"' >]+")
 _STYLED: Final = re.compile(
@@ -49,6 +52,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"`{target}`" if text.strip("`") == target.name else f"{text} (`{target}`)"
 
     return _LINK.sub(rewritten, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Let identifiers in tables wrap behind their slashes, colons and underscores."""
+    return _IN_TABLE.sub(lambda cell: _CODE.sub(lambda code: _SEPARATOR.sub(r"\1<wbr>", code[0]), cell[0]), html)
 
 
 def on_post_build(config: Any) -> None:

@@ -1,1 +1,1 @@
-"""Programs that use the service, to read and to start: an orchestrator, a phone, and both together (`make demo`)."""
+"""Programs that use the service: an orchestrator, a phone, and `make demo`, which runs both with the service."""

@@ -1,8 +1,8 @@
-"""Phone, service and orchestrator together, on this machine: a call, an intent, a task, and the link back.
+"""A phone, the service and an orchestrator on this machine: a call, an intent, a task, and the link back.
 
     python -m examples.demo
 
-Everything listens on 127.0.0.1 and is gone afterwards, the database, too.
+Each program listens on 127.0.0.1 and ends with the demo. The database is removed.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from backend.migrations import runner
 from examples.phone import call
 
 _PAUSE: Final = 0.5  # seconds between two lines of the call
-_PATIENCE: Final = 30.0  # seconds for a program to come up
+_PATIENCE: Final = 30.0  # seconds until a program must answer its first request, and for each request
 
 
 def main() -> None:
-    """Bring it all up, let the phone call, and print the story as it happens."""
+    """Start a database, the service and an orchestrator, let the phone call, and print what each of them does."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
         runner.upgrade(postgres.url)
         asyncio.run(_tell(postgres.url.replace("+asyncpg", "")))
@@ -66,7 +66,7 @@ async def _epilogue(api: httpx.AsyncClient, conversation: str) -> None:
 
 @asynccontextmanager
 async def _running(address: str, settings: dict[str, str], *command: str) -> AsyncIterator[None]:
-    """Run a Python program until it is left, and begin when it answers at ``address``."""
+    """Run a Python module as a process; enter when it answers at ``address``, and end it on exit."""
     command = (*command, "--port", address.rpartition(":")[2])
     log = asyncio.subprocess.DEVNULL if command[0] == "backend" else None
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | settings
@@ -90,7 +90,7 @@ async def _running(address: str, settings: dict[str, str], *command: str) -> Asy
 
 
 def _free_ports(count: int) -> list[int]:
-    # Held until all are drawn, so that they are different ones.
+    # All sockets stay open until the last port is chosen, so that no port is chosen twice.
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:

@@ -1,11 +1,11 @@
-"""A small orchestrator: it is told of intents, follows the call, makes the goal or task, and links it back.
+"""A small orchestrator: it receives intents, makes goals and tasks, links conversations to them, and follows calls.
 
     VERBATIM_URL=http://127.0.0.1:8000 DATABASE_URL=postgresql://… WEBHOOK_SECRET=whsec_… \
         uvicorn examples.orchestrator:app --port 9000
 
 The service is started with VERBATIM_ORCHESTRATOR_URL=http://127.0.0.1:9000/hook, the same secret in
-VERBATIM_ORCHESTRATOR_SECRETS, and VERBATIM_ORCHESTRATOR_PRIVATE=true, as both are on one machine. VERBATIM_TOKEN is the
-token of a service with `conversations:read:any` and `conversations:write:any`, where callers are told apart.
+VERBATIM_ORCHESTRATOR_SECRETS, and VERBATIM_ORCHESTRATOR_PRIVATE=true, because both are on one machine. VERBATIM_TOKEN
+is a service token with `conversations:read:any` and `conversations:write:any`; in local mode none is needed.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 from standardwebhooks import Webhook, WebhookVerificationError
 
-# A delivery comes at least once. In one transaction with the row that it leads to, its id is remembered.
+# A delivery comes at least once. Its id is stored in one transaction with the goal or task, so that a repetition does
+# nothing.
 _REMEMBER: Final = """
     CREATE TABLE IF NOT EXISTS orchestrator_done (
         webhook_id text PRIMARY KEY, target uuid NOT NULL, done_at timestamptz DEFAULT now()
     )
 """
-_MAKE: Final = "INSERT INTO {} DEFAULT VALUES RETURNING id"  # the host's tables may want more
+_MAKE: Final = "INSERT INTO {} DEFAULT VALUES RETURNING id"  # the host application's tables may require more columns
 _DONE: Final = "INSERT INTO orchestrator_done (webhook_id, target) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _TABLES: Final = {
     "GOAL": ("linked_goal_id", "goals"),
@@ -39,7 +40,7 @@ _TABLES: Final = {
 
 
 class Intent(BaseModel):
-    """What of a delivery's `data` is used here."""
+    """The members of a delivery's `data` that are used here."""
 
     conversation_id: UUID
     intent: str
@@ -47,7 +48,7 @@ class Intent(BaseModel):
 
 
 class Orchestrator:
-    """What it knows, and whom it talks to. ``wait`` is in seconds, until a lost connection is tried again."""
+    """Acts on intents. ``wait`` is the time in seconds until a lost stream is opened again."""
 
     def __init__(self, record: httpx.AsyncClient, database: asyncpg.Pool, secret: str, wait: float = 1.0) -> None:
         self.record = record
@@ -57,7 +58,7 @@ class Orchestrator:
         self._following: dict[UUID, asyncio.Task[None]] = {}
 
     async def act(self, webhook_id: str, intent: Intent) -> None:
-        """Make what is wanted, once, and link the conversation to it; again with the same id changes nothing."""
+        """Make the goal or task, once for each ``webhook_id``, and link the conversation to it."""
         field, target = await self._make(webhook_id, intent)
         path = f"conversations/{intent.conversation_id}"
         transcript = await self.record.get(f"{path}/transcript", params={"format": "openai"})
@@ -77,7 +78,7 @@ class Orchestrator:
         return field, target
 
     async def follow(self, conversation: UUID) -> None:
-        """Hear the rest of the call, from wherever it stands; a connection that is lost goes on where it was."""
+        """Print the messages of the conversation until it ends; reopen a lost stream behind the last message."""
         last, wait = 0, self.wait
         while True:
             try:
@@ -97,7 +98,7 @@ class Orchestrator:
             await asyncio.sleep(wait)
 
     async def close(self) -> None:
-        """Follow no more."""
+        """End all streams."""
         for task in self._following.values():
             task.cancel()
         await asyncio.gather(*self._following.values(), return_exceptions=True)
@@ -105,7 +106,7 @@ class Orchestrator:
 
 @dataclass(frozen=True)
 class Event:
-    """A server-sent event; ``retry`` is how many seconds to wait before coming back, if it says so."""
+    """A server-sent event. ``retry`` is the time in seconds until the client should reconnect, None if not given."""
 
     kind: str
     data: dict[str, Any]
@@ -113,12 +114,12 @@ class Event:
 
 
 async def events(record: httpx.AsyncClient, path: str, last: int) -> AsyncIterator[Event]:
-    """Yield server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them.
+    """Yield server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) after the id ``last``.
 
-    204 says that the conversation had ended, and that nothing came after ``last``.
+    The answer 204 becomes an event `end`: the conversation has ended and has no message after ``last``.
     """
     headers = {"last-event-id": str(last)}
-    timeout = httpx.Timeout(10, read=60)  # there is a sign of life every quarter of a minute
+    timeout = httpx.Timeout(10, read=60)  # the service sends a comment after 15 s without an event
     async with record.stream("GET", path, headers=headers, timeout=timeout) as answer:
         if answer.raise_for_status().status_code == httpx.codes.NO_CONTENT:
             yield Event("end", {"reason": "ended"}, None)
@@ -132,7 +133,7 @@ async def events(record: httpx.AsyncClient, path: str, last: int) -> AsyncIterat
 
 
 async def _lines(answer: httpx.Response) -> AsyncIterator[str]:
-    """Yield the lines of an answer. `aiter_lines` would end a line at U+2028, too, which may stand in what was said."""
+    """Yield the lines of an answer. `aiter_lines` would also split at U+2028, which a message may contain."""
     rest = b""
     async for piece in answer.aiter_bytes():
         *lines, rest = (rest + piece).split(b"\n")
@@ -167,12 +168,12 @@ async def _orchestrator(request: Request) -> Orchestrator:
 
 @app.post("/hook", status_code=204)
 async def hook(request: Request, orchestrator: Annotated[Orchestrator, Depends(_orchestrator)]) -> None:
-    """Take a delivery. Whatever goes wrong is answered with an error, and the delivery comes again."""
+    """Accept a delivery. After an error answer the service sends the delivery again."""
     body = await request.body()
     try:
         orchestrator.webhook.verify(body, dict(request.headers))
     except WebhookVerificationError:
-        raise HTTPException(401, "That is not signed with our secret.") from None
+        raise HTTPException(401, "The signature does not match the secret.") from None
     event = json.loads(body)
     if event["type"] == "intent.extracted":
         await orchestrator.act(request.headers["webhook-id"], Intent.model_validate(event["data"]))

@@ -1,4 +1,4 @@
-"""A phone, without microphone and Deepgram: it forwards the events of a call that went like this.
+"""A phone without a microphone and without Deepgram: it forwards the events of a recorded call.
 
 VERBATIM_URL=http://127.0.0.1:8000 python -m examples.phone
 """
@@ -20,13 +20,13 @@ _CALL: Final[list[dict[str, Any]]] = [
     {"type": "ConversationText", "role": "user", "content": "No, thank you. Bye!"},
     {"type": "ConversationText", "role": "assistant", "content": "Bye!"},
 ]
-# What a language model made of it, after the third line; another program of the host's would tell the record so.
+# The intent that a language model would extract after this event. In production another program sets it.
 _UNDERSTOOD: Final = 4
 _INTENT: Final = {"intent": "NEW_TASK", "payload": {"title": "Call the dentist", "due": "tomorrow 09:00"}}
 
 
 async def call(api: httpx.AsyncClient, pause: float) -> str:
-    """Talk for a while, a line each ``pause`` seconds; return the conversation's id."""
+    """Send an event each ``pause`` seconds, end the session, and return the conversation's id."""
     session = (await api.post("voice/sessions", json={})).raise_for_status().json()
     here = f"voice/sessions/{session['id']}"
     for number, event in enumerate(_CALL, 1):
@@ -44,7 +44,7 @@ async def call(api: httpx.AsyncClient, pause: float) -> str:
 
 
 async def main() -> None:
-    """Call once."""
+    """Make one call."""
     url = f"{os.environ.get('VERBATIM_URL', 'http://127.0.0.1:8000')}/api/v1/"
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as api:
         await call(api, 0.5)

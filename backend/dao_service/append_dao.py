@@ -82,13 +82,22 @@ class Comparison:
 # message id that another program has inserted in a transaction that is still open.
 LOCK_TIMEOUT: Final = 0.5
 
-_ARRAYS: Final = (
-    "$1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::int[], "
-    "$10::text[]"
-)
-_COLUMNS: Final = (
-    "id, conversation_id, role, content, input_modality, metadata, said_at, voice_session_id, client_sequence, owner"
-)
+# The fields of NewMessage, in its order, as the statements call them. Each is a parameter: an array of its type.
+_FIELDS: Final = {
+    "id": "uuid",
+    "conversation_id": "uuid",
+    "role": "text",
+    "content": "text",
+    "input_modality": "text",
+    "metadata": "text",
+    "said_at": "timestamptz",
+    "voice_session_id": "text",
+    "client_sequence": "int",
+    "owner": "text",
+}
+_PARAMETERS: Final = {name: f"${number}" for number, name in enumerate([*_FIELDS, "sequence"], 1)}
+_ARRAYS: Final = ", ".join(f"{_PARAMETERS[name]}::{kind}[]" for name, kind in _FIELDS.items())
+_COLUMNS: Final = ", ".join(_FIELDS)
 
 _OWNER: Final = OWNER_SQL.format("c")
 _FIND: Final = f"""
@@ -182,14 +191,17 @@ _INSERT: Final = f"""
 """  # noqa: S608 -- made of constants
 _INSERT_AT: Final = f"""
     WITH placed AS (
-        SELECT * FROM unnest({_ARRAYS}, $11::bigint[]) WITH ORDINALITY AS n({_COLUMNS}, sequence, place)
+        SELECT * FROM unnest({_ARRAYS}, {_PARAMETERS["sequence"]}::bigint[])
+            WITH ORDINALITY AS n({_COLUMNS}, sequence, place)
     )
     {_INSERT}
 """  # noqa: S608 -- made of constants
 # If a trigger of the host discards a row, its sequence would stay empty. The division by zero makes that an error,
 # which rolls the statement back. The appender then tries each message alone, so that the others get dense sequences.
 _APPEND: Final = f"""
-    WITH held AS MATERIALIZED ({_LOCK.format("$2", "$10")}), placed AS MATERIALIZED (
+    WITH held AS MATERIALIZED (
+        {_LOCK.format(_PARAMETERS["conversation_id"], _PARAMETERS["owner"])}
+    ), placed AS MATERIALIZED (
         SELECT n.*, last_sequence + row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS sequence
         FROM unnest({_ARRAYS}) WITH ORDINALITY AS n({_COLUMNS}, place)
         JOIN held ON held.id = conversation_id AND {reaches_sql("n.owner", "held.owner")}

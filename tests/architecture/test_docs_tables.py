@@ -137,6 +137,13 @@ def test_every_field_of_a_log_line_is_listed_and_no_other() -> None:
     assert listed == logged - {"exc_info"}
 
 
+def test_every_line_of_the_log_that_the_pages_name_is_written() -> None:
+    code = "\n".join(source.read_text() for source in (ROOT / "backend").rglob("*.py"))
+    named = {name for row in table("docs/operations.md", "## Log fields") for name in re.findall(r"`([^`…]+)`", row[1])}
+    assert len(named) > 10
+    assert [name for name in named if f'"{name}' not in code] == []
+
+
 LINKS: Final = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
 
 

@@ -2,9 +2,9 @@
 
     python -m tests.chaos.client PLAN NUMBER JOURNAL
 
-It keeps to the README's rules for senders, and does what careless senders do as well: sends again what is on record
-already, the same to two services at once, and, under an id that is taken, something else. It goes on until its standard
-input ends; what it has in hand then it brings to an end.
+It keeps to the rules for senders of docs/guarantees.md, and does what careless senders do as well: sends again what is
+on record already, the same to two services at once, and, under an id that is taken, something else. It goes on until
+its standard input ends; what it has in hand then it brings to an end.
 """
 
 import asyncio

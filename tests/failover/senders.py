@@ -1,4 +1,4 @@
-"""Senders that know the four rules of the README and nothing else, and write down what they were told."""
+"""Senders that know the four rules of docs/guarantees.md and nothing else, and write down what they were answered."""
 
 import asyncio
 import time

@@ -70,7 +70,7 @@ async def test_what_a_synchronous_standby_has_outlives_the_primary_and_senders_g
 async def test_without_synchronous_standbys_what_came_over_a_cut_link_is_lost_with_the_primary(
     asynchronous: Pair,
 ) -> None:
-    """What README says of it; nothing that we could do would save those, and nothing else suffers."""
+    """What docs/guarantees.md says of it; nothing here could save those messages, and no other is lost."""
     async with running(served(asynchronous)) as service:
         async with talking(service, SENDERS) as talk:
             await talk.until(BEFORE)
