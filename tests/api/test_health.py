@@ -197,7 +197,7 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
 async def test_the_documentation_needs_no_other_host(shared_service: httpx.AsyncClient) -> None:
     page = (await shared_service.get("/docs")).text
     assert "://" not in page
-    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
         assert f"/docs/assets/{asset}" in page
         assert (await shared_service.get(f"/docs/assets/{asset}")).status_code == 200
 

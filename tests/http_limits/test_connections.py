@@ -105,8 +105,8 @@ def test_connections_that_are_gone_are_forgotten() -> None:
 def test_files_are_allowed_as_needed_and_connections_lowered_where_they_are_not() -> None:
     script = """
 import resource
-from backend.http_limits import Limits, allow_connections
-limits = Limits(connections=2000, connections_per_address=500)
+from backend.http_limits import HttpLimits, allow_connections
+limits = HttpLimits(connections=2000, connections_per_address=500)
 for hard in (10_000, 1_024):
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
     allowed = allow_connections(limits)
