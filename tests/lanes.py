@@ -8,11 +8,13 @@ Tests with the marker `pooled` run in their lane and once more with `--pooler pg
 connection that PgBouncer has lent to another client before.
 """
 
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 HEAVY: Final = (
+    "tests/api/test_bad_networks.py",  # a hundred calls, twice
     "tests/api/test_rate_limits.py",  # needs redis-server
     "tests/api/test_schema.py",  # Schemathesis: 15 requests for each of many cases
     "tests/architecture/test_docs_blocks.py",  # needs curl
@@ -22,21 +24,42 @@ HEAVY: Final = (
     "tests/dao_service/test_pooler.py",  # needs PgBouncer
     "tests/embedded_postgres/",
     "tests/failover/",
-    "tests/migrations/test_catalogue.py",
+    "tests/migrations/test_catalogue.py",  # needs psql
+    "tests/migrations/test_under_load.py",
     "tests/overload/",
     "tests/properties/",
+    "tests/recorder/test_crashes.py",
     "tests/recorder/test_livekit.py",  # a gigabyte of Python packages
     "tests/recorder/test_pipecat.py",  # the same
+    "tests/test_crashes.py",
     "tests/test_demo.py",
 )
 NOT_INSTALLED: Final = "is not installed; run `"
 
 
+def is_elsewhere(config: pytest.Config, path: Path) -> bool:
+    """Whether the lane that runs has no test of the file at ``path``, which need not be imported then."""
+    if not path.name.startswith("test_"):
+        return False
+    match config.option.markexpr:
+        case "heavy":
+            return not _is_heavy(config, path)
+        case "not heavy":
+            return _is_heavy(config, path)
+        case "pooled":
+            return "mark.pooled" not in path.read_text()
+    return False
+
+
 def assign(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the heavy tests."""
     for item in items:
-        if item.path.relative_to(config.rootpath).as_posix().startswith(HEAVY):
+        if _is_heavy(config, item.path):
             item.add_marker(pytest.mark.heavy)
+
+
+def _is_heavy(config: pytest.Config, path: Path) -> bool:
+    return path.relative_to(config.rootpath).as_posix().startswith(HEAVY)
 
 
 def fail_for_what_is_not_installed(report: pytest.TestReport | pytest.CollectReport) -> None:
