@@ -10,6 +10,8 @@ Several at once take turns by an advisory lock, held by a connection of its own.
 waited for: one that waits has a snapshot, CREATE INDEX CONCURRENTLY waits for all snapshots to go, and no deadlock
 detector would see that the two wait for each other.
 
+With each revision the database is told which releases run on it (`backend/dao_service/schema_revision.py`).
+
 The host's own tables, columns and indexes are nobody's drift.
 """
 
@@ -29,8 +31,10 @@ from sqlalchemy.schema import SchemaItem
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
+from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, VERSION_TABLE, comment
 from backend.errors import SetupError
-from backend.migrations.runner import PATIENCE, VERSION_TABLE, connectable, sentence
+from backend.migrations.compatibility import compatible_from
+from backend.migrations.runner import PATIENCE, connectable, sentence
 
 _SESSION: Final = (
     "SET lock_timeout = '200ms'",
@@ -132,9 +136,30 @@ async def _run_until_done(engine: AsyncEngine, guard: AsyncConnection, patience:
 
 
 def _run(connection: Connection, waiting: "_Waiting") -> None:
-    context.configure(connection=connection, on_version_apply=waiting.note_revision, **_OPTIONS)
+    _stamp_baseline(connection)
+
+    def note(*_: Any, **applied: Any) -> None:
+        waiting.note_revision()
+        _note_compatibility(**applied)
+
+    context.configure(connection=connection, on_version_apply=note, **_OPTIONS)
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _stamp_baseline(connection: Connection) -> None:
+    """Stamp a schema that a checkout before release 0.2.0 has brought to the state of that release."""
+    with connection.begin():
+        if not connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": VERSION_TABLE}):
+            return
+        if connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == BEFORE_BASELINE:
+            connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{BASELINE}'"))
+            connection.execute(text(comment(compatible_from(context.script, BASELINE))))
+
+
+def _note_compatibility(*_: Any, **applied: Any) -> None:
+    """Keep, in the transaction of the revision, which releases run on the schema now."""
+    applied["ctx"].execute(comment(compatible_from(context.script, next(iter(applied["heads"]), None))))
 
 
 class _Waiting:
@@ -153,7 +178,7 @@ class _Waiting:
     def note_statement(self, *_: Any) -> None:
         self._began = time.monotonic()
 
-    def note_revision(self, *_: Any, **__: Any) -> None:
+    def note_revision(self) -> None:
         self.revisions += 1
         self._lost = 0.0
         self._pause = _FIRST_PAUSE
@@ -201,13 +226,13 @@ async def _name_what_is_in_the_way(guard: AsyncConnection) -> str:
 _PREFACE: Final = f"""\
 -- For psql -X -v ON_ERROR_STOP=1 -f FILE, by the owner of the tables, and not inside a transaction.
 -- If it stops because a lock was not got, or is interrupted: SELECT version_num FROM {VERSION_TABLE}, and go on
--- with what `verbatim migrate --sql --to VERSION_NUM:head` prints. No step minds being done twice.
+-- with what `verbatim migrate --sql --to VERSION_NUM:head` prints. Each step can be done twice.
 
 """
 
 
 def _print_sql() -> None:
-    context.configure(url="postgresql+asyncpg://", **_OPTIONS)
+    context.configure(url="postgresql+asyncpg://", on_version_apply=_note_compatibility, **_OPTIONS)
     print_ = context.get_context().impl.static_output
     print_(_PREFACE + ";\n".join(statement.strip() for statement in _SESSION) + ";\n")
     with context.begin_transaction():

@@ -6,6 +6,7 @@ A rule about length or letters is no such list and stays, if need be by another 
 comment for the way down.
 """
 
+import verbatim_steps as steps
 from alembic import op
 
 revision = "0004"
@@ -60,10 +61,7 @@ def upgrade() -> None:
             );
         END $$
     """)
-    with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = '1min'")  # nobody waits for a VALIDATE that waits
-        op.execute("ALTER TABLE conversations VALIDATE CONSTRAINT conversations_context_type_check")
-        op.execute("SET lock_timeout = '200ms'")
+    steps.validate("conversations", "conversations_context_type_check")
 
 
 def downgrade() -> None:
@@ -113,8 +111,7 @@ def downgrade() -> None:
             END LOOP;
         END $$
     """)
-    with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = '1min'")
+    with op.get_context().autocommit_block(), steps.up_to_a_minute():
         op.execute("""
             DO $$
             DECLARE
@@ -134,4 +131,3 @@ def downgrade() -> None:
                 END LOOP;
             END $$
         """)
-        op.execute("SET lock_timeout = '200ms'")
