@@ -22,7 +22,9 @@ HEAVY: Final = (
     "tests/dao_service/test_pooler.py",  # needs PgBouncer
     "tests/embedded_postgres/",
     "tests/failover/",
+    "tests/migrations/test_baseline.py",  # an older release from git
     "tests/migrations/test_catalogue.py",
+    "tests/migrations/test_rolling_upgrades.py",  # the same, and PgBouncer
     "tests/overload/",
     "tests/properties/",
     "tests/recorder/test_livekit.py",  # a gigabyte of Python packages
