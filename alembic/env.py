@@ -1,18 +1,18 @@
-"""How migrations run: one at a time, in short steps, never in the way of a writer for long.
+"""Runs migrations: one at a time, in short steps, none of which blocks a writer for long.
 
-An ALTER TABLE waits for everybody who uses the table, and everybody who comes later waits behind it. So it waits for
-a fifth of a second (`lock_timeout`), lets all pass, and tries again: after a pause that grows and differs from the
-last, until a minute has gone by waiting. A revision that was blocked is begun anew on a new connection; those before
-it are committed and stamped. So every step of a revision must be fit to be done twice. Steps behind which nobody
-waits (VALIDATE, CONCURRENTLY, a row lock) raise `lock_timeout` for themselves.
+PostgreSQL queues every later transaction on a table behind an ALTER TABLE that waits for its lock. So a step waits
+for a lock for at most 200 ms (`lock_timeout`), lets the queue pass, and is tried again after a random pause that
+grows, until 60 seconds were spent waiting (`PATIENCE`). A blocked revision is begun anew on a new connection; the
+revisions before it are committed and stamped. So each step of a revision must be fit to be done twice. A step behind
+which no transaction queues (VALIDATE, CONCURRENTLY, a row lock) raises `lock_timeout` for itself.
 
-Several at once take turns by an advisory lock, held by a connection of its own. It is asked for again and again, not
-waited for: one that waits has a snapshot, CREATE INDEX CONCURRENTLY waits for all snapshots to go, and no deadlock
-detector would see that the two wait for each other.
+Migrations that are started at once take turns by an advisory lock, which a connection of its own holds. They poll for
+it instead of waiting: a waiting connection holds a snapshot, CREATE INDEX CONCURRENTLY waits until all snapshots are
+gone, and PostgreSQL's deadlock detector does not see that the two wait for each other.
 
-With each revision the database is told which releases run on it (`backend/dao_service/schema_revision.py`).
+With each revision the database stores which releases run on it (`backend/dao_service/schema_revision.py`).
 
-The host's own tables, columns and indexes are nobody's drift.
+`alembic check` ignores the tables, columns and indexes that are the host's own.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from backend.migrations.runner import PATIENCE, connectable, sentence
 _SESSION: Final = (
     "SET lock_timeout = '200ms'",
     "SET default_transaction_isolation = 'read committed'",
-    # What a role or a database may have set would end a long step; some of these are not in every version.
+    # A time-out that is set for the role or the database would end a long step. Not every version has all of these.
     """
     SELECT set_config(name, '0', false) FROM pg_settings
     WHERE name IN ('statement_timeout', 'transaction_timeout',
@@ -47,7 +47,7 @@ _SESSION: Final = (
     """,
 )
 _TURN_KEY: Final = 0x7665726261  # "verba"
-_TURN_PATIENCE: Final = 1800.0  # seconds: somebody else's migration may be long
+_TURN_PATIENCE: Final = 1800.0  # seconds that another migration may take
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _LONGEST_LOCK_TIMEOUT: Final = 60.0  # what the patient steps of the revisions set
@@ -58,11 +58,11 @@ _HOST_COLUMNS: Final = {"id", "user_id", "context_type", "created_at", "updated_
 
 
 def main() -> None:
-    """Migrate, or in offline mode print how."""
+    """Migrate the database, or in offline mode print the SQL."""
     if context.is_offline_mode():
         _print_sql()
         return
-    if context.config.cmd_opts is not None:  # the `alembic` command: a developer is watching
+    if context.config.cmd_opts is not None:  # the `alembic` command, which a developer runs
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         url = context.config.attributes.get("url") or _url_from_settings()
@@ -88,7 +88,7 @@ async def _migrate(url: URL, patience: float) -> None:
             await _take_turn(guard)
             await _run_until_done(engine, guard, patience)
     except PendingRollbackError as error:
-        # A step outside of a transaction lost its connection: Alembic began another, which hides what happened.
+        # A step outside of a transaction lost its connection, and Alembic began another, which hides the cause.
         if not isinstance(error.__context__, DBAPIError):
             raise
         raise SetupError(sentence(error.__context__, url)) from error
@@ -163,9 +163,9 @@ def _note_compatibility(*_: Any, **applied: Any) -> None:
 
 
 class _Waiting:
-    """The seconds lost to locks since the last revision was done: in statements that were blocked, and in pauses.
+    """Counts the seconds spent on locks since the last revision was done: in blocked statements and in pauses.
 
-    Not those in which work was done: an index may take an hour to build.
+    Seconds in which a step did its work do not count: an index may take an hour to build.
     """
 
     def __init__(self, patience: float) -> None:
@@ -184,7 +184,7 @@ class _Waiting:
         self._pause = _FIRST_PAUSE
 
     def next_pause(self) -> float | None:
-        """Return how long to let others pass, None when enough was lost."""
+        """Return the seconds to wait before the next attempt; None if ``patience`` seconds were spent."""
         pause = self._pause * random.uniform(0.5, 1.5)  # noqa: S311 -- to spread, not to hide
         self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
         self._lost += min(time.monotonic() - self._began, _LONGEST_LOCK_TIMEOUT) + pause
@@ -216,7 +216,7 @@ async def _name_what_is_in_the_way(guard: AsyncConnection) -> str:
         + ")"
         for row in found
     ]
-    who = "; ".join(culprits) or "nobody to be seen now (pg_prepared_xacts may know)"
+    who = "; ".join(culprits) or "none is left now (but see pg_prepared_xacts)"
     return (
         f"Other transactions left no room for a brief lock: {who}. "
         "End them or let them end, then run the same again: it goes on where it stopped."
@@ -240,7 +240,7 @@ def _print_sql() -> None:
 
 
 def _is_ours(name: str | None, type_: str, _parents: Any) -> bool:
-    """Leave the host's other tables unread."""
+    """Return whether to read a table: only those that the models have."""
     return type_ != "table" or name in Base.metadata.tables
 
 
@@ -251,7 +251,7 @@ def _is_compared(
     reflected: bool,  # noqa: FBT001 -- Alembic's own signature
     compare_to: SchemaItem | None,
 ) -> bool:
-    """Leave alone what the host added to its tables, and the columns of its own that it made its own way."""
+    """Return whether to compare ``item``: not what the host added to its tables, nor the host's own columns."""
     table = getattr(item, "table", None)
     if table is None or table.name not in _HOST_TABLES:
         return True
