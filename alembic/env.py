@@ -1,16 +1,18 @@
-"""How migrations run: one at a time, in short steps, never in the way of a writer for long.
+"""Runs migrations: one at a time, in short steps, none of which blocks a writer for long.
 
-An ALTER TABLE waits for everybody who uses the table, and everybody who comes later waits behind it. So it waits for
-a fifth of a second (`lock_timeout`), lets all pass, and tries again: after a pause that grows and differs from the
-last, until a minute has gone by waiting. A revision that was blocked is begun anew on a new connection; those before
-it are committed and stamped. So every step of a revision must be fit to be done twice. Steps behind which nobody
-waits (VALIDATE, CONCURRENTLY, a row lock) raise `lock_timeout` for themselves.
+PostgreSQL queues every later transaction on a table behind an ALTER TABLE that waits for its lock. So a step waits
+for a lock for at most 200 ms (`lock_timeout`), lets the queue pass, and is tried again after a random pause that
+grows, until 60 seconds were spent waiting (`PATIENCE`). A blocked revision is begun anew on a new connection; the
+revisions before it are committed and stamped. So each step of a revision must be fit to be done twice. A step behind
+which no transaction queues (VALIDATE, CONCURRENTLY, a row lock) raises `lock_timeout` for itself.
 
-Several at once take turns by an advisory lock, held by a connection of its own. It is asked for again and again, not
-waited for: one that waits has a snapshot, CREATE INDEX CONCURRENTLY waits for all snapshots to go, and no deadlock
-detector would see that the two wait for each other.
+Migrations that are started at once take turns by an advisory lock, which a connection of its own holds. They poll for
+it instead of waiting: a waiting connection holds a snapshot, CREATE INDEX CONCURRENTLY waits until all snapshots are
+gone, and PostgreSQL's deadlock detector does not see that the two wait for each other.
 
-The host's own tables, columns and indexes are nobody's drift.
+With each revision the database stores which releases run on it (`backend/dao_service/schema_revision.py`).
+
+`alembic check` ignores the tables, columns and indexes that are the host's own.
 """
 
 import asyncio
@@ -29,13 +31,15 @@ from sqlalchemy.schema import SchemaItem
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
+from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, VERSION_TABLE, comment
 from backend.errors import SetupError
-from backend.migrations.runner import PATIENCE, VERSION_TABLE, connectable, sentence
+from backend.migrations.compatibility import compatible_from
+from backend.migrations.runner import PATIENCE, connectable, sentence
 
 _SESSION: Final = (
     "SET lock_timeout = '200ms'",
     "SET default_transaction_isolation = 'read committed'",
-    # What a role or a database may have set would end a long step; some of these are not in every version.
+    # A time-out that is set for the role or the database would end a long step. Not every version has all of these.
     """
     SELECT set_config(name, '0', false) FROM pg_settings
     WHERE name IN ('statement_timeout', 'transaction_timeout',
@@ -43,7 +47,7 @@ _SESSION: Final = (
     """,
 )
 _TURN_KEY: Final = 0x7665726261  # "verba"
-_TURN_PATIENCE: Final = 1800.0  # seconds: somebody else's migration may be long
+_TURN_PATIENCE: Final = 1800.0  # seconds that another migration may take
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _LONGEST_LOCK_TIMEOUT: Final = 60.0  # what the patient steps of the revisions set
@@ -54,11 +58,11 @@ _HOST_COLUMNS: Final = {"id", "user_id", "context_type", "created_at", "updated_
 
 
 def main() -> None:
-    """Migrate, or in offline mode print how."""
+    """Migrate the database, or in offline mode print the SQL."""
     if context.is_offline_mode():
         _print_sql()
         return
-    if context.config.cmd_opts is not None:  # the `alembic` command: a developer is watching
+    if context.config.cmd_opts is not None:  # the `alembic` command, which a developer runs
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         url = context.config.attributes.get("url") or _url_from_settings()
@@ -84,7 +88,7 @@ async def _migrate(url: URL, patience: float) -> None:
             await _take_turn(guard)
             await _run_until_done(engine, guard, patience)
     except PendingRollbackError as error:
-        # A step outside of a transaction lost its connection: Alembic began another, which hides what happened.
+        # A step outside of a transaction lost its connection, and Alembic began another, which hides the cause.
         if not isinstance(error.__context__, DBAPIError):
             raise
         raise SetupError(sentence(error.__context__, url)) from error
@@ -132,15 +136,36 @@ async def _run_until_done(engine: AsyncEngine, guard: AsyncConnection, patience:
 
 
 def _run(connection: Connection, waiting: "_Waiting") -> None:
-    context.configure(connection=connection, on_version_apply=waiting.note_revision, **_OPTIONS)
+    _stamp_baseline(connection)
+
+    def note(*_: Any, **applied: Any) -> None:
+        waiting.note_revision()
+        _note_compatibility(**applied)
+
+    context.configure(connection=connection, on_version_apply=note, **_OPTIONS)
     with context.begin_transaction():
         context.run_migrations()
 
 
-class _Waiting:
-    """The seconds lost to locks since the last revision was done: in statements that were blocked, and in pauses.
+def _stamp_baseline(connection: Connection) -> None:
+    """Stamp a schema that a checkout before release 0.2.0 has brought to the state of that release."""
+    with connection.begin():
+        if not connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": VERSION_TABLE}):
+            return
+        if connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == BEFORE_BASELINE:
+            connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{BASELINE}'"))
+            connection.execute(text(comment(compatible_from(context.script, BASELINE))))
 
-    Not those in which work was done: an index may take an hour to build.
+
+def _note_compatibility(*_: Any, **applied: Any) -> None:
+    """Keep, in the transaction of the revision, which releases run on the schema now."""
+    applied["ctx"].execute(comment(compatible_from(context.script, next(iter(applied["heads"]), None))))
+
+
+class _Waiting:
+    """Counts the seconds spent on locks since the last revision was done: in blocked statements and in pauses.
+
+    Seconds in which a step did its work do not count: an index may take an hour to build.
     """
 
     def __init__(self, patience: float) -> None:
@@ -153,13 +178,13 @@ class _Waiting:
     def note_statement(self, *_: Any) -> None:
         self._began = time.monotonic()
 
-    def note_revision(self, *_: Any, **__: Any) -> None:
+    def note_revision(self) -> None:
         self.revisions += 1
         self._lost = 0.0
         self._pause = _FIRST_PAUSE
 
     def next_pause(self) -> float | None:
-        """Return how long to let others pass, None when enough was lost."""
+        """Return the seconds to wait before the next attempt; None if ``patience`` seconds were spent."""
         pause = self._pause * random.uniform(0.5, 1.5)  # noqa: S311 -- to spread, not to hide
         self._pause = min(self._pause * 1.6, _LONGEST_PAUSE)
         self._lost += min(time.monotonic() - self._began, _LONGEST_LOCK_TIMEOUT) + pause
@@ -191,7 +216,7 @@ async def _name_what_is_in_the_way(guard: AsyncConnection) -> str:
         + ")"
         for row in found
     ]
-    who = "; ".join(culprits) or "nobody to be seen now (pg_prepared_xacts may know)"
+    who = "; ".join(culprits) or "none is left now (but see pg_prepared_xacts)"
     return (
         f"Other transactions left no room for a brief lock: {who}. "
         "End them or let them end, then run the same again: it goes on where it stopped."
@@ -201,13 +226,13 @@ async def _name_what_is_in_the_way(guard: AsyncConnection) -> str:
 _PREFACE: Final = f"""\
 -- For psql -X -v ON_ERROR_STOP=1 -f FILE, by the owner of the tables, and not inside a transaction.
 -- If it stops because a lock was not got, or is interrupted: SELECT version_num FROM {VERSION_TABLE}, and go on
--- with what `verbatim migrate --sql --to VERSION_NUM:head` prints. No step minds being done twice.
+-- with what `verbatim migrate --sql --to VERSION_NUM:head` prints. Each step can be done twice.
 
 """
 
 
 def _print_sql() -> None:
-    context.configure(url="postgresql+asyncpg://", **_OPTIONS)
+    context.configure(url="postgresql+asyncpg://", on_version_apply=_note_compatibility, **_OPTIONS)
     print_ = context.get_context().impl.static_output
     print_(_PREFACE + ";\n".join(statement.strip() for statement in _SESSION) + ";\n")
     with context.begin_transaction():
@@ -215,7 +240,7 @@ def _print_sql() -> None:
 
 
 def _is_ours(name: str | None, type_: str, _parents: Any) -> bool:
-    """Leave the host's other tables unread."""
+    """Return whether to read a table: only those that the models have."""
     return type_ != "table" or name in Base.metadata.tables
 
 
@@ -226,7 +251,7 @@ def _is_compared(
     reflected: bool,  # noqa: FBT001 -- Alembic's own signature
     compare_to: SchemaItem | None,
 ) -> bool:
-    """Leave alone what the host added to its tables, and the columns of its own that it made its own way."""
+    """Return whether to compare ``item``: not what the host added to its tables, nor the host's own columns."""
     table = getattr(item, "table", None)
     if table is None or table.name not in _HOST_TABLES:
         return True

@@ -1,9 +1,15 @@
 """${message}.
 
-On a live table: short locks, `NOT VALID` then `VALIDATE`, indexes CONCURRENTLY, each step of an autocommit block fit to
-be done twice. All of it in SQL, so that `--sql` prints the same. Frozen words: nothing is imported from `backend`.
+On a live table: short locks, `NOT VALID` then `VALIDATE`, indexes CONCURRENTLY, each step fit to be done twice;
+`verbatim_steps` has the usual ones. All of it in SQL, so that `--sql` prints the same. Frozen words: nothing is imported
+from `backend`.
+
+Expand or contract? A revision that only adds is expand: the release before runs on the new schema, and nothing more is
+to be said. A revision that takes away what an older release uses is contract, and comes a release after the code that no
+longer uses it: it names the lowest revision whose code still runs, as `compatible_from = "0109"`.
 """
 
+import verbatim_steps as steps
 from alembic import op
 ${imports if imports else ""}
 revision = ${repr(up_revision)}

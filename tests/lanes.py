@@ -24,7 +24,9 @@ HEAVY: Final = (
     "tests/dao_service/test_pooler.py",  # needs PgBouncer
     "tests/embedded_postgres/",
     "tests/failover/",
+    "tests/migrations/test_baseline.py",  # an older release from git
     "tests/migrations/test_catalogue.py",  # needs psql
+    "tests/migrations/test_rolling_upgrades.py",  # an older release from git, and PgBouncer
     "tests/migrations/test_under_load.py",
     "tests/overload/",
     "tests/properties/",

@@ -214,14 +214,14 @@ async def test_going_back_counts_what_it_loses_and_wants_a_yes(
     )
     await connection.execute("INSERT INTO erasures (conversation_id, message_count) VALUES (gen_random_uuid(), 1)")
     for target, lost in (
-        ("0013", "would delete 1 row of erasures, 1,200 rows of messages.feed_position for good"),
+        ("0105", "would delete 1 row of erasures, 1,200 rows of messages.feed_position for good"),
         ("base", "would delete 1 row of conversations, 1,200 rows of messages, 1 row of erasures for good"),
     ):
         refused = await asyncio.to_thread(verbatim, "migrate", "--to", target, DATABASE_URL=database_url)
         assert (refused.code, refused.err.count("\n")) == (1, 1)
         assert lost in refused.err
         assert await asyncio.to_thread(runner.current, database_url) == runner.head()
-    gone = await asyncio.to_thread(verbatim, "migrate", "--to", "0013", "--yes", DATABASE_URL=database_url)
+    gone = await asyncio.to_thread(verbatim, "migrate", "--to", "0105", "--yes", DATABASE_URL=database_url)
     assert gone.code == 0, gone.err
     assert await connection.fetchval("SELECT count(*) FROM messages") == 1200
 
@@ -243,7 +243,10 @@ async def test_everything_that_the_migrations_sign_is_counted_before_it_goes(con
 async def test_a_database_that_is_newer_than_the_program_says_that_the_program_is_too_old(
     verbatim: Command, database_url: str, connection: asyncpg.Connection, words: tuple[str, ...]
 ) -> None:
-    await connection.execute("UPDATE verbatim_alembic_version SET version_num = '9999'")
+    await connection.execute(
+        "UPDATE verbatim_alembic_version SET version_num = '9999';"
+        "COMMENT ON TABLE verbatim_alembic_version IS 'Compatible with releases from revision 9999 on.'"
+    )
     result = await asyncio.to_thread(verbatim, *words, DATABASE_URL=database_url)
     assert result.code == 1
     assert "is at 9999" in result.err

@@ -1,5 +1,6 @@
 """The seed's table `messages`, unless its SQL was applied by hand."""
 
+import verbatim_steps as steps
 from alembic import op
 
 revision = "0002"
@@ -27,24 +28,8 @@ def upgrade() -> None:
             END IF;
         END $$
     """)
-    with op.get_context().autocommit_block():
-        # On a table that was there already.
-        # An interrupted CONCURRENTLY leaves an invalid index, which IF NOT EXISTS would take for the real one.
-        op.execute("""
-            DO $$
-            BEGIN
-                IF EXISTS (
-                    SELECT FROM pg_index WHERE indexrelid = to_regclass('idx_messages_conversation') AND NOT indisvalid
-                ) THEN
-                    DROP INDEX idx_messages_conversation;
-                END IF;
-            END $$
-        """)
-        op.execute("SET lock_timeout = '1min'")  # it waits for old transactions, and nobody waits for it
-        op.execute("""
-            CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_messages_conversation ON messages (conversation_id, created_at)
-        """)
-        op.execute("SET lock_timeout = '200ms'")
+    # On a table that was there already.
+    steps.build_index("idx_messages_conversation", "messages (conversation_id, created_at)")
 
 
 def downgrade() -> None:

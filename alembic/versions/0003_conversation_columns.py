@@ -1,54 +1,37 @@
 """The seed's seven columns of `conversations`."""
 
-from alembic import op
+import verbatim_steps as steps
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+COLUMNS = {
+    "voice_session_id": "TEXT",
+    "extracted_intent": "TEXT",
+    "intent_payload": "JSONB",
+    "linked_goal_id": "UUID",
+    "linked_task_id": "UUID",
+    "ended_at": "TIMESTAMPTZ",
+    "duration_seconds": "INT",
+}
+
 
 def upgrade() -> None:
-    op.execute("""
-        DO $$
-        DECLARE
-            wanted record;
-        BEGIN
-            FOR wanted IN
-                SELECT name, kind
-                FROM (VALUES
-                    (1, 'voice_session_id', 'TEXT'),
-                    (2, 'extracted_intent', 'TEXT'),
-                    (3, 'intent_payload',   'JSONB'),
-                    (4, 'linked_goal_id',   'UUID'),
-                    (5, 'linked_task_id',   'UUID'),
-                    (6, 'ended_at',         'TIMESTAMPTZ'),
-                    (7, 'duration_seconds', 'INT')
-                ) AS seed (place, name, kind)
-                WHERE NOT EXISTS (
-                    SELECT FROM pg_attribute
-                    WHERE attrelid = 'conversations'::regclass AND attname = name AND NOT attisdropped
-                )
-                ORDER BY place
-            LOOP
-                EXECUTE format('ALTER TABLE conversations ADD COLUMN %I %s', wanted.name, wanted.kind);
-                EXECUTE format('COMMENT ON COLUMN conversations.%I IS %L', wanted.name, 'Made by Verbatim.');
-            END LOOP;
-        END $$
-    """)
-    with op.get_context().autocommit_block():
-        # Each in a transaction of its own: a lock on two tables is held no longer than it takes.
-        _link("goal")
-        _link("task")
-        op.execute("SET lock_timeout = '1min'")  # nobody waits for a VALIDATE that waits
-        op.execute("ALTER TABLE conversations VALIDATE CONSTRAINT conversations_linked_goal_id_fkey")
-        op.execute("ALTER TABLE conversations VALIDATE CONSTRAINT conversations_linked_task_id_fkey")
-        op.execute("SET lock_timeout = '200ms'")
+    steps.add_columns("conversations", COLUMNS)
+    for kind in ("goal", "task"):
+        _link(kind)
+        steps.validate("conversations", f"conversations_linked_{kind}_id_fkey")
+
+
+def downgrade() -> None:
+    steps.drop_columns("conversations", [*COLUMNS])
 
 
 def _link(kind: str) -> None:
     """Add the foreign key, or give the one that is there the name by which a violation is recognised."""
-    op.execute(f"""
+    steps.alone(f"""
         DO $$
         DECLARE
             present name := (
@@ -69,25 +52,5 @@ def _link(kind: str) -> None:
                     'ALTER TABLE conversations RENAME CONSTRAINT %I TO conversations_linked_{kind}_id_fkey', present
                 );
             END IF;
-        END $$
-    """)
-
-
-def downgrade() -> None:
-    op.execute("""
-        DO $$
-        DECLARE
-            added name;
-        BEGIN
-            FOR added IN
-                SELECT attname
-                FROM pg_attribute
-                WHERE attrelid = 'conversations'::regclass
-                  AND attname IN ('voice_session_id', 'extracted_intent', 'intent_payload', 'linked_goal_id',
-                                  'linked_task_id', 'ended_at', 'duration_seconds')
-                  AND col_description(attrelid, attnum) = 'Made by Verbatim.'
-            LOOP
-                EXECUTE format('ALTER TABLE conversations DROP COLUMN %I', added);
-            END LOOP;
         END $$
     """)

@@ -1,11 +1,12 @@
 """Let a conversation be of type `voice`.
 
-The old rule may have any name, or none, or there may be several. So it is known by what it does: a check on
-`context_type` alone that refuses `voice`, or a word that nobody means, is a list of words, and ours takes its place.
-A rule about length or letters is no such list and stays, if need be by another name. What was there before is kept in a
-comment for the way down.
+The old rule may have any name, or none, or there may be several. So it is recognised by what it does: a CHECK on
+`context_type` alone that refuses `voice`, or the made-up word `zyzzyva`, lists words, and ours replaces it. A rule
+about length or letters lists no words and stays, under another name if ours needs its name. A comment keeps the
+replaced rules for the downgrade.
 """
 
+import verbatim_steps as steps
 from alembic import op
 
 revision = "0004"
@@ -60,10 +61,7 @@ def upgrade() -> None:
             );
         END $$
     """)
-    with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = '1min'")  # nobody waits for a VALIDATE that waits
-        op.execute("ALTER TABLE conversations VALIDATE CONSTRAINT conversations_context_type_check")
-        op.execute("SET lock_timeout = '200ms'")
+    steps.validate("conversations", "conversations_context_type_check")
 
 
 def downgrade() -> None:
@@ -113,8 +111,7 @@ def downgrade() -> None:
             END LOOP;
         END $$
     """)
-    with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = '1min'")
+    with op.get_context().autocommit_block(), steps.up_to_a_minute():
         op.execute("""
             DO $$
             DECLARE
@@ -134,4 +131,3 @@ def downgrade() -> None:
                 END LOOP;
             END $$
         """)
-        op.execute("SET lock_timeout = '200ms'")

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from backend.cli.terminal import stderr
 from backend.dao_service.connection.database import Database
+from backend.dao_service.schema_revision import Stamp
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SetupError
 from backend.migrations import runner
+from backend.migrations.compatibility import mismatch
 from backend.settings import Settings
 from backend.shutdown import STOP
 
@@ -32,33 +34,42 @@ def database_url(settings: Settings, *, serving: bool = False) -> Iterator[str]:
         yield postgres.url
 
 
-def await_database(url: str, wait: float) -> str | None:
-    """Wait up to ``wait`` seconds until the database answers, and return its schema's revision, None for no schema.
+def await_database(url: str, wait: float) -> Stamp:
+    """Wait up to ``wait`` seconds until the database answers, and return what it stores of its schema.
 
     Raises SetupError if it does not answer.
     """
+    return _retry_for(wait, lambda: runner.stamp(url))
+
+
+def ensure_schema(url: str, wait: float, *, ours: bool) -> None:
+    """Check that this release runs on the schema, within ``wait`` seconds.
+
+    An outdated schema is migrated if ``ours``, that is in the embedded PostgreSQL. Any other database may be migrated
+    by another process meanwhile; SetupError is raised if it was not.
+    """
+    if not ours:
+        _retry_for(wait, lambda: _check_schema(url))
+    elif await_database(url, wait).revision != runner.head():
+        runner.upgrade(url)
+
+
+def _check_schema(url: str) -> None:
+    if why := mismatch(runner.stamp(url), runner.head()):
+        raise SetupError(why)
+
+
+def _retry_for(wait: float, action: Callable[[], ResultT]) -> ResultT:
+    """Call ``action`` again while it raises SetupError, for up to ``wait`` seconds, and return what it returns."""
     deadline = time.monotonic() + wait
     while True:
         try:
-            return runner.current(url)
+            return action()
         except SetupError:
             STOP.exit_if_requested()
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.25)
-
-
-def ensure_schema(url: str, wait: float, *, ours: bool) -> None:
-    """Check the schema's revision, after waiting up to ``wait`` seconds for the database.
-
-    An outdated schema is migrated if ``ours``, that is in the embedded PostgreSQL; otherwise SetupError is raised.
-    """
-    revision, wanted = await_database(url, wait), runner.head()
-    if revision == wanted:
-        return
-    if not ours:
-        raise SetupError(runner.mismatch(revision, wanted))
-    runner.upgrade(url)
 
 
 def run_with_database(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT:

@@ -10,6 +10,7 @@ import typer
 from backend import server
 from backend.cli.access import await_database, database_url, ensure_schema, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
+from backend.dao_service.schema_revision import Stamp
 from backend.errors import SettingsError, SetupError
 from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
@@ -57,6 +58,9 @@ def migrate(
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a DBA instead of running it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Downgrade even if that deletes data.")] = False,
+    allow_breaking: Annotated[
+        bool, typer.Option("--allow-breaking", help="Migrate even if a running release cannot run on the new schema.")
+    ] = False,
     wait: Wait = 0,
 ) -> None:
     """Migrate the database's schema to the newest revision, without blocking its writers."""
@@ -65,14 +69,29 @@ def migrate(
         return
     settings = Settings.from_environment()
     with database_url(settings) as url:
-        before = await_database(url, wait)
+        before = await_database(url, wait).revision
         if before is not None and (to == "base" or to < before):
             _downgrade(url, to, yes=yes)
         else:
-            runner.upgrade(url, to)
-        after = runner.current(url)
-    change = f"was migrated from {before or 'nothing'} to {after or 'nothing'}" if before != after else f"is at {after}"
-    console.print(f"The schema {change}.")
+            runner.upgrade(url, to, allow_breaking=allow_breaking)
+        after = runner.stamp(url)
+    console.print(_outcome(before, after), soft_wrap=True)
+
+
+def _outcome(before: str | None, after: Stamp) -> str:
+    """Return what a migration has changed, and which releases run on the schema now."""
+    if after.is_ahead_of(runner.head()):
+        return _ahead(after) + " Nothing was changed."
+    if before == after.revision:
+        change = f"The schema is at {after.revision}."
+    else:
+        change = f"The schema was migrated from {before or 'nothing'} to {after.revision or 'nothing'}."
+    runs = after.compatible_from
+    return f"{change} Releases from revision {runs} on run on it." if runs else change
+
+
+def _ahead(stamp: Stamp) -> str:
+    return f"The schema is at {stamp.revision}, ahead of this release ({runner.head()}), which runs on it."
 
 
 def _downgrade(url: str, to: str, *, yes: bool) -> None:
@@ -107,10 +126,11 @@ def check(wait: Wait = 0) -> None:
     """Check settings, schema and durability; print each fault, and what an acknowledged message survives."""
     settings = Settings.from_environment()
     with database_url(settings) as url:
-        await_database(url, wait)
+        stamp = await_database(url, wait)
         served, direct = settings.database_url or url, settings.pooler_bypass_url
         found = asyncio.run(with_database(served, lambda each: health.check(each, runner.head()), direct=direct))
-        drift = runner.drift(url) if found.tried else []
+        ahead = stamp.is_ahead_of(runner.head())
+        drift = runner.drift(url) if found.tried and not ahead else []  # this release does not know a newer schema
         faults = [*found.faults, *(f"The schema differs from the migrations: {line}." for line in drift)]
     if found.promise:
         console.print(found.promise, soft_wrap=True)
@@ -118,6 +138,8 @@ def check(wait: Wait = 0) -> None:
         stderr.print(f"✗ {fault}", style="red")
     if faults:
         raise typer.Exit(FAILED)
+    if ahead:
+        console.print(_ahead(stamp))
     console.print("✓ Settings, schema and durability are in order.", style="green")
 
 

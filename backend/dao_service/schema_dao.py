@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.connection.sqlstate import is_disk_full
 from backend.dao_service.models import Base
+from backend.dao_service.schema_revision import READ_STAMP, Stamp
 
 # A role that may not read all statistics sees how many standbys there are, but not their state.
 _DURABILITY: Final = text("""
@@ -62,9 +63,9 @@ _SECURED: Final = text("""
 
 
 class DatabaseState(NamedTuple):
-    """``revision`` is the newest migration that was applied, None before the first."""
+    """``stamp`` tells which releases run on the schema."""
 
-    revision: str | None
+    stamp: Stamp
     writable: bool
     disk_full: bool
 
@@ -93,16 +94,16 @@ class SchemaDAO:
     async def state(self) -> DatabaseState:
         """Return the revision, and whether the server accepts writes and has disk space: what readiness depends on."""
         writable = not await self._session.scalar(text("SELECT pg_is_in_recovery()"))
-        return DatabaseState(await self.revision(), writable, await self._is_disk_full())
+        return DatabaseState(await self.stamp(), writable, await self._is_disk_full())
 
-    async def revision(self) -> str | None:
-        """Return the newest migration that was applied, None before the first."""
+    async def stamp(self) -> Stamp:
+        """Return the revision and the compatibility that the database stores of its schema."""
         try:
             async with self._session.begin_nested():
-                found: str | None = await self._session.scalar(text("SELECT version_num FROM verbatim_alembic_version"))
+                found = (await self._session.execute(READ_STAMP)).one_or_none()
         except ProgrammingError:
-            return None
-        return found
+            return Stamp()
+        return Stamp(*found) if found else Stamp()
 
     async def _is_disk_full(self) -> bool:
         try:

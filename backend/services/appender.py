@@ -24,7 +24,14 @@ import structlog
 
 from backend.dao_service.append_dao import AppendConnection, NewMessage
 from backend.dao_service.connection.database import Database
-from backend.dao_service.connection.sqlstate import constraint, describe, is_locked, is_outage, is_transient
+from backend.dao_service.connection.sqlstate import (
+    constraint,
+    describe,
+    is_locked,
+    is_outage,
+    is_transient,
+    suggests_outdated_schema,
+)
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
 from backend.observability import metrics
 from backend.principal import Principal
@@ -209,7 +216,7 @@ class Appender:
                 )  # PostgreSQL may have committed before the connection was lost
                 self._try_insert_only = False
                 if attempt == ATTEMPTS or not _worth_another_try(error):
-                    if uncertain or is_transient(error):
+                    if uncertain or is_transient(error) or suggests_outdated_schema(error):
                         log.warning("append transaction failed", **describe(error))
                         raise DatabaseUnavailable from error
                     raise

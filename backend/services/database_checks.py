@@ -19,13 +19,14 @@ from backend.dao_service.connection.sqlstate import (
     is_disk_full,
     is_read_only,
     sqlstate,
+    suggests_outdated_schema,
     suggests_unnamed_pooler,
 )
 from backend.dao_service.insert_check_dao import InsertCheckDAO
 from backend.dao_service.privileges import missing_rights
 from backend.dao_service.schema_dao import DatabaseState, Durability, SchemaDAO
 from backend.errors import Busy, RecordError, TooSlow, Unreadable
-from backend.migrations import runner
+from backend.migrations import compatibility
 
 _FEED_INDEX: Final = "idx_messages_feed"
 _NO_RIGHT: Final = "42501"
@@ -130,7 +131,8 @@ async def examine(database: Database, revision: str) -> DatabaseChecks:
             faults += _of_state(state, revision)
             faults += await _of_rights(session)
             fit = not faults
-            faults += await _of_schema(SchemaDAO(session)) if fit else []
+            if fit and not state.stamp.is_ahead_of(revision):  # a newer release may have replaced an index
+                faults += await _of_schema(SchemaDAO(session))
         faults += await _of_trial(database) if fit else []
         tried = fit
     except RecordError as error:
@@ -144,8 +146,8 @@ async def examine(database: Database, revision: str) -> DatabaseChecks:
 
 def _of_state(state: DatabaseState, revision: str) -> list[DatabaseFault]:
     found = [fault for fault, holds in ((_FULL, state.disk_full), (_READ_ONLY, not state.writable)) if holds]
-    if state.revision != revision:
-        found.append(DatabaseFault(Part.SCHEMA, "differs", runner.mismatch(state.revision, revision)))
+    if why := compatibility.mismatch(state.stamp, revision):
+        found.append(DatabaseFault(Part.SCHEMA, "differs", why))
     return found
 
 
@@ -213,6 +215,8 @@ def _of_failure(error: RecordError) -> DatabaseFault:
     if isinstance(error, Busy):
         return _LOCKED
     why = error.__cause__ or error
+    if suggests_outdated_schema(why):
+        return _incomplete(f"something that a statement names (SQLSTATE {sqlstate(why)})")
     for recognises, fault in _FAILURES.items():
         if recognises(why):
             return fault

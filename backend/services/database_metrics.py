@@ -58,9 +58,9 @@ class DatabaseMetrics:
 
     async def _read_server(self) -> None:
         async with self._database.reading() as session:
-            revision = await SchemaDAO(session).revision()
+            stamp = await SchemaDAO(session).stamp()
             found = await SchemaDAO(session).durability()
-        metrics.SCHEMA_REVISION.set(_number(revision))
+        metrics.SCHEMA_REVISION.set(_number(stamp.revision))
         metrics.DURABILITY.set(_DURABILITY[durability.survives(found)])
         metrics.STANDBYS_WANTED.set(durability.wanted(found))
         metrics.STANDBYS_CONNECTED.set(float("nan") if found.synchronous is None else found.synchronous)

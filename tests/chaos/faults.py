@@ -22,7 +22,6 @@ from tests.chaos.proxy import Mode, Proxy
 from tests.chaos.stage import Stage
 from tests.disks import fill
 
-BEFORE: Final = "0020"  # what came after it are indexes
 MOST_CONNECTIONS: Final = 200
 
 
@@ -202,11 +201,11 @@ async def lock_the_table(scene: Scene, dice: Random) -> str:
 
 
 @_fault("locks")
-async def migrate_down_and_up(scene: Scene, dice: Random) -> str:
-    await asyncio.to_thread(runner.downgrade, scene.stage.url, BEFORE)
+async def migrate_anew(scene: Scene, dice: Random) -> str:
+    """Try every step of every revision again, as `verbatim adopt` does where something was dropped by hand."""
     await asyncio.sleep(dice.uniform(0, 2))
-    await asyncio.to_thread(runner.upgrade, scene.stage.url)
-    return f"{BEFORE} and back"
+    await asyncio.to_thread(runner.upgrade, scene.stage.url, anew=True)
+    return "all revisions"
 
 
 @_fault("clock")

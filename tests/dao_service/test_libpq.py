@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 
 from backend.dao_service.connection import libpq
 from backend.dao_service.connection.database import Database, asyncpg_url, open_connection
+from backend.dao_service.schema_revision import application_name
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SettingsError
 from tests import clusters
@@ -45,13 +46,13 @@ def with_parameters(url: str, **parameters: str) -> str:
 async def test_a_url_with_all_of_them_connects_and_does_what_they_say(database_url: str) -> None:
     url = asyncpg_url(with_parameters(database_url, **ALL))
     connection = await open_connection(url, timeout=PATIENCE, server_settings={"application_name": "verbatim"})
-    assert await connection.fetchval("SHOW application_name") == "the orchestrator"
+    assert await connection.fetchval("SHOW application_name") == "the orchestrator: verbatim"
     assert await connection.fetchval("SHOW statement_timeout") == "1234ms"
     assert await connection.fetchval("SHOW search_path") == "public"
     await connection.close()
     database = Database(with_parameters(database_url, **ALL))
     async with database.driver_connection() as driver:
-        assert await driver.fetchval("SHOW application_name") == "the orchestrator"
+        assert await driver.fetchval("SHOW application_name") == f"the orchestrator: {application_name()}"
     await database.close()
 
 

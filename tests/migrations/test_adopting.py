@@ -15,6 +15,7 @@ from sqlalchemy import Connection, MetaData, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from backend.dao_service.connection.database import asyncpg_url
+from backend.dao_service.schema_revision import VERSION_TABLE
 from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption import Survey, survey
@@ -81,7 +82,7 @@ async def test_the_hosts_rows_columns_and_indexes_survive_the_way_up_and_down(sa
     assert await sandbox.checksum("conversations", BEFORE) == content[2]
     assert await sandbox.drift() == []
     await sandbox.downgrade("base")
-    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {VERSION_TABLE}")
     assert await sandbox.catalogue() == catalogue
     assert [await sandbox.checksum(table) for table in ("goals", "tasks", "conversations")] == content
 
@@ -174,7 +175,7 @@ async def test_where_the_role_may_not_leave_triggers_out_what_they_change_is_put
         await sandbox.run("UPDATE conversations SET context_type = 'goal'")
         assert await sandbox.value("SELECT count(*) FROM conversations WHERE mood = 'touched'") == 200
         await asyncio.to_thread(runner.downgrade, owner, "base")
-        await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
+        await sandbox.run(f"DROP TABLE {VERSION_TABLE}")
         assert (await sandbox.catalogue())["functions"] == catalogue["functions"]
     finally:
         await sandbox.run(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
@@ -188,7 +189,7 @@ async def test_what_was_applied_by_hand_stays_on_the_way_down(sandbox: Sandbox) 
     catalogue, content = await sandbox.catalogue(), await sandbox.checksum("messages")
     await sandbox.upgrade()
     await sandbox.downgrade("base")
-    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {VERSION_TABLE}")
     assert await sandbox.catalogue() == catalogue
     assert await sandbox.checksum("messages") == content
 
@@ -199,7 +200,7 @@ async def test_who_writes_while_old_messages_wait_for_their_places_comes_after_t
         INSERT INTO messages (conversation_id, role, content)
         SELECT id, 'user', 'old ' || n FROM conversations, generate_series(1, 5) AS n
     """)
-    await sandbox.upgrade("0006")
+    await sandbox.upgrade("0102")
     say = (
         "INSERT INTO messages (id, conversation_id, role, content) "
         "SELECT $1, min(id::text)::uuid, 'user', 'new' FROM conversations"
@@ -225,7 +226,7 @@ async def test_a_long_conversation_is_numbered_in_portions_that_need_no_memory(
         INSERT INTO messages (conversation_id, role, content, created_at)
         SELECT id, 'user', 'old', now() - n % 500 * interval '1 s' FROM conversations, generate_series(1, 9001) AS n
     """)
-    await sandbox.upgrade("0006")
+    await sandbox.upgrade("0102")
     say = "INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'new' FROM conversations"
     if cut_off:
         await sandbox.run("""
@@ -234,7 +235,7 @@ async def test_a_long_conversation_is_numbered_in_portions_that_need_no_memory(
             WHERE id = old AND place <= 4000
         """)
     await sandbox.run(say)
-    await sandbox.upgrade("0007")
+    await sandbox.upgrade("0103")
     await sandbox.run(say)
     await sandbox.upgrade()
     assert await sandbox.faults() == []
@@ -272,7 +273,7 @@ async def test_where_everything_is_there_already_adoption_only_stamps(sandbox: S
     await sandbox.run(
         "INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'hi' FROM conversations"
     )
-    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {VERSION_TABLE}")
     before = await sandbox.catalogue()
     storage = "SELECT oid, relfilenode FROM pg_class WHERE relname ~ 'conversations|messages|goals|tasks' ORDER BY 1"
     files = await sandbox.rows(storage)
@@ -280,7 +281,7 @@ async def test_where_everything_is_there_already_adoption_only_stamps(sandbox: S
     assert (found.complete, found.adoptable, found.revision) == (True, True, None)
     await sandbox.upgrade()
     assert (await _survey(sandbox)).revision == runner.head()
-    await sandbox.run(f"DROP TABLE {runner.VERSION_TABLE}")
+    await sandbox.run(f"DROP TABLE {VERSION_TABLE}")
     assert await sandbox.catalogue() == before
     assert await sandbox.rows(storage) == files
 

@@ -104,10 +104,14 @@ BROKEN = {
         "ALTER TABLE messages DISABLE TRIGGER verbatim_take_place", "schema", "incomplete", "lacks verbatim_take_place"
     ),
     "an older schema": Broken(
-        "UPDATE verbatim_alembic_version SET version_num = '0012'", "schema", "differs", "is at 0012, this version"
+        "UPDATE verbatim_alembic_version SET version_num = '0102'", "schema", "differs", "is at 0102, this version"
     ),
     "a newer schema": Broken(
-        "UPDATE verbatim_alembic_version SET version_num = '9999'", "schema", "differs", "this version is too old"
+        "UPDATE verbatim_alembic_version SET version_num = '9999';"
+        "COMMENT ON TABLE verbatim_alembic_version IS 'Compatible with releases from revision 9999 on.'",
+        "schema",
+        "differs",
+        "this version is too old",
     ),
     "no schema at all": Broken(
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public", "schema", "differs", "run `verbatim migrate`"

@@ -39,11 +39,12 @@ from backend.dao_service.connection.sqlstate import (
     is_timeout,
     is_transient,
     is_unanswered_timeout,
+    suggests_outdated_schema,
     suggests_unnamed_pooler,
 )
 from backend.dao_service.connection.sync_commit import require_standby
 from backend.dao_service.wakeups.local import Wakeups
-from backend.errors import Busy, DatabaseUnavailable, SettingsError, TooSlow, Unreadable
+from backend.errors import Busy, DatabaseUnavailable, RecordError, SettingsError, TooSlow, Unreadable
 from backend.observability import metrics
 from backend.principal import caller
 
@@ -100,7 +101,9 @@ async def open_connection(
         url = url.update_query_dict({"target_session_attrs": "primary"})
     parameters = libpq.read_parameters(url)
     if parameters.application_name:
-        server_settings = server_settings | {"application_name": parameters.application_name}
+        # PostgreSQL keeps 63 bytes, and `verbatim migrate` recognises a running release by the end of the name.
+        name = f"{parameters.application_name[:30]}: {server_settings['application_name']}"
+        server_settings = server_settings | {"application_name": name}
 
     async def connect(each: URL) -> asyncpg.Connection:
         if str(each.query.get("host", "")).startswith("/"):  # PostgreSQL has no TLS on a Unix socket; ignore PGSSLMODE
@@ -323,16 +326,10 @@ class Database:
             error.__traceback__ = None
             raise asyncio.CancelledError(*error.args) from None
         except Exception as error:
-            if is_locked(error):
-                raise Busy("Another program holds what this needs") from error
             if is_unanswered_timeout(error):
                 self._invalidation.invalidate_all()
-            if is_permanent(error):
-                log.error("database request failed, and a retry would fail again", **describe(error))
-                raise Unreadable from error
-            if is_outage(error) or is_transient(error):
-                log.warning("database request failed, and a retry may succeed", **describe(error))
-                raise (TooSlow if reading and is_timeout(error) else DatabaseUnavailable) from error
+            if translated := _translated(error, reading=reading):
+                raise translated from error
             raise
         finally:
             self._permits.release(requester)
@@ -341,3 +338,19 @@ class Database:
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
     pooled = await connection.get_raw_connection()
     return cast("asyncpg.Connection", pooled.driver_connection)
+
+
+def _translated(error: Exception, *, reading: bool) -> RecordError | None:
+    """Log PostgreSQL's ``error`` and return what callers are told; None if the use case has to judge it."""
+    if is_locked(error):
+        return Busy("Another program holds what this needs")
+    if is_permanent(error):
+        log.error("database request failed, and a retry would fail again", **describe(error))
+        return Unreadable()
+    if suggests_outdated_schema(error):
+        log.error("database request failed: the schema lacks what it names; run `verbatim migrate`", **describe(error))
+        return DatabaseUnavailable()
+    if is_outage(error) or is_transient(error):
+        log.warning("database request failed, and a retry may succeed", **describe(error))
+        return TooSlow() if reading and is_timeout(error) else DatabaseUnavailable()
+    return None

@@ -8,6 +8,8 @@ startup parameters. So behind a pooler each transaction sets them for itself (`s
 from dataclasses import dataclass, replace
 from typing import Final
 
+from backend.dao_service.schema_revision import application_name
+
 # A 2xx answer means that the message is on disk, so `off` becomes `on`; the operator's stronger values stay.
 _ON_DISK: Final = """set_config('synchronous_commit', CASE setting WHEN 'off' THEN 'on' ELSE setting END, {local})
     FROM current_setting('synchronous_commit') AS setting"""
@@ -27,13 +29,15 @@ class SessionSettings:
     def startup_parameters(self, *, lock: float) -> dict[str, str]:
         """Return the startup parameters of a connection, whose lock time-out is ``lock`` seconds.
 
-        A pooler gets only the three that PgBouncer tracks for each client.
+        A pooler gets only the three that PgBouncer tracks for each client. Its connections keep the name of the client
+        before, which may run another release, so `application_name` does not name the release there.
         """
-        known = {"application_name": "verbatim", "timezone": "UTC", "datestyle": "ISO"}
+        known = {"application_name": "verbatim (pooled)", "timezone": "UTC", "datestyle": "ISO"}
         if self.pooled:
             return known
         # Under REPEATABLE READ a transaction that has waited for a lock would not see the rows of the previous holder.
-        return known | self._timeouts(lock) | {"default_transaction_isolation": "read committed"}
+        unpooled = {"application_name": application_name(), "default_transaction_isolation": "read committed"}
+        return known | self._timeouts(lock) | unpooled
 
     def after_connect(self, *, read_only: bool) -> str | None:
         """Return the statement to run on a new connection, or None behind a pooler.

@@ -27,6 +27,9 @@ UNNAMED_POOLER: Final = (
 # Serialisation failure, deadlock, and a plan prepared before the table changed: the same transaction will succeed.
 _TRANSIENT_STATES: Final = {"40001", "40P01", "0A000"}
 
+# A table, a column or a function that is not there: the schema is older than the release, or something was dropped.
+_SCHEMA_STATES: Final = {"42P01", "42703", "42883"}
+
 
 def cause(error: BaseException) -> BaseException:
     """Return asyncpg's own exception from inside SQLAlchemy's two wrappers, or ``error`` if there is none."""
@@ -109,6 +112,11 @@ def is_transient(error: BaseException) -> bool:
     """Return whether the same transaction is likely to succeed if it is run again at once."""
     original = cause(error)
     return isinstance(original, asyncpg.PostgresError) and original.sqlstate in _TRANSIENT_STATES
+
+
+def suggests_outdated_schema(error: BaseException) -> bool:
+    """Return whether the schema lacks what a statement names, which a migration may add."""
+    return sqlstate(error) in _SCHEMA_STATES
 
 
 def is_locked(error: BaseException) -> bool:

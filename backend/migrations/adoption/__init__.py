@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dao_service.connection.database import asyncpg_url
+from backend.dao_service.schema_revision import READ_STAMP, VERSION_TABLE
 from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption.advice import alembic_filter, grants_for_service_role
@@ -40,7 +41,8 @@ from backend.migrations.adoption.plan import (
     table_warnings,
 )
 from backend.migrations.adoption.requirements import OWN_TABLES, SEED_COLUMNS, server_blockers, shape_blockers
-from backend.migrations.runner import VERSION_TABLE, connectable, sentence
+from backend.migrations.compatibility import too_old
+from backend.migrations.runner import connectable, sentence
 
 __all__ = ["HostTable", "Survey", "complete", "survey"]
 
@@ -69,6 +71,9 @@ class Survey:
 
 def complete(url: str, found: Survey) -> None:
     """Take the steps of ``found``, the result of a survey of the same database; raises SetupError if one fails."""
+    stamp = runner.stamp(url)
+    if stamp.is_ahead_of(runner.head()):
+        raise SetupError(too_old(stamp, runner.head()))
     # At the newest revision steps remain only if an operator has dropped something that a migration made.
     runner.upgrade(url, anew=bool(found.steps) and found.revision == runner.head())
     asyncio.run(build_missing(url))
@@ -116,9 +121,8 @@ async def _survey_connection(connection: AsyncConnection) -> Survey:
         for table, index in await missing(connection)
     ]
     await name_old_transactions(connection, found)
-    stamp = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
     return Survey(
-        revision=await connection.scalar(stamp) if server.stamped else None,
+        revision=await connection.scalar(READ_STAMP) if server.stamped else None,
         tables=present,
         steps=tuple(found.steps),
         warnings=tuple(found.warnings),

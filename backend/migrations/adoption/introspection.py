@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.migrations.runner import VERSION_TABLE
+from backend.dao_service.schema_revision import VERSION_TABLE
 
 
 @dataclass(frozen=True, slots=True)
