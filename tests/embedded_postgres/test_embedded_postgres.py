@@ -342,7 +342,7 @@ def test_a_killed_server_comes_back_only_when_its_busy_backends_are_gone(folder:
 def test_a_server_that_keeps_dying_is_given_up_and_can_be_started_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_PAUSES", (0.0,))
+    monkeypatch.setattr(supervisor, "_RESTART_DELAYS", (0.0,))
     postgres = EmbeddedPostgres(folder, durable=False)
     postgres.start()
     first = postgres.pid

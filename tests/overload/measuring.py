@@ -76,13 +76,14 @@ class Result:
         return percentile(self.shed, 0.99)
 
     @property
+    def asked(self) -> list[Sample]:
+        """The questions to `/livez` of the attack's time."""
+        return [each for each in self.report.livez if self.report.times.attack <= each.due < self.report.times.end]
+
+    @property
     def livez(self) -> float:
         """The slowest answer of `/livez` to a question of the attack's time."""
-        return max(
-            _seconds(each, 200)
-            for each in self.report.livez
-            if self.report.times.attack <= each.due < self.report.times.end
-        )
+        return max(_seconds(each, 200) for each in self.asked)
 
 
 def merged(rounds: Sequence[Result]) -> Result:

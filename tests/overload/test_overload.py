@@ -6,12 +6,12 @@ from typing import Final
 import pytest
 
 from tests.overload.bounds import broken
-from tests.overload.measuring import Dose, Result, measure, merged, processes
+from tests.overload.measuring import Dose, Processes, Result, measure, merged, processes
 from tests.overload.page import page
-from tests.overload.scenarios import SCENARIOS
-from tests.overload.stage import stage
+from tests.overload.scenarios import SCENARIOS, Scenario
+from tests.overload.stage import Stage, Worker, stage
 
-_DOSE: Final = Dose(scale=0.005, warm_up=0.1, quiet=0.2, seconds=0.3)
+_DOSE: Final = Dose(scale=0.005, warm_up=0.1, quiet=0.2)
 _WELL_FORMED: Final = {"200", "201", "400", "401", "404", "408", "413", "422", "429", "431", "503"}
 
 
@@ -23,7 +23,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         processes() as pools,
         prepared.serve() as worker,
     ):
-        return {name: measure(prepared, worker, pools, scenario, _DOSE) for name, scenario in SCENARIOS.items()}
+        return {name: _measured(prepared, worker, pools, scenario) for name, scenario in SCENARIOS.items()}
+
+
+def _measured(prepared: Stage, worker: Worker, pools: Processes, scenario: Scenario) -> Result:
+    """Attack, and for longer where the machine is too busy for a caller to have been heard meanwhile."""
+    for seconds in (0.3, 1.0, 4.0, 16.0):
+        result = measure(prepared, worker, pools, scenario, replace(_DOSE, seconds=seconds))
+        if _attacked(result) and _recovered(result) and result.asked:
+            break
+    return result
+
+
+def _attacked(result: Result) -> bool:
+    return bool(result.tally.answers or result.tally.left)
+
+
+def _recovered(result: Result) -> bool:
+    return any(each.done > result.report.times.end and each.status == 201 for each in result.report.posts)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -32,8 +49,8 @@ def test_a_small_attack_loses_nothing_and_leaves_the_service_alive(name: str, re
     assert result.alive
     assert (result.lost, result.not_dense) == (0, 0)
     assert result.tally.answers.keys() <= _WELL_FORMED
-    assert result.tally.answers or result.tally.left
-    assert any(each.done > result.report.times.end and each.status == 201 for each in result.report.posts)
+    assert _attacked(result)
+    assert _recovered(result)
 
 
 def test_the_page_has_a_row_for_every_scenario_and_a_sentence_for_every_bound_that_is_exceeded(
