@@ -115,6 +115,15 @@ def test_every_scope_is_listed_once_with_who_may_have_it() -> None:
     assert listed == {scope: "people, services" if scope in PERSONAL else "services" for scope in Scope}
 
 
+def test_every_sentence_that_a_runbook_quotes_is_one_that_the_service_says() -> None:
+    _, _, runbooks = PAGES["docs/operations.md"].partition("\n## Runbooks\n")
+    code = re.sub(r'"\s+"', "", "\n".join(source.read_text() for source in (ROOT / "backend").rglob("*.py")))
+    quoted = [re.sub(r"\s+", " ", each) for each in re.findall(r"`([A-Z][a-z]+ [^`]+\.)`", runbooks)]
+    assert len(quoted) > 2
+    for sentence in quoted:
+        assert re.sub(r"\d+.*", "", sentence) in code, sentence
+
+
 def test_every_format_of_a_transcript_is_listed() -> None:
     listed = [name for row in table("docs/api.md", "## Read the whole") for name in re.findall(r"`(\w+)`", row[0])]
     assert set(listed) >= set(TranscriptFormat)
