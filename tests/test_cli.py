@@ -38,8 +38,9 @@ PATIENCE = 60.0  # seconds: a service says where it listens before it has come u
 
 
 @pytest.fixture
-def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     """Run a command as the shell would, and give its exit code and what it printed."""
+    monkeypatch.setenv("VERBATIM_DATA_DIR", str(tmp_path / "data"))  # not the folder of the person who runs the tests
 
     def run(*words: str, **environment: str) -> Result:
         monkeypatch.delenv("DATABASE_URL", raising=False)
@@ -673,8 +674,10 @@ def test_a_services_token_is_printed_once_alone_and_works_until_it_is_revoked(
         (("dev", "--subject", "minh", "--scope", "messages:write:any"), "conversations:read"),
     ],
 )
-def test_a_token_that_cannot_be_made_is_explained(verbatim: Command, words: tuple[str, ...], named: str) -> None:
-    result = verbatim("token", *words)
+def test_a_token_that_cannot_be_made_is_explained(
+    verbatim: Command, database_url: str, words: tuple[str, ...], named: str
+) -> None:
+    result = verbatim("token", *words, DATABASE_URL=database_url)
     assert (result.code, result.out) == (2, "")
     assert named in result.err
 

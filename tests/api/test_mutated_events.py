@@ -200,7 +200,7 @@ async def test_a_text_of_a_mebibyte_is_one_message_and_a_longer_one_goes_on_in_t
         ({"received_at": "1970-01-01T00:00:07Z"}, "/timestamp"),
         ({"received_at": "2569-01-31T09:30:00Z"}, "/timestamp"),
         ({"received_at": "0000-01-31T09:30:00Z"}, "/timestamp"),
-        ({"received_at": (datetime.now(UTC) + timedelta(minutes=20)).isoformat()}, "/timestamp"),
+        ({"received_at": timedelta(minutes=20)}, "/timestamp"),
         ({"received_at": "2026-01-31T09:30:00"}, "/timestamp"),
         ({"received_at": "yesterday"}, "/timestamp"),
         ({"received_at": 1769850600}, "/timestamp"),
@@ -217,6 +217,8 @@ async def test_what_a_phone_says_wrongly_of_an_event_costs_no_word_and_a_retry_a
     phone: Phone, given: dict[str, Any], name: str
 ) -> None:
     event = {"event": said("user", "Hello?"), "client_sequence": 2, "received_at": NOON.isoformat()} | given
+    if isinstance(ahead := event["received_at"], timedelta):
+        event["received_at"] = (datetime.now(UTC) + ahead).isoformat()
     first, again = [await send(phone, event) for _ in range(2)]
     assert [first[0]["status"], again[0]["status"]] == [201, 200]
     assert first[0]["messages"] == again[0]["messages"]
