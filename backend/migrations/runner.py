@@ -76,7 +76,7 @@ def downgrade(url: str, revision: str, *, patience: float = PATIENCE) -> None:
 
 
 def sql(revision: str = "head") -> str:
-    """Return the SQL of ``upgrade`` for psql; ``0004:head`` is the SQL from after revision 0004."""
+    """Return the SQL of ``upgrade`` for psql; ``0004:head`` is the SQL from after revision 0004. Raises SetupError."""
     if revision.startswith(f"{BEFORE_BASELINE}:"):
         told = comment(compatibility.compatible_from(scripts(), BASELINE))
         stamped = f"UPDATE {VERSION_TABLE} SET version_num = '{BASELINE}';\n{told};\n"  # noqa: S608
