@@ -15,8 +15,8 @@ from livekit.agents import AgentSession
 from livekit.agents.voice.events import ConversationItemAddedEvent
 
 from backend.recorder import Recorder
-from backend.recorder.examples.scripted_livekit import Diary, ScriptedCall, ScriptedModel
 from backend.recorder.livekit import attach
+from examples.recorder.scripted_livekit import Diary, ScriptedCall, ScriptedModel
 from tests.recorder.conftest import Door, Open, sent
 from tests.recorder.test_recorder import left_in
 from tests.waiting import PATIENCE

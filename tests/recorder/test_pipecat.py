@@ -27,8 +27,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from backend.recorder import Recorder
-from backend.recorder.examples.scripted_pipecat import ScriptedCall, ScriptedModel, pipeline, says
 from backend.recorder.pipecat import attach
+from examples.recorder.scripted_pipecat import ScriptedCall, ScriptedModel, pipeline, says
 from tests.recorder.conftest import Door, Open
 from tests.recorder.test_recorder import left_in
 from tests.waiting import PATIENCE

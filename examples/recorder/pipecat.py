@@ -1,6 +1,6 @@
 """An example: records a scripted conversation through a Pipecat pipeline, and prints the transcript.
 
-python -m backend.recorder.examples.pipecat
+python -m examples.recorder.pipecat
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from pipecat.frames.frames import EndFrame, InterruptionFrame
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.workers.runner import WorkerRunner
 
-from backend.recorder.examples.record import Record, run
-from backend.recorder.examples.scripted_pipecat import ScriptedCall, pipeline, says
 from backend.recorder.pipecat import attach
+from examples.recorder.record import Record, run
+from examples.recorder.scripted_pipecat import ScriptedCall, pipeline, says
 
 LINES: list[str | ScriptedCall] = [
     "Good morning! What can I do for you?",

@@ -1,15 +1,15 @@
 """An example: records a scripted conversation in a LiveKit session (text mode), and prints the transcript.
 
-python -m backend.recorder.examples.livekit
+python -m examples.recorder.livekit
 """
 
 import asyncio
 
 from livekit.agents import AgentSession
 
-from backend.recorder.examples.record import Record, run
-from backend.recorder.examples.scripted_livekit import WORD, Diary, ScriptedCall, ScriptedModel
 from backend.recorder.livekit import attach
+from examples.recorder.record import Record, run
+from examples.recorder.scripted_livekit import WORD, Diary, ScriptedCall, ScriptedModel
 
 LINES: list[str | ScriptedCall] = [
     "Good morning! What can I do for you?",
