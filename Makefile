@@ -9,11 +9,11 @@ LOCKED := $(PIP) install --require-hashes --no-build-isolation
 UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock"
 
-# Two processes; a module's tests stay in one of them. Which tests are heavy or pooled, tests/lanes.py says.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+# Two processes; the tests of a module run in one of them. tests/lanes.py says which are heavy, pooled and first.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading bench-recorder \
-	chaos outages overload lock openapi docs wheel clean
+.PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
+	bench-recorder chaos outages overload lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve

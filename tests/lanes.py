@@ -36,6 +36,26 @@ HEAVY: Final = (
     "tests/test_crashes.py",
     "tests/test_demo.py",
 )
+# What runs longest comes first, so that no process is left alone with it in the end.
+LONGEST: Final = (
+    "tests/architecture/test_docs_blocks.py",
+    "tests/overload/",
+    "tests/api/test_bad_networks.py",
+    "tests/api/test_schema.py",
+    "tests/benchmarks/",
+    "tests/chaos/",
+    "tests/test_crashes.py",
+    "tests/recorder/test_crashes.py",
+    "tests/embedded_postgres/",
+    "tests/failover/",
+    "tests/test_cli.py",
+    "tests/test_stopping.py",
+    "tests/recorder/test_replay.py",
+    "tests/test_replay_files.py",
+    "tests/migrations/",
+    "tests/api/test_slow_readers.py",
+    "tests/api/test_transcripts.py",
+)
 NOT_INSTALLED: Final = "is not installed; run `"
 
 
@@ -54,14 +74,23 @@ def is_elsewhere(config: pytest.Config, path: Path) -> bool:
 
 
 def assign(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the heavy tests."""
+    """Mark the heavy tests, and put those first that take longest."""
     for item in items:
         if _is_heavy(config, item.path):
             item.add_marker(pytest.mark.heavy)
+    items.sort(key=lambda item: _turn(_place(config, item.path)))
+
+
+def _turn(place: str) -> int:
+    return next((turn for turn, longest in enumerate(LONGEST) if place.startswith(longest)), len(LONGEST))
 
 
 def _is_heavy(config: pytest.Config, path: Path) -> bool:
-    return path.relative_to(config.rootpath).as_posix().startswith(HEAVY)
+    return _place(config, path).startswith(HEAVY)
+
+
+def _place(config: pytest.Config, path: Path) -> str:
+    return path.relative_to(config.rootpath).as_posix()
 
 
 def fail_for_what_is_not_installed(report: pytest.TestReport | pytest.CollectReport) -> None:

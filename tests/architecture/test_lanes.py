@@ -14,8 +14,8 @@ CI: Final = (ROOT / ".ci" / "run").read_text()
 MAKEFILE: Final = (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("place", lanes.HEAVY)
-def test_what_the_heavy_lane_names_is_there(place: str) -> None:
+@pytest.mark.parametrize("place", sorted({*lanes.HEAVY, *lanes.LONGEST}))
+def test_what_the_lanes_name_is_there(place: str) -> None:
     assert [*ROOT.glob(f"{place}*")]
 
 
