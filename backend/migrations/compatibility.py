@@ -13,7 +13,7 @@ from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, Stamp
 from backend.errors import SetupError
 
 # A commit that has the revisions 0005 to 0024, which no release has.
-LAST_BEFORE_0_2_0: Final = "b28f18322fade0940dc191917d8e176bc69ee636"
+LAST_BEFORE_0_2_0: Final = "147484166a74d8b18bad40d553d0cdd82437d544"
 _OLD_REVISIONS: Final = {f"{number:04}" for number in range(5, int(BEFORE_BASELINE))}
 
 _RUNNING: Final = text(r"""
