@@ -18,6 +18,7 @@ import asyncpg
 import httpx
 import pytest
 from psutil import Process, net_if_addrs, wait_procs
+from typer.main import get_command
 
 from backend import cli
 from backend.dao_service.models import Base
@@ -33,6 +34,8 @@ class Result(NamedTuple):
 
 
 Command = Callable[..., Result]
+
+COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
 
 PATIENCE = 60.0  # seconds: a service says where it listens before it has come up, and a machine may be busy
 
@@ -59,9 +62,8 @@ def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     "command",
     [
         [],
-        *([name] for name in ("serve", "migrate", "adopt", "check", "deliver", "deliveries", "replay", "show")),
-        *([name] for name in ("follow", "export", "erase", "token")),
-        *(["token", name] for name in ("create", "list", "revoke", "dev")),
+        *([name] for name in COMMANDS),
+        *([name, below] for name, command in COMMANDS.items() for below in getattr(command, "commands", ())),
     ],
 )
 def test_every_command_explains_itself(verbatim: Command, command: list[str]) -> None:

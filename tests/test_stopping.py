@@ -52,8 +52,8 @@ cli.main()
 @pytest.mark.parametrize(
     ("where", "options", "reachable"),
     [
-        ("backend.migrations.runner:current", ["serve", "--port", "0", "--wait", "600"], False),
-        ("backend.migrations.runner:current", ["serve", "--port", "0"], True),
+        ("backend.migrations.runner:stamp", ["serve", "--port", "0", "--wait", "600"], False),
+        ("backend.migrations.runner:stamp", ["serve", "--port", "0"], True),
         ("uvicorn:Server.serve", ["serve", "--port", "0"], True),
         ("uvicorn.supervisors.multiprocess:Multiprocess.__init__", ["serve", "--port", "0", "--workers", "2"], True),
         ("backend.delivery:Dispatcher.start", ["deliver"], True),

@@ -107,7 +107,7 @@ def _of(status: str, method: str, path: str, operation: str) -> Iterator[str]:
         if _is(problem, status) and _comes_from(error, method, path, operation):
             yield problem.slug
     for problem in HTTP_PROBLEMS.values():
-        if _is(problem, status) and status != "404":  # that of HTTP_PROBLEMS is for unknown paths
+        if _is(problem, status) and status not in {"400", "404"}:  # those are for unreadable HTTP and unknown paths
             yield problem.slug
 
 

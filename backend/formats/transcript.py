@@ -1,4 +1,4 @@
-"""Transcripts: a whole conversation, streamed in one of seven formats for programs or people.
+"""Transcripts: a whole conversation, streamed in a format for programs or for people.
 
 To add a format, add its name to `TranscriptFormat`, its media type to `MEDIA_TYPES` and its layout to `_LAYOUTS`.
 """

@@ -218,9 +218,14 @@ async def test_a_fault_of_the_database_is_outlived(
         await say(client, conversation, "one")
         await follower.next()
         await connection.execute("ALTER TABLE messages RENAME TO elsewhere")
+        await connection.execute(
+            "CREATE VIEW messages AS SELECT * FROM elsewhere WHERE (SELECT 1 / count(*) WHERE false) = 1"
+        )
         await connection.execute("UPDATE conversations SET updated_at = now(), last_sequence = 2")
-        await failed.wait()
+        async with asyncio.timeout(PATIENCE):
+            await failed.wait()
         await connection.execute("UPDATE conversations SET last_sequence = 1")
+        await connection.execute("DROP VIEW messages")
         await connection.execute("ALTER TABLE elsewhere RENAME TO messages")
         await say(client, conversation, "two")
         assert said([await follower.next()]) == [("2", "two")]

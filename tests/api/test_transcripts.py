@@ -9,6 +9,7 @@ import httpx
 import psutil
 import pytest
 
+from backend.formats.transcript import TranscriptFormat
 from tests.conftest import open_conversation, serving, utterance
 
 pytestmark = pytest.mark.pooled
@@ -196,8 +197,19 @@ async def test_a_transcript_is_whole_in_every_format(service: httpx.AsyncClient,
 async def test_an_empty_transcript_is_empty_in_every_format(service: httpx.AsyncClient, conversation: UUID) -> None:
     place = f"/api/v1/conversations/{conversation}/transcript"
     assert (await service.get(place)).json()["messages"] == []
-    assert (await service.get(place, params={"format": "jsonl"})).content == b""
-    assert (await service.get(place, params={"format": "text"})).content == b""
+    contents = {
+        name: (await service.get(place, params={"format": name})).text.replace(str(conversation), "…")
+        for name in TranscriptFormat
+    }
+    assert contents == {
+        "json": '{"conversation_id":"…","messages":[]}',
+        "jsonl": "",
+        "text": "",
+        "markdown": "# Conversation …\n",
+        "openai": '{"messages":[]}',
+        "deepgram": '{"agent":{"context":{"messages":[]}}}',
+        "vtt": "WEBVTT\n\nNOTE Conversation …\n",
+    }
 
 
 async def test_for_deepgram_a_call_and_its_result_are_one_and_what_has_no_result_is_left_out(

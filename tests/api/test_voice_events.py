@@ -280,11 +280,11 @@ async def test_what_a_fault_left_half_done_is_completed_by_the_next_attempt(
     phone: Phone, connection: asyncpg.Connection
 ) -> None:
     turn = numbered(TURN)
-    await connection.execute("ALTER TABLE voice_events RENAME TO elsewhere")
+    await connection.execute("ALTER TABLE voice_events ADD CONSTRAINT closed CHECK (false) NOT VALID")
     path = f"{SESSIONS}/{phone.session_id}/events"
     assert (await phone.client.post(path, json={"events": turn})).status_code == 500
     assert len(await phone.messages()) == 3
-    await connection.execute("ALTER TABLE elsewhere RENAME TO voice_events")
+    await connection.execute("ALTER TABLE voice_events DROP CONSTRAINT closed")
     assert statuses(await phone.send(*turn)) == [200, 201, 200, 201, 201, 200]
     assert (await phone.messages())[1]["metadata"]["interrupted"] is True
     assert (await phone.end(last_client_sequence=6))["complete"] is True

@@ -19,11 +19,13 @@ from textwrap import dedent, indent
 import pytest
 
 from backend.dao_service.schema_revision import SCHEMA_REVISION
-from backend.migrations.compatibility import LAST_BEFORE_0_2_0
+from backend.migrations import runner
+from backend.migrations.compatibility import LAST_BEFORE_0_2_0, compatible_from
 from tests.conftest import serving
 
 ROOT = Path(__file__).parents[2]
 NEXT = f"{int(SCHEMA_REVISION) + 1:04}"
+RUNS_FROM = compatible_from(runner.scripts(), SCHEMA_REVISION)  # the oldest revision whose code runs on this schema
 
 _REVISION = '''\
 """A revision of a test."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.dao_service.schema_revision import SCHEMA_REVISION, VERSION_TABLE, Stamp
+from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSION_TABLE, Stamp
 from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption import complete, survey
 from tests.installed import program
-from tests.migrations.releases import before_0_2_0
+from tests.migrations.releases import RUNS_FROM, before_0_2_0
 from tests.postgres_tools import find_tool
 
 if TYPE_CHECKING:
@@ -39,30 +39,30 @@ async def test_the_revisions_make_the_same_schema_as_those_before_0_2_0(
             if seed is not None:
                 await each.make_host(seed=seed)
         await before.migrate(old.url)
-        await new.upgrade()
+        await new.upgrade(BASELINE)
         assert await old.value(STAMP) == "0024"
         assert await old.catalogue() == await new.catalogue()
-        await old.upgrade()
+        await old.upgrade(BASELINE)
         assert await _dump(old) == await _dump(new)
 
 
 async def test_a_database_at_the_last_revision_before_0_2_0_is_stamped_and_nothing_in_it_is_changed(
     sandbox: Sandbox,
 ) -> None:
-    await sandbox.upgrade()
+    await sandbox.upgrade(BASELINE)
     await sandbox.run(OLD_HEAD)
     catalogue, files = await sandbox.catalogue(), await sandbox.rows(FILES)
-    assert await asyncio.to_thread(runner.current, sandbox.url) == SCHEMA_REVISION
+    assert await asyncio.to_thread(runner.current, sandbox.url) == BASELINE
     found = await asyncio.to_thread(survey, sandbox.url)
-    assert (found.complete, found.revision) == (True, SCHEMA_REVISION)
-    await sandbox.upgrade()
-    assert await sandbox.value(STAMP) == SCHEMA_REVISION
-    assert await asyncio.to_thread(runner.stamp, sandbox.url) == Stamp(SCHEMA_REVISION, SCHEMA_REVISION)
+    assert found.revision == BASELINE
+    await sandbox.upgrade(BASELINE)
+    assert await asyncio.to_thread(runner.stamp, sandbox.url) == Stamp(BASELINE, BASELINE)
     assert (await sandbox.catalogue(), await sandbox.rows(FILES)) == (catalogue, files)
 
     await sandbox.run(OLD_HEAD)
     await asyncio.to_thread(complete, sandbox.url, found)
     assert await sandbox.value(STAMP) == SCHEMA_REVISION
+    await sandbox.downgrade(BASELINE)
     await sandbox.run(OLD_HEAD)
     await sandbox.downgrade("0004")
     assert await sandbox.value(STAMP) == "0004"
@@ -85,7 +85,7 @@ async def test_a_database_at_another_revision_before_0_2_0_is_refused_in_a_sente
 
 async def test_the_printed_sql_goes_on_from_the_last_revision_before_0_2_0(sandbox: Sandbox) -> None:
     psql = str(find_tool("psql") or program("psql", "postgresql"))
-    await sandbox.upgrade()
+    await sandbox.upgrade(BASELINE)
     await sandbox.run(OLD_HEAD)
     script = await asyncio.to_thread(runner.sql, "0024:head")
     command = [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", sandbox.url]
@@ -93,7 +93,7 @@ async def test_the_printed_sql_goes_on_from_the_last_revision_before_0_2_0(sandb
         subprocess.run, command, input=script, capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode == 0, run.stderr
-    assert await asyncio.to_thread(runner.stamp, sandbox.url) == Stamp(SCHEMA_REVISION, SCHEMA_REVISION)
+    assert await asyncio.to_thread(runner.stamp, sandbox.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
 
 
 async def _dump(sandbox: Sandbox) -> list[str]:

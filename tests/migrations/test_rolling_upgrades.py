@@ -23,7 +23,7 @@ from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSI
 from backend.errors import SetupError
 from backend.migrations import runner
 from tests.conftest import running, settings_for
-from tests.migrations.releases import NEXT, before_0_2_0, next_release
+from tests.migrations.releases import NEXT, RUNS_FROM, before_0_2_0, next_release
 from tests.pooler import PgBouncer
 from tests.waiting import until_found
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 API = "/api/v1"
 GOOD = {200, 201, 503}  # of an event; a 503 is sent again by a phone, too
 OF_MIGRATIONS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'verbatim migrate'"
-EXPAND = ('steps.add_columns("messages", {"mood": "TEXT"})', 'steps.drop_columns("messages", ["mood"])')
+EXPAND = ('steps.add_columns("messages", {"weather": "TEXT"})', 'steps.drop_columns("messages", ["weather"])')
 CONTRACT = (
     'op.execute("ALTER TABLE conversations DROP COLUMN duration_seconds")',
     'op.execute("ALTER TABLE conversations ADD COLUMN duration_seconds INT")',
@@ -150,7 +150,7 @@ async def test_this_release_stays_ready_through_the_migration_to_the_next_and_st
         async with load.under_way():
             await load.acknowledges(30)
             said = await following.migrate(record.url)
-            assert f"migrated from {SCHEMA_REVISION} to {NEXT}. Releases from revision {SCHEMA_REVISION} on run" in said
+            assert f"migrated from {SCHEMA_REVISION} to {NEXT}. Releases from revision {RUNS_FROM} on run" in said
             await load.acknowledges(30)
         assert (await client.get("/readyz")).json()["checks"]["schema"] == "ok"
     await _see_that_nothing_was_lost(load, record)
@@ -161,13 +161,13 @@ async def test_this_release_stays_ready_through_the_migration_to_the_next_and_st
 
 
 async def test_code_is_rolled_back_without_rolling_back_the_schema(record: Sandbox) -> None:
-    await record.run(f"ALTER TABLE messages ADD COLUMN mood TEXT; UPDATE {VERSION_TABLE} SET version_num = '{NEXT}'")
+    await record.run(f"ALTER TABLE messages ADD COLUMN weather TEXT; UPDATE {VERSION_TABLE} SET version_num = '{NEXT}'")
     migrated = await _command(record, "migrate")  # as a deployment does before it serves
     assert (migrated.exit_code, migrated.output) == (
         0,
         f"The schema is at {NEXT}, ahead of this release ({SCHEMA_REVISION}), which runs on it. Nothing was changed.\n",
     )
-    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(NEXT, SCHEMA_REVISION)
+    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(NEXT, RUNS_FROM)
     checked = await _command(record, "check")
     assert "differs from the migrations" not in checked.output
     assert "too old" not in checked.output
@@ -230,7 +230,7 @@ async def test_a_migration_that_would_stop_a_running_release_is_refused_unless_t
         assert f"of a release at {SCHEMA_REVISION} (processes " in refused.stderr
         assert "--allow-breaking" in refused.stderr
         assert await record.catalogue() == catalogue
-        assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(SCHEMA_REVISION, SCHEMA_REVISION)
+        assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
 
         said = await following.migrate(record.url, "--allow-breaking")
         assert f"Releases from revision {NEXT} on run on it" in said
@@ -240,7 +240,7 @@ async def test_a_migration_that_would_stop_a_running_release_is_refused_unless_t
         await asyncio.to_thread(ensure_schema, record.url, 0, ours=False)
 
     await following.migrate(record.url, "--to", SCHEMA_REVISION)
-    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(SCHEMA_REVISION, SCHEMA_REVISION)
+    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
     await following.migrate(record.url)  # no older release is connected now
     assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(NEXT, NEXT)
 
