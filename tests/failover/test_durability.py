@@ -42,7 +42,7 @@ async def test_synchronous_standbys_are_told_from_others(synchronous: Pair) -> N
     await synchronous.primary.await_true("SELECT NOT EXISTS (SELECT FROM pg_stat_replication)")
     assert (await durability(synchronous.url))["standbys_connected"] == 0
     code, said = await asyncio.to_thread(check, synchronous.url)
-    assert "waits for 1 of the standbys standby, and 0 are connected" in said
+    assert "waits for 1 of the standbys standby, but 0 are connected" in said
 
 
 async def test_standbys_that_nobody_waits_for_are_a_remark_and_a_standby_itself_is_refused(asynchronous: Pair) -> None:
