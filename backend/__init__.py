@@ -15,7 +15,8 @@ The packages, from the entry points down. Each may import only what stands below
     dao_service        PostgreSQL: one method, one statement; `connection`, `wakeups`, `models`
     schemas            what crosses the wire, checked
     embedded_postgres  a PostgreSQL server that this process owns
-    principal  http_client  errors  vocabulary  ids  observability  shutdown  budget  garbage_collection
+    principal  http_client  errors  vocabulary  ids  observability  shutdown  budget  background_task
+    garbage_collection
 """
 
 __version__ = "0.2.0"  # of the distribution `verbatim-server`, which the build takes from here

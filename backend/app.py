@@ -43,13 +43,14 @@ from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, Rate, RateLimits, Redis
 from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
+from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database, PoolLimits
+from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.errors import SetupError
 from backend.garbage_collection import GarbageCollection
-from backend.migrations import runner
 from backend.observability import logs, metrics
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
@@ -137,7 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
     silence = timedelta(seconds=settings.session_timeout)
-    background: list[SessionTimeout | GarbageCollection | Dispatcher | Notifier] = [
+    background: list[BackgroundTask | Dispatcher] = [
         Notifier(database),
         SessionTimeout(database, silence),
         GarbageCollection(),
@@ -200,15 +201,15 @@ class _Parts:
     session_timeout: timedelta
     deepgram_tokens: TokenClient | None
     outbox: Outbox | None
-    background: Sequence[SessionTimeout | GarbageCollection | Dispatcher | Notifier]
+    background: Sequence[BackgroundTask | Dispatcher]
 
 
 def _lifespan(parts: _Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         appender = Appender(parts.database)
-        checks, counts = Health(parts.checked, appender, runner.head()), health.counts()
-        figures = DatabaseMetrics(parts.checked, runner.head())
+        checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
+        figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
         async with AsyncExitStack() as stack:  # if a part fails to start or to close, the others are still closed
             stack.callback(log.info, "stopped")
             for part in (

@@ -17,30 +17,26 @@ from typing import Final
 
 import psutil
 
+from backend.background_task import BackgroundTask
+
 GROWTH: Final = 128 * 2**20  # bytes of resident memory; a worker is to need less than 400 MiB
 THRESHOLDS: Final = (10_000, 10, 10**9)  # new objects; collections of the youngest and of the middle generation
 PAUSE: Final = 1.0  # seconds between two readings of the resident memory
 
 
-class GarbageCollection:
+class GarbageCollection(BackgroundTask):
     """Runs a full collection whenever the resident memory of this process has grown by `GROWTH` bytes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._process = psutil.Process()
-        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Exempt all existing objects from collection, and start to watch the memory; call it in the event loop."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
-        self._task = self._task or asyncio.create_task(self._run(), name="collector")
-
-    async def close(self) -> None:
-        """Stop watching the memory; safe to call twice."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        super().start()
 
     async def _run(self) -> None:
         before = self._resident()

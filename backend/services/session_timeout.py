@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 from cachetools import TTLCache
 
+from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.conversation_dao import ConversationDAO
@@ -33,23 +34,13 @@ _MAX_CACHED: Final = 10_000  # sessions; with more that post messages at once, s
 log = structlog.get_logger(__name__)
 
 
-class SessionTimeout:
+class SessionTimeout(BackgroundTask):
     """Searches for sessions without an event for ``timeout``, in every worker, and ends them."""
 
     def __init__(self, database: Database, timeout: timedelta) -> None:
+        super().__init__()
         self._database = database
         self._timeout = timeout
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Start to search; call it in the event loop."""
-        self._task = self._task or asyncio.create_task(self._run(), name="session timeout")
-
-    async def close(self) -> None:
-        """Stop the search; safe to call twice."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         while True:

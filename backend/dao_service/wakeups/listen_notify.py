@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
+from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 
@@ -32,25 +33,15 @@ _WIDTH: Final = 16  # bytes of a UUID
 log = structlog.get_logger(__name__)
 
 
-class Notifier:
+class Notifier(BackgroundTask):
     """Announces the wakeups of this process to the other processes, and delivers theirs here."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__()
         self._database = database
         self._wakeups = database.wakeups
         self._name = uuid4().hex  # to recognise this process's own notifications, which PostgreSQL sends back
         self._is_down = False
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Start the task; call it from inside the event loop. A second call does nothing."""
-        self._task = self._task or asyncio.create_task(self._run(), name="notifier")
-
-    async def close(self) -> None:
-        """Stop the task; calling it twice is safe."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         while True:
