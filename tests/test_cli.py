@@ -22,6 +22,7 @@ from typer.main import get_command
 
 from backend import cli
 from backend.dao_service.models import Base
+from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
@@ -193,7 +194,7 @@ def test_a_schema_that_is_behind_says_which_command_to_run(verbatim: Command, em
 
 
 def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: str) -> None:
-    head = runner.head()
+    head = SCHEMA_REVISION
     for target, there in (("head", head), ("head", head), ("0004", "0004"), ("base", None), ("head", head)):
         result = verbatim("migrate", "--to", target, DATABASE_URL=empty_database_url)
         assert result.code == 0, result.err
@@ -204,7 +205,7 @@ def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: st
 def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
     result = verbatim("migrate", "--to", "9999", DATABASE_URL=empty_database_url)
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert f"There is no revision 9999; name one from 0001 to {runner.head()}" in result.err
+    assert f"There is no revision 9999; name one from 0001 to {SCHEMA_REVISION}" in result.err
 
 
 async def test_going_back_counts_what_it_loses_and_wants_a_yes(
@@ -223,7 +224,7 @@ async def test_going_back_counts_what_it_loses_and_wants_a_yes(
         refused = await asyncio.to_thread(verbatim, "migrate", "--to", target, DATABASE_URL=database_url)
         assert (refused.code, refused.err.count("\n")) == (1, 1)
         assert lost in refused.err
-        assert await asyncio.to_thread(runner.current, database_url) == runner.head()
+        assert await asyncio.to_thread(runner.current, database_url) == SCHEMA_REVISION
     gone = await asyncio.to_thread(verbatim, "migrate", "--to", "0105", "--yes", DATABASE_URL=database_url)
     assert gone.code == 0, gone.err
     assert await connection.fetchval("SELECT count(*) FROM messages") == 1200
@@ -311,7 +312,7 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
 
     adopted = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert adopted.code == 0, adopted.err
-    assert await asyncio.to_thread(runner.current, empty_database_url) == runner.head()
+    assert await asyncio.to_thread(runner.current, empty_database_url) == SCHEMA_REVISION
     assert await host.fetchval("SELECT messages::text FROM conversations") == '[{"mine": true}]'
     again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert again.code == 0

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from backend.cli.terminal import stderr
 from backend.dao_service.connection.database import Database
-from backend.dao_service.schema_revision import Stamp
+from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import SetupError
 from backend.migrations import runner
@@ -50,12 +50,12 @@ def ensure_schema(url: str, wait: float, *, ours: bool) -> None:
     """
     if not ours:
         _retry_for(wait, lambda: _check_schema(url))
-    elif await_database(url, wait).revision != runner.head():
+    elif await_database(url, wait).revision != SCHEMA_REVISION:
         runner.upgrade(url)
 
 
 def _check_schema(url: str) -> None:
-    if why := mismatch(runner.stamp(url), runner.head()):
+    if why := mismatch(runner.stamp(url), SCHEMA_REVISION):
         raise SetupError(why)
 
 

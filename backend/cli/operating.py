@@ -10,7 +10,7 @@ import typer
 from backend import server
 from backend.cli.access import await_database, database_url, ensure_schema, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
-from backend.dao_service.schema_revision import Stamp
+from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.errors import SettingsError, SetupError
 from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
@@ -80,7 +80,7 @@ def migrate(
 
 def _outcome(before: str | None, after: Stamp) -> str:
     """Return what a migration has changed, and which releases run on the schema now."""
-    if after.is_ahead_of(runner.head()):
+    if after.is_ahead_of(SCHEMA_REVISION):
         return _ahead(after) + " Nothing was changed."
     if before == after.revision:
         change = f"The schema is at {after.revision}."
@@ -91,7 +91,7 @@ def _outcome(before: str | None, after: Stamp) -> str:
 
 
 def _ahead(stamp: Stamp) -> str:
-    return f"The schema is at {stamp.revision}, ahead of this release ({runner.head()}), which runs on it."
+    return f"The schema is at {stamp.revision}, ahead of this release ({SCHEMA_REVISION}), which runs on it."
 
 
 def _downgrade(url: str, to: str, *, yes: bool) -> None:
@@ -128,8 +128,8 @@ def check(wait: Wait = 0) -> None:
     with database_url(settings) as url:
         stamp = await_database(url, wait)
         served, direct = settings.database_url or url, settings.pooler_bypass_url
-        found = asyncio.run(with_database(served, lambda each: health.check(each, runner.head()), direct=direct))
-        ahead = stamp.is_ahead_of(runner.head())
+        found = asyncio.run(with_database(served, lambda each: health.check(each, SCHEMA_REVISION), direct=direct))
+        ahead = stamp.is_ahead_of(SCHEMA_REVISION)
         drift = runner.drift(url) if found.tried and not ahead else []  # this release does not know a newer schema
         faults = [*found.faults, *(f"The schema differs from the migrations: {line}." for line in drift)]
     if found.promise:
@@ -165,7 +165,7 @@ def _print_survey(survey: adoption.Survey) -> None:
     for text in survey.advice:
         console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:
-        stamped = survey.revision == runner.head()
+        stamped = survey.revision == SCHEMA_REVISION
         console.print(
             "Everything is there." if stamped else "Everything is there; only the revision is not stored yet."
         )

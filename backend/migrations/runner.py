@@ -9,7 +9,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from io import StringIO
 from pathlib import Path
@@ -29,7 +29,14 @@ from backend.dao_service.connection import multihost
 from backend.dao_service.connection.database import asyncpg_url, open_connection
 from backend.dao_service.connection.sqlstate import UNNAMED_POOLER, cause, suggests_unnamed_pooler
 from backend.dao_service.schema_dao import SchemaDAO
-from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, VERSION_TABLE, Stamp, comment
+from backend.dao_service.schema_revision import (
+    BASELINE,
+    BEFORE_BASELINE,
+    SCHEMA_REVISION,
+    VERSION_TABLE,
+    Stamp,
+    comment,
+)
 from backend.errors import SetupError
 from backend.migrations import compatibility
 
@@ -59,7 +66,7 @@ def upgrade(
     Also sets the feed's sequence forward if it is behind the record, as after a move of the database.
     """
     found = stamp(url)
-    if not (revision == "head" and found.is_ahead_of(head()) and found.runs(head())):
+    if not (revision == "head" and found.is_ahead_of(SCHEMA_REVISION) and found.runs(SCHEMA_REVISION)):
         target = _target(found, revision)
         if not allow_breaking:
             asyncio.run(_refuse_to_break(asyncpg_url(url), found, target))
@@ -105,14 +112,6 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-@cache  # finding it compiles every migration, and a service asks for it twice when it starts
-def head() -> str:
-    """Return the newest revision of this release."""
-    newest = scripts().get_current_head()
-    assert newest is not None  # noqa: S101 -- the folder is ours
-    return newest
-
-
 def revisions() -> list[str]:
     """Return all revisions of this release, the oldest first."""
     return [script.revision for script in scripts().walk_revisions()][::-1]
@@ -138,7 +137,7 @@ async def _stamp(url: URL) -> Stamp:
 
 async def _refuse_to_break(url: URL, found: Stamp, target: str) -> None:
     """Raise SetupError if a release is running that runs on the schema ``found``, and not on ``target``."""
-    needed = compatibility.compatible_from(scripts(), head() if target == "head" else target)
+    needed = compatibility.compatible_from(scripts(), SCHEMA_REVISION if target == "head" else target)
     if needed is None or needed <= (found.compatible_from or ""):
         return
     try:

@@ -19,8 +19,8 @@ from backend import __version__
 from backend.api import health
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
+from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
 from backend.services import database_metrics
 from tests import clusters
 from tests.api.test_deliveries import add
@@ -146,7 +146,7 @@ async def test_what_waits_was_held_and_failed_is_counted_whether_this_service_de
 async def test_the_durability_the_schema_and_the_version_are_said(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
-    head = int(runner.head())
+    head = int(SCHEMA_REVISION)
     await until(service, lambda found: found("verbatim_schema_revision") == head)
     found = await scrape(service)
     assert found("verbatim_schema_revision_wanted") == head

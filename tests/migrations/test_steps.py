@@ -19,7 +19,7 @@ from backend.migrations import runner
 if TYPE_CHECKING:
     from tests.migrations.conftest import Sandbox
 
-runner.head()  # loads what the revisions import
+runner.scripts()  # loads what the revisions import
 import verbatim_steps as steps  # noqa: E402
 
 FROZEN = "ba22322b13787f6fe752640c82c0af394b6d63c15866d26bdfe97233068406d4"

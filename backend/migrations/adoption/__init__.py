@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dao_service.connection.database import asyncpg_url
-from backend.dao_service.schema_revision import READ_STAMP, VERSION_TABLE
+from backend.dao_service.schema_revision import READ_STAMP, SCHEMA_REVISION, VERSION_TABLE
 from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption.advice import alembic_filter, grants_for_service_role
@@ -72,10 +72,10 @@ class Survey:
 def complete(url: str, found: Survey) -> None:
     """Take the steps of ``found``, the result of a survey of the same database; raises SetupError if one fails."""
     stamp = runner.stamp(url)
-    if stamp.is_ahead_of(runner.head()):
-        raise SetupError(too_old(stamp, runner.head()))
+    if stamp.is_ahead_of(SCHEMA_REVISION):
+        raise SetupError(too_old(stamp, SCHEMA_REVISION))
     # At the newest revision steps remain only if an operator has dropped something that a migration made.
-    runner.upgrade(url, anew=bool(found.steps) and found.revision == runner.head())
+    runner.upgrade(url, anew=bool(found.steps) and found.revision == SCHEMA_REVISION)
     asyncio.run(build_missing(url))
 
 
