@@ -162,6 +162,10 @@ class VoiceSessionEnd(BaseModel):
         default=None,
         description="The last number that the phone used; without it, missing last ones go unnoticed.",
     )
+    client_lost: Count = Field(
+        default=0,
+        description="How many events the phone heard or numbered and gave up. It may rise in a later request.",
+    )
     ended_at: PlausibleTime = Field(
         default=None,
         description="By default now; also now if it lies before 2000 or is more than five minutes in the future.",
@@ -182,12 +186,15 @@ class Receipt(BaseModel):
                     "duplicates": 3,
                     "last_sequence": 21,
                     "more_missing": 0,
+                    "client_lost": 0,
                 }
             ]
         }
     )
 
-    complete: bool = Field(description="Whether the phone has ended the session and no number is missing.")
+    complete: bool = Field(
+        description="Whether the phone has ended the session, no number is missing, and `client_lost` is 0."
+    )
     received: int
     expected: int = Field(description="The highest number that the phone named as its last, or that has arrived.")
     missing: list[Range] = Field(
@@ -196,3 +203,4 @@ class Receipt(BaseModel):
     duplicates: int = Field(description="The number of events that arrived again.")
     last_sequence: int = Field(description="The sequence of the conversation's last message.")
     more_missing: int = Field(description="The number of missing ranges that `missing` does not name.")
+    client_lost: int = Field(description="How many events the phone says it gave up. The service cannot name them.")
