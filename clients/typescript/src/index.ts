@@ -1,0 +1,4 @@
+export * from "./errors.js";
+export type { Service } from "./transport.js";
+export type * from "./types.js";
+export * from "./verbatim.js";
