@@ -18,6 +18,8 @@ export interface Service {
   token?: () => string | Promise<string>;
   /** For React Native: `fetch` of `expo/fetch`, whose answers can be read while they come. */
   fetch?: typeof fetch;
+  /** Fills bytes at random; for React Native, which has no `crypto`: `getRandomValues` of `expo-crypto`. */
+  random?: (bytes: Uint8Array<ArrayBuffer>) => unknown;
 }
 
 /** One request. */
@@ -70,6 +72,13 @@ export class Transport {
     });
   }
 
+  /** Returns 16 random bytes. */
+  random(): Uint8Array {
+    const bytes = new Uint8Array(16);
+    (this.#service.random ?? crypto.getRandomValues.bind(crypto))(bytes);
+    return bytes;
+  }
+
   async #attempts<T>(call: Call, attempt: (watch: Watch) => Promise<T>): Promise<T> {
     const begun = performance.now();
     for (let failed = 1, renewed = false; ; failed += 1) {
@@ -86,12 +95,20 @@ export class Transport {
       if (status === 401 && !renewed) {
         renewed = true;
       } else {
-        pause = pauseAfter(error, failed);
+        pause = this.#pauseAfter(error, failed);
         const late = failed >= ATTEMPTS || performance.now() - begun + pause > WITHIN;
         if ((late && !call.endless) || !mayRepeat(error, call.repeatable ?? true)) throw error;
       }
       await sleep(pause, call.signal);
     }
+  }
+
+  /** Returns the milliseconds to wait after the failure of this number, from 1: what the service asks for, and a jitter. */
+  #pauseAfter(error: VerbatimError, failed: number): number {
+    const asked = error instanceof ProblemError || error instanceof UnexpectedResponse ? error.retryAfter : undefined;
+    const [first = 0, second = 0] = this.random();
+    const jitter = (256 * first + second) / 65_536;
+    return 1000 * (asked ?? 0) + jitter * Math.min(30_000, 500 * 2 ** Math.min(failed - 1, 10));
   }
 
   /** Returns a good answer, whose body may still be under way; rejects with a refusal or what `fetch` threw. */
@@ -147,13 +164,6 @@ function mayRepeat(error: VerbatimError, repeatable: boolean): boolean {
   }
   const status = statusOf(error);
   return repeatable && (status === undefined || status >= 500 || AGAIN.includes(status));
-}
-
-/** Returns the milliseconds to wait after the failure of this number, from 1: what the service asks for, and a jitter. */
-function pauseAfter(error: VerbatimError, failed: number): number {
-  const asked = error instanceof ProblemError || error instanceof UnexpectedResponse ? error.retryAfter : undefined;
-  const jitter = crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32;
-  return 1000 * (asked ?? 0) + jitter * Math.min(30_000, 500 * 2 ** Math.min(failed - 1, 10));
 }
 
 function statusOf(error: VerbatimError): number | undefined {

@@ -69,15 +69,15 @@ export class Verbatim implements t.Operations {
   }
 
   recordMessage(body: t.MessageCreate, options?: t.CallOptions): Promise<t.MessageResponse> {
-    return this.#send("POST", "/voice/messages", options, identified(body));
+    return this.#send("POST", "/voice/messages", options, this.#identified(body));
   }
 
   recordMessages(body: t.MessageBatch, options?: t.CallOptions): Promise<t.BatchResults> {
-    return this.#send("POST", "/voice/messages/batch", options, { messages: body.messages.map(identified) });
+    return this.#send("POST", "/voice/messages/batch", options, { messages: body.messages.map((message) => this.#identified(message)) });
   }
 
   beginVoiceSession(body: t.VoiceSessionCreate = {}, options?: t.CallOptions): Promise<t.VoiceSessionResponse> {
-    const id = body.id ?? `vs_${uuid().replaceAll("-", "")}`;
+    const id = body.id ?? `vs_${hex(this.#transport.random())}`;
     return this.#send("POST", "/voice/sessions", options, { ...body, id });
   }
 
@@ -91,7 +91,7 @@ export class Verbatim implements t.Operations {
 
   recordVoiceEvents(sessionId: string, body: t.VoiceEventBatch, options?: t.CallOptions): Promise<t.VoiceEventResults> {
     // An event with a number has an id that derives from it.
-    const events = body.events.map((event) => (event.client_sequence ? event : identified(event)));
+    const events = body.events.map((event) => (event.client_sequence ? event : this.#identified(event)));
     return this.#send("POST", session(sessionId, "/events"), options, { events });
   }
 
@@ -104,7 +104,7 @@ export class Verbatim implements t.Operations {
   }
 
   createConversation(body: t.ConversationCreate, options?: t.CallOptions): Promise<t.ConversationResponse> {
-    return this.#send("POST", "/conversations", options, identified(body));
+    return this.#send("POST", "/conversations", options, this.#identified(body));
   }
 
   listConversations(
@@ -249,6 +249,11 @@ export class Verbatim implements t.Operations {
     }
   }
 
+  /** Returns `body` with an id, made before the first attempt, so that a repetition makes no second one. */
+  #identified<T extends { id?: string | null }>(body: T): T {
+    return { ...body, id: body.id ?? uuid(this.#transport.random()) };
+  }
+
   #send<T>(method: string, path: string, options?: t.CallOptions, body?: unknown, time?: number): Promise<T> {
     // A repetition would find another version, find nothing, or do the same once more.
     const repeatable = method === "GET" || !(options?.ifMatch || method === "DELETE" || path.endsWith("/retry"));
@@ -309,15 +314,12 @@ function search(query: Query): string {
   return pairs.length > 0 ? `?${pairs.join("&")}` : "";
 }
 
-/** Returns `body` with an id, made before the first attempt, so that a repetition makes no second one. */
-function identified<T extends { id?: string | null }>(body: T): T {
-  return { ...body, id: body.id ?? uuid() };
-}
-
-function uuid(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
+function uuid(bytes: Uint8Array): string {
   bytes[6] = (bytes[6]! & 0x0f) | 0x40;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  return hex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
