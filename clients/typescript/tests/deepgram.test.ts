@@ -1,4 +1,4 @@
-/** The connection to Deepgram over sockets that the test holds in its hand; the whole of it is in tests/typescript. */
+/** The connection to Deepgram over sockets that the test holds in its hand; a whole call is in tests/clients/typescript/test_deepgram.py. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ProblemError } from "verbatim-record";
