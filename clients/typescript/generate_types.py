@@ -67,17 +67,18 @@ def _declaration(name: str, schema: Schema) -> str:
     return f"{comment}export type {name} = {_type(schema)};\n"
 
 
-def _object(schema: Schema, indent: str = "") -> str:
-    required = schema.get("required", ())
+def _object(schema: Schema) -> str:
     lines = []
     for name, facts in schema["properties"].items():
-        optional = "" if name in required else "?"
-        lines.append(
-            _comment(facts.get("description"), f"{indent}  ") + f"{indent}  {_key(name)}{optional}: {_type(facts)};\n"
-        )
+        found = f"{_key(name)}: {_type(facts)}"
+        if name not in schema.get("required", ()):
+            found = f"{_key(name)}?: {_type(facts)}"
+            # What is sent may be left out by the value undefined, too, also under exactOptionalPropertyTypes.
+            found += " | undefined" if schema.get("additionalProperties") is False else ""
+        lines.append(f"{_comment(facts.get('description'), '  ')}  {found};\n")
     if extra := schema.get("additionalProperties"):
-        lines.append(f"{indent}  [name: string]: {_type(extra) if isinstance(extra, dict) else 'JsonValue'};\n")
-    return "{\n" + "".join(lines) + indent + "}"
+        lines.append(f"  [name: string]: {_type(extra) if isinstance(extra, dict) else 'JsonValue'};\n")
+    return "{\n" + "".join(lines) + "}"
 
 
 def _type(schema: Schema) -> str:
@@ -138,7 +139,8 @@ def _query(operation: Schema) -> str:
         return ""
     properties = {name: {**_without_null(each["schema"]), **_described(each)} for name, each in found.items()}
     required = [name for name, each in found.items() if each.get("required")]
-    return _declaration(f"{_title(operation)}Query", {"properties": properties, "required": required})
+    facts = {"properties": properties, "required": required, "additionalProperties": False}
+    return _declaration(f"{_title(operation)}Query", facts)
 
 
 def _described(parameter: Schema) -> Schema:

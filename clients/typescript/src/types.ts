@@ -265,25 +265,25 @@ export interface VoiceSessionState {
 /** A conversation to create. */
 export interface ConversationCreate {
   /** Chosen by the client, so that a retry does not create a second conversation. */
-  id?: string | null;
+  id?: string | null | undefined;
   context_type: ContextType;
   /**
    * The owner: the subject of that person's token, by default the client's own. Any other subject requires a service
    * token with `conversations:write:any`.
    */
-  user_id?: string | null;
+  user_id?: string | null | undefined;
 }
 
 /** The end of a conversation without voice sessions. */
 export interface ConversationEnd {
   /** By default now, by the database's clock. */
-  ended_at?: string | null;
+  ended_at?: string | null | undefined;
 }
 
 /** The links of a conversation that the orchestrator sets; ``null`` removes a link, an omitted field stays. */
 export interface ConversationPatch {
-  linked_goal_id?: string | null;
-  linked_task_id?: string | null;
+  linked_goal_id?: string | null | undefined;
+  linked_task_id?: string | null | undefined;
 }
 
 /** The settings of the assistant that depend on the conversation. */
@@ -307,7 +307,7 @@ export interface DeepgramSettings {
 /** A request to erase all conversations of a subject. */
 export interface ErasureCreate {
   /** The subject; by default a person's own. A service has to name one. */
-  user_id?: string | null;
+  user_id?: string | null | undefined;
 }
 
 /** The intent that a service extracted from a conversation. */
@@ -325,22 +325,22 @@ export interface MessageBatch {
 /** A message to record: one utterance, or one side (request or result) of a function call. */
 export interface MessageCreate {
   /** Chosen by the client before the first attempt, so that a retry does not record it twice. */
-  id?: string | null;
+  id?: string | null | undefined;
   conversation_id: string;
   role: Role;
   /** What was said; at most 1048576 bytes of UTF-8. */
   content: string;
-  input_modality?: InputModality;
+  input_modality?: InputModality | undefined;
   /** Any other data of the message: at most 16384 bytes as JSON, nested at most 32 levels. */
-  metadata?: { [name: string]: JsonValue };
+  metadata?: { [name: string]: JsonValue } | undefined;
   /**
    * When it was said, by the client's clock. The time of recording replaces one that is omitted, lies before 2000 or is
    * more than five minutes in the future; a replaced one is named in `metadata.repaired`.
    */
-  timestamp?: string | null;
-  voice_session_id?: string | null;
+  timestamp?: string | null | undefined;
+  voice_session_id?: string | null | undefined;
   /** The client's own numbering. */
-  client_sequence?: number | null;
+  client_sequence?: number | null | undefined;
 }
 
 /** The messages to send to a model, which continues the conversation. */
@@ -367,92 +367,92 @@ export interface VoiceEventCreate {
    * By the phone's clock; it should rise strictly. The time of recording replaces one that lies before 2000 or is more
    * than five minutes in the future.
    */
-  received_at?: string | null;
+  received_at?: string | null | undefined;
   /** The phone's own number, from 1, of the events that it forwards in this session. */
-  client_sequence?: number | null;
+  client_sequence?: number | null | undefined;
   /** Chosen by the phone; by default derived from the session and the number. */
-  id?: string | null;
+  id?: string | null | undefined;
 }
 
 /** The request with which a phone begins a call. */
 export interface VoiceSessionCreate {
   /** Chosen by the phone, at random, so that a retry does not begin a second session. */
-  id?: string | null;
+  id?: string | null | undefined;
   /** The conversation to continue; by default a new one. */
-  conversation_id?: string | null;
+  conversation_id?: string | null | undefined;
   /**
    * The conversation's owner: the subject of that person's token, by default the client's own. Any other subject
    * requires a service token with `conversations:write:any`.
    */
-  user_id?: string | null;
+  user_id?: string | null | undefined;
 }
 
 /** The request with which a phone ends a call. */
 export interface VoiceSessionEnd {
-  reason?: string | null;
+  reason?: string | null | undefined;
   /** The last number that the phone used; without it, missing last ones go unnoticed. */
-  last_client_sequence?: number | null;
+  last_client_sequence?: number | null | undefined;
   /** By default now; also now if it lies before 2000 or is more than five minutes in the future. */
-  ended_at?: string | null;
+  ended_at?: string | null | undefined;
 }
 
 export interface ListConversationsQuery {
-  context_type?: ContextType;
-  intent?: Intent;
-  ended?: boolean;
-  linked_goal_id?: string;
-  linked_task_id?: string;
-  voice_session_id?: string;
+  context_type?: ContextType | undefined;
+  intent?: Intent | undefined;
+  ended?: boolean | undefined;
+  linked_goal_id?: string | undefined;
+  linked_task_id?: string | undefined;
+  voice_session_id?: string | undefined;
   /** Only this owner's; requires a service token that may read every owner's. */
-  user_id?: string;
+  user_id?: string | undefined;
   /** Created at this time or later. */
-  since?: string;
+  since?: string | undefined;
   /** Created before this time. */
-  until?: string;
-  limit?: number;
-  cursor?: string;
+  until?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 export interface ListMessagesQuery {
   /** Use `recorded` to follow a conversation. */
-  order?: Order;
+  order?: Order | undefined;
   /** `backward` begins with the last message. */
-  direction?: Direction;
-  role?: Role;
+  direction?: Direction | undefined;
+  role?: Role | undefined;
   /** Only messages with a greater sequence. */
-  after_sequence?: number;
+  after_sequence?: number | undefined;
   /** Said at this time or later. */
-  since?: string;
+  since?: string | undefined;
   /** Said before this time. */
-  until?: string;
-  limit?: number;
-  cursor?: string;
+  until?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 export interface GetTranscriptQuery {
-  format?: TranscriptFormat;
+  format?: TranscriptFormat | undefined;
 }
 
 export interface ReadFeedQuery {
   /** The `next_cursor` of the previous page. */
-  cursor?: string;
+  cursor?: string | undefined;
   /** Where to begin without a cursor. */
-  start?: FeedStart;
-  limit?: number;
+  start?: FeedStart | undefined;
+  limit?: number | undefined;
   /** Seconds to wait for a message if there is none yet (long polling). */
-  wait?: number;
+  wait?: number | undefined;
 }
 
 export interface ExportSubjectQuery {
   /** The subject; by default a person's own. A service has to name one. */
-  user_id?: string;
+  user_id?: string | undefined;
 }
 
 export interface ListDeliveriesQuery {
-  state?: DeliveryState;
-  conversation_id?: string;
-  limit?: number;
-  cursor?: string;
+  state?: DeliveryState | undefined;
+  conversation_id?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 /** One method for each operation. */

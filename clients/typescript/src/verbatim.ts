@@ -28,7 +28,7 @@ export interface Transcripts {
 /** Where to follow a conversation from. */
 export interface FollowOptions {
   /** Only messages with a greater sequence; 0 if left out. */
-  afterSequence?: number;
+  afterSequence?: number | undefined;
   /** Ends the iteration, which then throws its reason. */
   signal?: AbortSignal | undefined;
 }
@@ -36,9 +36,9 @@ export interface FollowOptions {
 /** Where to read the feed from. */
 export interface FeedOptions {
   /** What came with the last message that was dealt with. */
-  cursor?: string;
+  cursor?: string | undefined;
   /** Where to begin without a cursor: at the `beginning` (if left out) or the `end` of the record. */
-  start?: t.FeedStart;
+  start?: t.FeedStart | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -148,7 +148,7 @@ export class Verbatim implements t.Operations {
 
   getTranscript<F extends t.TranscriptFormat = "json">(
     conversationId: string,
-    query?: { format?: F },
+    query?: { format?: F | undefined },
     options?: t.CallOptions,
   ): Promise<Transcripts[F]> {
     const path = conversation(conversationId, `/transcript${search({ ...query })}`);
@@ -250,7 +250,7 @@ export class Verbatim implements t.Operations {
   }
 
   /** Returns `body` with an id, made before the first attempt, so that a repetition makes no second one. */
-  #identified<T extends { id?: string | null }>(body: T): T {
+  #identified<T extends { id?: string | null | undefined }>(body: T): T {
     return { ...body, id: body.id ?? uuid(this.#transport.random()) };
   }
 
