@@ -64,7 +64,8 @@ def _declaration(name: str, schema: Schema) -> str:
     comment = _comment(schema.get("description"))
     if "properties" in schema:
         return f"{comment}export interface {name} {_object(schema)}\n"
-    return f"{comment}export type {name} = {_type(schema)};\n"
+    found = f"{comment}export type {name} = {_type(schema)};\n"
+    return found if len(found) - len(comment) <= _WIDTH else found.replace("= ", "= | ").replace(" | ", "\n  | ")
 
 
 def _object(schema: Schema) -> str:
@@ -100,6 +101,8 @@ def _named_type(schema: Schema) -> str | None:
             return orjson.dumps(value).decode()
         case {"enum": values}:
             return " | ".join(orjson.dumps(value).decode() for value in values)
+        case {"x-extensible-enum": values}:  # an editor offers these words, and any other is a value, too
+            return " | ".join([*(orjson.dumps(value).decode() for value in values), "(string & {})"])
     return None
 
 
@@ -184,7 +187,7 @@ def _method(operation: Schema) -> str:
 def _answer(operation: Schema) -> str:
     contents = _contents(operation)
     if set(contents) == {_LINES}:
-        return f"AsyncIterable<{_type(contents[_LINES].get('itemSchema', {}))}>"
+        return f"AsyncIterable<{_type(contents[_LINES]['schema']['contentSchema']['items'])}>"
     return f"Promise<{_content_type(contents)}>"
 
 
@@ -199,7 +202,7 @@ def _contents(operation: Schema) -> Schema:
 
 def _content_type(contents: Schema) -> str:
     """Return the union of what the media types hold."""
-    found = (_type(each.get("itemSchema") or each.get("schema", {})) for each in contents.values())
+    found = (_type(content["schema"]) for content in contents.values())
     return " | ".join(dict.fromkeys(found)) or "void"
 
 

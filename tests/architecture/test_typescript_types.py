@@ -24,6 +24,7 @@ def test_no_type_is_left_open() -> None:
         ({"type": "string", "format": "uuid"}, "string"),
         ({"const": "held"}, '"held"'),
         ({"enum": [200, 201], "type": "integer"}, "200 | 201"),
+        ({"type": "string", "x-extensible-enum": ["a", "b"]}, '"a" | "b" | (string & {})'),
         ({"type": ["string", "null"]}, "string | null"),
         ({"anyOf": [{"$ref": "#/components/schemas/Role"}, {"type": "null"}]}, "Role | null"),
         ({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, "(string | null)[]"),

@@ -9,7 +9,7 @@
  * `Settings` and `KeepAlive` are not forwarded. They hold prompts and keys, and nothing of the conversation.
  */
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
-import type { JsonValue } from "./types.js";
+import type { DeepgramEvent, JsonValue } from "./types.js";
 import type { Verbatim } from "./verbatim.js";
 import { sleep } from "./watch.js";
 
@@ -22,12 +22,6 @@ export interface Recording {
   subscribe(listener: () => void): () => void;
   hear(frame: string): void;
   sent(frame: string): void;
-}
-
-/** One event of Deepgram's. */
-export interface AgentEvent {
-  type: string;
-  [name: string]: JsonValue;
 }
 
 /** What Deepgram is told first. `agent` is spelled out, because the transcript is merged into it. */
@@ -46,7 +40,7 @@ export interface ConnectionOptions {
   /** Takes the assistant's voice, in the encoding that `settings` ask for. */
   onAudio?: (audio: ArrayBuffer) => void;
   /** Takes each event; at `UserStartedSpeaking` the app stops what it plays. */
-  onEvent?: (event: AgentEvent) => void;
+  onEvent?: (event: DeepgramEvent) => void;
   /** Opens a WebSocket with a bearer token; a default knows browsers, React Native and Node 22 or newer. */
   open?: (url: string, token: string) => WebSocket;
 }
@@ -58,12 +52,12 @@ const BACKOFF = [200, 500, 1_000, 2_000, 5_000]; // milliseconds before the next
 const LAST_WORDS = 2_000; // milliseconds in which Deepgram may answer the close frame
 const NORMAL = 1000; // the code of a connection that was closed in order (RFC 6455)
 
-/** Deepgram has refused the settings, or the service gives no tokens: the same would be refused again. */
+/** Deepgram refuses the settings; `code` is its last error. */
 export class AgentRefused extends VerbatimError {
-  readonly code: JsonValue | undefined;
+  readonly code: string;
 
-  constructor(code: JsonValue | undefined) {
-    super(`Deepgram ended ${REFUSALS} connections before it applied the settings (${String(code)}).`);
+  constructor(code: string) {
+    super(`Deepgram ended ${REFUSALS} connections before it applied the settings (${code}).`);
     this.code = code;
   }
 }
@@ -82,19 +76,19 @@ export class AgentConnection {
 
   /** Talks until `hangUp`, or until Deepgram closes in order; rejects if Deepgram or the service refuses for good. */
   async run(): Promise<void> {
-    const refusals: (JsonValue | undefined)[] = [];
-    for (let failed = 0; !this.#hungUp.signal.aborted; failed += 1) {
+    let refusals = 0;
+    for (let failed = 1; !this.#hungUp.signal.aborted; failed += 1) {
       try {
         const { code, applied, error } = await this.#connect();
         if (code === NORMAL && applied) return;
-        if (applied) failed = -1;
-        if (applied || !error) refusals.length = 0;
-        else if (refusals.push(error["code"]) === REFUSALS) throw new AgentRefused(error["code"]);
+        if (applied) failed = 0;
+        refusals = applied || error === undefined ? 0 : refusals + 1;
+        if (refusals === REFUSALS) throw new AgentRefused(error ?? "");
       } catch (caught) {
         if (this.#hungUp.signal.aborted) return;
         if (!(caught instanceof TransportError) && !isPassing(caught)) throw caught;
       }
-      await sleep(BACKOFF[Math.min(failed + 1, BACKOFF.length - 1)]!, this.#hungUp.signal).catch(() => undefined);
+      await sleep(BACKOFF[Math.min(failed, BACKOFF.length - 1)]!, this.#hungUp.signal).catch(() => undefined);
     }
   }
 
@@ -104,7 +98,7 @@ export class AgentConnection {
   }
 
   /** Sends a message, as `InjectUserMessage` or `FunctionCallResponse`, and records it; returns false while there is no connection. */
-  send(message: AgentEvent): boolean {
+  send(message: DeepgramEvent): boolean {
     if (!this.#ready) return false;
     const frame = JSON.stringify(message);
     this.#socket?.send(frame);
@@ -158,12 +152,12 @@ export class AgentConnection {
       socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
         if (typeof data !== "string") return onAudio?.(data);
         phone.hear(data);
-        const event = JSON.parse(data) as AgentEvent;
+        const event = JSON.parse(data) as DeepgramEvent;
         if (event.type === "SettingsApplied") {
           clearTimeout(late);
           ended.applied = this.#ready = true;
         }
-        if (event.type === "Error") ended.error = event;
+        if (event.type === "Error") ended.error = String(event.code);
         onEvent?.(event);
       };
     });
@@ -174,7 +168,8 @@ interface Ended {
   code: number;
   /** Whether Deepgram has applied the settings. */
   applied: boolean;
-  error: AgentEvent | undefined;
+  /** The code of the last error that Deepgram sent. */
+  error: string | undefined;
 }
 
 /** Resolves when everything that `phone` has heard is on record; rejects when `signal` aborts. */

@@ -22,7 +22,7 @@ export interface Transcripts {
   markdown: string;
   vtt: string;
   openai: t.OpenAIChat;
-  deepgram: t.DeepgramSettings;
+  deepgram: t.DeepgramSettingsPatch;
 }
 
 /** Where to follow a conversation from. */
@@ -110,7 +110,7 @@ export class Verbatim implements t.Operations {
   listConversations(
     query?: t.ListConversationsQuery,
     options?: t.CallOptions,
-  ): Promise<t.ConversationResponsePage> {
+  ): Promise<t.ConversationPage> {
     return this.#send("GET", `/conversations${search({ ...query })}`, options);
   }
 
@@ -142,7 +142,7 @@ export class Verbatim implements t.Operations {
     conversationId: string,
     query?: t.ListMessagesQuery,
     options?: t.CallOptions,
-  ): Promise<t.MessageResponsePage> {
+  ): Promise<t.MessagePage> {
     return this.#send("GET", conversation(conversationId, `/messages${search({ ...query })}`), options);
   }
 
@@ -155,12 +155,12 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", path, options, undefined, SLOW);
   }
 
-  readFeed(query?: t.ReadFeedQuery, options?: t.CallOptions): Promise<t.MessageResponsePage> {
+  readFeed(query?: t.ReadFeedQuery, options?: t.CallOptions): Promise<t.MessagePage> {
     return this.#send("GET", `/messages/feed${search({ ...query })}`, options, undefined, SLOW);
   }
 
   /** Yields a line for each conversation; an answer that is cut off ends with a TransportError. */
-  async *exportSubject(query?: t.ExportSubjectQuery, options?: t.CallOptions): AsyncGenerator<t.JsonValue, void> {
+  async *exportSubject(query?: t.ExportSubjectQuery, options?: t.CallOptions): AsyncGenerator<t.ExportedConversation, void> {
     const path = `/export${search({ ...query })}`;
     const stream = await this.#transport.open({ method: "GET", path, signal: options?.signal, time: SLOW });
     let rest = "";
@@ -183,7 +183,7 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", conversation(conversationId, "/intent"), options);
   }
 
-  listDeliveries(query?: t.ListDeliveriesQuery, options?: t.CallOptions): Promise<t.DeliveryResponsePage> {
+  listDeliveries(query?: t.ListDeliveriesQuery, options?: t.CallOptions): Promise<t.DeliveryPage> {
     return this.#send("GET", `/deliveries${search({ ...query })}`, options);
   }
 
@@ -214,7 +214,7 @@ export class Verbatim implements t.Operations {
     let ended = false;
     while (!streams) {
       const path = conversation(conversationId, `/messages${search({ order: "recorded", after_sequence: after, limit: 500 })}`);
-      const page = await this.#transport.send<t.MessageResponsePage>({ method: "GET", path, signal }, (response) => {
+      const page = await this.#transport.send<t.MessagePage>({ method: "GET", path, signal }, (response) => {
         streams = typeof response.body?.getReader === "function";
         return json(response);
       });

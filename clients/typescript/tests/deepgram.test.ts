@@ -1,8 +1,8 @@
 /** The connection to Deepgram over sockets that the test holds in its hand; a whole call is in tests/clients/typescript/test_deepgram.py. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ProblemError } from "verbatim-record";
-import { AgentConnection, AgentRefused, type AgentEvent, type ConnectionOptions } from "verbatim-record/deepgram";
+import { ProblemError, type DeepgramEvent } from "verbatim-record";
+import { AgentConnection, AgentRefused, type ConnectionOptions } from "verbatim-record/deepgram";
 
 const APPLIED = { type: "SettingsApplied" };
 
@@ -18,7 +18,7 @@ class Socket {
     this.closed = code;
     this.onclose({ code });
   };
-  says = (...events: AgentEvent[]) => events.forEach((event) => this.onmessage({ data: JSON.stringify(event) }));
+  says = (...events: DeepgramEvent[]) => events.forEach((event) => this.onmessage({ data: JSON.stringify(event) }));
 }
 
 /** A call with its phone, its service and its sockets: the n-th resolves when the n-th connection is made. */

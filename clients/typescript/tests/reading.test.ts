@@ -69,7 +69,7 @@ test("a batch has an answer for each message", async () => {
 test("a refusal names its kind and finds its line in the log", async () => {
   await assert.rejects(verbatim.getConversation(randomUUID()), (error) => {
     assert.ok(error instanceof ProblemError);
-    assert.equal(error.problem.type, "/problems/conversation-not-found");
+    assert.ok(error.is("conversation-not-found") && !error.is("invalid"));
     assert.match(error.message, new RegExp(error.problem.request_id));
     return true;
   });
