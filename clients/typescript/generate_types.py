@@ -88,7 +88,7 @@ def _type(schema: Schema) -> str:
     return found or "JsonValue"
 
 
-def _named_type(schema: Schema) -> str | None:
+def _named_type(schema: Schema) -> str | None:  # noqa: PLR0911 -- a case for each
     """Return the type of a reference, of a choice, or of given values."""
     match schema:
         case {"anyOf": options} | {"oneOf": options}:
@@ -98,12 +98,16 @@ def _named_type(schema: Schema) -> str | None:
         case {"$ref": str(reference)}:
             return _camel(reference.rpartition("/")[2])
         case {"const": value}:
-            return orjson.dumps(value).decode()
+            return _words([value])
         case {"enum": values}:
-            return " | ".join(orjson.dumps(value).decode() for value in values)
-        case {"x-extensible-enum": values}:  # an editor offers these words, and any other is a value, too
-            return " | ".join([*(orjson.dumps(value).decode() for value in values), "(string & {})"])
+            return _words(values)
+        case {"x-extensible-enum": values}:
+            return _words(values) + " | (string & {})"  # an editor offers the words, and any other is a value, too
     return None
+
+
+def _words(values: list[Any]) -> str:
+    return " | ".join(orjson.dumps(value).decode() for value in values)
 
 
 def _plain_type(schema: Schema) -> str | None:
