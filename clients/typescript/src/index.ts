@@ -1,4 +1,5 @@
 export * from "./errors.js";
+export { recorded } from "./recorded.js";
 export * from "./store.js";
 export type { Service } from "./transport.js";
 export type * from "./types.js";
