@@ -72,8 +72,9 @@ overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" 
 typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
 	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)
 
-openapi: .venv/dev  ## write openapi.json anew
+openapi: .venv/dev  ## write openapi.json anew, and what the clients make of it
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
+	@$(BIN)/python clients/typescript/generate_types.py
 
 docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -10,8 +10,10 @@
  */
 import type { Problem } from "./types.js";
 
+type Named<P> = P extends { type: `/problems/${infer Name}` } ? Name : never;
+
 /** The last part of a problem's `type`, as `conversation-not-found`. */
-export type Slug = Problem["type"] extends `/problems/${infer Name}` ? Name : string;
+export type Slug = Named<Problem>;
 
 /** The base of the errors of this package. */
 export class VerbatimError extends Error {}
@@ -26,6 +28,11 @@ export class ProblemError extends VerbatimError {
     super(`${problem.detail} (${problem.type}, status ${problem.status}, request ${problem.request_id})`);
     this.problem = problem;
     this.retryAfter = retryAfter;
+  }
+
+  /** Whether the problem is of this kind; then its other members are known to the compiler, too. */
+  is<S extends Slug>(slug: S): this is ProblemError & { problem: Extract<Problem, { type: `/problems/${S}` }> } {
+    return this.problem.type === `/problems/${slug}`;
   }
 }
 
