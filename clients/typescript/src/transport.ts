@@ -53,7 +53,7 @@ export interface Call {
 const ATTEMPTS = 6;
 const WITHIN = 60_000; // milliseconds after the first attempt in which the last may begin
 const ANSWER = 20_000; // milliseconds in which an answer must have come, with its body
-const PROVIDER_REFUSES = 502; // which only an operator can change
+const FINAL = [401, 502]; // after a new token; the refusal of Deepgram, which only an operator can change
 const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/problems/too-many-requests"];
 
 export class Transport {
@@ -163,9 +163,9 @@ function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
 
 function mayRepeat(error: VerbatimError, repeatable: boolean): boolean {
   const status = statusOf(error);
-  if (!(error instanceof ProblemError)) return repeatable && (status === undefined || isRetryable(status));
-  const isPassing = isRetryable(error.problem.status) && status !== PROVIDER_REFUSES;
-  return isPassing && (repeatable || NOTHING_DONE.includes(error.problem.type));
+  const isProblem = error instanceof ProblemError;
+  if (status !== undefined && (!isRetryable(status) || (isProblem && FINAL.includes(status)))) return false;
+  return repeatable || (isProblem && NOTHING_DONE.includes(error.problem.type));
 }
 
 function statusOf(error: VerbatimError): number | undefined {

@@ -80,9 +80,10 @@ def test_every_block_of_typescript_on_the_pages_satisfies_the_compiler(expo: Pat
 
 @pytest.mark.parametrize("page", TYPESCRIPT)
 def test_the_first_example_of_a_phone_runs_in_node(page: str, tmp_path: Path, database_url: str) -> None:
-    source = re.sub(r"^import \{ getRandomValues \}.*\n", "", blocks(page, "ts")[0].text, flags=re.MULTILINE)
-    source = source.replace("verbatim-record/expo", "verbatim-record/node").replace(", random: getRandomValues", "")
-    source = source.replace("ExpoStore()", f'NodeStore("{tmp_path}/calls.sqlite")').replace("ExpoStore", "NodeStore")
+    source = re.sub(r"^import .* from \"expo-.*\n", "", blocks(page, "ts")[0].text, flags=re.MULTILINE)
+    source = source.replace("verbatim-record/expo", "verbatim-record/node").replace("ExpoStore", "NodeStore")
+    source = source.replace('openDatabaseSync("calls.db")', json.dumps(str(tmp_path / "calls.sqlite")))
+    source = source.replace(", random: getRandomValues", "")
     file = PACKAGE / "tests" / f"example-{page.replace('/', '-')}.mts"  # where Node finds the package by its own name
     file.write_text(f"{IN_NODE}{source}console.log(JSON.stringify(receipt));")
     try:
