@@ -46,7 +46,7 @@ async function call() {
   connection = new AgentConnection({ phone, verbatim, settings: SETTINGS, onEvent, onAudio: (audio) => loudspeaker.play(audio) });
   showCall(true);
   void showRecord(conversation_id);
-  const silence = await listen((audio) => connection.sendAudio(audio));
+  const silence = await listen((audio) => connection?.sendAudio(audio));
   try {
     await connection.run();
   } finally {

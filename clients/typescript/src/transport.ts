@@ -25,7 +25,7 @@ export interface Service {
   api: string;
   /**
    * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one before.
-   * Left out for a service in local mode.
+   * Left out, or empty, for a service in local mode.
    */
   token?: (renew: boolean) => string | Promise<string>;
   /** By default the global `fetch`; for React Native that of `expo/fetch`, to follow a conversation without polling. */
@@ -117,7 +117,8 @@ export class Transport {
     const { api, token, fetch = globalThis.fetch as StreamingFetch } = this.#service;
     const headers: Record<string, string> = { accept: "application/json" };
     for (const [name, value] of Object.entries(call.headers ?? {})) if (value !== undefined) headers[name] = value;
-    if (token) headers["authorization"] = `Bearer ${await token(renew)}`;
+    const held = await token?.(renew);
+    if (held) headers["authorization"] = `Bearer ${held}`;
     const init: Partial<FetchInit> = { method: call.method, headers, signal };
     if (call.body !== undefined) {
       headers["content-type"] = "application/json";
