@@ -1,7 +1,6 @@
 /** One store and one way to the service for the whole app. */
 import { fetch } from "expo/fetch";
 import { getRandomValues } from "expo-crypto";
-import { openDatabaseSync } from "expo-sqlite";
 import { Phone, Verbatim } from "verbatim-record";
 import { ExpoStore } from "verbatim-record/expo";
 
@@ -10,7 +9,7 @@ const api = process.env["EXPO_PUBLIC_VERBATIM_API"] ?? "http://127.0.0.1:8000/ap
 /** A short-lived token of the person who is signed in; your app asks its own server for it. */
 const token = async (): Promise<string> => process.env["EXPO_PUBLIC_TOKEN"] ?? "";
 
-const settings = { api, token, store: new ExpoStore(openDatabaseSync("calls.db")), random: getRandomValues };
+const settings = { api, token, store: new ExpoStore(), random: getRandomValues };
 
 export const verbatim = new Verbatim({ api, token, random: getRandomValues, fetch });
 
