@@ -92,7 +92,7 @@ function lock(name: string): Promise<boolean> {
       return held && new Promise(() => {});
     };
     // Pages that are not served by HTTPS have no locks.
-    if (navigator.locks) void navigator.locks.request(name, { ifAvailable: true }, hold);
+    if (navigator.locks) navigator.locks.request(name, { ifAvailable: true }, hold).catch(() => resolve(true));
     else resolve(true);
   });
 }

@@ -119,11 +119,13 @@ export class Queue {
   /** Reads what the storage has of the session; a `fresh` one has nothing. Rejects if the storage fails. */
   async open(fresh: boolean): Promise<void> {
     const { session } = this.#head;
-    await this.#store.claim?.(session);
+    const claim = this.#store.claim?.(session);
     if (!fresh) {
+      await claim;
       const head = (await this.#store.heads()).find((each) => each.session === session);
       this.#hasHead = head !== undefined;
-      Object.assign(this.#head, head);
+      const last = Math.max(this.#head.last, head?.last ?? 0); // the service may have said more
+      Object.assign(this.#head, head, { last });
       for await (const { number, text } of this.#all(session)) {
         const time = timeOf(text);
         this.#entries.set(number, { bytes: size(text), time, text: undefined });

@@ -7,6 +7,9 @@ import { Phone, type PhoneSettings, type Refused } from "verbatim-record";
 import { NodeStore } from "verbatim-record/node";
 import { chance, talk } from "./talk.ts";
 
+/** What is noted in place of a number, when the app is about to take what was refused. */
+export const TAKING = Number.MAX_SAFE_INTEGER;
+
 /** Hears the frames that the session does not have yet, a few at a time, and ends it; `note` is told what the storage has. */
 export async function converse(
   phone: Phone,
@@ -22,6 +25,7 @@ export async function converse(
     await new Promise((resolve) => setTimeout(resolve, 20 * next()));
   }
   const receipt = await phone.end("hangup");
+  note(TAKING);
   return { receipt, refused: phone.takeRefused() };
 }
 
