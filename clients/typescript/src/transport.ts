@@ -9,7 +9,7 @@
 import { type FetchAnswer, type FetchInit, isProblem, isRetryable } from "./attempt.js";
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
 import { fraction, platformRandom, type Random } from "./random.js";
-import { sleep, Watch } from "./watch.js";
+import { reasonOf, sleep, Watch } from "./watch.js";
 
 /** An answer whose body can be read while it comes, where `fetch` can do that. */
 export interface StreamingAnswer extends FetchAnswer {
@@ -158,7 +158,7 @@ async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSign
 
 /** Returns what `caught` means to the caller; throws the reason of `signal` if the caller has ended the call. */
 function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
-  if (signal?.aborted) throw signal.reason;
+  if (signal?.aborted) throw reasonOf(signal);
   return caught instanceof VerbatimError ? caught : new TransportError(caught);
 }
 

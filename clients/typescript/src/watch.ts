@@ -42,7 +42,7 @@ export function sleep(time: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = () => {
       clearTimeout(timer);
-      reject(signal?.reason);
+      reject(reasonOf(signal));
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", abort);
@@ -51,4 +51,9 @@ export function sleep(time: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
   });
+}
+
+/** Returns why a signal has aborted, which React Native's signals do not say. */
+export function reasonOf(signal: AbortSignal | undefined): unknown {
+  return signal?.reason ?? new Error("The caller has ended the call.");
 }
