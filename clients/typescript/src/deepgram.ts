@@ -41,7 +41,7 @@ export interface ConnectionOptions {
   /** Takes each event; at `UserStartedSpeaking` the app stops what it plays. */
   onEvent?: (event: DeepgramEvent) => void;
   /** Opens a WebSocket with a bearer token; a default knows browsers, React Native and Node 22 or newer. */
-  open?: (url: string, token: string) => WebSocket;
+  open?: ((url: string, token: string) => WebSocket) | undefined;
 }
 
 const KEEP_ALIVE = 8_000; // milliseconds; Deepgram closes after about 15 seconds without a frame
