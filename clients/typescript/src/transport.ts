@@ -92,7 +92,8 @@ export class Transport {
       const watch = new Watch(call.time ?? ANSWER, call.signal);
       let error: VerbatimError;
       try {
-        return await attempt(watch, renew);
+        // Not every fetch ends when its signal aborts, and the app's token may never come.
+        return await Promise.race([attempt(watch, renew), watch.over]);
       } catch (caught) {
         watch.close();
         error = failure(caught, call.signal);
@@ -145,9 +146,11 @@ async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSign
   try {
     if (!answer.body) throw new TypeError("This fetch gives no streams: pass one that does.");
     const reader = answer.body.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), watch.over]);
+      if (done) return;
       watch.stay();
-      yield decoder.decode(next.value, { stream: true });
+      yield decoder.decode(value, { stream: true });
     }
   } catch (caught) {
     throw failure(caught, signal);
