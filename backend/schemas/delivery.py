@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, computed_field
 
 from backend.schemas import page
-from backend.schemas.fields import Omitted
 from backend.schemas.intent import StoredIntent
 from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
@@ -15,6 +14,11 @@ from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 def webhook_id(delivery_id: UUID) -> str:
     """Return the `webhook-id` header of a delivery, which is the same in each attempt."""
     return f"msg_{delivery_id.hex}"
+
+
+def _not_read_only(schema: dict[str, JsonValue]) -> None:
+    """Remove `readOnly`, for which generators make a second type of each type that holds the field."""
+    del schema["readOnly"]
 
 
 class DeliveryResponse(BaseModel):
@@ -58,7 +62,7 @@ class DeliveryResponse(BaseModel):
     )
     last_error: str | None = Field(description="Why the last attempt failed, as a sentence.")
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field(json_schema_extra=_not_read_only)  # type: ignore[prop-decorator]
     @property
     def webhook_id(self) -> str:
         """The value of the header `webhook-id`, the same in each attempt."""
@@ -123,10 +127,10 @@ class DeliveryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    state: DeliveryState | Omitted = None
-    conversation_id: UUID | Omitted = None
+    state: DeliveryState | None = None
+    conversation_id: UUID | None = None
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
-    cursor: page.Cursor | Omitted = None
+    cursor: page.Cursor | None = None
 
 
 class DeliveryPlace(NamedTuple):

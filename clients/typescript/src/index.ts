@@ -6,6 +6,6 @@ export type { Refused } from "./queue.js";
 export type { Random } from "./random.js";
 export { recorded } from "./recorded.js";
 export * from "./store.js";
-export type { Service } from "./transport.js";
+export type { Service, StreamingAnswer, StreamingFetch } from "./transport.js";
 export type * from "./types.js";
 export * from "./verbatim.js";

@@ -1,7 +1,8 @@
 /** Reads and writes the record: a method for each operation of the API, and streams that resume by themselves. */
 import { TransportError } from "./errors.js";
+import { uuid } from "./random.js";
 import { EventParser, type ServerEvent } from "./server-events.js";
-import { json, Transport, type Call, type Service } from "./transport.js";
+import { type Call, json, type Service, type StreamingAnswer, Transport } from "./transport.js";
 import type * as t from "./types.js";
 import { sleep } from "./watch.js";
 
@@ -45,7 +46,6 @@ export interface FeedOptions {
 const SLOW = 60_000; // milliseconds for what may take longer than an ordinary answer
 const SILENCE = 45_000; // milliseconds without a byte of a stream, in which the service sends a comment each 15 seconds
 const POLL = 2_000; // milliseconds between two polls
-const POLL_ABANDONED = 10_000; // milliseconds, while the phone is silent for so long that the service presumes an end
 const TAGS = new WeakMap<object, string>();
 
 /** Returns the version of an answer, for `ifMatch`; undefined for an answer without one. */
@@ -73,11 +73,12 @@ export class Verbatim implements t.Operations {
   }
 
   recordMessages(body: t.MessageBatch, options?: t.CallOptions): Promise<t.BatchResults> {
-    return this.#send("POST", "/voice/messages/batch", options, { messages: body.messages.map((message) => this.#identified(message)) });
+    const messages = body.messages.map((message) => this.#identified(message));
+    return this.#send("POST", "/voice/messages/batch", options, { messages });
   }
 
   beginVoiceSession(body: t.VoiceSessionCreate = {}, options?: t.CallOptions): Promise<t.VoiceSessionResponse> {
-    const id = body.id ?? `vs_${hex(this.#transport.random())}`;
+    const id = body.id ?? `vs_${uuid(this.#transport.random).replaceAll("-", "")}`;
     return this.#send("POST", "/voice/sessions", options, { ...body, id });
   }
 
@@ -160,7 +161,10 @@ export class Verbatim implements t.Operations {
   }
 
   /** Yields a line for each conversation; an answer that is cut off ends with a TransportError. */
-  async *exportSubject(query?: t.ExportSubjectQuery, options?: t.CallOptions): AsyncGenerator<t.ExportedConversation, void> {
+  async *exportSubject(
+    query?: t.ExportSubjectQuery,
+    options?: t.CallOptions,
+  ): AsyncGenerator<t.ExportedConversation, void> {
     const path = `/export${search({ ...query })}`;
     const stream = await this.#transport.open({ method: "GET", path, signal: options?.signal, time: SLOW });
     let rest = "";
@@ -213,10 +217,11 @@ export class Verbatim implements t.Operations {
     let streams = false;
     let ended = false;
     while (!streams) {
-      const path = conversation(conversationId, `/messages${search({ order: "recorded", after_sequence: after, limit: 500 })}`);
-      const page = await this.#transport.send<t.MessagePage>({ method: "GET", path, signal }, (response) => {
-        streams = typeof response.body?.getReader === "function";
-        return json(response);
+      const query = search({ order: "recorded", after_sequence: after, limit: 500 });
+      const path = conversation(conversationId, `/messages${query}`);
+      const page = await this.#transport.send<t.MessagePage>({ method: "GET", path, signal }, (answer) => {
+        streams = typeof answer.body?.getReader === "function";
+        return json(answer);
       });
       for (const message of page.data) {
         yield message;
@@ -224,10 +229,8 @@ export class Verbatim implements t.Operations {
       }
       if (streams || page.has_more) continue;
       if (ended) return;
-      const state = await this.getConversation(conversationId, { signal });
-      const pause = state.ended_at ? await this.#isAbandoned(state, signal) ? POLL_ABANDONED : 0 : POLL;
-      ended = pause === 0;
-      await sleep(pause, signal);
+      ended = await this.#hasEnded(conversationId, signal);
+      if (!ended) await sleep(POLL, signal);
     }
     const path = conversation(conversationId, `/live${search({ after_sequence: after })}`);
     for await (const { kind, data } of this.#events(path, undefined, signal)) {
@@ -243,15 +246,15 @@ export class Verbatim implements t.Operations {
    */
   async *feed({ cursor, start, signal }: FeedOptions = {}): AsyncGenerator<[string, t.MessageResponse], void> {
     // Without a place, a stream that begins at the end would begin at another end when it connects again.
-    if (!cursor && start === "end") cursor = (await this.readFeed({ start, limit: 1 }, { signal })).next_cursor ?? undefined;
-    for await (const { kind, data, id } of this.#events("/messages/feed", cursor, signal)) {
+    const end = !cursor && start === "end" ? await this.readFeed({ start, limit: 1 }, { signal }) : undefined;
+    for await (const { kind, data, id } of this.#events("/messages/feed", cursor ?? end?.next_cursor, signal)) {
       if (kind === "message" && id !== undefined) yield [id, JSON.parse(data)];
     }
   }
 
   /** Returns `body` with an id, made before the first attempt, so that a repetition makes no second one. */
   #identified<T extends { id?: string | null | undefined }>(body: T): T {
-    return { ...body, id: body.id ?? uuid(this.#transport.random()) };
+    return { ...body, id: body.id ?? uuid(this.#transport.random) };
   }
 
   #send<T>(method: string, path: string, options?: t.CallOptions, body?: unknown, time?: number): Promise<T> {
@@ -263,7 +266,8 @@ export class Verbatim implements t.Operations {
   }
 
   /** Yields the events of a stream, which it opens again whenever it breaks, until the service answers 204. */
-  async *#events(path: string, place: string | undefined, signal?: AbortSignal): AsyncGenerator<ServerEvent, void> {
+  async *#events(path: string, from?: string | null, signal?: AbortSignal): AsyncGenerator<ServerEvent, void> {
+    let place = from ?? undefined;
     for (let endless = false; ; endless = true) {
       const headers = { accept: "text/event-stream", "last-event-id": place };
       const stream = await this.#transport.open({ method: "GET", path, headers, signal, endless, time: SILENCE });
@@ -283,21 +287,21 @@ export class Verbatim implements t.Operations {
     }
   }
 
-  /** Whether the service has presumed the end, because the phone fell silent: the phone may come back. */
-  async #isAbandoned(state: t.ConversationResponse, signal?: AbortSignal): Promise<boolean> {
-    if (state.voice_session_id === null) return false;
-    const session = await this.getVoiceSession(state.voice_session_id, { signal });
-    return session.end_reason === "abandoned";
+  /** Whether a conversation has ended, and not because its phone fell silent, which may come back. */
+  async #hasEnded(conversationId: string, signal?: AbortSignal): Promise<boolean> {
+    const { ended_at, voice_session_id } = await this.getConversation(conversationId, { signal });
+    if (ended_at === null || voice_session_id === null) return ended_at !== null;
+    return (await this.getVoiceSession(voice_session_id, { signal })).end_reason !== "abandoned";
   }
 }
 
-async function answerOf<T>(response: Response): Promise<T> {
-  if (response.status === 204) return undefined as T;
-  if (/^text\/(?!html)|jsonl/.test(response.headers.get("content-type") ?? "")) return (await response.text()) as T;
-  const answer = await json<T & object>(response);
-  const tag = response.headers.get("etag");
-  if (tag) TAGS.set(answer, tag);
-  return answer;
+async function answerOf<T>(answer: StreamingAnswer): Promise<T> {
+  if (answer.status === 204) return undefined as T;
+  if (/^text\/(?!html)|jsonl/.test(answer.headers.get("content-type") ?? "")) return (await answer.text()) as T;
+  const found = await json<T & object>(answer);
+  const tag = answer.headers.get("etag");
+  if (tag) TAGS.set(found, tag);
+  return found;
 }
 
 function conversation(id: string, rest = ""): string {
@@ -312,14 +316,4 @@ function search(query: Query): string {
   const found = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
   const pairs = found.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`);
   return pairs.length > 0 ? `?${pairs.join("&")}` : "";
-}
-
-function uuid(bytes: Uint8Array): string {
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return hex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

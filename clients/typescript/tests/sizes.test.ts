@@ -28,6 +28,13 @@ function assertSmall(t: test.TestContext, bytes: number, most: number): void {
 
 test("a phone has 5 kB at most", (t) => assertSmall(t, size("Phone", "verbatim-record"), CORE));
 
+// An app takes what it imports, so a phone does not carry what reads.
+test("what reads has 5 kB at most", (t) => assertSmall(t, size("Verbatim, pages", "verbatim-record"), CORE));
+
+test("the connection to Deepgram has 2 kB at most", (t) => {
+  assertSmall(t, size("AgentConnection", "verbatim-record/deepgram"), 2 * STORE);
+});
+
 for (const [name, path] of [
   ["MemoryStore", ""],
   ["ExpoStore", "/expo"],

@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.clients.typescript.npm import NODE, run
+from tests.clients.typescript.npm import NODE, PACKAGE, run
 from tests.conftest import serving
 from tests.deepgram_stand_in import CUT, HANG_UP, DeepgramStandIn, Step, WaitFor, stand_in
 from tests.phones import said
@@ -77,6 +77,8 @@ def _call(database_url: str, deepgram: DeepgramStandIn, environment: dict[str, s
         "VERBATIM_DEEPGRAM_AGENT_URL": deepgram.agent_url,
     }
     with serving(database_url, **settings) as address:
-        found = json.loads(run(NODE, "--no-warnings", "tests/call.ts", VERBATIM_URL=address, **environment))
+        found = json.loads(
+            run(NODE, "--no-warnings", "tests/call.ts", folder=PACKAGE, VERBATIM_URL=address, **environment)
+        )
         path = f"{address}/api/v1/conversations/{found['conversation']}/transcript"
         return found, httpx.get(path).json()["messages"]
