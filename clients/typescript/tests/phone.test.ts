@@ -190,8 +190,12 @@ test("a new token is asked for once after 401, and at once", async () => {
 
 test("a refused begin says why", async () => {
   const phone = open({ conversation: randomUUID() });
-  await assert.rejects(phone.begin(), (error) => error instanceof ProblemError && error.problem.status === 404);
-  phone.close();
+  const isMissing = (error: unknown) => error instanceof ProblemError && error.problem.status === 404;
+  await assert.rejects(phone.begin(), isMissing);
+  phone.hear(said("one"));
+  await assert.rejects(phone.end("hangup"), isMissing);
+  assert.deepEqual([phone.state.queued, phone.state.problem?.status], [1, 404]);
+  await phone.close();
 });
 
 test("a good answer that is not one of the service costs nothing", async () => {
@@ -294,6 +298,19 @@ test("what does not fit into 64 MiB is lost, counted, and shown in the receipt",
   phone.wake();
   const receipt = await phone.end("hangup");
   assert.deepEqual([receipt.complete, receipt.expected, receipt.client_lost], [false, 66, 2]);
+});
+
+test("a clock that was never set, and is then corrected by years, costs no event", async () => {
+  const network = new Network(() => new Promise(() => {}));
+  const store = new MemoryStore();
+  const killed = open({ store, network, now: () => 0 });
+  killed.hear(said("in 1970"));
+  await until(killed, ({ unsaved }) => unsaved === 0);
+  await killed.close();
+  const phone = open({ store, session: killed.session });
+  await phone.begin();
+  assertComplete(await call(phone, "today"), 2);
+  assert.deepEqual(await contents(phone), ["in 1970", "today"]);
 });
 
 test("`hear` takes whatever it is given", async () => {
