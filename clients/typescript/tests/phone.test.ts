@@ -331,3 +331,19 @@ test("the state is the same object until it changes", async () => {
   assert.equal(phone.state.queued, 1);
   phone.close();
 });
+
+test("`hear` takes less than 50 µs in the median", async (t) => {
+  const phone = open({ network: new Network(() => new Promise(() => {})) });
+  const times: number[] = [];
+  for (let count = 0; count < 5_000; count += 1) {
+    const frame = said(`Number ${count}: remind me to call the dentist tomorrow at nine.`);
+    const begun = performance.now();
+    phone.hear(frame);
+    times.push(1_000 * (performance.now() - begun));
+    if (count % 50 === 0) await new Promise(setImmediate);
+  }
+  await phone.close();
+  const median = times.sort((one, other) => one - other)[2_500]!;
+  t.diagnostic(`${median.toFixed(1)} µs`);
+  assert.ok(median < 50, `${median} µs`);
+});

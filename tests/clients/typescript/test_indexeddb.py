@@ -1,15 +1,18 @@
 """A phone's storage in a browser: it does what every storage must, and outlives its tab."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+import websockets
 
-from tests.chromium import chromium
+from tests.chromium import Tab, chromium
 from tests.clients.typescript.npm import run
 
 
@@ -53,9 +56,9 @@ async def test_what_was_appended_is_there_after_the_tab_was_killed(page: str, tm
         await tab.run("void write()")
         await tab.until("Number(document.title) >= 50")
         _kill_tabs(tmp_path / "profile")
-        await tab.open(page)
-        await tab.until("globalThis.read")
-        numbers = await tab.run("read()")
+        async with _new_tab(tmp_path / "profile", page) as other:
+            await other.until("globalThis.read")
+            numbers = await other.run("read()")
     assert len(numbers) >= 50
     assert numbers == [*range(1, len(numbers) + 1)]
 
@@ -66,3 +69,13 @@ def _kill_tabs(profile: Path) -> None:
         is_ours = any(f"--user-data-dir={profile}" in parent.cmdline() for parent in process.parents())
         if is_ours and "--type=renderer" in process.cmdline():
             process.kill()
+
+
+@asynccontextmanager
+async def _new_tab(profile: Path, url: str) -> AsyncIterator[Tab]:
+    """Open ``url`` in a tab beside the others of the browser with this profile."""
+    port = (profile / "DevToolsActivePort").read_text().split()[0]
+    async with httpx.AsyncClient() as client:
+        opened = await client.put(f"http://127.0.0.1:{port}/json/new?{url}")
+    async with websockets.connect(opened.json()["webSocketDebuggerUrl"], max_size=None) as line:
+        yield Tab(line)
