@@ -24,7 +24,7 @@ export interface PhoneSettings {
   random?: Random;
   /** The wall clock in milliseconds since 1970, by default `Date.now`; read once for each phone. */
   now?: () => number;
-  /** Called with each event that is lost: the storage is full or has lost it, the frame is not JSON, or the phone is closed. */
+  /** Called with each event that is lost: the storage is full or has lost it, it is not JSON, or the phone is closed. */
   onLost?: (frame: string | undefined) => void;
 }
 

@@ -6,9 +6,9 @@ import { MemoryStore, Phone, ProblemError, type Receipt, type Row } from "verbat
 import { api, atEvents, call, contents, forged, hasty, messages, Network, open, said, storeWith, until } from "./network.ts";
 
 function assertComplete(receipt: Receipt, received: number): void {
-  assert.deepEqual({ ...receipt, duplicates: 0, last_sequence: 0 }, {
-    complete: true, received, expected: received, missing: [], duplicates: 0, last_sequence: 0, more_missing: 0, client_lost: 0,
-  });
+  const { complete, expected, missing, client_lost } = receipt;
+  assert.deepEqual({ complete, expected, missing, client_lost }, { complete: true, expected: received, missing: [], client_lost: 0 });
+  assert.equal(receipt.received, received);
 }
 
 test("a call is on record as it was heard, and nothing is left in the storage", async () => {
@@ -80,7 +80,8 @@ test("what sixty events of 40 kB without a network leave is sent in requests of 
   phone.wake();
   assertComplete(await phone.end("hangup"), 60);
   assert.ok(network.batches.every((body) => body.length <= 256 * 1024));
-  assert.deepEqual((await contents(phone)).map((content) => content.split(" ")[0]), Array.from({ length: 60 }, (_, place) => `${place + 1}`));
+  const numbers = (await contents(phone)).map((content) => Number(content.split(" ")[0]));
+  assert.deepEqual(numbers, Array.from({ length: 60 }, (_, place) => place + 1));
 });
 
 test("a proxy that takes small bodies only gets small ones", async () => {
@@ -175,7 +176,7 @@ test("a Retry-After is obeyed, and pauses without one grow to 30 seconds at most
     if (isPause) pauses.push(time);
     return real(done, isPause ? 0 : time, ...rest);
   });
-  const network = new Network(() => forged(503, { "retry-after": "7" }), ...Array.from({ length: 8 }, () => () => forged(500)));
+  const network = new Network(() => forged(503, { "retry-after": "7" }), ...Array(8).fill(() => forged(500)));
   const random = (bytes: Uint8Array<ArrayBuffer>) => (bytes.length > 1 ? crypto.getRandomValues(bytes) : bytes.fill(255));
   await open({ network, random }).begin();
   assert.deepEqual(pauses.map(Math.round), [7_498, 996, 1_992, 3_984, 7_969, 15_938, 29_883, 29_883, 29_883]);
