@@ -28,11 +28,11 @@ export type Json = Record<string, unknown>;
 /** What an answer means. */
 export interface Answer {
   /** `again` is also that of no answer. */
-  kind: "good" | "refused" | "too large" | "unauthorized" | "again";
-  json: Json | undefined;
-  problem: Problem | undefined;
+  kind: "good" | "refused" | "large" | "unauthorized" | "again";
+  json?: Json | undefined;
+  problem?: Problem | undefined;
   /** When the service answered, by its clock. */
-  date: string | null;
+  date?: string | null;
   /** The seconds that the service or a proxy asks the client to wait. */
   wait: number;
 }
@@ -65,7 +65,7 @@ export async function attempt(
   try {
     return await Promise.race([send(), givenUp]);
   } catch {
-    return { kind: "again", json: undefined, problem: undefined, date: null, wait: 0 };
+    return { kind: "again", wait: 0 };
   } finally {
     clearTimeout(timer);
   }
@@ -80,7 +80,7 @@ function meaning({ status, headers }: FetchAnswer, text: string): Answer {
 
 function kindOf(status: number, json: Json | undefined, problem: Problem | undefined): Answer["kind"] {
   if (status === 401) return "unauthorized";
-  if (status === 413) return "too large";
+  if (status === 413) return "large";
   if (json && status >= 200 && status < 300) return "good";
   return problem && !isRetryable(status) ? "refused" : "again";
 }

@@ -3,15 +3,17 @@
  *
  * People set the clocks of phones, and networks set them during a call. So the wall clock is read once, and a monotonic
  * clock counts from there. Each answer of the service has its time (`Date`), which corrects the phone's. Times rise
- * strictly, because the service orders messages by them.
+ * strictly, because the service orders messages by them; only if the service's clock shows that the last ones lie more than
+ * five minutes in the future, the next ones do not follow them, because the service has replaced those.
  */
 
 const TOLERATED = 2_000; // milliseconds; `Date` has a resolution of a second, and the answer was under way
-const FUTURE = 300_000; // milliseconds; the service replaces a time that is further ahead (docs/phone.md)
+const FUTURE = 300_000; // milliseconds; the service replaces a time that is further ahead
 
 export class Clock {
   #ahead: number; // milliseconds since 1970 at the zero of the monotonic clock
   #last = 0;
+  #mostAhead = Infinity; // milliseconds that the last time may be ahead of the clock
 
   constructor(now: () => number) {
     this.#ahead = now() - performance.now();
@@ -25,7 +27,7 @@ export class Clock {
   /** Returns the time of the next event: now, or just after that of the event before. */
   next(): number {
     const now = this.now();
-    const isPlausible = this.#last <= now + FUTURE;
+    const isPlausible = this.#last <= now + this.#mostAhead;
     return (this.#last = isPlausible ? Math.max(now, this.#last + 1) : now);
   }
 
@@ -35,8 +37,9 @@ export class Clock {
   }
 
   /** Corrects the clock by the `Date` of an answer, if it has one. */
-  correct(date: string | null): void {
+  correct(date: string | null | undefined): void {
     const off = Date.parse(date ?? "") - this.now();
     if (Math.abs(off) > TOLERATED) this.#ahead += off;
+    if (off) this.#mostAhead = FUTURE;
   }
 }

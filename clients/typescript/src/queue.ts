@@ -105,9 +105,9 @@ export class Queue {
   async open(fresh: boolean): Promise<boolean> {
     const claim = this.#store.claim?.(this.head.session);
     if (!fresh && !(await this.#try(async () => void (await claim, await this.#read())))) return false;
-    this.#clock.pass(this.head.time);
     this.#isRead = true;
-    for (const { frame, time } of this.#heard.splice(0)) this.#number(frame, time);
+    for (const { frame, time } of this.#heard.splice(0)) this.#number(frame, Math.max(time, this.head.time + 1));
+    this.#clock.pass(this.head.time);
     this.#write();
     return true;
   }

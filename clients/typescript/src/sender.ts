@@ -178,7 +178,7 @@ export class Sender {
     if (answer.kind === "good") {
       this.#most = Math.min(BATCH, 2 * this.#most);
       await this.#settle(rows, answer.json!["results"] as Result[]);
-    } else if (answer.kind === "too large" || answer.problem?.status === 422) {
+    } else if (answer.kind === "large" || answer.problem?.status === 422) {
       if (rows.length > 1) this.#most = Math.ceil(rows.length / 2);
       else if (answer.problem) queue.refuse({ ...rows[0]!, problem: answer.problem });
       else this.#pass(rows);
@@ -259,11 +259,11 @@ export class Sender {
         this.#line.clock.correct(answer.date);
       }
       this.#line.changed();
-      const isTooLarge = answer.kind === "too large" && path.endsWith("/events"); // only these can be made smaller
+      const isTooLarge = answer.kind === "large" && path.endsWith("/events"); // only these can be made smaller
       if (isGood || isTooLarge || answer.kind === "refused" || sessionIn(answer)) return answer;
-      const isFirst = answer.kind === "unauthorized" && !renew;
+      const wasRenewed = renew;
       renew = answer.kind === "unauthorized";
-      if (!isFirst) await this.pause((failures += 1), answer.wait, seen);
+      if (wasRenewed || !renew) await this.pause((failures += 1), answer.wait, seen);
     }
   }
 
@@ -301,7 +301,7 @@ function isBegun(json: unknown, session: string): json is VoiceSessionResponse {
 
 function hasResults(json: Json | undefined, count: number): boolean {
   const results = json?.["results"] as Result[] | undefined;
-  return Array.isArray(results) && results.length === count && results.every((each) => typeof each?.status === "number");
+  return Array.isArray(results) && results.length === count && results.every((each) => each?.status > 0);
 }
 
 function isReceipt(json: Json | undefined): boolean {

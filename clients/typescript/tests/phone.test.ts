@@ -168,6 +168,36 @@ test("a request that is half open is given up after 20 seconds, also if `fetch` 
   assertComplete(await call(phone, "one"), 1);
 });
 
+test("a reconnect gives up a request that has hung for two seconds, and sends it again", async (t) => {
+  let hang = () => {};
+  const hangs = new Promise<void>((resolve) => (hang = resolve));
+  const phone = open({ network: new Network(() => (hang(), new Promise(() => {}))) });
+  const receipt = call(phone, "one");
+  await hangs;
+  phone.wake(); // too early
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, "now", () => now() + 2_500);
+  phone.wake();
+  assertComplete(await receipt, 1);
+});
+
+test("times rise strictly, also when the clock is set back by hours and the app is killed", async () => {
+  const store = new MemoryStore();
+  let now = Date.now();
+  const options = { store, session: `vs_${randomUUID()}`, now: () => now, network: new Network(() => new Promise(() => {})) };
+  for (let life = 0; life < 3; life += 1) {
+    const phone = open(options);
+    for (let count = 0; count < 5; count += 1, now -= 3_600_000) phone.hear(said("word"));
+    await until(phone, ({ queued, unsaved }) => queued === 5 * (life + 1) && unsaved === 0);
+    await phone.close();
+    options.network.add(() => new Promise(() => {}));
+  }
+  const rows = await store.read(options.session, 0, 100);
+  const times = rows.map(({ text }) => (JSON.parse(text) as { received_at: string }).received_at);
+  assert.equal(new Set(times).size, 15);
+  assert.deepEqual(times, [...times].sort());
+});
+
 test("a Retry-After is obeyed, and pauses without one grow to 30 seconds at most", async (t) => {
   const pauses: number[] = [];
   const real = setTimeout;
