@@ -12,6 +12,9 @@ UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 # Two processes; the tests of a module run in one of them. tests/lanes.py says which are heavy, pooled and first.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
+# A service that a test starts would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
 	bench-recorder chaos outages torture overload lock openapi docs wheel clean
 
