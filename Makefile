@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder chaos outages torture overload lock openapi docs wheel clean
+	bench-recorder chaos outages torture overload typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -75,8 +75,12 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
 	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
-openapi: .venv/dev  ## write openapi.json anew
+typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
+	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)
+
+openapi: .venv/dev  ## write openapi.json anew, and what the clients make of it
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
+	@$(BIN)/python clients/typescript/generate_types.py
 
 docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
