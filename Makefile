@@ -13,7 +13,7 @@ UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder chaos outages overload lock openapi docs wheel clean
+	bench-recorder chaos outages torture overload lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -61,7 +61,10 @@ bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for
 	@$(BIN)/python -m tests.benchmarks.recorder
 
 outages: .venv/dev  ## a recorder whose service fails in each way that there is, SECONDS=60 each
-	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/recorder/test_outages.py tests/recorder/test_bad_service.py
+	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/clients/python/test_outages.py tests/clients/python/test_bad_service.py
+
+torture: .venv/dev  ## CALLS=200 through a recorder whose network, disk, clock and process fail, and count what became of them
+	@CALLS=$(or $(CALLS),200) $(BIN)/python -m pytest -s tests/clients/python/test_torture.py
 
 chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1, and count what was lost
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) --clients $(or $(CLIENTS),16)

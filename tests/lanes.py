@@ -30,9 +30,10 @@ HEAVY: Final = (
     "tests/migrations/test_under_load.py",
     "tests/overload/",
     "tests/properties/",
-    "tests/recorder/test_crashes.py",
-    "tests/recorder/test_livekit.py",  # a gigabyte of Python packages
-    "tests/recorder/test_pipecat.py",  # the same
+    "tests/clients/python/test_crashes.py",
+    "tests/clients/python/test_livekit.py",  # a gigabyte of Python packages
+    "tests/clients/python/test_pipecat.py",  # the same
+    "tests/clients/python/test_torture.py",  # kills processes
     "tests/test_crashes.py",
     "tests/test_demo.py",
 )
@@ -45,12 +46,13 @@ LONGEST: Final = (
     "tests/benchmarks/",
     "tests/chaos/",
     "tests/test_crashes.py",
-    "tests/recorder/test_crashes.py",
+    "tests/clients/python/test_crashes.py",
+    "tests/clients/python/test_torture.py",
     "tests/embedded_postgres/",
     "tests/failover/",
     "tests/test_cli.py",
     "tests/test_stopping.py",
-    "tests/recorder/test_replay.py",
+    "tests/clients/python/test_replay.py",
     "tests/test_replay_files.py",
     "tests/migrations/",
     "tests/api/test_slow_readers.py",

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, Field, JsonValue
 
 from backend.formats.function_calls import FunctionCall, FunctionCalls
-from backend.vocabulary import Role
+from verbatim_record.vocabulary import Role
 
 _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
 

@@ -1,6 +1,6 @@
 """The English of the code, as far as a program can check it: agents have names, and docstrings state the facts.
 
-`missing_facts` counts what public docstrings of `backend/` do not say. `python -m` this module prints the count, and
+`missing_facts` counts what public docstrings of `backend/` and `clients/python/` do not say. `python -m` this module prints the count, and
 each fact. A name is public if neither it nor a class around it begins with an underscore; special methods such as
 `__init__` are not public. The facts are:
 
@@ -25,10 +25,10 @@ import pytest
 from backend import errors
 
 ROOT: Final = Path(__file__).parents[2]
-SOURCES: Final = sorted((ROOT / "backend").rglob("*.py"))
+SOURCES: Final = sorted(path for place in ("backend", "clients/python") for path in (ROOT / place).rglob("*.py"))
 PROSE: Final = sorted(
     path
-    for place in ("backend", "alembic", "examples", "docs", "README.md")
+    for place in ("backend", "clients/python", "alembic", "examples", "docs", "README.md")
     for path in (ROOT / place, *(ROOT / place).rglob("*"))
     if path.suffix in {".py", ".md", ".mako", ".ts"}
 )

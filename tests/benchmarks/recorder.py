@@ -33,11 +33,12 @@ from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from backend.observability import logs
 from backend.principal import LOCAL
-from backend.recorder import Answer, AppenderSink, Limits, Recorder
 from backend.services.appender import Appender
+from backend.services.appender_sink import AppenderSink
 from tests import clusters
 from tests.benchmarks.literal_pipeline import Literal
 from tests.conftest import connect, open_conversation
+from verbatim_record import Answer, Limits, Recorder
 
 SAID: Final = "Could you move the dentist to Thursday at nine and tell Minh about it?"
 SLOW: Final = 0.5  # seconds for a commit
@@ -87,6 +88,9 @@ class Slow:
 
     def __init__(self, behind: AppenderSink) -> None:
         self._behind = behind
+
+    async def open(self) -> None:
+        await self._behind.open()
 
     async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
         await asyncio.sleep(SLOW)
