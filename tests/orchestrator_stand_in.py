@@ -11,6 +11,8 @@ from typing import Any, Final, Literal
 import orjson
 from standardwebhooks import Webhook
 
+from tests.description import assert_described
+
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET: Final = "whsec_C2FtcGxlIHNlY3JldCBvZiB0aGUgdGVzdHMh"
 
@@ -62,7 +64,9 @@ class OrchestratorStandIn:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head)}
-            self.told.append(Told(headers, await reader.readexactly(int(headers["content-length"]))))
+            told = Told(headers, await reader.readexactly(int(headers["content-length"])))
+            assert_described("IntentExtracted", told.event)
+            self.told.append(told)
             self._news.set()
             await self._answer(reader, writer)
         except (OSError, asyncio.IncompleteReadError):

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Query, Request, Response, status
 from backend.api.auth import Editor, Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.etags import entity_tag, if_match, not_modified
-from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
+from backend.api.openapi import CONDITIONAL, IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.conversation import (
     ConversationCreate,
     ConversationEnd,
+    ConversationPage,
     ConversationPatch,
     ConversationQuery,
     ConversationResponse,
 )
-from backend.schemas.page import Page
 from backend.services import conversations
 from backend.services.conversations import Precondition
 
@@ -61,7 +61,7 @@ async def create_conversation(
 @router.get("", operation_id="listConversations", responses=refusals(422, 503))
 async def list_conversations(
     query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
-) -> Page[ConversationResponse]:
+) -> ConversationPage:
     """List conversations, newest first."""
     return await conversations.newest(database, caller, query)
 
@@ -71,7 +71,7 @@ async def list_conversations(
     operation_id="getConversation",
     response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
-    openapi_extra=IF_MATCH,
+    openapi_extra=CONDITIONAL,
 )
 async def get_conversation(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
     """Read one conversation, without its messages."""

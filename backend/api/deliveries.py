@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request
 from backend.api.auth import DeliveryManager
 from backend.api.dependencies import API, Db, outbox_of
 from backend.api.openapi import refusals
-from backend.schemas.delivery import DeliveriesRetried, DeliveryQuery, DeliveryResponse
-from backend.schemas.page import Page
+from backend.schemas.delivery import DeliveriesRetried, DeliveryPage, DeliveryQuery, DeliveryResponse
 from backend.services import deliveries
 
 router = APIRouter(prefix=f"{API}/deliveries", tags=["deliveries"])
@@ -18,7 +17,7 @@ router = APIRouter(prefix=f"{API}/deliveries", tags=["deliveries"])
 @router.get("", operation_id="listDeliveries", responses=refusals(422, 503))
 async def list_deliveries(
     query: Annotated[DeliveryQuery, Query()], caller: DeliveryManager, database: Db
-) -> Page[DeliveryResponse]:
+) -> DeliveryPage:
     """List deliveries, newest first. The delivered payload is the intent of the conversation."""
     return await deliveries.newest(database, caller, query)
 

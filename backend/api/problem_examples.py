@@ -1,10 +1,11 @@
-"""An example of each problem, which `/docs` shows at the operations that may respond with it."""
+"""The problems that each operation may answer, with an example of each, which `/docs` shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from backend import errors
+from backend.api.problem_schemas import union
 from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, ProblemType, document_of, faults_of
 from backend.errors import Fault, RecordError
 
@@ -75,14 +76,15 @@ _CHANGING: Final = frozenset({"post", "put", "patch", "delete"})
 _OF_EVERY_ROUTE: Final = ("internal-error", "too-slow", "not-from-here", "request-timeout", "head-too-large")
 
 
-def add_examples(document: dict[str, Any]) -> None:
-    """Add an example of each problem to the OpenAPI ``document``, and refer to it from the operations with it."""
+def add_problems(document: dict[str, Any]) -> None:
+    """Add an example of each problem to the OpenAPI ``document``, and name at each operation the problems it has."""
     document["components"]["examples"] = _examples()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for status, response in operation["responses"].items():
                 for media_type in (each for name, each in response.get("content", {}).items() if "problem" in name):
-                    slugs = _of(status, method, path, operation["operationId"])
+                    slugs = [*_of(status, method, path, operation["operationId"])]
+                    media_type["schema"] = union(slugs)
                     media_type["examples"] = {slug: {"$ref": f"#/components/examples/{slug}"} for slug in slugs}
 
 

@@ -153,6 +153,6 @@ def _session(begun: Begun, token: ProviderToken | None) -> VoiceSessionResponse:
 def _result(result: Result) -> dict[str, object]:
     if isinstance(result, RecordedEvent):
         messages = [orjson.Fragment(recorded.document) for recorded in result.messages]
-        return {"status": 200 if result.replayed else 201, "messages": messages}
+        return {"kind": "recorded", "status": 200 if result.replayed else 201, "messages": messages}
     problem = refusal_body(result)
-    return {"status": problem["status"], "problem": problem}
+    return {"kind": "problem", "status": problem["status"], "problem": problem}

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from backend.schemas import page
-from backend.schemas.fields import Instant, Label, Timestamp
+from backend.schemas.fields import Instant, Label, Omitted, Timestamp
+from backend.schemas.intent import StoredIntent
 from backend.vocabulary import ContextType, Intent
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-000000000001", "context_type": "voice"}
@@ -86,7 +87,7 @@ class ConversationResponse(BaseModel):
     user_id: Annotated[str | None, BeforeValidator(lambda owner: owner if owner is None else str(owner))]
     context_type: ContextType
     voice_session_id: str | None
-    extracted_intent: Intent | str | None
+    extracted_intent: StoredIntent | None
     intent_payload: JsonValue
     linked_goal_id: UUID | None
     linked_task_id: UUID | None
@@ -95,6 +96,10 @@ class ConversationResponse(BaseModel):
     message_count: int = Field(validation_alias="last_sequence")
     created_at: datetime
     updated_at: datetime
+
+
+class ConversationPage(page.Page[ConversationResponse]):
+    """A page of conversations."""
 
 
 class ConversationPlace(NamedTuple):
@@ -124,16 +129,16 @@ class ConversationQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    context_type: ContextType | None = None
-    intent: Intent | None = None
-    ended: bool | None = None
-    linked_goal_id: UUID | None = None
-    linked_task_id: UUID | None = None
-    voice_session_id: Label | None = None
-    user_id: Label | None = Field(
+    context_type: ContextType | Omitted = None
+    intent: Intent | Omitted = None
+    ended: bool | Omitted = None
+    linked_goal_id: UUID | Omitted = None
+    linked_task_id: UUID | Omitted = None
+    voice_session_id: Label | Omitted = None
+    user_id: Label | Omitted = Field(
         default=None, description="Only this owner's; requires a service token that may read every owner's."
     )
-    since: Instant | None = Field(default=None, description="Created at this time or later.")
-    until: Instant | None = Field(default=None, description="Created before this time.")
+    since: Instant | Omitted = Field(default=None, description="Created at this time or later.")
+    until: Instant | Omitted = Field(default=None, description="Created before this time.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
-    cursor: page.Cursor | None = None
+    cursor: page.Cursor | Omitted = None

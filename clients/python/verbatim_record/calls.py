@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from verbatim_record.errors import NotModified, Problem, UnexpectedResponse, VerbatimError
-from verbatim_record.models import MessageResponse, ProblemDocument
+from verbatim_record.models import JsonObject, MessageResponse, ProblemDocument
 from verbatim_record.problems import PROBLEMS
 
 T = TypeVar("T")
@@ -115,6 +115,11 @@ def versioned(kind: type[VersionedT]) -> Callable[[httpx.Response], VersionedT]:
 
 def nothing(_response: httpx.Response) -> None:
     """Read an answer without a body."""
+
+
+def json_object(response: httpx.Response) -> JsonObject:
+    """Return an answer for another program, as the JSON object that it is."""
+    return dict(orjson.loads(response.content))
 
 
 def text(response: httpx.Response) -> str:

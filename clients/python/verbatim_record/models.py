@@ -10,6 +10,7 @@ from uuid import UUID
 T = TypeVar("T")
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+JsonObject: TypeAlias = dict[str, JsonValue]
 
 
 def _optional(read: Callable[[Any], T], value: Any) -> T | None:
@@ -64,9 +65,11 @@ class MessageResponse:
     created_at: datetime
     voice_session_id: str | None
     client_sequence: int | None
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
             id=UUID(data["id"]),
@@ -80,6 +83,26 @@ class MessageResponse:
             created_at=datetime.fromisoformat(data["created_at"]),
             voice_session_id=data["voice_session_id"],
             client_sequence=data["client_sequence"],
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedMessage:
+    """The result of a message that is on record."""
+
+    kind: Literal["recorded"]
+    status: int
+    """201 if it is new, 200 if it was on record already."""
+    message: MessageResponse
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            kind=data["kind"],
+            status=data["status"],
+            message=MessageResponse.from_json(data["message"]),
         )
 
 
@@ -97,70 +120,6 @@ class InputFault:
         return cls(
             pointer=data["pointer"],
             detail=data["detail"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProblemDocument:
-    """Why a request was not carried out."""
-
-    type: str
-    """Stable; as a URL relative to the service it leads to a page that says what to do."""
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
-    """The trace id of `traceparent`, or a new id; the service's log has it, too."""
-    errors: tuple[InputFault, ...] | None = None
-    """Only with status 422: each distinct fault once."""
-    more_errors: int | None = None
-    """The number of faults that `errors` leaves out; absent if it is complete."""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
-        return cls(
-            type=data["type"],
-            title=data["title"],
-            status=data["status"],
-            detail=data["detail"],
-            instance=data["instance"],
-            request_id=data["request_id"],
-            errors=_optional(partial(_each, InputFault.from_json), data.get("errors")),
-            more_errors=data.get("more_errors"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchResult:
-    """The outcome for one message of a batch: the message (201 new, 200 on record already) or a problem."""
-
-    status: int
-    message: MessageResponse | None = None
-    problem: ProblemDocument | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
-        return cls(
-            status=data["status"],
-            message=_optional(MessageResponse.from_json, data.get("message")),
-            problem=_optional(ProblemDocument.from_json, data.get("problem")),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchResults:
-    """One result for each message of the batch, in the order of the request."""
-
-    results: tuple[BatchResult, ...]
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
-        return cls(
-            results=_each(BatchResult.from_json, data["results"]),
         )
 
 
@@ -205,6 +164,90 @@ class VoiceSessionResponse:
             started_at=datetime.fromisoformat(data["started_at"]),
             next_client_sequence=data["next_client_sequence"],
             deepgram=_optional(ProviderToken.from_json, data["deepgram"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemDocument:
+    """Why a request was not carried out."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    """The trace id of `traceparent`, or a new id; the service's log has it, too."""
+    errors: tuple[InputFault, ...] | None = None
+    """Each distinct fault once."""
+    more_errors: int | None = None
+    """The number of faults that `errors` leaves out; absent if it is complete."""
+    session: VoiceSessionResponse | None = None
+    """The voice session, if the request began it: it works without a token."""
+    checks: dict[str, str] | None = None
+    """For each part `ok`, or a word that names the fault."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            title=data["title"],
+            status=data["status"],
+            detail=data["detail"],
+            instance=data["instance"],
+            request_id=data["request_id"],
+            errors=_optional(partial(_each, InputFault.from_json), data.get("errors")),
+            more_errors=data.get("more_errors"),
+            session=_optional(VoiceSessionResponse.from_json, data.get("session")),
+            checks=data.get("checks"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemProblem:
+    """The result of a message or an event that was not recorded."""
+
+    kind: Literal["problem"]
+    status: int
+    """The `status` of the problem."""
+    problem: ProblemDocument
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            kind=data["kind"],
+            status=data["status"],
+            problem=ProblemDocument.from_json(data["problem"]),
+        )
+
+
+BatchResult: TypeAlias = ItemProblem | RecordedMessage
+"""The result of one message of a batch."""
+
+
+def read_batch_result(data: Mapping[str, Any]) -> BatchResult:
+    """Return the model of a JSON object by its `kind`; raises as `from_json` does."""
+    match data["kind"]:
+        case "problem":
+            return ItemProblem.from_json(data)
+        case "recorded":
+            return RecordedMessage.from_json(data)
+    raise ValueError("The kind is none that this release knows.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResults:
+    """One result for each message of the batch, in the order of the request."""
+
+    results: tuple[BatchResult, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            results=_each(read_batch_result, data["results"]),
         )
 
 
@@ -272,21 +315,36 @@ class VoiceSessionState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceEventResult:
-    """The outcome for one event: stored (201 new, 200 stored before), with its messages; or a problem."""
+class RecordedEvent:
+    """The result of an event that is on record, with the messages that it became."""
 
+    kind: Literal["recorded"]
     status: int
-    messages: tuple[MessageResponse, ...] | None = None
-    problem: ProblemDocument | None = None
+    """201 if it is new, 200 if it was on record already."""
+    messages: tuple[MessageResponse, ...]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
+            kind=data["kind"],
             status=data["status"],
-            messages=_optional(partial(_each, MessageResponse.from_json), data.get("messages")),
-            problem=_optional(ProblemDocument.from_json, data.get("problem")),
+            messages=_each(MessageResponse.from_json, data["messages"]),
         )
+
+
+VoiceEventResult: TypeAlias = ItemProblem | RecordedEvent
+"""The result of one event of a batch."""
+
+
+def read_voice_event_result(data: Mapping[str, Any]) -> VoiceEventResult:
+    """Return the model of a JSON object by its `kind`; raises as `from_json` does."""
+    match data["kind"]:
+        case "problem":
+            return ItemProblem.from_json(data)
+        case "recorded":
+            return RecordedEvent.from_json(data)
+    raise ValueError("The kind is none that this release knows.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +357,7 @@ class VoiceEventResults:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
-            results=_each(VoiceEventResult.from_json, data["results"]),
+            results=_each(read_voice_event_result, data["results"]),
         )
 
 
@@ -308,7 +366,7 @@ class Receipt:
     """Which of a phone's numbered events are on record."""
 
     complete: bool
-    """Whether the phone has ended the session and no number is missing."""
+    """Whether the phone has ended the session, no number is missing, and `client_lost` is 0."""
     received: int
     expected: int
     """The highest number that the phone named as its last, or that has arrived."""
@@ -320,6 +378,8 @@ class Receipt:
     """The sequence of the conversation's last message."""
     more_missing: int
     """The number of missing ranges that `missing` does not name."""
+    client_lost: int
+    """How many events the phone says it gave up. The service cannot name them."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -332,6 +392,7 @@ class Receipt:
             duplicates=data["duplicates"],
             last_sequence=data["last_sequence"],
             more_missing=data["more_missing"],
+            client_lost=data["client_lost"],
         )
 
 
@@ -343,7 +404,7 @@ class ConversationResponse:
     user_id: str | None
     context_type: ContextType | str
     voice_session_id: str | None
-    extracted_intent: Intent | str | None
+    extracted_intent: str | None
     intent_payload: JsonValue
     linked_goal_id: UUID | None
     linked_task_id: UUID | None
@@ -377,12 +438,14 @@ class ConversationResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageConversationResponse:
-    """A page of a list."""
+class ConversationPage:
+    """A page of conversations."""
 
     data: tuple[ConversationResponse, ...]
     next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
     has_more: bool
+    """Whether more follows now."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -395,12 +458,14 @@ class PageConversationResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageMessageResponse:
-    """A page of a list."""
+class MessagePage:
+    """A page of messages."""
 
     data: tuple[MessageResponse, ...]
     next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
     has_more: bool
+    """Whether more follows now."""
     etag: str | None = field(default=None, compare=False)
     """The version that the service answered with, for `if_match`; None inside of a list."""
 
@@ -435,68 +500,112 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAIChat:
-    """The messages to send to a model, which continues the conversation."""
+class ExportedVoiceSession:
+    """A voice session in an export."""
 
-    messages: tuple[dict[str, JsonValue], ...]
-    etag: str | None = field(default=None, compare=False)
-    """The version that the service answered with, for `if_match`; None inside of a list."""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
-        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
-        return cls(
-            messages=tuple(data["messages"]),
-            etag=etag,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeepgramContext:
-    """The history of a new session."""
-
-    messages: tuple[dict[str, JsonValue], ...]
-    """Each is a `History` message of Deepgram's."""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
-        return cls(
-            messages=tuple(data["messages"]),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeepgramAgent:
-    """The settings of the assistant that depend on the conversation."""
-
-    context: DeepgramContext
-    greeting: None = None
-    """Present only if the conversation has messages: the user is not greeted again."""
+    id: str
+    conversation_id: UUID
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    duration_seconds: int | None
+    last_client_sequence: int | None
+    """The last number that the phone says it used."""
+    provider: str
+    provider_session_ids: tuple[str, ...]
+    """Deepgram's ids of the first 1,000 connections."""
+    message_count: int
+    event_counts: dict[str, int]
+    """The number of events that are not messages, for the 100 most frequent types."""
+    unverified_count: int
+    """The number of entries in Deepgram's history without an equal message in the conversation."""
+    incidents: tuple[Incident, ...]
+    """The first 100."""
+    receipt: Receipt
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
-            context=DeepgramContext.from_json(data["context"]),
-            greeting=data.get("greeting"),
+            id=data["id"],
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            end_reason=data["end_reason"],
+            duration_seconds=data["duration_seconds"],
+            last_client_sequence=data["last_client_sequence"],
+            provider=data["provider"],
+            provider_session_ids=tuple(data["provider_session_ids"]),
+            message_count=data["message_count"],
+            event_counts=data["event_counts"],
+            unverified_count=data["unverified_count"],
+            incidents=_each(Incident.from_json, data["incidents"]),
+            receipt=Receipt.from_json(data["receipt"]),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeepgramSettings:
-    """A merge patch (RFC 7396) for a phone's own `Settings`, to continue the conversation in a new session."""
+class DeliveryResponse:
+    """One delivery to the orchestrator, and the outcome of its last attempt."""
 
-    agent: DeepgramAgent
-    etag: str | None = field(default=None, compare=False)
-    """The version that the service answered with, for `if_match`; None inside of a list."""
+    id: UUID
+    conversation_id: UUID
+    type: str
+    state: DeliveryState | str
+    """`failed` after the last attempt, `held` after a 410; only an operator can send these again."""
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    """While it is pending: the time of the next attempt, at the earliest."""
+    delivered_at: datetime | None
+    """When the orchestrator last accepted it."""
+    last_attempt_at: datetime | None
+    last_status: int | None
+    """The HTTP status of the last attempt; null while one is under way, and without an answer."""
+    last_error: str | None
+    """Why the last attempt failed, as a sentence."""
+    webhook_id: str
+    """The value of the header `webhook-id`, the same in each attempt."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
-            agent=DeepgramAgent.from_json(data["agent"]),
-            etag=etag,
+            id=UUID(data["id"]),
+            conversation_id=UUID(data["conversation_id"]),
+            type=data["type"],
+            state=data["state"],
+            attempts=data["attempts"],
+            created_at=datetime.fromisoformat(data["created_at"]),
+            due_at=datetime.fromisoformat(data["due_at"]),
+            delivered_at=_optional(datetime.fromisoformat, data["delivered_at"]),
+            last_attempt_at=_optional(datetime.fromisoformat, data["last_attempt_at"]),
+            last_status=data["last_status"],
+            last_error=data["last_error"],
+            webhook_id=data["webhook_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedConversation:
+    """A line of an export. The line of a conversation that is erased meanwhile ends early, with `erased`."""
+
+    conversation: ConversationResponse
+    messages: tuple[MessageResponse, ...]
+    """In spoken order."""
+    voice_sessions: tuple[ExportedVoiceSession, ...] | None = None
+    deliveries: tuple[DeliveryResponse, ...] | None = None
+    erased: Literal[True] | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation=ConversationResponse.from_json(data["conversation"]),
+            messages=_each(MessageResponse.from_json, data["messages"]),
+            voice_sessions=_optional(partial(_each, ExportedVoiceSession.from_json), data.get("voice_sessions")),
+            deliveries=_optional(partial(_each, DeliveryResponse.from_json), data.get("deliveries")),
+            erased=data.get("erased"),
         )
 
 
@@ -548,7 +657,8 @@ class ConversationIntent:
     """The current intent of a conversation."""
 
     conversation_id: UUID
-    intent: Intent | str
+    intent: str
+    """One of `x-extensible-enum`, or another word that the host application has stored."""
     payload: JsonValue
     version: str
     """The same for the same intent and payload; the value for `If-Match`."""
@@ -571,54 +681,14 @@ class ConversationIntent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryResponse:
-    """One delivery to the orchestrator, and the outcome of its last attempt."""
-
-    id: UUID
-    conversation_id: UUID
-    type: str
-    state: DeliveryState | str
-    """`failed` after the last attempt, `held` after a 410; only an operator can send these again."""
-    attempts: int
-    created_at: datetime
-    due_at: datetime
-    """While it is pending: the time of the next attempt, at the earliest."""
-    delivered_at: datetime | None
-    """When the orchestrator last accepted it."""
-    last_attempt_at: datetime | None
-    last_status: int | None
-    """The HTTP status of the last attempt; null while one is under way, and without an answer."""
-    last_error: str | None
-    """Why the last attempt failed, as a sentence."""
-    webhook_id: str
-    """The value of the header `webhook-id`, the same in each attempt."""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
-        return cls(
-            id=UUID(data["id"]),
-            conversation_id=UUID(data["conversation_id"]),
-            type=data["type"],
-            state=data["state"],
-            attempts=data["attempts"],
-            created_at=datetime.fromisoformat(data["created_at"]),
-            due_at=datetime.fromisoformat(data["due_at"]),
-            delivered_at=_optional(datetime.fromisoformat, data["delivered_at"]),
-            last_attempt_at=_optional(datetime.fromisoformat, data["last_attempt_at"]),
-            last_status=data["last_status"],
-            last_error=data["last_error"],
-            webhook_id=data["webhook_id"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageDeliveryResponse:
-    """A page of a list."""
+class DeliveryPage:
+    """A page of deliveries."""
 
     data: tuple[DeliveryResponse, ...]
     next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
     has_more: bool
+    """Whether more follows now."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -660,8 +730,11 @@ class MessageCreate:
     metadata: dict[str, JsonValue] = field(default_factory=dict)
     """Any other data of the message: at most 16384 bytes as JSON, nested at most 32 levels."""
     timestamp: datetime | None = None
-    """When it was said, by the client's clock. The time of recording replaces one that is omitted, lies before 2000 or
-    is more than five minutes in the future; a replaced one is named in `metadata.repaired`."""
+    """When it was said, by the client's clock.
+
+    The time of recording replaces one that is omitted, lies before 2000 or is more than five minutes in the
+    future; a replaced one is named in `metadata.repaired`.
+    """
     voice_session_id: str | None = None
     client_sequence: int | None = None
     """The client's own numbering."""
@@ -671,12 +744,62 @@ class MessageCreate:
 class VoiceEventCreate:
     """An event of Deepgram, unchanged, with the phone's number and time."""
 
-    event: dict[str, JsonValue]
+    event: JsonObject
     """Deepgram's JSON, unchanged, whether it came from the server or the client."""
     received_at: datetime | None = None
-    """By the phone's clock; it should rise strictly. The time of recording replaces one that lies before 2000 or is
-    more than five minutes in the future."""
+    """By the phone's clock; it should rise strictly.
+
+    The time of recording replaces one that lies before 2000 or is more than five minutes in the future.
+    """
     client_sequence: int | None = None
     """The phone's own number, from 1, of the events that it forwards in this session."""
     id: UUID | None = None
     """Chosen by the phone; by default derived from the session and the number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractedIntent:
+    """The intent that a delivery tells of."""
+
+    conversation_id: UUID
+    user_id: str | None
+    voice_session_id: str | None
+    intent: str
+    """One of `x-extensible-enum`, or another word that the host application has stored."""
+    payload: JsonValue
+    version: str
+    """The same for the same intent and payload; the value for `If-Match`."""
+    replaces: str | None
+    """The `version` of the intent that this one replaces."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            user_id=data["user_id"],
+            voice_session_id=data["voice_session_id"],
+            intent=data["intent"],
+            payload=data["payload"],
+            version=data["version"],
+            replaces=data["replaces"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentExtracted:
+    """The body of a delivery, a Standard Webhook: a conversation has a new intent."""
+
+    type: Literal["intent.extracted"]
+    timestamp: datetime
+    """When the intent was set."""
+    data: ExtractedIntent
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=ExtractedIntent.from_json(data["data"]),
+        )

@@ -11,13 +11,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeAlias
-from uuid import UUID
+from typing import Any, Final
 
 import orjson
 
 from verbatim_record.errors import WebhookVerificationError
-from verbatim_record.models import Intent, JsonValue
+from verbatim_record.models import IntentExtracted, JsonValue
 
 TOLERANCE: Final = 300.0  # seconds between the two clocks; the specification's reference libraries allow as many
 _PREFIX: Final = "whsec_"
@@ -26,41 +25,30 @@ _VERSION: Final = "v1"  # of a signature with a secret that both sides know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntentExtracted:
-    """A conversation has an intent, at first or in place of another.
+class UnknownEvent:
+    """An event of a ``type`` that this release does not know: answer 2xx, or the service sends it again."""
 
-    ``id`` is the same in each attempt to deliver it: remember it in the transaction that acts on the intent, and do
-    nothing for one that you remember. ``replaces`` is the version of the intent before.
-    """
-
-    id: str
+    type: str
     timestamp: datetime
-    conversation_id: UUID
-    user_id: str | None
-    voice_session_id: str | None
-    intent: Intent | str
-    payload: dict[str, JsonValue]
-    version: str
-    replaces: str | None
+    data: JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEvent:
-    """A delivery of a ``type`` that this release does not know: answer 2xx, or the service sends it again."""
+class Webhook:
+    """A verified delivery.
+
+    ``id`` is the same in each attempt to deliver it: store it in the transaction that acts on the event, and do nothing
+    for one that is stored already.
+    """
 
     id: str
-    timestamp: datetime
-    type: str
-    data: Any
-
-
-Event: TypeAlias = IntentExtracted | UnknownEvent
+    event: IntentExtracted | UnknownEvent
 
 
 def verify(
     body: bytes, headers: Mapping[str, str], secrets: str | Iterable[str], *, tolerance: float = TOLERANCE
-) -> Event:
-    """Return the event of a delivery that the service has signed with one of ``secrets``.
+) -> Webhook:
+    """Return a delivery that the service has signed with one of ``secrets``.
 
     ``secrets`` begin with `whsec_`; give the old one and the new one while you replace it. ``headers`` are those of the
     request, in any case. Raises WebhookVerificationError if no signature fits, or if the delivery was sent more than
@@ -75,7 +63,7 @@ def verify(
     expected = [_signature(secret, signed) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
     if not any(hmac.compare_digest(one.encode(), other) for one in given for other in expected):
         raise WebhookVerificationError("No webhook-signature fits: the secret differs, or the body was changed.")
-    return _event(identity, orjson.loads(body))
+    return Webhook(id=identity, event=_event(orjson.loads(body)))
 
 
 def _required(headers: Mapping[str, str], name: str) -> str:
@@ -95,18 +83,8 @@ def _signature(secret: str, signed: bytes) -> bytes:
     return b64encode(hmac.digest(key, signed, hashlib.sha256))
 
 
-def _event(identity: str, document: dict[str, Any]) -> Event:
-    timestamp, data = datetime.fromisoformat(document["timestamp"]), document["data"]
-    if document["type"] != _INTENT_EXTRACTED:
-        return UnknownEvent(id=identity, timestamp=timestamp, type=document["type"], data=data)
-    return IntentExtracted(
-        id=identity,
-        timestamp=timestamp,
-        conversation_id=UUID(data["conversation_id"]),
-        user_id=data["user_id"],
-        voice_session_id=data["voice_session_id"],
-        intent=data["intent"],
-        payload=data["payload"],
-        version=data["version"],
-        replaces=data["replaces"],
-    )
+def _event(document: dict[str, Any]) -> IntentExtracted | UnknownEvent:
+    if document["type"] == _INTENT_EXTRACTED:
+        return IntentExtracted.from_json(document)
+    timestamp = datetime.fromisoformat(document["timestamp"])
+    return UnknownEvent(type=document["type"], timestamp=timestamp, data=document["data"])

@@ -130,9 +130,9 @@ async def test_a_transcript_comes_in_each_format(client: AnyClient) -> None:
     vtt = await client.call(lambda client: client.conversations.transcript_text(conversation, "vtt"))
     assert vtt.startswith("WEBVTT")
     chat = await client.call(lambda client: client.conversations.openai_chat(conversation))
-    assert chat.messages[0]["role"] == "user"
+    assert chat["messages"][0]["role"] == "user"
     settings = await client.call(lambda client: client.conversations.deepgram_settings(conversation))
-    assert len(settings.agent.context.messages) == 1
+    assert len(settings["agent"]["context"]["messages"]) == 1
 
 
 async def test_a_voice_session_leads_to_its_receipt(client: AnyClient) -> None:
@@ -145,7 +145,9 @@ async def test_a_voice_session_leads_to_its_receipt(client: AnyClient) -> None:
     [result] = (await client.call(lambda client: client.sessions.record_events(session.id, unnumbered))).results
     assert result.messages[0].content == "Bye."
     receipt = await client.call(lambda client: client.sessions.end(session.id, last_client_sequence=3))
-    assert (receipt.complete, receipt.missing) == (False, ((2, 2),))
+    assert (receipt.complete, [[*each] for each in receipt.missing]) == (False, [[2, 2]])
+    receipt = await client.call(lambda client: client.sessions.end(session.id, client_lost=2))
+    assert receipt.client_lost == 2
     assert await client.call(lambda client: client.sessions.receipt(session.id)) == receipt
     state = await client.call(lambda client: client.sessions.get(session.id))
     assert (state.conversation_id, state.last_client_sequence) == (session.conversation_id, 3)
@@ -177,8 +179,8 @@ async def test_a_person_s_record_is_exported_and_erased(client: AnyClient) -> No
     conversations = [(await client.call(create)).id for _ in range(2)]
     await say(client, conversations[0], "Take me with you.\u2028Please.")
     lines = await client.take(lambda client: client.subjects.export("minh"))
-    assert [line["conversation"]["id"] for line in lines] == [str(each) for each in conversations[::-1]]
-    assert [len(line["messages"]) for line in lines] == [0, 1]
+    assert [line.conversation.id for line in lines] == conversations[::-1]
+    assert [len(line.messages) for line in lines] == [0, 1]
     done = await client.call(lambda client: client.subjects.erase("minh"))
     assert (done.erased, done.messages, done.left) == (2, 1, 0)
 

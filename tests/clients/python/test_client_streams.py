@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from backend.services.service_tokens import create as create_token
 from backend.vocabulary import Scope
 from tests import callers
 from tests.clients.python.clients import KINDS, AnyClient, opened
-from tests.clients.python.unreliable import Answer, Unreliable, problem, unreliable
+from tests.clients.python.unreliable import Answer, Fate, Unreliable, problem, unreliable
 from tests.conftest import open_conversation, settings_for, utterance
 from tests.phones import begin
 from tests.streams import listening
@@ -54,6 +55,10 @@ async def say(service: httpx.AsyncClient, conversation: UUID, *contents: str) ->
 
 def streams(way: Unreliable) -> int:
     return sum(request.headers.get("accept") == "text/event-stream" for request in way.requests)
+
+
+def more_streams(way: Unreliable, seen: int) -> bool:
+    return streams(way) > seen
 
 
 def contents(found: list[tuple[Any, Any]]) -> list[str]:
@@ -105,7 +110,7 @@ async def test_the_feed_holds_each_message_once_over_cuts_and_restarts_of_its_re
         if number in {9, 19}:
             seen = streams(way)
             way.cut()
-            await until(lambda seen=seen: streams(way) > seen)
+            await until(partial(more_streams, way, seen))
     found = await reading
     assert contents(found) == words
     cursor = found[9][0]
@@ -131,7 +136,8 @@ async def test_a_stream_that_was_open_is_tried_again_until_the_service_refuses(
     follow = client.take(lambda client: client.conversations.follow(conversation), found=found)
     following = asyncio.create_task(follow)
     await until(lambda: found)
-    many = [problem(503), Answer(502), "reset"] * 4
+    many: list[Fate] = [problem(503), Answer(502), "reset"]
+    many *= 4
     way.meet(*many, problem(404, "conversation-not-found"))
     way.cut()
     with pytest.raises(ConversationNotFound):
@@ -142,7 +148,8 @@ async def test_a_stream_that_was_open_is_tried_again_until_the_service_refuses(
 async def test_a_stream_that_cannot_be_opened_at_first_is_given_up(
     client: AnyClient, way: Unreliable, conversation: UUID
 ) -> None:
-    way.meet(*["reset"] * 100)
+    never: list[Fate] = ["reset"]
+    way.meet(*never * 100)
     with pytest.raises(TransportError):
         await client.take(lambda client: client.conversations.follow(conversation))
     assert streams(way) == 6

@@ -16,7 +16,8 @@ from backend.delivery.signing import Signer
 from tests.conftest import running, settings_for
 from tests.orchestrator_stand_in import NEXT_SECRET, SECRET, OrchestratorStandIn, Told, orchestrator, settings
 from verbatim_record.errors import WebhookVerificationError
-from verbatim_record.webhooks import IntentExtracted, UnknownEvent, verify
+from verbatim_record.models import IntentExtracted
+from verbatim_record.webhooks import UnknownEvent, verify
 
 BODY = orjson.dumps(
     {
@@ -63,12 +64,13 @@ async def test_an_intent_arrives_as_its_event(
 ) -> None:
     told = await delivered(listener, database_url, conversation, SECRET, NEXT_SECRET)
     for known in (SECRET, NEXT_SECRET, ["whsec_" + "A" * 32, NEXT_SECRET]):
-        event = verify(told.body, told.headers, known)
-        assert isinstance(event, IntentExtracted)
-        assert (event.id, event.conversation_id) == (told.id, conversation)
-        assert (event.intent, event.payload) == ("NEW_TASK", {"title": "Call the dentist"})
-        assert (event.user_id, event.voice_session_id, event.replaces) == (None, None, None)
-        assert event.timestamp.tzinfo
+        webhook = verify(told.body, told.headers, known)
+        assert webhook.id == told.id
+        assert isinstance(webhook.event, IntentExtracted)
+        intent = webhook.event.data
+        assert (intent.conversation_id, intent.intent) == (conversation, "NEW_TASK")
+        assert (intent.payload, intent.user_id, intent.replaces) == ({"title": "Call the dentist"}, None, None)
+        assert webhook.event.timestamp.tzinfo
     with pytest.raises(WebhookVerificationError):
         verify(told.body, told.headers, "whsec_" + "A" * 32)
 
@@ -123,7 +125,7 @@ def test_a_signature_of_another_version_is_left_out() -> None:
 
 def test_an_event_of_another_type_is_given_as_it_came() -> None:
     other: dict[str, Any] = {"type": "goal.reached", "timestamp": "2026-01-31T09:31:00Z", "data": {"goal": 7}}
-    event = verify(orjson.dumps(other), headers(orjson.dumps(other)), SECRET)
+    event = verify(orjson.dumps(other), headers(orjson.dumps(other)), SECRET).event
     assert isinstance(event, UnknownEvent)
     assert (event.type, event.data) == ("goal.reached", {"goal": 7})
 

@@ -1,9 +1,12 @@
 """Operations on conversations."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from http import HTTPMethod
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID
+
+import httpx
 
 from verbatim_record.calls import (
     UNSET,
@@ -12,6 +15,7 @@ from verbatim_record.calls import (
     Unset,
     body,
     conditions,
+    json_object,
     model,
     nothing,
     patch,
@@ -23,13 +27,15 @@ from verbatim_record.calls import (
 from verbatim_record.ids import new_id
 from verbatim_record.models import (
     ContextType,
+    ConversationPage,
     ConversationResponse,
-    DeepgramSettings,
     Intent,
-    OpenAIChat,
-    PageConversationResponse,
+    JsonObject,
     Transcript,
+    TranscriptFormat,
 )
+
+T = TypeVar("T")
 
 
 def create(
@@ -57,7 +63,7 @@ def list(
     until: datetime | None = None,
     limit: int | None = None,
     cursor: str | None = None,
-) -> Call[PageConversationResponse]:
+) -> Call[ConversationPage]:
     """Return the conversations that all given filters select, newest first, page by page.
 
     ``since`` is inclusive, ``until`` exclusive; both are about `created_at`. A page has at most ``limit``
@@ -77,7 +83,7 @@ def list(
         limit=limit,
         cursor=cursor,
     )
-    return Call(HTTPMethod.GET, "/conversations", model(PageConversationResponse), parameters)
+    return Call(HTTPMethod.GET, "/conversations", model(ConversationPage), parameters)
 
 
 def get(
@@ -160,22 +166,20 @@ def transcript_text(
 
     Raises VerbatimError.
     """
-    return Call(HTTPMethod.GET, path("conversations", conversation_id, "transcript"), text, query(format=format))
+    return _transcript(conversation_id, text, format=format)
 
 
-def openai_chat(conversation_id: UUID | str) -> Call[OpenAIChat]:
-    """Return the conversation as chat messages for a model that continues it; raises VerbatimError."""
-    where = path("conversations", conversation_id, "transcript")
-    return Call(HTTPMethod.GET, where, versioned(OpenAIChat), query(format="openai"))
+def openai_chat(conversation_id: UUID | str) -> Call[JsonObject]:
+    """Return the conversation as `{"messages": […]}`, for a model that continues it; raises VerbatimError."""
+    return _transcript(conversation_id, json_object, format="openai")
 
 
-def deepgram_settings(conversation_id: UUID | str) -> Call[DeepgramSettings]:
-    """Return a merge patch for the `Settings` of Deepgram's Voice Agent that continues the conversation.
+def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
+    """Return a merge patch (RFC 7396) for the `Settings` of Deepgram's Voice Agent, which continues the conversation.
 
     Raises VerbatimError.
     """
-    where = path("conversations", conversation_id, "transcript")
-    return Call(HTTPMethod.GET, where, versioned(DeepgramSettings), query(format="deepgram"))
+    return _transcript(conversation_id, json_object, format="deepgram")
 
 
 def follow(conversation_id: UUID | str, *, after_sequence: int = 0) -> Following[int]:
@@ -186,3 +190,13 @@ def follow(conversation_id: UUID | str, *, after_sequence: int = 0) -> Following
     first attempts to reach it fail.
     """
     return Following(path("conversations", conversation_id, "live"), str(after_sequence), int)
+
+
+def _transcript(
+    conversation_id: UUID | str,
+    read: Callable[[httpx.Response], T],
+    headers: Mapping[str, str] | None = None,
+    format: TranscriptFormat = "json",
+) -> Call[T]:
+    where = path("conversations", conversation_id, "transcript")
+    return Call(HTTPMethod.GET, where, read, query(format=format), headers or {})

@@ -4,7 +4,7 @@ from http import HTTPMethod
 from uuid import UUID
 
 from verbatim_record.calls import Call, model, path, query
-from verbatim_record.models import DeliveriesRetried, DeliveryResponse, DeliveryState, PageDeliveryResponse
+from verbatim_record.models import DeliveriesRetried, DeliveryPage, DeliveryResponse, DeliveryState
 
 
 def list(
@@ -13,14 +13,14 @@ def list(
     conversation_id: UUID | str | None = None,
     limit: int | None = None,
     cursor: str | None = None,
-) -> Call[PageDeliveryResponse]:
+) -> Call[DeliveryPage]:
     """Return the deliveries that all given filters select, newest first, page by page.
 
     A page has at most ``limit`` deliveries, 1 to 500, 50 by default. ``cursor`` is the `next_cursor` of an earlier
     page. Raises VerbatimError while iterating.
     """
     parameters = query(state=state, conversation_id=conversation_id, limit=limit, cursor=cursor)
-    return Call(HTTPMethod.GET, "/deliveries", model(PageDeliveryResponse), parameters)
+    return Call(HTTPMethod.GET, "/deliveries", model(DeliveryPage), parameters)
 
 
 def get(delivery_id: UUID | str) -> Call[DeliveryResponse]:

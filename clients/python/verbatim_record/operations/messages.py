@@ -15,9 +15,9 @@ from verbatim_record.models import (
     InputModality,
     JsonValue,
     MessageCreate,
+    MessagePage,
     MessageResponse,
     Order,
-    PageMessageResponse,
     Role,
 )
 
@@ -75,7 +75,7 @@ def list(
     until: datetime | None = None,
     limit: int | None = None,
     cursor: str | None = None,
-) -> Call[PageMessageResponse]:
+) -> Call[MessagePage]:
     """Return the messages of a conversation, page by page, in spoken order unless ``order`` is `recorded`.
 
     ``since`` is inclusive, ``until`` exclusive; both are about `timestamp`. ``after_sequence`` is exclusive. A page has
@@ -93,7 +93,7 @@ def list(
         cursor=cursor,
     )
     where = path("conversations", conversation_id, "messages")
-    return Call(HTTPMethod.GET, where, versioned(PageMessageResponse), parameters)
+    return Call(HTTPMethod.GET, where, versioned(MessagePage), parameters)
 
 
 def feed(cursor: str | None = None, *, start: FeedStart = "beginning") -> Following[str]:
@@ -106,5 +106,5 @@ def feed(cursor: str | None = None, *, start: FeedStart = "beginning") -> Follow
     """
     where = "/messages/feed"
     parameters = query(start="end", limit=1)
-    at_end = Call(HTTPMethod.GET, where, model(PageMessageResponse), parameters) if start == "end" else None
+    at_end = Call(HTTPMethod.GET, where, model(MessagePage), parameters) if start == "end" else None
     return Following(where, cursor, str, None if cursor else at_end)

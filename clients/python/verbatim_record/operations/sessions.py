@@ -64,14 +64,21 @@ def end(
     *,
     reason: str | None = None,
     last_client_sequence: int | None = None,
+    client_lost: int = 0,
     ended_at: datetime | None = None,
 ) -> Call[Receipt]:
     """End a call and return the receipt: which of the phone's numbers are missing.
 
-    ``last_client_sequence`` is the last number that the phone used; without it missing last ones go unnoticed. Raises
-    VoiceSessionEnded if the session has ended with other facts, and VerbatimError.
+    ``last_client_sequence`` is the last number that the phone used; without it missing last ones go unnoticed.
+    ``client_lost`` is how many events the phone gave up; it may rise in a later call. Raises VoiceSessionEnded if the
+    session has ended with other facts, and VerbatimError.
     """
-    document = body(reason=reason, last_client_sequence=last_client_sequence, ended_at=ended_at)
+    document = body(
+        reason=reason,
+        last_client_sequence=last_client_sequence,
+        client_lost=client_lost or None,  # a service of release 0.2.0 refuses the field
+        ended_at=ended_at,
+    )
     return Call(HTTPMethod.POST, path("voice", "sessions", session_id, "end"), model(Receipt), body=document)
 
 

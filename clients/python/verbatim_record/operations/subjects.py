@@ -1,20 +1,18 @@
 """Operations on all of a person's record."""
 
 from http import HTTPMethod
-from typing import Any
 
 from verbatim_record.calls import Call, Lines, body, model, nothing, query
-from verbatim_record.models import ErasureResponse
+from verbatim_record.models import ErasureResponse, ExportedConversation
 
 
-def export(user_id: str | None = None) -> Lines[dict[str, Any]]:
-    """Return everything on record of a person, a JSON object for each conversation, newest first.
+def export(user_id: str | None = None) -> Lines[ExportedConversation]:
+    """Return everything on record of a person, an item for each conversation, newest first.
 
-    Each has `conversation`, `messages`, `voice_sessions` and `deliveries`. A service names the person by ``user_id``;
-    a person's token stands for that person. Raises VerbatimError while iterating, a TransportError if the answer is
-    cut: then begin again.
+    A service names the person by ``user_id``; a person's token stands for that person. Raises VerbatimError while
+    iterating, as TransportError if the answer is cut: then begin again.
     """
-    return Lines(Call(HTTPMethod.GET, "/export", nothing, query(user_id=user_id)), dict)
+    return Lines(Call(HTTPMethod.GET, "/export", nothing, query(user_id=user_id)), ExportedConversation.from_json)
 
 
 def erase(user_id: str | None = None) -> Call[ErasureResponse]:
