@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder chaos outages torture overload typescript lock openapi docs wheel clean
+	bench-recorder bench-adoption chaos outages torture overload typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -62,6 +62,9 @@ bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long 
 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
+
+bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1000000 conversations is adopted
+	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
 
 outages: .venv/dev  ## a recorder whose service fails in each way that there is, SECONDS=60 each
 	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/clients/python/test_outages.py tests/clients/python/test_bad_service.py
