@@ -9,6 +9,7 @@
  * `Settings` and `KeepAlive` are not forwarded. They hold prompts and keys, and nothing of the conversation.
  */
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
+import { type Queue, recorded } from "./recorded.js";
 import type { DeepgramEvent, JsonValue } from "./types.js";
 import type { Verbatim } from "./verbatim.js";
 import { sleep } from "./watch.js";
@@ -16,10 +17,8 @@ import { sleep } from "./watch.js";
 type JsonObject = { [name: string]: JsonValue };
 
 /** What the connection needs of a `Phone`. */
-export interface Recording {
+export interface Recording extends Queue {
   readonly session: string;
-  readonly state: { readonly queued: number; readonly inFlight: number };
-  subscribe(listener: () => void): () => void;
   hear(frame: string): void;
   sent(frame: string): void;
 }
@@ -170,25 +169,6 @@ interface Ended {
   applied: boolean;
   /** The code of the last error that Deepgram sent. */
   error: string | undefined;
-}
-
-/** Resolves when everything that `phone` has heard is on record; rejects when `signal` aborts. */
-function recorded(phone: Recording, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const look = () => {
-      if (signal.aborted) reject(signal.reason);
-      else if (phone.state.queued + phone.state.inFlight > 0) return;
-      else resolve();
-      leave();
-    };
-    const unsubscribe = phone.subscribe(look);
-    const leave = () => {
-      unsubscribe();
-      signal.removeEventListener("abort", look);
-    };
-    signal.addEventListener("abort", look);
-    look();
-  });
 }
 
 /** Returns `target` with a merge patch (RFC 7396) applied. */

@@ -6,20 +6,32 @@
  * at once, with a new token. Any other refusal is final. A request whose repetition the service would not recognise is
  * repeated only if the service has certainly not carried it out.
  */
+import { type FetchAnswer, type FetchInit, isProblem, isRetryable } from "./attempt.js";
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
-import type { Problem } from "./types.js";
+import { fraction, platformRandom, type Random } from "./random.js";
 import { sleep, Watch } from "./watch.js";
+
+/** An answer whose body can be read while it comes, where `fetch` can do that. */
+export interface StreamingAnswer extends FetchAnswer {
+  readonly body?: ReadableStream<Uint8Array> | null;
+}
+
+/** What a client needs of `fetch`: that of browsers and Node has it, and `expo/fetch`; React Native's own gives no `body`. */
+export type StreamingFetch = (url: string, init: Partial<FetchInit>) => Promise<StreamingAnswer>;
 
 /** How to reach the service. */
 export interface Service {
   /** The address of the API, as `https://record.example/api/v1`. */
   api: string;
-  /** Returns the token for the next attempt; called before each. */
-  token?: () => string | Promise<string>;
-  /** For React Native: `fetch` of `expo/fetch`, whose answers can be read while they come. */
-  fetch?: typeof fetch;
-  /** Fills bytes at random; for React Native, which has no `crypto`: `getRandomValues` of `expo-crypto`. */
-  random?: (bytes: Uint8Array<ArrayBuffer>) => unknown;
+  /**
+   * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one before.
+   * Left out for a service in local mode.
+   */
+  token?: (renew: boolean) => string | Promise<string>;
+  /** By default the global `fetch`; for React Native that of `expo/fetch`, to follow a conversation without polling. */
+  fetch?: StreamingFetch;
+  /** By default `crypto.getRandomValues`; React Native has none, and takes that of expo-crypto. */
+  random?: Random;
 }
 
 /** One request. */
@@ -41,21 +53,23 @@ export interface Call {
 const ATTEMPTS = 6;
 const WITHIN = 60_000; // milliseconds after the first attempt in which the last may begin
 const ANSWER = 20_000; // milliseconds in which an answer must have come, with its body
-const AGAIN = [408, 429, 500, 503, 504]; // 502 is Deepgram's refusal, which only an operator can change
+const PROVIDER_REFUSES = 502; // which only an operator can change
 const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/problems/too-many-requests"];
 
 export class Transport {
+  readonly random: Random;
   readonly #service: Service;
 
   constructor(service: Service) {
     this.#service = service;
+    this.random = service.random ?? platformRandom();
   }
 
   /** Returns what `read` makes of a good answer, after as many attempts as it takes; rejects with a VerbatimError. */
-  send<T>(call: Call, read: (response: Response) => Promise<T>): Promise<T> {
-    return this.#attempts(call, async (watch) => {
+  send<T>(call: Call, read: (answer: StreamingAnswer) => Promise<T>): Promise<T> {
+    return this.#attempts(call, async (watch, renew) => {
       try {
-        return await read(await this.#open(call, watch.signal));
+        return await read(await this.#open(call, renew, watch.signal));
       } finally {
         watch.close();
       }
@@ -64,41 +78,30 @@ export class Transport {
 
   /** Returns the text of a good answer as it comes, undefined for one without a body; rejects as `send` does. */
   open(call: Call): Promise<AsyncGenerator<string, void> | undefined> {
-    return this.#attempts(call, async (watch) => {
-      const response = await this.#open(call, watch.signal);
-      if (response.status !== 204) return pieces(response, watch, call.signal);
+    return this.#attempts(call, async (watch, renew) => {
+      const answer = await this.#open(call, renew, watch.signal);
+      if (answer.status !== 204) return pieces(answer, watch, call.signal);
       watch.close();
       return undefined;
     });
   }
 
-  /** Returns 16 random bytes. */
-  random(): Uint8Array {
-    const bytes = new Uint8Array(16);
-    (this.#service.random ?? crypto.getRandomValues.bind(crypto))(bytes);
-    return bytes;
-  }
-
-  async #attempts<T>(call: Call, attempt: (watch: Watch) => Promise<T>): Promise<T> {
+  async #attempts<T>(call: Call, attempt: (watch: Watch, renew: boolean) => Promise<T>): Promise<T> {
     const begun = performance.now();
-    for (let failed = 1, renewed = false; ; failed += 1) {
+    for (let failed = 1, renew = false, renewed = false; ; failed += 1) {
       const watch = new Watch(call.time ?? ANSWER, call.signal);
       let error: VerbatimError;
       try {
-        return await attempt(watch);
+        return await attempt(watch, renew);
       } catch (caught) {
         watch.close();
         error = failure(caught, call.signal);
       }
-      const status = statusOf(error);
-      let pause = 0;
-      if (status === 401 && !renewed) {
-        renewed = true;
-      } else {
-        pause = this.#pauseAfter(error, failed);
-        const late = failed >= ATTEMPTS || performance.now() - begun + pause > WITHIN;
-        if ((late && !call.endless) || !mayRepeat(error, call.repeatable ?? true)) throw error;
-      }
+      renew = statusOf(error) === 401 && !renewed;
+      renewed ||= renew;
+      const pause = renew ? 0 : this.#pauseAfter(error, failed);
+      const late = failed >= ATTEMPTS || performance.now() - begun + pause > WITHIN;
+      if (!renew && ((late && !call.endless) || !mayRepeat(error, call.repeatable ?? true))) throw error;
       await sleep(pause, call.signal);
     }
   }
@@ -106,40 +109,41 @@ export class Transport {
   /** Returns the milliseconds to wait after the failure of this number, from 1: what the service asks for, and a jitter. */
   #pauseAfter(error: VerbatimError, failed: number): number {
     const asked = error instanceof ProblemError || error instanceof UnexpectedResponse ? error.retryAfter : undefined;
-    const [first = 0, second = 0] = this.random();
-    const jitter = (256 * first + second) / 65_536;
-    return 1000 * (asked ?? 0) + jitter * Math.min(30_000, 500 * 2 ** Math.min(failed - 1, 10));
+    return 1000 * (asked ?? 0) + fraction(this.random) * Math.min(30_000, 500 * 2 ** Math.min(failed - 1, 10));
   }
 
   /** Returns a good answer, whose body may still be under way; rejects with a refusal or what `fetch` threw. */
-  async #open(call: Call, signal: AbortSignal): Promise<Response> {
-    const { api, token } = this.#service;
+  async #open(call: Call, renew: boolean, signal: AbortSignal): Promise<StreamingAnswer> {
+    const { api, token, fetch = globalThis.fetch as StreamingFetch } = this.#service;
     const headers: Record<string, string> = { accept: "application/json" };
     for (const [name, value] of Object.entries(call.headers ?? {})) if (value !== undefined) headers[name] = value;
-    if (token) headers["authorization"] = `Bearer ${await token()}`;
-    const init: RequestInit = { method: call.method, headers, signal };
+    if (token) headers["authorization"] = `Bearer ${await token(renew)}`;
+    const init: Partial<FetchInit> = { method: call.method, headers, signal };
     if (call.body !== undefined) {
       headers["content-type"] = "application/json";
       init.body = JSON.stringify(call.body);
     }
-    const response = await (this.#service.fetch ?? fetch)(api + call.path, init);
-    if (!response.ok) throw await refusalOf(response);
-    return response;
+    const answer = await fetch(api + call.path, init);
+    if (answer.status < 200 || answer.status >= 300) throw await refusalOf(answer);
+    return answer;
   }
 }
 
 /** Returns the JSON of an answer; rejects with UnexpectedResponse if it is none, as that of a hotel's network. */
-export async function json<T>(response: Response): Promise<T> {
-  if (!/[/+]json\b/.test(response.headers.get("content-type") ?? "")) throw new UnexpectedResponse(response.status);
-  return (await response.json()) as T;
+export async function json<T>(answer: FetchAnswer): Promise<T> {
+  try {
+    return JSON.parse(await answer.text()) as T;
+  } catch (caught) {
+    throw caught instanceof SyntaxError ? new UnexpectedResponse(answer.status) : caught;
+  }
 }
 
 /** Yields the text of a body as it comes; throws a TransportError if it is cut off, or stops for the time of `watch`. */
-async function* pieces(response: Response, watch: Watch, signal?: AbortSignal): AsyncGenerator<string, void> {
+async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSignal): AsyncGenerator<string, void> {
   const decoder = new TextDecoder();
   try {
-    if (!response.body) throw new TypeError("This fetch gives no streams: pass one that does.");
-    const reader = response.body.getReader();
+    if (!answer.body) throw new TypeError("This fetch gives no streams: pass one that does.");
+    const reader = answer.body.getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       watch.stay();
       yield decoder.decode(next.value, { stream: true });
@@ -158,12 +162,10 @@ function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
 }
 
 function mayRepeat(error: VerbatimError, repeatable: boolean): boolean {
-  if (error instanceof ProblemError) {
-    const { status, type } = error.problem;
-    return AGAIN.includes(status) && (repeatable || NOTHING_DONE.includes(type));
-  }
   const status = statusOf(error);
-  return repeatable && (status === undefined || status >= 500 || AGAIN.includes(status));
+  if (!(error instanceof ProblemError)) return repeatable && (status === undefined || isRetryable(status));
+  const isPassing = isRetryable(error.problem.status) && status !== PROVIDER_REFUSES;
+  return isPassing && (repeatable || NOTHING_DONE.includes(error.problem.type));
 }
 
 function statusOf(error: VerbatimError): number | undefined {
@@ -171,11 +173,9 @@ function statusOf(error: VerbatimError): number | undefined {
   return error instanceof UnexpectedResponse ? error.status : undefined;
 }
 
-async function refusalOf(response: Response): Promise<VerbatimError> {
-  const asked = Number(response.headers.get("retry-after") ?? undefined);
+async function refusalOf(answer: FetchAnswer): Promise<VerbatimError> {
+  const asked = Number(answer.headers.get("retry-after") ?? undefined);
   const retryAfter = asked >= 0 ? asked : undefined; // also not a date, which the service never sends
-  if (!response.headers.get("content-type")?.startsWith("application/problem+json")) {
-    return new UnexpectedResponse(response.status, retryAfter);
-  }
-  return new ProblemError((await response.json()) as Problem, retryAfter);
+  const problem = await json<unknown>(answer).catch(() => undefined);
+  return isProblem(problem) ? new ProblemError(problem, retryAfter) : new UnexpectedResponse(answer.status, retryAfter);
 }

@@ -1,7 +1,8 @@
 /** Reads and writes the record: a method for each operation of the API, and streams that resume by themselves. */
 import { TransportError } from "./errors.js";
+import { uuid } from "./random.js";
 import { EventParser, type ServerEvent } from "./server-events.js";
-import { json, Transport, type Call, type Service } from "./transport.js";
+import { type Call, json, type Service, type StreamingAnswer, Transport } from "./transport.js";
 import type * as t from "./types.js";
 import { sleep } from "./watch.js";
 
@@ -77,7 +78,7 @@ export class Verbatim implements t.Operations {
   }
 
   beginVoiceSession(body: t.VoiceSessionCreate = {}, options?: t.CallOptions): Promise<t.VoiceSessionResponse> {
-    const id = body.id ?? `vs_${hex(this.#transport.random())}`;
+    const id = body.id ?? `vs_${uuid(this.#transport.random).replaceAll("-", "")}`;
     return this.#send("POST", "/voice/sessions", options, { ...body, id });
   }
 
@@ -214,9 +215,9 @@ export class Verbatim implements t.Operations {
     let ended = false;
     while (!streams) {
       const path = conversation(conversationId, `/messages${search({ order: "recorded", after_sequence: after, limit: 500 })}`);
-      const page = await this.#transport.send<t.MessagePage>({ method: "GET", path, signal }, (response) => {
-        streams = typeof response.body?.getReader === "function";
-        return json(response);
+      const page = await this.#transport.send<t.MessagePage>({ method: "GET", path, signal }, (answer) => {
+        streams = typeof answer.body?.getReader === "function";
+        return json(answer);
       });
       for (const message of page.data) {
         yield message;
@@ -251,7 +252,7 @@ export class Verbatim implements t.Operations {
 
   /** Returns `body` with an id, made before the first attempt, so that a repetition makes no second one. */
   #identified<T extends { id?: string | null | undefined }>(body: T): T {
-    return { ...body, id: body.id ?? uuid(this.#transport.random()) };
+    return { ...body, id: body.id ?? uuid(this.#transport.random) };
   }
 
   #send<T>(method: string, path: string, options?: t.CallOptions, body?: unknown, time?: number): Promise<T> {
@@ -291,13 +292,13 @@ export class Verbatim implements t.Operations {
   }
 }
 
-async function answerOf<T>(response: Response): Promise<T> {
-  if (response.status === 204) return undefined as T;
-  if (/^text\/(?!html)|jsonl/.test(response.headers.get("content-type") ?? "")) return (await response.text()) as T;
-  const answer = await json<T & object>(response);
-  const tag = response.headers.get("etag");
-  if (tag) TAGS.set(answer, tag);
-  return answer;
+async function answerOf<T>(answer: StreamingAnswer): Promise<T> {
+  if (answer.status === 204) return undefined as T;
+  if (/^text\/(?!html)|jsonl/.test(answer.headers.get("content-type") ?? "")) return (await answer.text()) as T;
+  const found = await json<T & object>(answer);
+  const tag = answer.headers.get("etag");
+  if (tag) TAGS.set(found, tag);
+  return found;
 }
 
 function conversation(id: string, rest = ""): string {
@@ -312,14 +313,4 @@ function search(query: Query): string {
   const found = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
   const pairs = found.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`);
   return pairs.length > 0 ? `?${pairs.join("&")}` : "";
-}
-
-function uuid(bytes: Uint8Array): string {
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return hex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
