@@ -8,7 +8,7 @@ const HEADS = "heads";
  * Storage in a database of IndexedDB, which is durable when a write resolves (`durability: "strict"`). A browser may delete
  * it when the disk is full, unless the page has asked for `navigator.storage.persist()`.
  */
-export class IndexedDBStore implements Store {
+export class IndexedDbStore implements Store {
   readonly #name: string;
   #opened: Promise<IDBDatabase> | undefined;
 

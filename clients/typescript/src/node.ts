@@ -5,7 +5,7 @@ import { SqliteStore } from "./sqlite.js";
 /** Storage in the file at `path`, for one process at a time. */
 export class NodeStore extends SqliteStore {
   constructor(path: string) {
-    super(() => {
+    super(async () => {
       const database = new DatabaseSync(path);
       return {
         run: async (statement, ...values) => database.prepare(statement).run(...values),

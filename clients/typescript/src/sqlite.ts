@@ -17,10 +17,10 @@ const SCHEMA = [
 
 /** Storage in two tables of an SQLite database. Each method is one statement, and so one transaction. */
 export class SqliteStore implements Store {
-  readonly #open: () => Sql;
+  readonly #open: () => Promise<Sql>;
   #opened: Promise<Sql> | undefined;
 
-  constructor(open: () => Sql) {
+  constructor(open: () => Promise<Sql>) {
     this.#open = open;
   }
 
@@ -63,7 +63,7 @@ export class SqliteStore implements Store {
   /** Returns the database with its tables; an attempt that failed is made again. */
   #sql(): Promise<Sql> {
     const prepare = async () => {
-      const sql = this.#open();
+      const sql = await this.#open();
       for (const statement of SCHEMA) await sql.all(statement);
       return sql;
     };
