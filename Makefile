@@ -72,8 +72,9 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
 	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
-openapi: .venv/dev  ## write openapi.json anew
+openapi: .venv/dev  ## write openapi.json anew, and the models of the clients
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
+	@$(BIN)/python clients/python/generate_models.py
 
 docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -37,16 +37,19 @@ UNSET: Final = Unset.UNSET
 
 
 class Page(Protocol[T_co]):
-    """A page of a list. ``next_cursor`` stays good at the end of the list; it is None only while the list is empty."""
+    """A page of a list."""
 
     @property
-    def data(self) -> Sequence[T_co]: ...
+    def data(self) -> Sequence[T_co]:
+        """The items, in the order of the list."""
 
     @property
-    def next_cursor(self) -> str | None: ...
+    def next_cursor(self) -> str | None:
+        """Where the next page begins, now or later; None only while the list is empty."""
 
     @property
-    def has_more(self) -> bool: ...
+    def has_more(self) -> bool:
+        """Whether there is a next page now."""
 
 
 @dataclass(frozen=True, slots=True)
