@@ -1,6 +1,7 @@
 """The English of the code, as far as a program can check it: agents have names, and docstrings state the facts.
 
-`missing_facts` counts what public docstrings of `backend/` and `clients/python/` do not say. `python -m` this module prints the count, and
+`missing_facts` counts what public docstrings of `backend/` and `clients/python/` do not say. `python -m` this module
+prints the count, and
 each fact. A name is public if neither it nor a class around it begins with an underscore; special methods such as
 `__init__` are not public. The facts are:
 

@@ -78,7 +78,8 @@ class BadService:
             writer.transport.abort()
             return False
         if fault in _PASSED_ON:
-            passed = await self._pass_on(*head[0].split(" ")[:2], body, fault)
+            method, path, _ = head[0].split(" ")
+            passed = await self._pass_on(method, path, body, fault)
             if fault is Fault.ANSWER_LOST:
                 writer.transport.abort()
                 return False

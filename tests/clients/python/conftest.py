@@ -104,7 +104,7 @@ def record_of(connection: asyncpg.Connection, conversation: UUID) -> Callable[[]
 async def sent(recorder: Recorder) -> None:
     """Wait until all has its answer."""
     async with asyncio.timeout(PATIENCE):
-        await recorder._writer.idle.wait()
+        await recorder._writer.drained()
 
 
 def contents(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -12,20 +12,23 @@ from uuid import UUID, uuid5
 import orjson
 
 from verbatim_record.ids import new_id
-from verbatim_record.message_limits import CONTENT_BYTES, JsonObject
+from verbatim_record.message_limits import CONTENT_BYTES, METADATA_BYTES, JsonObject
 from verbatim_record.repair import Repairs, label, parts, repaired_object, repaired_text
 from verbatim_record.vocabulary import InputModality, Repaired, Role
 
-_ROLES: Final = frozenset(map(str, Role))
+ROLES: Final = frozenset(map(str, Role))
 _MODALITIES: Final = frozenset(map(str, InputModality))
 VOICE: Final = str(InputModality.VOICE.value)  # orjson encodes a plain string faster than an enum member
 _MOST_JSON: Final = 2 * 2**20  # bytes of a text as JSON, half of the service's limit for a request
+_PLAIN_ONLY: Final = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
 _LONGEST_ESCAPE: Final = 6  # bytes of a control character in JSON
 
 
 def fault_of(role: object, content: object) -> str | None:
     """Return why ``role`` and ``content`` cannot make a message, or None if they can."""
-    if not (isinstance(role, str) and role in _ROLES):
+    if not (isinstance(role, str) and role in ROLES):
         return "the role is unknown"
     return None if isinstance(content, str) else "the content is not text"
 
@@ -48,6 +51,28 @@ def repair_message(message: Mapping[str, Any], at: float) -> list[dict[str, Any]
         {**repaired, "id": uuid5(identity, str(place)) if place else identity, "content": text, "metadata": metadata}
         for place, (text, metadata) in enumerate(found)
     ]
+
+
+def snapshot_of(metadata: Mapping[Any, Any] | None) -> bytes | None:
+    """Return ``metadata`` as JSON if it is certain that `encoded` can repair it as well as the original, else None."""
+    if not metadata:
+        return b"" if metadata is None or type(metadata) is dict else None
+    try:
+        written = orjson.dumps(metadata, option=_PLAIN_ONLY) if type(metadata) is dict else b"null"
+    except TypeError:
+        return None
+    return None if b"null" in written or len(written) > METADATA_BYTES else written  # orjson writes NaN as null
+
+
+def encoded(message: dict[str, Any], metadata: bytes, at: float) -> bytes:
+    """Return the JSON of ``message``, which is usual, with ``metadata`` from `snapshot_of`."""
+    [repaired] = repair_message({**message, "metadata": orjson.loads(metadata) if metadata else None}, at)
+    return encode(repaired)
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return a repaired message as JSON."""
+    return bytes(memoryview(orjson.dumps(message)))  # a copy, because orjson allocates at least 4 KiB for each result
 
 
 def outline(message: Mapping[str, Any]) -> bytes:

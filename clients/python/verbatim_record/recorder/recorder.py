@@ -1,9 +1,9 @@
 """The recorder: records the messages of a voice pipeline without making the pipeline wait.
 
-`record` does only what must happen at once. It assigns the message an id, a number and a time, encodes it as the bytes
-that are sent in every attempt, and puts them into two queues. The writer's queue is sent to the service. The spool's
-queue is written to disk within ``within`` seconds, except messages that are on record by then. So the pipeline waits
-for no lock, no await, no file and no network.
+`record` does only what must happen at once. It assigns the message an id, a number and a time, and puts it into two
+queues; the bytes that are sent in every attempt are made from it once, by the queue that needs them first. The writer's
+queue is sent to the service. The spool's queue is written to disk within ``within`` seconds, except messages that are
+on record by then. So the pipeline waits for no lock, no await, no file and no network.
 
 Id, number and time are assigned before anything can fail. So a repetition (of a batch, of a process, of a whole spool)
 neither duplicates nor reorders messages, and a number that never arrives shows that a message is missing.
@@ -16,23 +16,36 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
 
-import orjson
-
+from verbatim_record.ids import new_id
 from verbatim_record.recorder import metrics, signals, stats  # noqa: F401 -- metrics registers itself
 from verbatim_record.recorder.entry import LONGEST_BODY, Entry
 from verbatim_record.recorder.faults import place_of
-from verbatim_record.recorder.message_repair import VOICE, fault_of, outline, repair_message
+from verbatim_record.recorder.message_repair import (
+    ROLES,
+    VOICE,
+    encode,
+    encoded,
+    fault_of,
+    outline,
+    repair_message,
+    snapshot_of,
+)
 from verbatim_record.recorder.sinks import Sink
 from verbatim_record.recorder.spool.spool import Spool
 from verbatim_record.recorder.stats import Stats
 from verbatim_record.recorder.writer import Writer
 
+_USUAL_LENGTH: Final = 2**16  # characters; a longer text may have to continue in further messages
+_OVERHEAD: Final = 300  # bytes of a message as JSON beside its text and its metadata
 CLOSE_TIMEOUT: Final = 1.0  # seconds for spool and sink to close, at the end
+
+_Said = tuple[int, Any, Any, Any, Any, Any, Any]  # the number, and the arguments of `record`
 
 log: Final = logging.getLogger(__name__)
 
@@ -82,6 +95,7 @@ class Recorder:
         self._writer = Writer(sink, self._spool, memory=self._limits.memory, patience=self._limits.patience)
         self._task: asyncio.Task[None] | None = None
         self._open = False
+        self._next_id: UUID | None = None  # made before it is needed, because that takes half of a cold `record`
         self._last_number = self._taken = self._refused = self._lost = 0
 
     async def __aenter__(self) -> Self:
@@ -126,8 +140,30 @@ class Recorder:
         """
         self._last_number += 1
         at = time.time()
-        message = {
-            "id": id,
+        said = (self._last_number, role, content, timestamp, metadata, id, input_modality)
+        try:
+            # Of most messages it is certain that they can be sent: they are encoded later, and not by the pipeline.
+            if (
+                id is None
+                and type(content) is str
+                and len(content) <= _USUAL_LENGTH
+                and isinstance(role, str)
+                and role in ROLES
+                and (timestamp is None or type(timestamp) is str)
+                and isinstance(input_modality, str)
+            ):
+                snapshot = b"" if metadata is None else snapshot_of(metadata)
+                if snapshot is not None:
+                    return self._take_usual(said, content, snapshot, at)
+            return self._take(self._message(said), at)
+        except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline, and its message may quote content
+            self._reject(self._message(said), at, type(error).__name__)
+            return None
+
+    def _message(self, said: _Said) -> dict[str, Any]:
+        number, role, content, timestamp, metadata, identity, input_modality = said
+        return {
+            "id": identity,
             "conversation_id": self._conversation,
             "role": role,
             "content": content,
@@ -135,13 +171,20 @@ class Recorder:
             "metadata": metadata,
             "timestamp": timestamp,
             "voice_session_id": self._voice_session_id,
-            "client_sequence": self._last_number,
+            "client_sequence": number,
         }
-        try:
-            return self._take(message, at)
-        except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline, and its message may quote content
-            self._reject(message, at, type(error).__name__)
-            return None
+
+    def _take_usual(self, said: _Said, content: str, metadata: bytes, at: float) -> UUID | None:
+        identity, self._next_id = self._next_id or new_id(), None
+        size = _OVERHEAD + len(metadata) + len(content) * (1 if content.isascii() else 4)
+        entry = Entry(partial(self._encode, said, identity, metadata, at), at, size)
+        return identity if self._accept(entry) else None
+
+    def _encode(self, said: _Said, identity: UUID, metadata: bytes, at: float) -> bytes:
+        """Return the JSON of a usual message; the writer or the spool's thread calls it, and each gets the same."""
+        if self._next_id is None:
+            self._next_id = new_id()
+        return encoded(self._message(said) | {"id": identity}, metadata, at)
 
     def _take(self, message: dict[str, Any], at: float) -> UUID | str | None:
         if fault := fault_of(message["role"], message["content"]):
@@ -157,12 +200,11 @@ class Recorder:
 
     def _put(self, message: dict[str, Any], at: float) -> bool:
         """Queue one repaired message, and return whether it was accepted."""
-        written = orjson.dumps(message)
-        body = bytes(memoryview(written))  # a copy, because orjson allocates at least 4 KiB for each result
+        body = encode(message)
         if len(body) > LONGEST_BODY:
             self._reject(message, at, "the message is too long")
             return False
-        return self._accept(Entry(body, at))
+        return self._accept(Entry.of(body, at))
 
     @property
     def stats(self) -> Stats:
@@ -187,7 +229,7 @@ class Recorder:
         self._open = False
         try:
             async with asyncio.timeout(self._limits.closing if timeout is None else timeout):
-                await self._writer.idle.wait()
+                await self._writer.drained()
         except TimeoutError:
             log.warning("%(messages)d messages are left in the spool", {"messages": self.stats.queued})
         finally:
@@ -220,7 +262,7 @@ class Recorder:
             self._count_refusal("the recorder is not open")
             self._call_on_lost([entry])
             return False
-        if self._spool.unsaved + len(entry.body) > self._limits.memory:
+        if self._spool.unsaved + entry.size > self._limits.memory:
             self._lose([entry])
             return False
         self._taken += 1
@@ -232,7 +274,7 @@ class Recorder:
         """Store an invalid message in the spool, if there is room, and pass it to `on_lost`; never raises."""
         self._count_refusal(why)
         try:
-            entry = Entry(outline(message), at, reason=why)
+            entry = Entry.of(outline(message), at, reason=why)
         except Exception as error:  # noqa: BLE001 -- as above
             self._warn("message not kept: %(why)s", why=type(error).__name__)
             return

@@ -62,10 +62,10 @@ async def replay(path: Path, sink: Sink, *, patience: float, watch: Callable[[in
 
 async def _follow(writer: Writer, total: int, patience: float, watch: Callable[[int, int, str | None], None]) -> None:
     answered, heard = 0, time.monotonic()
-    while not writer.idle.is_set() and time.monotonic() - heard < patience:
+    while not writer.is_idle and time.monotonic() - heard < patience:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LOOK):
-                await writer.idle.wait()
+                await writer.drained()
         if writer.sent + writer.refused > answered:
             answered, heard = writer.sent + writer.refused, time.monotonic()
         watch(answered, total, writer.trouble)

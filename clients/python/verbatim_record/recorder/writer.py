@@ -58,9 +58,8 @@ class Writer:
         self._spool_only = False  # entries after those in memory are in the spool alone
         self._spool_only_since: float | None = None
         self._spooled_meanwhile = 0  # entries that went to the spool alone since it was last read
-        self._arrived = asyncio.Event()
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self._arrival: asyncio.Future[None] | None = None  # what the task waits for when it has nothing to send
+        self._idle = asyncio.Event()
         self.sent = 0
         self.refusals: Counter[str] = Counter()  # by reason
         self._failures = 0  # attempts in a row that failed
@@ -70,6 +69,17 @@ class Writer:
     def refused(self) -> int:
         """The number of refused messages."""
         return self.refusals.total()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every message has its final answer."""
+        return not (self._batch or self._waiting or self._spool_only)
+
+    async def drained(self) -> None:
+        """Wait until the writer is idle."""
+        while not self.is_idle:
+            self._idle.clear()
+            await self._idle.wait()
 
     @property
     def oldest(self) -> float | None:
@@ -82,18 +92,20 @@ class Writer:
     def catch_up(self, since: float | None) -> None:
         """Send the messages in the spool first; ``since`` is when the oldest was said, in seconds since 1970."""
         self._use_spool_only(since)
-        self._wake()
+        if self._arrival is not None:
+            self._wake(self._arrival)
 
     def take(self, entry: Entry) -> None:
         """Queue ``entry``; if it does not fit into memory, it is read from the spool later."""
-        if self._spool_only or self._memory_used + len(entry.body) > self._memory:
+        if self._spool_only or self._memory_used + entry.size > self._memory:
             entry.kept = False
             self._use_spool_only(entry.at)
             self._spooled_meanwhile += 1
         else:
-            self._memory_used += len(entry.body)
+            self._memory_used += entry.size
             self._waiting.append(entry)
-        self._wake()
+        if self._arrival is not None:
+            self._wake(self._arrival)
 
     async def run(self) -> None:
         """Send until the task is cancelled."""
@@ -105,21 +117,21 @@ class Writer:
                 await asyncio.sleep(LONGEST_PAUSE)
 
     async def _work(self) -> None:
-        while self._batch or self._waiting or self._spool_only:
+        while not self.is_idle:
             if self._batch:
                 await self._send()
             elif self._waiting:
                 self._batch = self._next()
             else:
                 await self._read_back()
-        self.idle.set()
-        self._arrived.clear()
-        await self._arrived.wait()
+        self._idle.set()
+        self._arrival = asyncio.get_running_loop().create_future()
+        await self._arrival
 
-    def _wake(self) -> None:
-        if not self._arrived.is_set():
-            self.idle.clear()
-            self._arrived.set()
+    def _wake(self, arrival: asyncio.Future[None]) -> None:
+        self._arrival = None
+        if not arrival.done():  # the task may have been cancelled
+            arrival.set_result(None)
 
     def _use_spool_only(self, since: float | None) -> None:
         if not self._spool_only:
@@ -132,7 +144,7 @@ class Writer:
             await asyncio.sleep(LONGEST_PAUSE)
         sound = [entry for entry in entries if not entry.reason]
         self._waiting.extend(sound)
-        self._memory_used += sum(len(entry.body) for entry in sound)
+        self._memory_used += sum(entry.size for entry in sound)
         self._spool_only = more or self._spooled_meanwhile > 0
         self._count_refusals([entry.reason for entry in entries if entry.reason])
 
@@ -196,7 +208,7 @@ class Writer:
         self._batch = [entry for entry, answer in answered if not answer.final] + self._batch[len(batch) :]
         self._spool.refuse(kept)
         self._spool.settle([entry for entry, answer in final if not answer.reason or answer.forgotten])
-        self._memory_used -= sum(len(entry.body) for entry, _ in final)
+        self._memory_used -= sum(entry.size for entry, _ in final)
         reasons = [answer.reason for _, answer in final if answer.reason]
         self._count_refusals(reasons)
         self.sent += len(final) - len(reasons)

@@ -95,7 +95,7 @@ class PendingWrites:
                 self._note_work()
             elif entry in self._new:
                 del self._new[entry]
-                self.saved += len(entry.body)
+                self.saved += entry.size
 
     def save(self) -> None:
         """Write everything that is pending; a failure is logged, and tried again after RETRY_INTERVAL."""
@@ -168,7 +168,7 @@ class PendingWrites:
         for entry, row in zip(new, self._store.insert(new), strict=True):
             entry.row = row
             del self._new[entry]
-            self.saved += len(entry.body)
+            self.saved += entry.size
             self.rows += entry.reason is None
             if entry.kept:
                 self._read_to = row

@@ -78,7 +78,7 @@ class Spool:
 
     def put(self, entry: Entry) -> None:
         """Queue ``entry`` for writing, unless it is settled before."""
-        self._put_bytes += len(entry.body)
+        self._put_bytes += entry.size
         self._enqueue(entry)
 
     def settle(self, entries: Sequence[Entry]) -> None:

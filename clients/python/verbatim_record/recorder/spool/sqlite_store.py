@@ -140,7 +140,7 @@ class SQLiteStore:
         for row, at, body, checksum in self._file.execute(_NEXT, (self._owner, after, limit)):
             reason = _fault(body, checksum)
             at = time.time() if at is None else at  # noqa: PLW2901 -- only the message's age derives from it
-            entries.append(Entry(b"" if reason else body, at, row=row, reason=reason))
+            entries.append(Entry.of(b"" if reason else body, at, row=row, reason=reason))
             size += len(body or b"")
             if size >= most_bytes:
                 break
