@@ -34,7 +34,10 @@ class Told:
 
     @property
     def event(self) -> dict[str, Any]:
-        return dict(orjson.loads(self.body))
+        """The body; raises AssertionError if it is not what `openapi.json` describes."""
+        event = dict(orjson.loads(self.body))
+        assert_described("IntentExtracted", event)
+        return event
 
     def verify(self, secret: str = SECRET) -> None:
         """Raise unless it was signed with ``secret``."""
@@ -64,9 +67,7 @@ class OrchestratorStandIn:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head)}
-            told = Told(headers, await reader.readexactly(int(headers["content-length"])))
-            assert_described("IntentExtracted", told.event)
-            self.told.append(told)
+            self.told.append(Told(headers, await reader.readexactly(int(headers["content-length"]))))
             self._news.set()
             await self._answer(reader, writer)
         except (OSError, asyncio.IncompleteReadError):

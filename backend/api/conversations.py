@@ -58,7 +58,9 @@ async def create_conversation(
     return conversation
 
 
-@router.get("", operation_id="listConversations", responses=refusals(422, 503))
+@router.get(
+    "", operation_id="listConversations", response_description="A page of conversations.", responses=refusals(422, 503)
+)
 async def list_conversations(
     query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
 ) -> ConversationPage:
@@ -69,6 +71,7 @@ async def list_conversations(
 @router.get(
     "/{conversation_id}",
     operation_id="getConversation",
+    response_description="The conversation.",
     response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
     openapi_extra=CONDITIONAL,
@@ -83,6 +86,7 @@ async def get_conversation(request: Request, conversation_id: UUID, caller: Read
 @router.patch(
     "/{conversation_id}",
     operation_id="linkConversation",
+    response_description="The conversation, with its links.",
     response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, **refusals(404, 412, 413, 415, 422, 503)},
     openapi_extra=takes(ConversationPatch) | IF_MATCH,
@@ -113,6 +117,7 @@ async def end_conversation(conversation_id: UUID, request: Request, caller: Edit
 @router.delete(
     "/{conversation_id}",
     operation_id="eraseConversation",
+    response_description="Erased.",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=refusals(404, 409, 412, 422, 503),
     openapi_extra=IF_MATCH,

@@ -20,7 +20,7 @@ from backend.formats.transcript import Transcript
 from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch
 from backend.schemas.delivery import IntentExtracted
 from backend.schemas.intent import IntentPut
-from backend.schemas.message import MessageBatch, MessageCreate
+from backend.schemas.message import BatchResults, MessageBatch, MessageCreate
 from backend.schemas.stream import ConversationStreamEvent, FeedStreamEvent
 from backend.schemas.subject import ErasureCreate, ExportedConversation
 from backend.schemas.voice_session import VoiceEventBatch, VoiceEventResults, VoiceSessionCreate, VoiceSessionEnd
@@ -63,6 +63,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     DeepgramSettingsPatch,
     OpenAIChat,
     ExportedConversation,
+    BatchResults,
     VoiceEventResults,
     IntentExtracted,
 )

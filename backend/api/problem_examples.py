@@ -8,6 +8,7 @@ from backend import errors
 from backend.api.problem_schemas import union
 from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, ProblemType, document_of, faults_of
 from backend.errors import Fault, RecordError
+from backend.schemas.voice_session import SESSION_EXAMPLE
 
 _REQUEST: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 _CONVERSATION: Final = UUID("019ab5c0-1111-7000-8000-000000000001")
@@ -67,6 +68,10 @@ _ONLY_FROM: Final[Mapping[type[RecordError], frozenset[str]]] = {
     errors.ProviderNotConfigured: frozenset({"getDeepgramToken"}),
     errors.ProviderUnavailable: frozenset({"getDeepgramToken", "beginVoiceSession"}),
 }
+# The members that only some problems have.
+_MORE: Final[Mapping[str, dict[str, Any]]] = {
+    PROBLEMS[error].slug: {"session": SESSION_EXAMPLE} for error in (errors.ProviderRefused, errors.ProviderUnavailable)
+}
 # The path parameter that names the resource that was not found.
 _NAMED_BY: Final[Mapping[type[RecordError], str]] = {
     errors.DeliveryNotFound: "{delivery_id}",
@@ -94,7 +99,10 @@ def _examples() -> dict[str, Any]:
         *((problem, problem.remedy, ()) for problem in (*HTTP_PROBLEMS.values(), INTERNAL)),
     ]
     return {
-        problem.slug: {"summary": problem.title, "value": document_of(problem, detail, _REQUEST, faults)}
+        problem.slug: {
+            "summary": problem.title,
+            "value": document_of(problem, detail, _REQUEST, faults) | _MORE.get(problem.slug, {}),
+        }
         for problem, detail, faults in shown
     }
 

@@ -41,6 +41,7 @@ async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader
 @router.post(
     "/erasures",
     operation_id="eraseSubject",
+    response_description="What was erased, and what is left.",
     responses=refusals(413, 415, 422, 503),
     openapi_extra=takes(ErasureCreate),
 )

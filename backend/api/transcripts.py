@@ -33,6 +33,7 @@ _TEXT: Final = (
 @router.get(
     "/messages",
     operation_id="listMessages",
+    response_description="A page of messages.",
     response_model=MessagePage,
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
     openapi_extra=needs(Scope.CONVERSATIONS_READ) | CONDITIONAL,

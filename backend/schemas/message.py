@@ -102,6 +102,12 @@ class BatchResult(RootModel[Annotated[RecordedMessage | ItemProblem, Field(discr
 class BatchResults(BaseModel):
     """One result for each message of the batch, in the order of the request."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"results": [{"kind": "recorded", "status": 201, "message": EXAMPLE_ON_RECORD}]}]
+        }
+    )
+
     results: list[BatchResult]
 
 

@@ -19,6 +19,18 @@ _EVENT: Final[dict[str, JsonValue]] = {
     "received_at": "2026-01-31T09:30:00.250Z",
     "client_sequence": 1,
 }
+_TOKEN: Final[dict[str, JsonValue]] = {
+    "access_token": "eyJhbGciOi…",
+    "expires_in": 60,
+    "url": "wss://agent.deepgram.com/v1/agent/converse",
+}
+SESSION_EXAMPLE: Final[dict[str, JsonValue]] = {
+    "id": "vs_0123456789abcdef",
+    "conversation_id": _CONVERSATION,
+    "started_at": "2026-01-31T09:29:58.120355Z",
+    "next_client_sequence": 1,
+    "deepgram": None,
+}
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
@@ -46,17 +58,7 @@ class VoiceSessionCreate(BaseModel):
 class ProviderToken(BaseModel):
     """The token and the URL with which a phone opens its own connection to Deepgram."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "access_token": "eyJhbGciOi…",
-                    "expires_in": 60,
-                    "url": "wss://agent.deepgram.com/v1/agent/converse",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_TOKEN]})
 
     access_token: str = Field(description="To open one connection, with `Authorization: Bearer …`.")
     expires_in: float = Field(description="Seconds within which the phone must open the connection.")
@@ -65,6 +67,8 @@ class ProviderToken(BaseModel):
 
 class VoiceSessionResponse(BaseModel):
     """A voice session that was begun."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SESSION_EXAMPLE | {"deepgram": _TOKEN}]})
 
     id: str
     conversation_id: UUID

@@ -41,6 +41,7 @@ def test_every_operation_has_a_name_and_declares_its_errors_as_problems(name: st
     assert {"422", "503", "default"} <= refusals.keys()
     for answer in refusals.values():
         assert answer["content"].keys() == {"application/problem+json"}
+    assert "Successful Response" not in [answer["description"] for answer in operation["responses"].values()]
 
 
 def test_every_body_has_an_example() -> None:
