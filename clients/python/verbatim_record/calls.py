@@ -216,6 +216,6 @@ def _document(response: httpx.Response) -> ProblemDocument | None:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds of Retry-After, None without one; the service and its proxies name no dates there."""
+    """Return the seconds of Retry-After, None without one or for a date, which the service never sends."""
     seconds = response.headers.get("retry-after", "")
     return float(seconds) if seconds.isascii() and seconds.isdigit() else None
