@@ -84,6 +84,7 @@ typescript: .venv/dev  ## build the TypeScript package, and run its tests agains
 openapi: .venv/dev  ## write openapi.json anew, and what the clients make of it
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
 	@$(BIN)/python clients/typescript/generate_types.py
+	@$(BIN)/python clients/python/generate_models.py
 
 docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

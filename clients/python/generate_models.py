@@ -126,7 +126,7 @@ class Models:
         kinds = {word: self._kind({"$ref": reference}) for word, reference in mapping.items()}
         lines = [f"{name}: TypeAlias = {' | '.join(kind.annotation for kind in kinds.values())}"]
         lines += [_docstring(schema["description"]), "", "", f"def {_reader(name)}(data: Mapping[str, Any]) -> {name}:"]
-        lines += [f'    """Return the model of a JSON object by its `{key}`; raises as `from_json` does."""']
+        lines += [f'    """Return the model of a JSON object by its `{key}`; raises ValueError, and as `from_json`."""']
         lines += [f'    match data["{key}"]:']
         for word, kind in kinds.items():
             lines += [f'        case "{word}":', f"            return {kind.reading('data')}"]

@@ -37,16 +37,19 @@ UNSET: Final = Unset.UNSET
 
 
 class Page(Protocol[T_co]):
-    """A page of a list. ``next_cursor`` stays good at the end of the list; it is None only while the list is empty."""
+    """A page of a list."""
 
     @property
-    def data(self) -> Sequence[T_co]: ...
+    def data(self) -> Sequence[T_co]:
+        """The items, in the order of the list."""
 
     @property
-    def next_cursor(self) -> str | None: ...
+    def next_cursor(self) -> str | None:
+        """Where the next page begins, now or later; None only while the list is empty."""
 
     @property
-    def has_more(self) -> bool: ...
+    def has_more(self) -> bool:
+        """Whether there is a next page now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,6 @@ def _document(response: httpx.Response) -> ProblemDocument | None:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds of Retry-After, None without one; the service and its proxies name no dates there."""
+    """Return the seconds of Retry-After, None without one or for a date, which the service never sends."""
     seconds = response.headers.get("retry-after", "")
     return float(seconds) if seconds.isascii() and seconds.isdigit() else None

@@ -9,7 +9,7 @@ import httpx
 
 from verbatim_record.calls import Call, Following, Lines, Page
 from verbatim_record.core import Core
-from verbatim_record.http_client import blocking_http_client, service_url
+from verbatim_record.http_client import LIMITS, blocking_http_client, service_url
 from verbatim_record.methods import Method, Resource
 from verbatim_record.models import MessageResponse
 from verbatim_record.operations import conversations, deliveries, intents, messages, sessions, subjects
@@ -158,7 +158,10 @@ class Client(Resource):
         http: httpx.Client | None = None,
     ) -> None:
         address = service_url(url, "The address of the client")
-        self._http, self._owns = http or blocking_http_client(address, proxy=proxy, tls=tls), http is None
+        self._http, self._owns = (
+            http or blocking_http_client(address, proxy=proxy, tls=tls, limits=LIMITS),
+            http is None,
+        )
         super().__init__(Core(address, _Blocking(self._http, token), retries, timeout))
         self.messages = Messages(self._core)
         self.conversations = Conversations(self._core)

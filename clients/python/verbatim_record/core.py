@@ -1,9 +1,10 @@
 """Carries out calls over a transport: attempts, tokens, pages and streams. It does no I/O itself.
 
 All of it is written once, as coroutines. `AsyncClient` awaits them. `Client` runs the same ones with a transport whose
-methods block instead of suspending, so that a coroutine reaches its end at the first step (`blocking`).
+methods block instead of suspending, so that a coroutine reaches its end at the first step.
 """
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import httpx
 
 from verbatim_record import __version__
 from verbatim_record.calls import Call, Following, Lines, Page, nothing, query, reading, refusal, result_of
-from verbatim_record.errors import TransportError, VerbatimError
+from verbatim_record.errors import TransportError, UnexpectedResponse, VerbatimError
 from verbatim_record.models import MessageResponse
 from verbatim_record.retries import Attempts, Retries
 from verbatim_record.server_sent_events import Event, EventParser, LineBuffer
@@ -23,8 +24,11 @@ T = TypeVar("T")
 PlaceT = TypeVar("PlaceT")
 PageT = TypeVar("PageT", bound=Page[Any])
 
+log = logging.getLogger(__name__)
+
 _BASE: Final = "/api/v1"
 _AGENT: Final = f"verbatim-record/{__version__} (python)"
+_EVENT_STREAM: Final = "text/event-stream"
 _SILENCE: Final = 60.0  # seconds without a byte of a stream; the service sends a comment every 15
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -125,14 +129,17 @@ class Core:
                                 place = event.id
                                 yield following.read_place(place), reading(MessageResponse.from_json, event.data)
             except VerbatimError as error:
-                pause = attempts.pause(error, endless=opened)
-            await self._transport.wait(pause + (parser.retry or 0.0))
+                pause = attempts.pause(error, endless=opened) + (parser.retry or 0.0)
+                log.info("a stream is opened again in %.1f s: %s", pause, error)
+            await self._transport.wait(pause)
 
     async def _events(self, call: Call[None], parser: EventParser) -> AsyncGenerator[Event, None]:
         """Yield `open` and then the events of a stream; at its end raise TransportError. 204 becomes `end`."""
         async with self._opened(call) as response:
             if response.status_code == HTTPStatus.NO_CONTENT:
                 yield Event("end", "", None)
+            if not response.headers.get("content-type", "").startswith(_EVENT_STREAM):
+                raise UnexpectedResponse(response.status_code)
             yield Event("open", "", None)
             async with aclosing(self._transport.pieces(response)) as pieces:
                 async for piece in pieces:
@@ -178,5 +185,5 @@ class Core:
 
 
 def _stream(path: str, place: str | None) -> Call[None]:
-    headers = {"accept": "text/event-stream"} | ({} if place is None else {"last-event-id": place})
+    headers = {"accept": _EVENT_STREAM} | ({} if place is None else {"last-event-id": place})
     return Call(HTTPMethod.GET, path, nothing, headers=headers, silence=_SILENCE)

@@ -10,9 +10,11 @@
 No message of an error quotes what a person said.
 """
 
-from verbatim_record.models import InputFault, ProblemDocument
+from typing import Final
 
-_PREFIX = "/problems/"
+from verbatim_record.models import InputFault, ProblemDocument, VoiceSessionResponse
+
+_PREFIX: Final = "/problems/"
 
 
 class VerbatimError(Exception):
@@ -23,8 +25,8 @@ class Problem(VerbatimError):
     """The service refused a request, with a problem document (RFC 9457).
 
     The class is one of `verbatim_record.problems`, or this one for a kind that this release does not know.
-    ``retry_after`` is the time in seconds that the service asks the client to wait, None if it asks for none. ``etag``
-    is the current version of the resource after a failed ``if_match``.
+    ``document`` has all its members. ``retry_after`` is the time in seconds that the service asks the client to wait,
+    None if it asks for none. ``etag`` is the current version of the resource after a failed ``if_match``.
     """
 
     def __init__(self, document: ProblemDocument, retry_after: float | None = None, etag: str | None = None) -> None:
@@ -61,6 +63,11 @@ class Problem(VerbatimError):
     def errors(self) -> tuple[InputFault, ...]:
         """A JSON pointer and a sentence for each fault of the request, at most 20."""
         return self.document.errors or ()
+
+    @property
+    def session(self) -> VoiceSessionResponse | None:
+        """The voice session, if the request has begun it although Deepgram issued no token."""
+        return self.document.session
 
 
 class NotModified(VerbatimError):

@@ -11,11 +11,15 @@ authority. `tls_context` reads the two variables, and every client gets its TLS 
 import os
 import ssl
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from verbatim_record.setup_error import SetupError
+
+# Without a bound on connections, since each stream holds one as long as it is followed. An idle connection is closed
+# after 4 seconds, before the service closes it (5 seconds), because a request into a closed one is lost.
+LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
 
 
 def http_client(

@@ -228,7 +228,7 @@ BatchResult: TypeAlias = ItemProblem | RecordedMessage
 
 
 def read_batch_result(data: Mapping[str, Any]) -> BatchResult:
-    """Return the model of a JSON object by its `kind`; raises as `from_json` does."""
+    """Return the model of a JSON object by its `kind`; raises ValueError, and as `from_json`."""
     match data["kind"]:
         case "problem":
             return ItemProblem.from_json(data)
@@ -338,7 +338,7 @@ VoiceEventResult: TypeAlias = ItemProblem | RecordedEvent
 
 
 def read_voice_event_result(data: Mapping[str, Any]) -> VoiceEventResult:
-    """Return the model of a JSON object by its `kind`; raises as `from_json` does."""
+    """Return the model of a JSON object by its `kind`; raises ValueError, and as `from_json`."""
     match data["kind"]:
         case "problem":
             return ItemProblem.from_json(data)

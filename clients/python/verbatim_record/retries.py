@@ -82,7 +82,8 @@ class Attempts:
             case TransportError():
                 return self._repeatable or not error.sent
             case Problem():
-                return error.status in _REPEATED and (self._repeatable or error.slug in _NOTHING_DONE)
+                begun = error.session is not None  # it works without a token for Deepgram, so the caller decides
+                return error.status in _REPEATED and not begun and (self._repeatable or error.slug in _NOTHING_DONE)
             case UnexpectedResponse():
                 passing = error.status in _REPEATED or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 return passing and self._repeatable

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from tests.conftest import open_conversation, settings_for, utterance
 from tests.phones import begin
 from tests.streams import listening
 from tests.waiting import until
-from verbatim_record.errors import TransportError
+from verbatim_record import AsyncClient
+from verbatim_record.errors import TransportError, UnexpectedResponse
 from verbatim_record.problems import ConversationNotFound, Invalid
 
 
@@ -185,3 +186,20 @@ async def test_a_stream_opens_again_with_a_new_token(
         await say(service, conversation, "two")
         assert contents(await following) == ["one", "two"]
     assert [*tokens] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_page_that_is_no_stream_is_refused(kind: str, way: Unreliable, conversation: UUID) -> None:
+    way.meet(Answer(200, b"<h1>Welcome to our network</h1>", {"content-type": "text/html"}))
+    async with opened(kind, way.address) as client:
+        with pytest.raises(UnexpectedResponse):
+            await client.take(lambda client: client.conversations.follow(conversation))
+
+
+async def test_many_streams_leave_room_for_calls(service: httpx.AsyncClient, conversation: UUID) -> None:
+    await say(service, conversation, "one")
+    async with AsyncClient(str(service.base_url)) as client, AsyncExitStack() as stack:
+        for _ in range(101):  # one more than httpx opens by default
+            follow = await stack.enter_async_context(aclosing(client.conversations.follow(conversation)))
+            await anext(follow)
+        assert (await client.conversations.get(conversation)).message_count == 1

@@ -139,7 +139,7 @@ def end(
 
 
 def erase(conversation_id: UUID | str, *, if_match: str | None = None) -> Call[None]:
-    """Erase a conversation and everything said in it, for good.
+    """Erase a conversation and everything said in it, for good; returns None.
 
     Raises ConversationNotFound, which after a lost answer may mean that the attempt before has erased it;
     HostKeepsConversation if a table of the host application refers to it; PreconditionFailed unless ``if_match`` is the
