@@ -1,12 +1,13 @@
 """Request and response models of deliveries, which hold no content of messages: the payload is not shown."""
 
 from datetime import datetime
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, computed_field
 
 from backend.schemas import page
+from backend.schemas.intent import StoredIntent
 from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
 
@@ -61,6 +62,50 @@ class DeliveryResponse(BaseModel):
     def webhook_id(self) -> str:
         """The value of the header `webhook-id`, the same in each attempt."""
         return webhook_id(self.id)
+
+
+class ExtractedIntent(BaseModel):
+    """The intent that a delivery tells of."""
+
+    conversation_id: UUID
+    user_id: str | None
+    voice_session_id: str | None
+    intent: StoredIntent
+    payload: JsonValue
+    version: str = Field(description="The same for the same intent and payload; the value for `If-Match`.")
+    replaces: str | None = Field(description="The `version` of the intent that this one replaces.")
+
+
+class IntentExtracted(BaseModel):
+    """The body of a delivery, a Standard Webhook: a conversation has a new intent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "intent.extracted",
+                    "timestamp": "2026-01-31T09:31:00.120355Z",
+                    "data": {
+                        "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
+                        "user_id": "minh",
+                        "voice_session_id": "vs_0123456789abcdef",
+                        "intent": "NEW_TASK",
+                        "payload": {"title": "Call the dentist"},
+                        "version": "9f86d081884c7d659a2feaa0c55ad015",
+                        "replaces": None,
+                    },
+                }
+            ]
+        }
+    )
+
+    type: Literal["intent.extracted"]
+    timestamp: datetime = Field(description="When the intent was set.")
+    data: ExtractedIntent
+
+
+class DeliveryPage(page.Page[DeliveryResponse]):
+    """A page of deliveries."""
 
 
 class DeliveriesRetried(BaseModel):

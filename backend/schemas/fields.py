@@ -10,6 +10,7 @@ from functools import partial
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from verbatim_record.message_limits import (
@@ -30,6 +31,8 @@ _IMPLAUSIBLE: Final = datetime(1000, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 JsonObject = dict[str, JsonValue]
+# `T | Omitted`: a field of an answer that may be absent, but is never null. In a request each fault would count twice.
+Omitted = SkipJsonSchema[None]
 
 
 def _storable(text: str) -> str:

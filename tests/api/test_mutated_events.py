@@ -161,7 +161,7 @@ async def test_an_incident_that_lacks_a_part_is_counted_and_completes_the_receip
 ) -> None:
     event = {key: value for key, value in EXAMPLES[name].items() if key != missing}
     [result] = await send(phone, *numbered([event]))
-    assert result == {"status": 201, "messages": []}
+    assert result == {"kind": "recorded", "status": 201, "messages": []}
     assert (await phone.end(last_client_sequence=1))["complete"] is True
     [incident] = (await phone.state())["incidents"]
     assert incident["type"] == name

@@ -11,11 +11,15 @@ authority. `tls_context` reads the two variables, and every client gets its TLS 
 import os
 import ssl
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from verbatim_record.setup_error import SetupError
+
+# Without a bound on connections, since each stream holds one as long as it is followed. An idle connection is closed
+# after 4 seconds, before the service closes it (5 seconds), because a request into a closed one is lost.
+LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
 
 
 def http_client(
@@ -26,11 +30,22 @@ def http_client(
     ``tls`` is by default `tls_context`, whose SetupError is raised. ``options`` are those of `httpx.AsyncClient`.
     """
     tls = tls or tls_context()
-    through = None
-    if proxy is not None and not is_this_machine(httpx.URL(url).host):
-        address = httpx.URL(proxy)
-        through = httpx.Proxy(address, ssl_context=tls if address.scheme == "https" else None)
-    return httpx.AsyncClient(trust_env=False, verify=tls, proxy=through, **options)
+    return httpx.AsyncClient(trust_env=False, verify=tls, proxy=_proxy(url, proxy, tls), **options)
+
+
+def blocking_http_client(
+    url: str | httpx.URL, *, proxy: str | None = None, tls: ssl.SSLContext | None = None, **options: Any
+) -> httpx.Client:
+    """Return the same as `http_client` for programs without an event loop; ``options`` are those of `httpx.Client`."""
+    tls = tls or tls_context()
+    return httpx.Client(trust_env=False, verify=tls, proxy=_proxy(url, proxy, tls), **options)
+
+
+def _proxy(url: str | httpx.URL, proxy: str | None, tls: ssl.SSLContext) -> httpx.Proxy | None:
+    if proxy is None or is_this_machine(httpx.URL(url).host):
+        return None
+    address = httpx.URL(proxy)
+    return httpx.Proxy(address, ssl_context=tls if address.scheme == "https" else None)
 
 
 def tls_context() -> ssl.SSLContext:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import anyio.lowlevel
 import httpx
 
-from verbatim_record.http_client import http_client, service_url
+from verbatim_record.http_client import LIMITS, http_client, service_url
 from verbatim_record.recorder.refusals import (
     BATCH_REFUSALS,
     is_unanswered,
@@ -23,7 +23,6 @@ BATCH_PATH: Final = "/api/v1/voice/messages/batch"
 JSON_BODY: Final = {"content-type": "application/json"}
 _ERASED: Final = f"/problems/{CONVERSATION_ERASED}"
 _NOT_VERBATIM: Final = "the answer is not from Verbatim"
-_KEEPALIVE: Final = 4.0  # seconds; shorter than the service's keep-alive, so that it does not close first
 
 
 class HttpSink:
@@ -47,10 +46,7 @@ class HttpSink:
         self._token = token
         self._is_ours = client is None
         self._client = client or http_client(
-            self._url,
-            proxy=proxy,
-            timeout=httpx.Timeout(10, connect=3),
-            limits=httpx.Limits(keepalive_expiry=_KEEPALIVE),
+            self._url, proxy=proxy, timeout=httpx.Timeout(10, connect=3), limits=LIMITS
         )
 
     async def open(self) -> None:
