@@ -50,6 +50,25 @@ def test_a_program_without_prometheus_records_all_the_same() -> None:
     assert run(script).returncode == 0
 
 
+def test_what_the_first_request_needs_is_loaded_before_a_conversation_begins() -> None:
+    script = """
+import asyncio, sys
+from verbatim_record import HttpSink, Unsent
+
+async def main():
+    sink = HttpSink("http://127.0.0.1:9")
+    await sink.open()
+    before = {*sys.modules}
+    try:
+        await sink.send([b"{}"])
+    except Unsent:
+        print("Unsent", {*sys.modules} - before)
+
+asyncio.run(main())
+"""
+    assert run(script).stdout.strip() == "Unsent set()"
+
+
 @pytest.mark.parametrize("adapter", ["pipecat", "livekit"])
 def test_an_adapter_without_its_framework_says_what_to_install(adapter: str) -> None:
     done = run(f"import sys; sys.modules['{adapter}'] = None; import verbatim_record.adapters.{adapter}")
