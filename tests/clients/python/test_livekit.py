@@ -79,14 +79,14 @@ async def test_turns_tell_when_they_were_spoken_and_answers_how_long_they_took(
             talk.emit("conversation_item_added", ConversationItemAddedEvent(item=item))
     first, second, third = [row["metadata"] for row in await record_of()]
     assert (first["started_at"], first["ended_at"]) == (
-        "2026-01-31T09:30:00.000+00:00",
-        "2026-01-31T09:30:02.000+00:00",
+        "2026-01-31T09:30:00.000000+00:00",
+        "2026-01-31T09:30:02.000000+00:00",
     )
     assert "latency" not in first
     assert second["latency"] == {"total_ms": 1000, "stt_ms": 200, "llm_ms": 400, "tts_ms": 150}
     assert (second["started_at"], second["ended_at"]) == (
-        "2026-01-31T09:30:03.000+00:00",
-        "2026-01-31T09:30:05.500+00:00",
+        "2026-01-31T09:30:03.000000+00:00",
+        "2026-01-31T09:30:05.500000+00:00",
     )
     assert third["latency"] == {"llm_ms": 300}
 

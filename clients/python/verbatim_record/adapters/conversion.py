@@ -32,6 +32,6 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
     except (OverflowError, ValueError, OSError):
         return None

@@ -9,7 +9,6 @@ reported again, even in another process, is not recorded twice.
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from numbers import Real
 from typing import Any, Final
 from uuid import uuid5
@@ -108,15 +107,7 @@ class _Listener:
             role,
             content,
             id=uuid5(self._recorder.conversation_id, storable(item.id)),
-            timestamp=_moment(item.created_at),
+            timestamp=moment(item.created_at) or str(item.created_at),  # the recorder repairs what is no time
             item_id=item.id,
             **metadata,
         )
-
-
-def _moment(seconds: float) -> datetime | str:
-    """Return LiveKit's time as a datetime, or as text if it is not a valid one, so that the recorder repairs it."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return str(seconds)

@@ -40,6 +40,7 @@ def attach(recorder: Recorder, user: Any, assistant: Any) -> None:
     listener = _Listener(recorder, user, assistant)
     user.add_event_handler("on_user_turn_message_added", listener.user_turn)
     user.add_event_handler("on_user_backchannel", listener.user_backchannel)
+    user.add_event_handler("on_before_push_frame", listener.timing.user_pushes)
     assistant.add_event_handler("on_assistant_turn_stopped", listener.assistant_turn)
     assistant.add_event_handler("on_assistant_backchannel", listener.assistant_backchannel)
     assistant.add_event_handler("on_before_process_frame", listener.frame)
@@ -50,11 +51,10 @@ class _Listener:
         self._recorder = recorder
         self._halves = (user, assistant)
         self._words = Words()
-        self._timing = Timing()
-        user.add_event_handler("on_before_push_frame", self._timing.user_pushes)
+        self.timing = Timing()
 
     def user_turn(self, _user: Any, message: Any) -> None:
-        self._record(Role.USER, message.content, message.timestamp, **self._timing.user_turn())
+        self._record(Role.USER, message.content, message.timestamp, **self.timing.user_turn())
 
     def user_backchannel(self, _user: Any, message: Any) -> None:
         self._record(Role.USER, message.content, message.timestamp, behavior="backchannel")
@@ -67,7 +67,7 @@ class _Listener:
         heard = message.content or ""
         content = turn.spoken if message.interrupted and len(turn.spoken) > len(heard) else heard
         meant = turn.generated.strip()
-        timing = self._timing.assistant_turn()
+        timing = self.timing.assistant_turn()
         if content or meant:
             self._record(
                 Role.ASSISTANT,
@@ -88,7 +88,7 @@ class _Listener:
             self._call(frame, frame.result, _state(frame))
         elif isinstance(frame, FunctionCallCancelFrame):
             self._call(frame, "", "cancelled")
-        self._timing.assistant_receives(frame)
+        self.timing.assistant_receives(frame)
         self._words.reaches(frame)
 
     def _call(self, frame: Any, content: object, state: str) -> None:

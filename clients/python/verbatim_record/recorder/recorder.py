@@ -144,7 +144,7 @@ class Recorder:
         try:
             # Of most messages it is certain that they can be sent: they are encoded later, and not by the pipeline.
             if (
-                id is None
+                (id is None or type(id) is UUID)
                 and type(content) is str
                 and len(content) <= _USUAL_LENGTH
                 and isinstance(role, str)
@@ -154,7 +154,12 @@ class Recorder:
             ):
                 snapshot = b"" if metadata is None else snapshot_of(metadata)
                 if snapshot is not None:
-                    return self._take_usual(said, content, snapshot, at)
+                    identity = id
+                    if identity is None:
+                        identity, self._next_id = self._next_id or new_id(), None
+                    size = _OVERHEAD + len(snapshot) + len(content) * (1 if content.isascii() else 4)
+                    entry = Entry(partial(self._encode, said, identity, snapshot, at), at, size)
+                    return identity if self._accept(entry) else None
             return self._take(self._message(said), at)
         except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline, and its message may quote content
             self._reject(self._message(said), at, type(error).__name__)
@@ -173,12 +178,6 @@ class Recorder:
             "voice_session_id": self._voice_session_id,
             "client_sequence": number,
         }
-
-    def _take_usual(self, said: _Said, content: str, metadata: bytes, at: float) -> UUID | None:
-        identity, self._next_id = self._next_id or new_id(), None
-        size = _OVERHEAD + len(metadata) + len(content) * (1 if content.isascii() else 4)
-        entry = Entry(partial(self._encode, said, identity, metadata, at), at, size)
-        return identity if self._accept(entry) else None
 
     def _encode(self, said: _Said, identity: UUID, metadata: bytes, at: float) -> bytes:
         """Return the JSON of a usual message; the writer or the spool's thread calls it, and each gets the same."""
