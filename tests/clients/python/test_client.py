@@ -1,5 +1,7 @@
 """What both clients do with a service that works: one suite, run with each of them."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +14,7 @@ from fastapi import FastAPI
 from backend.app import create_app
 from tests.clients.python.clients import KINDS, AnyClient, opened
 from tests.conftest import settings_for
+from tests.documentation import ROOT
 from tests.orchestrator_stand_in import settings as orchestrator_settings
 from tests.streams import listening
 from verbatim_record.errors import NotModified
@@ -217,3 +220,13 @@ async def test_a_client_of_the_caller_s_own_stays_open(kind: str, app: FastAPI) 
             await begin(client)
         assert not http.is_closed
         http.close() if isinstance(http, httpx.Client) else await http.aclose()
+
+
+async def test_the_example_of_the_package_s_own_page_prints_what_it_has_recorded(
+    app: FastAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "clients/python/README.md").read_text(), re.DOTALL)
+    async with listening(app) as service:
+        source = example.replace("http://127.0.0.1:8000", str(service.base_url))
+        await asyncio.to_thread(exec, source, {})
+    assert "1 user Remind me to call the dentist.\n" in capsys.readouterr().out
