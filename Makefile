@@ -12,8 +12,11 @@ UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 # Two processes; the tests of a module run in one of them. tests/lanes.py says which are heavy, pooled and first.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
+# A service that a test starts would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder chaos outages torture overload lock openapi docs wheel clean
+	bench-recorder bench-adoption chaos outages torture overload typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -60,6 +63,9 @@ bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
 
+bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1000000 conversations is adopted
+	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
+
 outages: .venv/dev  ## a recorder whose service fails in each way that there is, SECONDS=60 each
 	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/clients/python/test_outages.py tests/clients/python/test_bad_service.py
 
@@ -72,8 +78,12 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
 	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
-openapi: .venv/dev  ## write openapi.json anew, and the models of the clients
+typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
+	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)
+
+openapi: .venv/dev  ## write openapi.json anew, and what the clients make of it
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
+	@$(BIN)/python clients/typescript/generate_types.py
 	@$(BIN)/python clients/python/generate_models.py
 
 docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host

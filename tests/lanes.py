@@ -21,6 +21,7 @@ HEAVY: Final = (
     "tests/architecture/test_wheel.py",
     "tests/benchmarks/",
     "tests/chaos/",
+    "tests/clients/typescript/",  # npm, and a phone on a bad network for minutes
     "tests/dao_service/test_pooler.py",  # needs PgBouncer
     "tests/embedded_postgres/",
     "tests/failover/",

@@ -19,7 +19,6 @@ from backend.api.sse import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.feed import FeedQuery
-from backend.schemas.fields import Omitted
 from backend.schemas.message import LiveQuery, MessagePage
 from backend.schemas.page import Cursor
 from backend.services.feed import Feed, FeedPage, place_of
@@ -51,7 +50,7 @@ async def follow_conversation(
     conversation_id: UUID,
     _caller: Reader,
     query: Annotated[LiveQuery, Query()],
-    last_event_id: Annotated[str | Omitted, Header()] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Follow a conversation: the messages on record, then new ones, in recorded order and without a gap.
 
@@ -84,7 +83,7 @@ async def read_feed(
     request: Request,
     caller: FeedReader,
     query: Annotated[FeedQuery, Query()],
-    last_event_id: Annotated[Cursor | Omitted, Header()] = None,
+    last_event_id: Annotated[Cursor | None, Header()] = None,
 ) -> Response:
     """Read every message of every conversation, each once; for services that may read those of all owners.
 

@@ -139,6 +139,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
     add_problems(document)
+    for operation in (each for methods in document["paths"].values() for each in methods.values()):
+        for parameter in operation.get("parameters", ()):
+            _drop_null(parameter["schema"])
     _drop_null_defaults(document)
     app.openapi_schema = document
     return document
@@ -159,6 +162,13 @@ def _json() -> dict[str, Any]:
             "additionalProperties": {"$ref": "#/components/schemas/JsonValue"},
         },
     }
+
+
+def _drop_null(schema: dict[str, Any]) -> None:
+    """Let a parameter be absent, but not null, for which no URL or header has a form."""
+    for kind in schema.pop("anyOf", ()):
+        if kind != {"type": "null"}:
+            schema |= kind
 
 
 def _drop_null_defaults(part: object) -> None:

@@ -11,23 +11,23 @@ from typing import Final, NamedTuple
 from sqlalchemy import ColumnElement, Float, cast, func, literal_column, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 
-# For each latency the JSON paths (SQL/JSON, lax) at which it may be, in milliseconds; the first one that exists counts.
+# For each latency the paths (SQL/JSON, strict) at which it may be, in milliseconds; the first one that exists counts.
 # Whatever a client stored there, only a number is read.
 _NUMBER: Final = '? (@.type() == "number")'
 _PATHS: Final = {
     "total_ms": ("$.latency.total_ms N", "$.latency.user_to_bot_ms N", "$.metrics.e2e_latency N * 1000"),
-    "stt_ms": ("$.latency.stt_ms N", '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "STT").value N'),
+    "stt_ms": ("$.latency.stt_ms N", '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "STTService").value N'),
     "llm_ms": (
         "$.latency.llm_ms N",
         "$.latency.ttt_ms N",
         "$.latency.ttt_text_ms N",
         "$.latency.ttt_token_ms N",
-        '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "LLM").value N',
+        '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "LLMService").value N',
         "$.metrics.llm_node_ttft N * 1000",
     ),
     "tts_ms": (
         "$.latency.tts_ms N",
-        '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "TTS").value N',
+        '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "TTSService").value N',
         "$.metrics.tts_node_ttfb N * 1000",
     ),
 }
@@ -54,4 +54,4 @@ def _first(metadata: ColumnElement[object], paths: tuple[str, ...]) -> ColumnEle
 
 
 def _path(path: str) -> ColumnElement[object]:
-    return literal_column(f"'{path.replace('N', _NUMBER)}'::jsonpath")
+    return literal_column(f"'strict {path.replace('N', _NUMBER)}'::jsonpath")

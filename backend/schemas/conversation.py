@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from backend.schemas import page
-from backend.schemas.fields import Instant, Label, Omitted, Timestamp
+from backend.schemas.fields import Instant, Label, Timestamp
 from backend.schemas.intent import StoredIntent
 from backend.vocabulary import ContextType, Intent
 
@@ -129,16 +129,16 @@ class ConversationQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    context_type: ContextType | Omitted = None
-    intent: Intent | Omitted = None
-    ended: bool | Omitted = None
-    linked_goal_id: UUID | Omitted = None
-    linked_task_id: UUID | Omitted = None
-    voice_session_id: Label | Omitted = None
-    user_id: Label | Omitted = Field(
+    context_type: ContextType | None = None
+    intent: Intent | None = None
+    ended: bool | None = None
+    linked_goal_id: UUID | None = None
+    linked_task_id: UUID | None = None
+    voice_session_id: Label | None = None
+    user_id: Label | None = Field(
         default=None, description="Only this owner's; requires a service token that may read every owner's."
     )
-    since: Instant | Omitted = Field(default=None, description="Created at this time or later.")
-    until: Instant | Omitted = Field(default=None, description="Created before this time.")
+    since: Instant | None = Field(default=None, description="Created at this time or later.")
+    until: Instant | None = Field(default=None, description="Created before this time.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
-    cursor: page.Cursor | Omitted = None
+    cursor: page.Cursor | None = None

@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, computed_field
 
 from backend.schemas import page
-from backend.schemas.fields import Omitted
 from backend.schemas.intent import StoredIntent
 from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
@@ -123,10 +122,10 @@ class DeliveryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    state: DeliveryState | Omitted = None
-    conversation_id: UUID | Omitted = None
+    state: DeliveryState | None = None
+    conversation_id: UUID | None = None
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
-    cursor: page.Cursor | Omitted = None
+    cursor: page.Cursor | None = None
 
 
 class DeliveryPlace(NamedTuple):

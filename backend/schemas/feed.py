@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.schemas import page
-from backend.schemas.fields import Omitted
 from backend.vocabulary import LARGEST_BIGINT
 
 
@@ -50,7 +49,7 @@ class FeedQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cursor: page.Cursor | Omitted = Field(default=None, description="The `next_cursor` of the previous page.")
+    cursor: page.Cursor | None = Field(default=None, description="The `next_cursor` of the previous page.")
     start: FeedStart = Field(default=FeedStart.BEGINNING, description="Where to begin without a cursor.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
     wait: Annotated[float, Field(ge=0, le=30)] = Field(

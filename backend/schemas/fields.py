@@ -31,7 +31,7 @@ _IMPLAUSIBLE: Final = datetime(1000, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 JsonObject = dict[str, JsonValue]
-# `T | Omitted`: a field or a parameter that may be absent, but is never null in JSON.
+# `T | Omitted`: a field of an answer that may be absent, but is never null. In a request each fault would count twice.
 Omitted = SkipJsonSchema[None]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from backend.schemas import page
-from backend.schemas.fields import Content, Instant, Label, Metadata, Omitted, Timestamp
+from backend.schemas.fields import Content, Instant, Label, Metadata, Timestamp
 from backend.schemas.problem import ItemProblem
 from backend.vocabulary import LARGEST_BIGINT, LARGEST_INT
 from verbatim_record.vocabulary import InputModality, Role
@@ -154,14 +154,14 @@ class MessageQuery(BaseModel):
 
     order: Order = Field(default=Order.SPOKEN, description="Use `recorded` to follow a conversation.")
     direction: Direction = Field(default=Direction.FORWARD, description="`backward` begins with the last message.")
-    role: Role | Omitted = None
-    after_sequence: Annotated[int, Field(ge=0, le=LARGEST_BIGINT)] | Omitted = Field(
+    role: Role | None = None
+    after_sequence: Annotated[int, Field(ge=0, le=LARGEST_BIGINT)] | None = Field(
         default=None, description="Only messages with a greater sequence."
     )
-    since: Instant | Omitted = Field(default=None, description="Said at this time or later.")
-    until: Instant | Omitted = Field(default=None, description="Said before this time.")
+    since: Instant | None = Field(default=None, description="Said at this time or later.")
+    until: Instant | None = Field(default=None, description="Said before this time.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
-    cursor: page.Cursor | Omitted = None
+    cursor: page.Cursor | None = None
 
 
 class LiveQuery(BaseModel):

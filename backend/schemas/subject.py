@@ -17,7 +17,7 @@ class SubjectQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user_id: Label | Omitted = Field(
+    user_id: Label | None = Field(
         default=None, description="The subject; by default a person's own. A service has to name one."
     )
 

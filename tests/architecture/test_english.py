@@ -100,7 +100,7 @@ def _raised(node: _Function) -> list[str]:
 
 def _says(docstring: str, error: str) -> bool:
     kind = getattr(errors, error, None)
-    names = [each.__name__ for each in kind.__mro__ if each.__module__ == errors.__name__] if kind else [error]
+    names = [each.__name__ for each in kind.__mro__ if each.__module__ != "builtins"] if kind else [error]
     return any(re.search(rf"\b{name}\b", docstring) for name in names)
 
 

@@ -25,7 +25,7 @@ SHAPES: dict[str, tuple[dict[str, Any], Known]] = {
         {
             "latency": {
                 "user_to_bot_ms": 800,
-                "ttfb_ms": {"DeepgramSTTService#0": 90, "OpenAILLMService#1": 410, "CartesiaTTSService#0": 120},
+                "ttfb_ms": {"DeepgramSTTService#0": 90, "OpenAILLMService#1": 410, "ElevenLabsTTSService#0": 120},
             }
         },
         (800, 90, 410, 120),

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("livekit.agents", reason="LiveKit Agents is not installed; run `make .venv/voice`")
 
 from livekit.agents import AgentSession
+from livekit.agents.llm import ChatMessage
 from livekit.agents.voice.events import ConversationItemAddedEvent
 
 from examples.recorder.scripted_livekit import Diary, ScriptedCall, ScriptedModel
@@ -56,7 +57,38 @@ async def test_turns_and_function_calls_go_on_record_in_their_order(
     assert [row["id"] for row in rows] == [uuid5(conversation, row["metadata"]["item_id"]) for row in rows]
     assert [row["metadata"].get("state") for row in rows[3:5]] == ["requested", "completed"]
     assert rows[1]["metadata"]["interrupted"] is False
-    assert rows[1]["metadata"]["metrics"]["llm_node_ttft"] > 0
+    metadata = rows[1]["metadata"]
+    assert metadata["latency"] == {"llm_ms": round(metadata["metrics"]["llm_node_ttft"] * 1000)}
+
+
+async def test_turns_tell_when_they_were_spoken_and_answers_how_long_they_took(
+    open_recorder: Open, record_of: Read
+) -> None:
+    began = 1_769_851_800.0
+    asked = {"started_speaking_at": began, "stopped_speaking_at": began + 2, "transcription_delay": 0.2}
+    answered = {
+        "started_speaking_at": began + 3,
+        "stopped_speaking_at": began + 5.5,
+        "e2e_latency": 1.0,
+        "llm_node_ttft": 0.4,
+        "tts_node_ttfb": 0.15,
+    }
+    async with open_recorder() as recorder, session(recorder) as talk:
+        for role, metrics in (("user", asked), ("assistant", answered), ("assistant", {"llm_node_ttft": 0.3})):
+            item = ChatMessage(role=role, content=["Good morning."], metrics=metrics)
+            talk.emit("conversation_item_added", ConversationItemAddedEvent(item=item))
+    first, second, third = [row["metadata"] for row in await record_of()]
+    assert (first["started_at"], first["ended_at"]) == (
+        "2026-01-31T09:30:00.250+00:00",
+        "2026-01-31T09:30:02.000+00:00",
+    )
+    assert "latency" not in first
+    assert second["latency"] == {"total_ms": 1000, "stt_ms": 200, "llm_ms": 400, "tts_ms": 150}
+    assert (second["started_at"], second["ended_at"]) == (
+        "2026-01-31T09:30:03.000+00:00",
+        "2026-01-31T09:30:05.500+00:00",
+    )
+    assert third["latency"] == {"llm_ms": 300}
 
 
 async def test_a_function_that_fails_is_kept_as_failed(open_recorder: Open, record_of: Read) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from pipecat.frames.frames import (
     InterruptionFrame,
     LLMFullResponseEndFrame,
     LLMTextFrame,
+    MetricsFrame,
     TTSTextFrame,
     UserBackchannelFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
+from pipecat.metrics.metrics import TTFBMetricsData
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
@@ -96,9 +101,52 @@ async def test_turns_go_on_record_as_they_were_spoken(open_recorder: Open, recor
         ("assistant", "It is noon."),
     ]
     assert rows[1]["metadata"]["interrupted"] is False
-    assert rows[1]["metadata"]["latency"]["user_to_bot_ms"] > 0
     assert rows[2]["metadata"] == {"behavior": "backchannel"}
     assert rows[0]["timestamp"] < rows[1]["timestamp"] < rows[3]["timestamp"]
+
+
+async def test_turns_tell_when_they_were_spoken_and_answers_how_long_they_took(
+    open_recorder: Open, record_of: Read
+) -> None:
+    async def play(stage: Stage) -> None:
+        await stage.queue(*says("Good morning."))
+        await stage.queue(MetricsFrame(measured("DeepgramSTTService#0", 0.1)))
+        await stage.queue(MetricsFrame(measured("OpenAILLMService#0", 0.35) + measured("CartesiaTTSService#0", 0.12)))
+        await stage.queue(MetricsFrame(measured("OpenAILLMService#0", 2.0)))  # a second inference, after a function
+        await stage.turn_ended()
+        await stage.queue(EndFrame())
+
+    async with open_recorder() as recorder:
+        await plays(recorder, ["Good morning!"], play)
+    asked, answered = [row["metadata"] for row in await record_of()]
+    latency = answered["latency"]
+    assert latency["total_ms"] > 0
+    assert latency | {"total_ms": 0} == {"total_ms": 0, "stt_ms": 100, "llm_ms": 350, "tts_ms": 120}
+    spoken = [asked["started_at"], answered["started_at"], answered["ended_at"]]
+    assert sorted(map(datetime.fromisoformat, spoken)) == [*map(datetime.fromisoformat, spoken)]
+    assert answered["ended_at"].endswith("+00:00")
+
+
+def measured(processor: str, seconds: float) -> list[TTFBMetricsData]:
+    return [TTFBMetricsData(processor=processor, value=seconds)]
+
+
+async def test_speech_begins_and_ends_where_voice_activity_detection_places_it(
+    open_recorder: Open, record_of: Read
+) -> None:
+    async def play(stage: Stage) -> None:
+        begin, words, end = says("Good morning.")
+        await stage.queue(VADUserStartedSpeakingFrame(start_secs=0.2), begin, words)
+        await stage.queue(VADUserStoppedSpeakingFrame(stop_secs=0.8), end)
+        await stage.turn_ended()
+        await stage.queue(EndFrame())
+
+    async with open_recorder() as recorder:
+        await plays(recorder, ["Good morning!"], play)
+    asked, answered = [row["metadata"] for row in await record_of()]
+    assert asked["started_at"]
+    assert asked["ended_at"] < answered["started_at"]
+    assert answered["latency"]["total_ms"] >= 800  # the silence until it was sure is part of what the user waited
 
 
 async def test_of_an_interrupted_turn_what_was_heard_and_what_was_meant_are_kept(

@@ -191,6 +191,21 @@ async def test_what_does_not_fit_into_memory_is_read_back_from_disk_in_order(
     assert contents(await record_of()) == list(map(str, range(401)))
 
 
+async def test_what_is_refused_among_messages_that_are_on_disk_alone_reorders_none(
+    open_recorder: Open, record_of: Read, door: Door
+) -> None:
+    door.shut = True
+    async with open_recorder(limits={"memory": 2_000}) as recorder:
+        for number in range(40):
+            recorder.record("user", str(number))
+            recorder.record("robot", "No message.")
+            await until(lambda: recorder._spool.unsaved == 0)
+        door.shut = False
+        await sent(recorder)
+        recorder.record("user", "40")
+    assert contents(await record_of()) == list(map(str, range(41)))
+
+
 async def test_when_memory_and_disk_are_full_the_newest_are_lost_and_never_silently(
     open_recorder: Open, record_of: Read, door: Door, capfd: pytest.CaptureFixture[str]
 ) -> None:

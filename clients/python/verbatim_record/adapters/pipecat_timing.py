@@ -25,7 +25,8 @@ from pipecat.metrics.metrics import TTFBMetricsData
 
 from verbatim_record.adapters.conversion import latency, moment
 
-_STAGES: Final = ("stt", "llm", "tts")  # the names of Pipecat's services contain them: DeepgramSTTService#0
+# By what the names of Pipecat's services contain, such as `DeepgramSTTService#0`.
+_STAGES: Final = {"STTService": "stt", "LLMService": "llm", "TTSService": "tts"}
 
 
 @dataclass(slots=True)
@@ -92,6 +93,6 @@ class Timing:
 
     def _note_stage(self, processor: str, seconds: float) -> None:
         """Keep the first latency of a stage in a turn: a second inference after a function call is not the answer's."""
-        for stage in _STAGES:
-            if stage in processor.lower():
+        for name, stage in _STAGES.items():
+            if name in processor:
                 self._stages.setdefault(stage, seconds)

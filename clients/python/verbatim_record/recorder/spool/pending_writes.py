@@ -170,7 +170,7 @@ class PendingWrites:
             del self._new[entry]
             self.saved += entry.size
             self.rows += entry.reason is None
-            if entry.kept:
+            if entry.kept and entry.reason is None:  # a refused one may come behind others that must be read
                 self._read_to = row
 
     def _note_failure(self, error: sqlite3.Error) -> None:
