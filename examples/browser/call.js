@@ -1,12 +1,12 @@
 import { Phone, Verbatim } from "verbatim-record";
 import { AgentConnection } from "verbatim-record/deepgram";
-import { IndexedDbStore } from "verbatim-record/indexeddb";
+import { IndexedDBStore } from "verbatim-record/indexeddb";
 import { listen, Loudspeaker } from "./audio.js";
 
 const api = new URLSearchParams(location.search).get("api") ?? "http://127.0.0.1:8000/api/v1";
 const token = async () => localStorage.getItem("token") ?? ""; // your app asks its own server; local mode needs none
 const verbatim = new Verbatim({ api, token });
-const store = new IndexedDbStore();
+const store = new IndexedDBStore();
 
 const AUDIO = { encoding: "linear16", sample_rate: 16_000 };
 const SETTINGS = {
@@ -28,6 +28,7 @@ let connection;
 for (const phone of await Phone.resumeAll({ api, token, store })) void phone.end("interrupted");
 
 find("#call").onclick = () => (connection ? connection.hangUp() : call());
+find("#call").disabled = false;
 
 find("#typed").onsubmit = (event) => {
   event.preventDefault();
@@ -45,7 +46,7 @@ async function call() {
   connection = new AgentConnection({ phone, verbatim, settings: SETTINGS, onEvent, onAudio: (audio) => loudspeaker.play(audio) });
   showCall(true);
   void showRecord(conversation_id);
-  const silence = await listen((audio) => connection.sendAudio(audio));
+  const silence = await listen((audio) => connection?.sendAudio(audio));
   try {
     await connection.run();
   } finally {

@@ -25,7 +25,7 @@ export interface Service {
   api: string;
   /**
    * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one before.
-   * Left out for a service in local mode.
+   * Left out, or empty, for a service in local mode.
    */
   token?: (renew: boolean) => string | Promise<string>;
   /** By default the global `fetch`; for React Native that of `expo/fetch`, to follow a conversation without polling. */
@@ -53,7 +53,7 @@ export interface Call {
 const ATTEMPTS = 6;
 const WITHIN = 60_000; // milliseconds after the first attempt in which the last may begin
 const ANSWER = 20_000; // milliseconds in which an answer must have come, with its body
-const PROVIDER_REFUSES = 502; // which only an operator can change
+const FINAL = [401, 502]; // after a new token; the refusal of Deepgram, which only an operator can change
 const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/problems/too-many-requests"];
 
 export class Transport {
@@ -117,7 +117,8 @@ export class Transport {
     const { api, token, fetch = globalThis.fetch as StreamingFetch } = this.#service;
     const headers: Record<string, string> = { accept: "application/json" };
     for (const [name, value] of Object.entries(call.headers ?? {})) if (value !== undefined) headers[name] = value;
-    if (token) headers["authorization"] = `Bearer ${await token(renew)}`;
+    const held = await token?.(renew);
+    if (held) headers["authorization"] = `Bearer ${held}`;
     const init: Partial<FetchInit> = { method: call.method, headers, signal };
     if (call.body !== undefined) {
       headers["content-type"] = "application/json";
@@ -163,9 +164,9 @@ function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
 
 function mayRepeat(error: VerbatimError, repeatable: boolean): boolean {
   const status = statusOf(error);
-  if (!(error instanceof ProblemError)) return repeatable && (status === undefined || isRetryable(status));
-  const isPassing = isRetryable(error.problem.status) && status !== PROVIDER_REFUSES;
-  return isPassing && (repeatable || NOTHING_DONE.includes(error.problem.type));
+  const isProblem = error instanceof ProblemError;
+  if (status !== undefined && (!isRetryable(status) || (isProblem && FINAL.includes(status)))) return false;
+  return repeatable || (isProblem && NOTHING_DONE.includes(error.problem.type));
 }
 
 function statusOf(error: VerbatimError): number | undefined {
