@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -56,7 +57,12 @@ async def say(client: AnyClient, conversation: UUID, content: str = "Hello.", **
 async def test_a_message_is_on_record_as_it_was_given(client: AnyClient) -> None:
     conversation, identity = await begin(client), uuid4()
     said = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
-    more = {"metadata": {"languages": ["vi"]}, "client_sequence": 3, "input_modality": "text", "timestamp": said}
+    more = {
+        "metadata": MappingProxyType({"languages": ["vi"]}),
+        "client_sequence": 3,
+        "input_modality": "text",
+        "timestamp": said,
+    }
     message = await say(client, conversation, "Chào anh.", id=identity, **more)
     assert (message.id, message.conversation_id, message.sequence) == (identity, conversation, 1)
     assert (message.role, message.content, message.input_modality) == ("user", "Chào anh.", "text")

@@ -1,6 +1,5 @@
 """What the package brings along, seen from a fresh interpreter."""
 
-import statistics
 import subprocess
 import sys
 
@@ -35,8 +34,9 @@ def test_the_command_line_imports_neither_pipecat_nor_livekit() -> None:
 
 
 def test_the_package_is_imported_in_a_quarter_of_a_second() -> None:
-    script = "import time; began = time.perf_counter(); import verbatim_record; print(time.perf_counter() - began)"
-    assert statistics.median(float(run(script).stdout) for _ in range(3)) < 0.25
+    # Of the processor's time, since other tests run beside this one.
+    script = "import time; began = time.process_time(); import verbatim_record; print(time.process_time() - began)"
+    assert min(float(run(script).stdout) for _ in range(3)) < 0.25
 
 
 def test_every_name_of_the_package_is_there_and_no_other() -> None:
@@ -48,6 +48,25 @@ def test_every_name_of_the_package_is_there_and_no_other() -> None:
 def test_a_program_without_prometheus_records_all_the_same() -> None:
     script = "import sys; sys.modules['prometheus_client'] = None; from verbatim_record import Recorder"
     assert run(script).returncode == 0
+
+
+def test_what_the_first_request_needs_is_loaded_before_a_conversation_begins() -> None:
+    script = """
+import asyncio, sys
+from verbatim_record import HttpSink, Unsent
+
+async def main():
+    sink = HttpSink("http://127.0.0.1:9")
+    await sink.open()
+    before = {*sys.modules}
+    try:
+        await sink.send([b"{}"])
+    except Unsent:
+        print("Unsent", {*sys.modules} - before)
+
+asyncio.run(main())
+"""
+    assert run(script).stdout.strip() == "Unsent set()"
 
 
 @pytest.mark.parametrize("adapter", ["pipecat", "livekit"])

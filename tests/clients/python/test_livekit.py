@@ -79,7 +79,7 @@ async def test_turns_tell_when_they_were_spoken_and_answers_how_long_they_took(
             talk.emit("conversation_item_added", ConversationItemAddedEvent(item=item))
     first, second, third = [row["metadata"] for row in await record_of()]
     assert (first["started_at"], first["ended_at"]) == (
-        "2026-01-31T09:30:00.250+00:00",
+        "2026-01-31T09:30:00.000+00:00",
         "2026-01-31T09:30:02.000+00:00",
     )
     assert "latency" not in first

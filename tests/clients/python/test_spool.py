@@ -14,8 +14,10 @@ import pytest
 
 from tests.clients.python.conftest import Door, Open, contents, sent
 from tests.waiting import PATIENCE, until
+from verbatim_record.recorder.entry import Entry
 from verbatim_record.recorder.spool.disk import Disk
 from verbatim_record.recorder.spool.repair import is_spool
+from verbatim_record.recorder.spool.sqlite_store import SQLiteStore
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 WORDS = "and so on and so on " * 20
@@ -117,7 +119,7 @@ async def test_a_file_that_is_no_database_is_set_aside_and_named(
 
 
 async def test_a_healthy_sink_leaves_the_disk_alone(open_recorder: Open, spool: Path, record_of: Read) -> None:
-    async with open_recorder(limits={"within": 1.0}) as recorder:
+    async with open_recorder(limits={"within": 4 * PATIENCE}) as recorder:
         for number in range(10):
             recorder.record("user", str(number))
             await sent(recorder)
@@ -125,6 +127,58 @@ async def test_a_healthy_sink_leaves_the_disk_alone(open_recorder: Open, spool: 
         assert file.execute("SELECT * FROM sqlite_sequence").fetchall() == []  # not one row, ever
     file.close()
     assert len(await record_of()) == 10
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
+    """Make the next reads of every spool fail, and say for how many seconds later messages wait for that."""
+    monkeypatch.setattr("verbatim_record.recorder.writer.LONGEST_PAUSE", 0.01)
+    read, failures = SQLiteStore.read, 0
+
+    def failing(store: SQLiteStore, *arguments: int) -> list[Entry]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+        return read(store, *arguments)
+
+    def fail(times: int, patience: float) -> None:
+        nonlocal failures
+        failures = times
+        monkeypatch.setattr("verbatim_record.recorder.spool.pending_writes.READ_PATIENCE", patience)
+
+    monkeypatch.setattr(SQLiteStore, "read", failing)
+    return fail
+
+
+async def test_messages_wait_behind_others_that_cannot_be_read_for_a_while(
+    open_recorder: Open, door: Door, spool: Path, record_of: Read, unreadable: Callable[[int, float], None]
+) -> None:
+    await abandon(open_recorder, door, spool, messages=3)
+    unreadable(3, PATIENCE)
+    async with open_recorder() as recorder:
+        recorder.record("user", "3 and now")
+        await sent(recorder)
+    assert numbers(await record_of()) == [0, 1, 2, 3]
+
+
+async def test_messages_that_cannot_be_read_for_long_hold_up_the_next_no_longer_and_are_not_lost(
+    open_recorder: Open,
+    door: Door,
+    spool: Path,
+    record_of: Read,
+    unreadable: Callable[[int, float], None],
+) -> None:
+    await abandon(open_recorder, door, spool, messages=3)
+    unreadable(1, 0.0)
+    async with open_recorder() as recorder:
+        await sent(recorder)
+        recorder.record("user", "3 and now")
+        await sent(recorder)
+    assert numbers(await record_of()) == [3]
+    async with open_recorder() as recorder:
+        await sent(recorder)
+    assert numbers(await record_of()) == [3, 0, 1, 2]
 
 
 async def test_words_are_on_disk_in_time_while_the_event_loop_stands_still(open_recorder: Open, door: Door) -> None:
