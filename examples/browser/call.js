@@ -1,12 +1,12 @@
 import { Phone, Verbatim } from "verbatim-record";
 import { AgentConnection } from "verbatim-record/deepgram";
-import { IndexedDBStore } from "verbatim-record/indexeddb";
+import { IndexedDbStore } from "verbatim-record/indexeddb";
 import { listen, Loudspeaker } from "./audio.js";
 
 const api = new URLSearchParams(location.search).get("api") ?? "http://127.0.0.1:8000/api/v1";
 const token = async () => localStorage.getItem("token") ?? ""; // your app asks its own server; local mode needs none
 const verbatim = new Verbatim({ api, token });
-const store = new IndexedDBStore();
+const store = new IndexedDbStore();
 
 const AUDIO = { encoding: "linear16", sample_rate: 16_000 };
 const SETTINGS = {

@@ -1,10 +1,10 @@
 /**
  * Sends requests by the four rules for senders (docs/guarantees.md).
  *
- * A time-out, a cut connection, 408, 429 and a 5xx leave the outcome unknown, or say that nothing was done. The same bytes
- * with the same ids are then sent again, because the service recognises a repetition. After 401 they are sent once more,
- * at once, with a new token. Any other refusal is final. A request whose repetition the service would not recognise is
- * repeated only if the service has certainly not carried it out.
+ * A time-out, a cut connection, 408, 429 and a 5xx leave the outcome unknown, or say that nothing was done. The same
+ * bytes with the same ids are then sent again, because the service recognises a repetition. After 401 they are sent once
+ * more, at once, with a new token. Any other refusal is final. A request whose repetition the service would not recognise
+ * is repeated only if the service has certainly not carried it out.
  */
 import { type FetchAnswer, type FetchInit, isProblem, isRetryable } from "./attempt.js";
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
@@ -16,7 +16,7 @@ export interface StreamingAnswer extends FetchAnswer {
   readonly body?: ReadableStream<Uint8Array> | null;
 }
 
-/** What a client needs of `fetch`: that of browsers and Node has it, and `expo/fetch`; React Native's own gives no `body`. */
+/** What a client needs of `fetch`: that of browsers and Node, and `expo/fetch`; React Native's own gives no `body`. */
 export type StreamingFetch = (url: string, init: Partial<FetchInit>) => Promise<StreamingAnswer>;
 
 /** How to reach the service. */
@@ -24,8 +24,8 @@ export interface Service {
   /** The address of the API, as `https://record.example/api/v1`. */
   api: string;
   /**
-   * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one before.
-   * Left out, or empty, for a service in local mode.
+   * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one
+   * before. Left out, or empty, for a service in local mode.
    */
   token?: (renew: boolean) => string | Promise<string>;
   /** By default the global `fetch`; for React Native that of `expo/fetch`, to follow a conversation without polling. */
@@ -106,7 +106,7 @@ export class Transport {
     }
   }
 
-  /** Returns the milliseconds to wait after the failure of this number, from 1: what the service asks for, and a jitter. */
+  /** Returns the milliseconds to wait after so many failures: what the service asks for, and a jitter. */
   #pauseAfter(error: VerbatimError, failed: number): number {
     const asked = error instanceof ProblemError || error instanceof UnexpectedResponse ? error.retryAfter : undefined;
     return 1000 * (asked ?? 0) + fraction(this.random) * Math.min(30_000, 500 * 2 ** Math.min(failed - 1, 10));
@@ -139,7 +139,7 @@ export async function json<T>(answer: FetchAnswer): Promise<T> {
   }
 }
 
-/** Yields the text of a body as it comes; throws a TransportError if it is cut off, or stops for the time of `watch`. */
+/** Yields the text of a body as it comes; throws a TransportError if it is cut off, or is still for too long. */
 async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSignal): AsyncGenerator<string, void> {
   const decoder = new TextDecoder();
   try {
