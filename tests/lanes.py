@@ -4,8 +4,11 @@ There are two lanes, and each test is in exactly one. The fast lane, `make test`
 system. The heavy lane is what ``HEAVY`` names by folder or file: tests that need a package of the system or a gigabyte
 of Python's, that break servers, that build the wheel, or that measure or attack for most of a minute. `make test-all`
 and `.ci/run` run both. A new test joins the lane of its folder, and a new folder is fast until it is named here.
-Tests with the marker `pooled` run in their lane and once more with `--pooler pgbouncer`: those whose SQL meets a
-connection that PgBouncer has lent to another client before.
+
+Tests with the marker `pooled` run in their lane and once more with `--pooler pgbouncer`. The marker is for two kinds: a
+test of what a transaction finds on its connection, or leaves there, since PgBouncer lends that to another client next
+(settings, locks, prepared statements, LISTEN and NOTIFY, a time limit, a lost connection); and, for each statement that
+the service sends, one test that sends it. tests/dao_service/test_pooler.py has what is true of a pooler alone.
 """
 
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Final
 import pytest
 
 HEAVY: Final = (
-    "tests/api/test_bad_networks.py",  # a hundred calls, twice
+    "tests/api/test_bad_networks.py",  # a hundred calls
     "tests/api/test_rate_limits.py",  # needs redis-server
     "tests/api/test_schema.py",  # Schemathesis: 15 requests for each of many cases
     "tests/architecture/test_docs_blocks.py",  # needs curl

@@ -16,6 +16,11 @@ def webhook_id(delivery_id: UUID) -> str:
     return f"msg_{delivery_id.hex}"
 
 
+def _not_read_only(schema: dict[str, JsonValue]) -> None:
+    """Remove `readOnly`, for which generators make a second type of each type that holds the field."""
+    del schema["readOnly"]
+
+
 class DeliveryResponse(BaseModel):
     """One delivery to the orchestrator, and the outcome of its last attempt."""
 
@@ -57,7 +62,7 @@ class DeliveryResponse(BaseModel):
     )
     last_error: str | None = Field(description="Why the last attempt failed, as a sentence.")
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field(json_schema_extra=_not_read_only)  # type: ignore[prop-decorator]
     @property
     def webhook_id(self) -> str:
         """The value of the header `webhook-id`, the same in each attempt."""

@@ -28,6 +28,7 @@ let connection;
 for (const phone of await Phone.resumeAll({ api, token, store })) void phone.end("interrupted");
 
 find("#call").onclick = () => (connection ? connection.hangUp() : call());
+find("#call").disabled = false;
 
 find("#typed").onsubmit = (event) => {
   event.preventDefault();
@@ -45,7 +46,7 @@ async function call() {
   connection = new AgentConnection({ phone, verbatim, settings: SETTINGS, onEvent, onAudio: (audio) => loudspeaker.play(audio) });
   showCall(true);
   void showRecord(conversation_id);
-  const silence = await listen((audio) => connection.sendAudio(audio));
+  const silence = await listen((audio) => connection?.sendAudio(audio));
   try {
     await connection.run();
   } finally {

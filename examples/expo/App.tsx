@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "react";
-import { Button, FlatList, SafeAreaView, StyleSheet, Text, TextInput } from "react-native";
+import { AppState, Button, FlatList, SafeAreaView, StyleSheet, Text, TextInput } from "react-native";
 import type { DeepgramEvent, PhoneState, Receipt } from "verbatim-record";
 import { AgentConnection, type AgentSettings } from "verbatim-record/deepgram";
 import { sendInBackground } from "./background";
@@ -37,6 +37,7 @@ export default function App() {
   const call = async () => {
     const phone = openPhone();
     const stop = phone.subscribe(() => setState(phone.state));
+    const screen = AppState.addEventListener("change", (now) => now === "active" && phone.wake());
     await phone.begin();
     setInCall(true);
     setSaid([]);
@@ -47,6 +48,7 @@ export default function App() {
       setInCall(false);
       setReceipt(await phone.end("hangup"));
       stop();
+      screen.remove();
     }
   };
 

@@ -11,7 +11,7 @@ const token = async (): Promise<string> => process.env["EXPO_PUBLIC_TOKEN"] ?? "
 
 const settings = { api, token, store: new ExpoStore(), random: getRandomValues };
 
-export const verbatim = new Verbatim({ api, token, random: getRandomValues, fetch: fetch as typeof globalThis.fetch });
+export const verbatim = new Verbatim({ api, token, random: getRandomValues, fetch });
 
 export const openPhone = (): Phone => Phone.open(settings);
 

@@ -43,6 +43,8 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
             '"pointer":"/messages/1/content"',
             "> Done\\. Anything else\\?",
             "event: message\ndata: {",
+            '"type":"intent.extracted","state":"pending"',
+            '{"failed":0,"held":0}',
             '"pointer":"/conversation_id","detail":"is required"',
         ],
         2,

@@ -141,7 +141,8 @@ class AsyncClient(Resource):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         address = service_url(url, "The address of the client")
-        self._http, self._owns = http or http_client(address, proxy=proxy, tls=tls, limits=LIMITS), http is None
+        self._owns = http is None
+        self._http = http or http_client(address, proxy=proxy, tls=tls, limits=LIMITS)
         super().__init__(Core(address, _Suspending(self._http, token), retries, timeout))
         self.messages = AsyncMessages(self._core)
         self.conversations = AsyncConversations(self._core)

@@ -163,12 +163,16 @@ def patch(**members: object) -> bytes:
 
 
 def _json(document: object) -> bytes:
-    return orjson.dumps(document, default=_text_of)
+    return orjson.dumps(document, default=_plain)
 
 
-def _text_of(value: object) -> str:
-    if isinstance(value, UUID):  # a subclass, such as that of asyncpg, which orjson does not write
-        return str(value)
+def _plain(value: object) -> object:
+    """Return what orjson writes in place of ``value``; raises TypeError if JSON cannot hold it."""
+    match value:
+        case UUID():  # a subclass, such as that of asyncpg
+            return str(value)
+        case Mapping():
+            return dict(value)
     raise TypeError
 
 

@@ -158,10 +158,8 @@ class Client(Resource):
         http: httpx.Client | None = None,
     ) -> None:
         address = service_url(url, "The address of the client")
-        self._http, self._owns = (
-            http or blocking_http_client(address, proxy=proxy, tls=tls, limits=LIMITS),
-            http is None,
-        )
+        self._owns = http is None
+        self._http = http or blocking_http_client(address, proxy=proxy, tls=tls, limits=LIMITS)
         super().__init__(Core(address, _Blocking(self._http, token), retries, timeout))
         self.messages = Messages(self._core)
         self.conversations = Conversations(self._core)

@@ -1,9 +1,9 @@
 /**
  * A connection to Deepgram's Voice Agent, for a phone whose events are recorded.
  *
- * Deepgram keeps nothing of a connection that was lost. So before each connection the record is read: once everything that
- * the phone has heard is on record, the transcript is merged into the `Settings`, and the assistant goes on from there
- * without a second greeting. Each connection needs a new token, which Deepgram accepts for a minute.
+ * Deepgram keeps nothing of a connection that was lost. So before each connection the record is read: once everything
+ * that the phone has heard is on record, the transcript is merged into the `Settings`, and the assistant goes on from
+ * there without a second greeting. Each connection needs a new token, which Deepgram accepts for a minute.
  *
  * What Deepgram sends is numbered in the socket's own callback, before anything else runs: the numbers are the order.
  * `Settings` and `KeepAlive` are not forwarded. They hold prompts and keys, and nothing of the conversation.
@@ -96,7 +96,7 @@ export class AgentConnection {
     return this.#ready;
   }
 
-  /** Sends a message, as `InjectUserMessage` or `FunctionCallResponse`, and records it; returns false while there is no connection. */
+  /** Sends and records a message, as `InjectUserMessage`; returns false, and does neither, while there is no connection. */
   send(message: DeepgramEvent): boolean {
     if (!this.#ready) return false;
     const frame = JSON.stringify(message);
@@ -112,8 +112,8 @@ export class AgentConnection {
 
   /** Ends the call. */
   hangUp(): void {
+    this.#ready = false;
     this.#hungUp.abort();
-    this.#socket?.close(NORMAL);
   }
 
   /** Makes one connection, and resolves when it has ended. */
@@ -131,11 +131,14 @@ export class AgentConnection {
 
   #talk(socket: WebSocket, settings: string): Promise<Ended> {
     const { phone, onAudio, onEvent } = this.#options;
+    const hungUp = this.#hungUp.signal;
     return new Promise((resolve) => {
       const ended: Ended = { code: 0, applied: false, error: undefined };
       const end = (code: number) => {
         clearTimeout(late);
+        clearTimeout(last);
         clearInterval(alive);
+        hungUp.removeEventListener("abort", hangUp);
         this.#ready = false;
         resolve({ ...ended, code });
       };
@@ -144,14 +147,20 @@ export class AgentConnection {
         end(0);
       }, READY);
       const alive = setInterval(() => this.#ready && socket.send('{"type":"KeepAlive"}'), KEEP_ALIVE);
-      this.#hungUp.signal.addEventListener("abort", () => setTimeout(end, LAST_WORDS, NORMAL));
+      let last: ReturnType<typeof setTimeout> | undefined;
+      const hangUp = () => {
+        socket.close(NORMAL);
+        last = setTimeout(end, LAST_WORDS, NORMAL);
+      };
+      hungUp.addEventListener("abort", hangUp);
       socket.binaryType = "arraybuffer";
       socket.onopen = () => socket.send(settings);
       socket.onclose = ({ code }) => end(code);
       socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
         if (typeof data !== "string") return onAudio?.(data);
         phone.hear(data);
-        const event = JSON.parse(data) as DeepgramEvent;
+        const event = parsed(data);
+        if (!event) return;
         if (event.type === "SettingsApplied") {
           clearTimeout(late);
           ended.applied = this.#ready = true;
@@ -169,6 +178,14 @@ interface Ended {
   applied: boolean;
   /** The code of the last error that Deepgram sent. */
   error: string | undefined;
+}
+
+function parsed(frame: string): DeepgramEvent | undefined {
+  try {
+    return JSON.parse(frame) as DeepgramEvent;
+  } catch {
+    return undefined; // the phone counts it as lost
+  }
 }
 
 /** Returns `target` with a merge patch (RFC 7396) applied. */

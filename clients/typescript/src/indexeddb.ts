@@ -10,6 +10,7 @@ const HEADS = "heads";
  */
 export class IndexedDbStore implements Store {
   readonly #name: string;
+  readonly #claims = new Map<string, Promise<boolean>>();
   #opened: Promise<IDBDatabase> | undefined;
 
   constructor(name = "verbatim") {
@@ -43,6 +44,12 @@ export class IndexedDbStore implements Store {
     await this.#write(HEADS, (store) => store.delete(session));
   }
 
+  claim(session: string): Promise<boolean> {
+    const claim = this.#claims.get(session) ?? lock(`${this.#name}/${session}`);
+    this.#claims.set(session, claim);
+    return claim;
+  }
+
   async #write(name: string, change: (store: IDBObjectStore) => void): Promise<void> {
     const transaction = (await this.#database()).transaction(name, "readwrite", { durability: "strict" });
     change(transaction.objectStore(name));
@@ -74,5 +81,18 @@ function result<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
+  });
+}
+
+/** Holds a lock as long as this tab is open, and returns whether no other tab has it. */
+function lock(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const hold = (held: Lock | null) => {
+      resolve(held !== null);
+      return held && new Promise(() => {});
+    };
+    // Pages that are not served by HTTPS have no locks.
+    if (navigator.locks) navigator.locks.request(name, { ifAvailable: true }, hold).catch(() => resolve(true));
+    else resolve(true);
   });
 }

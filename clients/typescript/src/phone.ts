@@ -107,12 +107,16 @@ export class Phone {
   }
 
   /**
-   * Opens a phone for each session of which `store` has something; call it when the app starts. A session that was ended
-   * gets its end again. Rejects if the storage fails.
+   * Opens a phone for each session of which `store` has something, but not for the calls of another tab of the browser.
+   * Call it when the app starts. A session that was ended gets its end again. Rejects if the storage fails.
    */
   static async resumeAll(settings: PhoneSettings): Promise<Phone[]> {
-    const heads = await settings.store.heads();
-    return heads.map(({ session }) => Phone.open({ ...settings, session }));
+    const { store } = settings;
+    const phones: Phone[] = [];
+    for (const { session } of await store.heads()) {
+      if ((await store.claim?.(session)) ?? true) phones.push(Phone.open({ ...settings, session }));
+    }
+    return phones;
   }
 
   /** The highest number of an event. */
@@ -172,9 +176,10 @@ export class Phone {
   /** Sends at once what waits for a pause to end; call it when the network or the app comes back. */
   readonly wake = (): void => this.#sender.wake();
 
-  /** Stops sending; what is not on record stays in the storage. */
-  close(): void {
+  /** Stops sending, and resolves when nothing is being written; what is not on record stays in the storage. */
+  async close(): Promise<void> {
     this.#sender.close();
+    await this.#queue.idle();
   }
 
   #change(): void {

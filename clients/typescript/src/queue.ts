@@ -62,7 +62,7 @@ export class Queue {
   readonly #ungiven = new Set<number>();
   readonly #removable = new Set<number>();
   #isLeaving = false;
-  #isWriting = false;
+  #writing: Promise<void> | undefined;
   #isFailing = false;
 
   constructor(store: Store, head: Head, clock: Clock, random: Random, events: Events) {
@@ -118,11 +118,14 @@ export class Queue {
 
   /** Reads what the storage has of the session; a `fresh` one has nothing. Rejects if the storage fails. */
   async open(fresh: boolean): Promise<void> {
+    const { session } = this.#head;
+    const claim = this.#store.claim?.(session);
     if (!fresh) {
-      const { session } = this.#head;
+      await claim;
       const head = (await this.#store.heads()).find((each) => each.session === session);
       this.#hasHead = head !== undefined;
-      Object.assign(this.#head, head);
+      const last = Math.max(this.#head.last, head?.last ?? 0); // the service may have said more
+      Object.assign(this.#head, head, { last });
       for await (const { number, text } of this.#all(session)) {
         const time = timeOf(text);
         this.#entries.set(number, { bytes: size(text), time, text: undefined });
@@ -213,6 +216,11 @@ export class Queue {
     this.#write();
   }
 
+  /** Resolves when nothing is being written. */
+  async idle(): Promise<void> {
+    await this.#writing;
+  }
+
   async *#all(session: string): AsyncGenerator<Row, void> {
     for (let after = 0; ; ) {
       const rows = await this.#store.read(session, after, PAGE);
@@ -277,12 +285,10 @@ export class Queue {
   }
 
   #write(): void {
-    if (this.#isWriting || !this.#isRead) return;
-    this.#isWriting = true;
-    void this.#writing();
+    if (this.#isRead) this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
   }
 
-  async #writing(): Promise<void> {
+  async #writeAll(): Promise<void> {
     await Promise.resolve(); // lets `hear` return first
     try {
       for (let failures = 0; this.#isLeaving || this.#isHeadNew || this.#unsettled > 0; ) {
@@ -295,7 +301,6 @@ export class Queue {
     } catch {
       // The phone was closed while its storage failed.
     }
-    this.#isWriting = false;
   }
 
   get #unsettled(): number {

@@ -85,7 +85,7 @@ export class Sender {
         else await this.#step(rows, seen);
       }
     } catch (error) {
-      if (!(error instanceof Closed)) throw error;
+      if (!this.isClosed) throw error;
     }
   }
 

@@ -46,4 +46,9 @@ export interface Store {
   putHead(head: Head): Promise<void>;
   /** Removes the head of a session. */
   removeHead(session: string): Promise<void>;
+  /**
+   * Takes a session for this process, until it ends, and returns whether no other process has it. Only storage that
+   * processes share needs it, as that of browsers, whose tabs do.
+   */
+  claim?(session: string): Promise<boolean>;
 }

@@ -1,10 +1,10 @@
 /**
  * Sends requests by the four rules for senders (docs/guarantees.md).
  *
- * A time-out, a cut connection, 408, 429 and a 5xx leave the outcome unknown, or say that nothing was done. The same bytes
- * with the same ids are then sent again, because the service recognises a repetition. After 401 they are sent once more,
- * at once, with a new token. Any other refusal is final. A request whose repetition the service would not recognise is
- * repeated only if the service has certainly not carried it out.
+ * A time-out, a cut connection, 408, 429 and a 5xx leave the outcome unknown, or say that nothing was done. The same
+ * bytes with the same ids are then sent again, because the service recognises a repetition. After 401 they are sent once
+ * more, at once, with a new token. Any other refusal is final. A request whose repetition the service would not recognise
+ * is repeated only if the service has certainly not carried it out.
  */
 import { type FetchAnswer, type FetchInit, isProblem, isRetryable } from "./attempt.js";
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
@@ -16,7 +16,7 @@ export interface StreamingAnswer extends FetchAnswer {
   readonly body?: ReadableStream<Uint8Array> | null;
 }
 
-/** What a client needs of `fetch`: that of browsers and Node has it, and `expo/fetch`; React Native's own gives no `body`. */
+/** What a client needs of `fetch`: that of browsers and Node, and `expo/fetch`; React Native's own gives no `body`. */
 export type StreamingFetch = (url: string, init: Partial<FetchInit>) => Promise<StreamingAnswer>;
 
 /** How to reach the service. */
@@ -24,8 +24,8 @@ export interface Service {
   /** The address of the API, as `https://record.example/api/v1`. */
   api: string;
   /**
-   * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one before.
-   * Left out for a service in local mode.
+   * Returns the token, and is called before each attempt; `renew` is true if the service has just refused the one
+   * before. Left out, or empty, for a service in local mode.
    */
   token?: (renew: boolean) => string | Promise<string>;
   /** By default the global `fetch`; for React Native that of `expo/fetch`, to follow a conversation without polling. */
@@ -53,7 +53,7 @@ export interface Call {
 const ATTEMPTS = 6;
 const WITHIN = 60_000; // milliseconds after the first attempt in which the last may begin
 const ANSWER = 20_000; // milliseconds in which an answer must have come, with its body
-const PROVIDER_REFUSES = 502; // which only an operator can change
+const FINAL = [401, 502]; // after a new token; the refusal of Deepgram, which only an operator can change
 const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/problems/too-many-requests"];
 
 export class Transport {
@@ -106,7 +106,7 @@ export class Transport {
     }
   }
 
-  /** Returns the milliseconds to wait after the failure of this number, from 1: what the service asks for, and a jitter. */
+  /** Returns the milliseconds to wait after so many failures: what the service asks for, and a jitter. */
   #pauseAfter(error: VerbatimError, failed: number): number {
     const asked = error instanceof ProblemError || error instanceof UnexpectedResponse ? error.retryAfter : undefined;
     return 1000 * (asked ?? 0) + fraction(this.random) * Math.min(30_000, 500 * 2 ** Math.min(failed - 1, 10));
@@ -117,7 +117,8 @@ export class Transport {
     const { api, token, fetch = globalThis.fetch as StreamingFetch } = this.#service;
     const headers: Record<string, string> = { accept: "application/json" };
     for (const [name, value] of Object.entries(call.headers ?? {})) if (value !== undefined) headers[name] = value;
-    if (token) headers["authorization"] = `Bearer ${await token(renew)}`;
+    const held = await token?.(renew);
+    if (held) headers["authorization"] = `Bearer ${held}`;
     const init: Partial<FetchInit> = { method: call.method, headers, signal };
     if (call.body !== undefined) {
       headers["content-type"] = "application/json";
@@ -138,7 +139,7 @@ export async function json<T>(answer: FetchAnswer): Promise<T> {
   }
 }
 
-/** Yields the text of a body as it comes; throws a TransportError if it is cut off, or stops for the time of `watch`. */
+/** Yields the text of a body as it comes; throws a TransportError if it is cut off, or is still for too long. */
 async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSignal): AsyncGenerator<string, void> {
   const decoder = new TextDecoder();
   try {
@@ -163,9 +164,9 @@ function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
 
 function mayRepeat(error: VerbatimError, repeatable: boolean): boolean {
   const status = statusOf(error);
-  if (!(error instanceof ProblemError)) return repeatable && (status === undefined || isRetryable(status));
-  const isPassing = isRetryable(error.problem.status) && status !== PROVIDER_REFUSES;
-  return isPassing && (repeatable || NOTHING_DONE.includes(error.problem.type));
+  const isProblem = error instanceof ProblemError;
+  if (status !== undefined && (!isRetryable(status) || (isProblem && FINAL.includes(status)))) return false;
+  return repeatable || (isProblem && NOTHING_DONE.includes(error.problem.type));
 }
 
 function statusOf(error: VerbatimError): number | undefined {

@@ -46,7 +46,6 @@ export interface FeedOptions {
 const SLOW = 60_000; // milliseconds for what may take longer than an ordinary answer
 const SILENCE = 45_000; // milliseconds without a byte of a stream, in which the service sends a comment each 15 seconds
 const POLL = 2_000; // milliseconds between two polls
-const POLL_ABANDONED = 10_000; // milliseconds, while the phone is silent for so long that the service presumes an end
 const TAGS = new WeakMap<object, string>();
 
 /** Returns the version of an answer, for `ifMatch`; undefined for an answer without one. */
@@ -74,7 +73,8 @@ export class Verbatim implements t.Operations {
   }
 
   recordMessages(body: t.MessageBatch, options?: t.CallOptions): Promise<t.BatchResults> {
-    return this.#send("POST", "/voice/messages/batch", options, { messages: body.messages.map((message) => this.#identified(message)) });
+    const messages = body.messages.map((message) => this.#identified(message));
+    return this.#send("POST", "/voice/messages/batch", options, { messages });
   }
 
   beginVoiceSession(body: t.VoiceSessionCreate = {}, options?: t.CallOptions): Promise<t.VoiceSessionResponse> {
@@ -161,7 +161,10 @@ export class Verbatim implements t.Operations {
   }
 
   /** Yields a line for each conversation; an answer that is cut off ends with a TransportError. */
-  async *exportSubject(query?: t.ExportSubjectQuery, options?: t.CallOptions): AsyncGenerator<t.ExportedConversation, void> {
+  async *exportSubject(
+    query?: t.ExportSubjectQuery,
+    options?: t.CallOptions,
+  ): AsyncGenerator<t.ExportedConversation, void> {
     const path = `/export${search({ ...query })}`;
     const stream = await this.#transport.open({ method: "GET", path, signal: options?.signal, time: SLOW });
     let rest = "";
@@ -214,7 +217,8 @@ export class Verbatim implements t.Operations {
     let streams = false;
     let ended = false;
     while (!streams) {
-      const path = conversation(conversationId, `/messages${search({ order: "recorded", after_sequence: after, limit: 500 })}`);
+      const query = search({ order: "recorded", after_sequence: after, limit: 500 });
+      const path = conversation(conversationId, `/messages${query}`);
       const page = await this.#transport.send<t.MessagePage>({ method: "GET", path, signal }, (answer) => {
         streams = typeof answer.body?.getReader === "function";
         return json(answer);
@@ -225,10 +229,8 @@ export class Verbatim implements t.Operations {
       }
       if (streams || page.has_more) continue;
       if (ended) return;
-      const state = await this.getConversation(conversationId, { signal });
-      const pause = state.ended_at ? await this.#isAbandoned(state, signal) ? POLL_ABANDONED : 0 : POLL;
-      ended = pause === 0;
-      await sleep(pause, signal);
+      ended = await this.#hasEnded(conversationId, signal);
+      if (!ended) await sleep(POLL, signal);
     }
     const path = conversation(conversationId, `/live${search({ after_sequence: after })}`);
     for await (const { kind, data } of this.#events(path, undefined, signal)) {
@@ -244,8 +246,8 @@ export class Verbatim implements t.Operations {
    */
   async *feed({ cursor, start, signal }: FeedOptions = {}): AsyncGenerator<[string, t.MessageResponse], void> {
     // Without a place, a stream that begins at the end would begin at another end when it connects again.
-    if (!cursor && start === "end") cursor = (await this.readFeed({ start, limit: 1 }, { signal })).next_cursor ?? undefined;
-    for await (const { kind, data, id } of this.#events("/messages/feed", cursor, signal)) {
+    const end = !cursor && start === "end" ? await this.readFeed({ start, limit: 1 }, { signal }) : undefined;
+    for await (const { kind, data, id } of this.#events("/messages/feed", cursor ?? end?.next_cursor, signal)) {
       if (kind === "message" && id !== undefined) yield [id, JSON.parse(data)];
     }
   }
@@ -264,7 +266,8 @@ export class Verbatim implements t.Operations {
   }
 
   /** Yields the events of a stream, which it opens again whenever it breaks, until the service answers 204. */
-  async *#events(path: string, place: string | undefined, signal?: AbortSignal): AsyncGenerator<ServerEvent, void> {
+  async *#events(path: string, from?: string | null, signal?: AbortSignal): AsyncGenerator<ServerEvent, void> {
+    let place = from ?? undefined;
     for (let endless = false; ; endless = true) {
       const headers = { accept: "text/event-stream", "last-event-id": place };
       const stream = await this.#transport.open({ method: "GET", path, headers, signal, endless, time: SILENCE });
@@ -284,11 +287,11 @@ export class Verbatim implements t.Operations {
     }
   }
 
-  /** Whether the service has presumed the end, because the phone fell silent: the phone may come back. */
-  async #isAbandoned(state: t.ConversationResponse, signal?: AbortSignal): Promise<boolean> {
-    if (state.voice_session_id === null) return false;
-    const session = await this.getVoiceSession(state.voice_session_id, { signal });
-    return session.end_reason === "abandoned";
+  /** Whether a conversation has ended, and not because its phone fell silent, which may come back. */
+  async #hasEnded(conversationId: string, signal?: AbortSignal): Promise<boolean> {
+    const { ended_at, voice_session_id } = await this.getConversation(conversationId, { signal });
+    if (ended_at === null || voice_session_id === null) return ended_at !== null;
+    return (await this.getVoiceSession(voice_session_id, { signal })).end_reason !== "abandoned";
   }
 }
 

@@ -33,6 +33,7 @@ export class Network {
   readonly fetch: Fetch = async (url: string, init: FetchInit) => {
     const path = url.slice(api.length);
     if (path.endsWith("/events")) this.batches.push(init.body);
+    await new Promise(setImmediate); // no network answers before the event loop has turned
     return (await this.#faults.shift()?.(path, init.body)) ?? fetch(url, init);
   };
 }

@@ -1,7 +1,10 @@
 """What both clients do with a service that works: one suite, run with each of them."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +15,7 @@ from fastapi import FastAPI
 from backend.app import create_app
 from tests.clients.python.clients import KINDS, AnyClient, opened
 from tests.conftest import settings_for
+from tests.documentation import ROOT
 from tests.orchestrator_stand_in import settings as orchestrator_settings
 from tests.streams import listening
 from verbatim_record.errors import NotModified
@@ -53,7 +57,12 @@ async def say(client: AnyClient, conversation: UUID, content: str = "Hello.", **
 async def test_a_message_is_on_record_as_it_was_given(client: AnyClient) -> None:
     conversation, identity = await begin(client), uuid4()
     said = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
-    more = {"metadata": {"languages": ["vi"]}, "client_sequence": 3, "input_modality": "text", "timestamp": said}
+    more = {
+        "metadata": MappingProxyType({"languages": ["vi"]}),
+        "client_sequence": 3,
+        "input_modality": "text",
+        "timestamp": said,
+    }
     message = await say(client, conversation, "Chào anh.", id=identity, **more)
     assert (message.id, message.conversation_id, message.sequence) == (identity, conversation, 1)
     assert (message.role, message.content, message.input_modality) == ("user", "Chào anh.", "text")
@@ -217,3 +226,13 @@ async def test_a_client_of_the_caller_s_own_stays_open(kind: str, app: FastAPI) 
             await begin(client)
         assert not http.is_closed
         http.close() if isinstance(http, httpx.Client) else await http.aclose()
+
+
+async def test_the_example_of_the_package_s_own_page_prints_what_it_has_recorded(
+    app: FastAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "clients/python/README.md").read_text(), re.DOTALL)
+    async with listening(app) as service:
+        source = example.replace("http://127.0.0.1:8000", str(service.base_url))
+        await asyncio.to_thread(exec, source, {})
+    assert "1 user Remind me to call the dentist.\n" in capsys.readouterr().out

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http import HTTPMethod
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,11 +15,13 @@ import orjson
 import pytest
 
 import verbatim_record
+from tests.documentation import ROOT, rows
 from verbatim_record import async_client, client, models, problems
 from verbatim_record.calls import Call, Following, Lines
 from verbatim_record.methods import Method
 
-FILE: Final = Path(__file__).parents[3] / "openapi.json"
+FILE: Final = ROOT / "openapi.json"
+README: Final = ROOT / "clients/python/README.md"
 DOCUMENT: Final[dict[str, Any]] = orjson.loads(FILE.read_bytes())
 SCHEMAS: Final[dict[str, Any]] = DOCUMENT["components"]["schemas"]
 METHODS: Final = {
@@ -109,6 +110,12 @@ def test_both_clients_have_the_same_methods() -> None:
     asynchronous = dict(methods(async_client))
     for name, method in methods(client):
         assert method._operation is asynchronous[name]._operation
+
+
+def test_the_package_s_own_page_names_each_method_once() -> None:
+    groups = {group.strip("`").removeprefix("client").lstrip("."): names for group, names in rows(README.read_text())}
+    named = [f"{group}.{name}".lstrip(".") for group, names in groups.items() for name in re.findall(r"`(\w+)`", names)]
+    assert sorted(named) == sorted(name for names in METHODS.values() for name in names)
 
 
 @pytest.mark.parametrize("operation", METHODS)

@@ -23,15 +23,29 @@ from tests.conftest import settings_for
 from tests.proxy_stand_in import ENVIRONMENT, proxy
 from tests.streams import listening
 from verbatim_record.errors import Problem, TransportError, UnexpectedResponse
-from verbatim_record.problems import DatabaseUnavailable, ProviderRefused, TokenInvalid, TooManyRequests
+from verbatim_record.problems import (
+    DatabaseUnavailable,
+    ProviderRefused,
+    ProviderUnavailable,
+    TokenInvalid,
+    TooManyRequests,
+)
 from verbatim_record.retries import Retries
 
 HTML = {"content-type": "text/html"}
+SOME = UUID(int=1)
 
 
 @pytest.fixture
 async def way(app: FastAPI) -> AsyncIterator[Unreliable]:
     async with listening(app) as service, unreliable(service) as way:
+        yield way
+
+
+@pytest.fixture
+async def alone() -> AsyncIterator[Unreliable]:
+    """A way that leads nowhere."""
+    async with unreliable() as way:
         yield way
 
 
@@ -73,6 +87,7 @@ async def test_a_message_whose_answer_is_lost_or_says_later_is_sent_again_and_re
     assert len({request.body for request in sent}) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("fate", "error"),
     [
@@ -86,40 +101,57 @@ async def test_a_message_whose_answer_is_lost_or_says_later_is_sent_again_and_re
         (problem(401), TokenInvalid),
     ],
 )
-async def test_any_other_answer_is_final(
-    client: AnyClient, way: Unreliable, conversation: UUID, fate: Answer, error: type[Exception]
-) -> None:
-    way.meet(fate)
-    with pytest.raises(error) as refused:
-        await say(client, conversation)
+async def test_any_other_answer_is_final(kind: str, alone: Unreliable, fate: Answer, error: type[Exception]) -> None:
+    alone.meet(fate)
+    async with opened(kind, alone.address) as client:
+        with pytest.raises(error) as refused:
+            await say(client, SOME)
     assert getattr(refused.value, "status", None) == fate.status
-    assert len(way.requests) == 1
-
-
-async def test_the_attempts_are_bounded_in_number(client: AnyClient, way: Unreliable, conversation: UUID) -> None:
-    way.meet(*[problem(503)] * 100)
-    with pytest.raises(DatabaseUnavailable):
-        await say(client, conversation)
-    assert len(way.requests) == SOON.attempts
+    assert len(alone.requests) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_wait_beyond_the_time_that_a_call_may_take_is_left_to_the_caller(
-    kind: str, way: Unreliable, conversation: UUID
-) -> None:
-    way.meet(problem(429, retry_after="3600"))
-    async with opened(kind, way.address, retries=Retries(within=60)) as client:
+async def test_the_attempts_are_bounded_in_number(kind: str, alone: Unreliable) -> None:
+    alone.meet(*[problem(503)] * 100)
+    async with opened(kind, alone.address) as client:
+        with pytest.raises(DatabaseUnavailable):
+            await say(client, SOME)
+    assert len(alone.requests) == SOON.attempts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_wait_beyond_the_time_that_a_call_may_take_is_left_to_the_caller(kind: str, alone: Unreliable) -> None:
+    alone.meet(problem(429, retry_after="3600"))
+    async with opened(kind, alone.address, retries=Retries(within=60)) as client:
         with pytest.raises(TooManyRequests) as later:
-            await say(client, conversation)
+            await say(client, SOME)
     assert later.value.retry_after == 3600
-    assert len(way.requests) == 1
+    assert len(alone.requests) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_without_a_service_the_error_says_that_nothing_was_sent(kind: str, conversation: UUID) -> None:
+async def test_a_session_that_has_begun_without_a_token_is_given_to_the_caller(kind: str, alone: Unreliable) -> None:
+    session = {
+        "id": "vs_1",
+        "conversation_id": str(SOME),
+        "started_at": "2026-01-31T09:30:00Z",
+        "next_client_sequence": 1,
+        "deepgram": None,
+    }
+    alone.meet(problem(503, "provider-unavailable", session=session))
+    async with opened(kind, alone.address) as client:
+        with pytest.raises(ProviderUnavailable) as unavailable:
+            await client.call(lambda client: client.sessions.begin())
+    assert unavailable.value.session
+    assert unavailable.value.session.id == "vs_1"
+    assert len(alone.requests) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_without_a_service_the_error_says_that_nothing_was_sent(kind: str) -> None:
     async with opened(kind, "http://127.0.0.1:9") as client:
         with pytest.raises(TransportError) as failed:
-            await say(client, conversation)
+            await say(client, SOME)
     assert not failed.value.sent
     assert isinstance(failed.value.__cause__, httpx.ConnectError)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import httpx
@@ -107,7 +107,7 @@ async def _write(writer: StreamWriter, answer: Answer) -> None:
     await writer.wait_closed()
 
 
-def problem(status: int, slug: str | None = None, **headers: str) -> Answer:
+def problem(status: int, slug: str | None = None, retry_after: str | None = None, **members: Any) -> Answer:
     """Return the service's answer with a problem."""
     identity = UUID(int=7)
     document = {
@@ -118,15 +118,14 @@ def problem(status: int, slug: str | None = None, **headers: str) -> Answer:
         "instance": f"urn:uuid:{identity}",
         "request_id": identity.hex,
     }
-    named = {"content-type": "application/problem+json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    return Answer(status, orjson.dumps(document), named)
+    headers = {"content-type": "application/problem+json"} | ({"retry-after": retry_after} if retry_after else {})
+    return Answer(status, orjson.dumps(document | members), headers)
 
 
 @asynccontextmanager
-async def unreliable(service: httpx.AsyncClient) -> AsyncIterator[Unreliable]:
-    """Give an unreliable way to ``service``, which listens on this machine."""
-    assert service.base_url.port
-    way = Unreliable(service.base_url.port)
+async def unreliable(service: httpx.AsyncClient | None = None) -> AsyncIterator[Unreliable]:
+    """Give an unreliable way to ``service``, which listens on this machine; without one, the fates decide all."""
+    way = Unreliable(service.base_url.port or 0 if service else 0)
     server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
     way.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

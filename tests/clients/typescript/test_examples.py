@@ -1,7 +1,6 @@
 """The code that the pages and `examples/expo` show is right: the compiler has the package and Expo's own types."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,18 +77,26 @@ def test_every_block_of_typescript_on_the_pages_satisfies_the_compiler(expo: Pat
     check(expo)
 
 
+@pytest.fixture(scope="module")
+def installed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder into which the package was installed as it is published."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "package.json").write_text('{"type": "module"}')
+    archive = run(*NPM, "pack", "--silent", "--pack-destination", folder, folder=package).strip()
+    run(*NPM, "install", "--no-audit", "--silent", f"./{archive}", folder=folder)
+    return folder
+
+
 @pytest.mark.parametrize("page", TYPESCRIPT)
-def test_the_first_example_of_a_phone_runs_in_node(page: str, tmp_path: Path, database_url: str) -> None:
-    source = re.sub(r"^import \{ getRandomValues \}.*\n", "", blocks(page, "ts")[0].text, flags=re.MULTILINE)
+def test_the_first_example_of_a_phone_runs_in_node_where_nothing_but_the_package_is_installed(
+    page: str, installed: Path, database_url: str
+) -> None:
+    source = blocks(page, "ts")[0].text.replace('import { getRandomValues } from "expo-crypto";\n', "")
     source = source.replace("verbatim-record/expo", "verbatim-record/node").replace(", random: getRandomValues", "")
-    source = source.replace("ExpoStore()", f'NodeStore("{tmp_path}/calls.sqlite")').replace("ExpoStore", "NodeStore")
-    file = PACKAGE / "tests" / f"example-{page.replace('/', '-')}.mts"  # where Node finds the package by its own name
-    file.write_text(f"{IN_NODE}{source}console.log(JSON.stringify(receipt));")
-    try:
-        with serving(database_url) as address:
-            receipt = json.loads(run(NODE, "--no-warnings", file, VERBATIM_URL=address))
-    finally:
-        file.unlink()
+    source = source.replace("ExpoStore()", 'NodeStore("calls.db")').replace("ExpoStore", "NodeStore")
+    (installed / "example.ts").write_text(f"{IN_NODE}{source}console.log(JSON.stringify(receipt));")
+    with serving(database_url) as address:
+        receipt = json.loads(run(NODE, "--no-warnings", "example.ts", folder=installed, VERBATIM_URL=address))
     assert receipt["complete"] is True
     assert receipt["received"] == 3
 

@@ -5,11 +5,11 @@ from http import HTTPMethod
 from uuid import UUID
 
 from verbatim_record.calls import Call, body, conditions, path, versioned
-from verbatim_record.models import ConversationIntent, Intent, JsonValue
+from verbatim_record.models import ConversationIntent, Intent
 
 
 def put(
-    conversation_id: UUID | str, intent: Intent, payload: Mapping[str, JsonValue], *, if_match: str | None = None
+    conversation_id: UUID | str, intent: Intent, payload: Mapping[str, object], *, if_match: str | None = None
 ) -> Call[ConversationIntent]:
     """Set the intent of a conversation, queue its delivery in the same commit, and return it.
 

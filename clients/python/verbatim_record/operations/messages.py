@@ -13,7 +13,6 @@ from verbatim_record.models import (
     Direction,
     FeedStart,
     InputModality,
-    JsonValue,
     MessageCreate,
     MessagePage,
     MessageResponse,
@@ -29,7 +28,7 @@ def record(
     *,
     id: UUID | str | None = None,
     input_modality: InputModality = "voice",
-    metadata: Mapping[str, JsonValue] | None = None,
+    metadata: Mapping[str, object] | None = None,
     timestamp: datetime | None = None,
     voice_session_id: str | None = None,
     client_sequence: int | None = None,
@@ -38,7 +37,8 @@ def record(
 
     ``id`` is made here if it is None. Give the same id to repeat a message after a TransportError, in another process
     for example: the service records it once. ``content`` has at most 1 MiB of UTF-8, ``metadata`` at most 16 KiB of
-    JSON. ``timestamp`` needs a zone; it says when the message was said. Raises VerbatimError.
+    JSON. ``timestamp`` needs a zone; it says when the message was said. Raises VerbatimError, and TypeError for a value
+    that JSON cannot hold.
     """
     document = body(
         id=id or new_id(),
