@@ -44,6 +44,7 @@ HEAVY: Final = (
 )
 # What runs longest comes first, so that no process is left alone with it in the end.
 LONGEST: Final = (
+    "tests/clients/typescript/",
     "tests/architecture/test_docs_blocks.py",
     "tests/overload/",
     "tests/api/test_bad_networks.py",
