@@ -189,7 +189,6 @@ for (const { platform, globals, rest } of [
     const { connection } = stage({ open: undefined });
     const call = connection.run();
     assert.deepEqual(await opened, ["wss://agent", ...rest]);
-    t.mock.timers.enable({ apis: ["setTimeout"] });
     connection.hangUp();
     await call;
   });
