@@ -9,7 +9,8 @@ LOCKED := $(PIP) install --require-hashes --no-build-isolation
 UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-package verbatim-record --custom-compile-command "make lock"
 
-# Two processes; the tests of a module run in one of them. tests/lanes.py says which are heavy, pooled and first.
+# Three processes for two processors, because tests wait, too; the tests of a module run in one of them. tests/lanes.py
+# says which are heavy, pooled and first.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # A service that a test starts would compile every module again.
