@@ -88,8 +88,10 @@ def _cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def postgres(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     """A server without durability: fast, and gone with the run. Each worker of pytest-xdist has its own."""
-    folder = clusters.prepare(tmp_path_factory.mktemp("postgres"))
-    with EmbeddedPostgres(folder, durable=False) as server:
+    with (
+        clusters.folder_in_memory(tmp_path_factory.mktemp("postgres")) as folder,
+        EmbeddedPostgres(clusters.prepare(folder), durable=False) as server,
+    ):
         yield make_url(server.url)
 
 

@@ -4,8 +4,11 @@ There are two lanes, and each test is in exactly one. The fast lane, `make test`
 system. The heavy lane is what ``HEAVY`` names by folder or file: tests that need a package of the system or a gigabyte
 of Python's, that break servers, that build the wheel, or that measure or attack for most of a minute. `make test-all`
 and `.ci/run` run both. A new test joins the lane of its folder, and a new folder is fast until it is named here.
-Tests with the marker `pooled` run in their lane and once more with `--pooler pgbouncer`: those whose SQL meets a
-connection that PgBouncer has lent to another client before.
+
+Tests with the marker `pooled` run in their lane and once more with `--pooler pgbouncer`. The marker is for two kinds: a
+test of what a transaction finds on its connection, or leaves there, since PgBouncer lends that to another client next
+(settings, locks, prepared statements, LISTEN and NOTIFY, a time limit, a lost connection); and, for each statement that
+the service sends, one test that sends it. tests/dao_service/test_pooler.py has what is true of a pooler alone.
 """
 
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Final
 import pytest
 
 HEAVY: Final = (
-    "tests/api/test_bad_networks.py",  # a hundred calls, twice
+    "tests/api/test_bad_networks.py",  # a hundred calls
     "tests/api/test_rate_limits.py",  # needs redis-server
     "tests/api/test_schema.py",  # Schemathesis: 15 requests for each of many cases
     "tests/architecture/test_docs_blocks.py",  # needs curl
@@ -31,9 +34,11 @@ HEAVY: Final = (
     "tests/migrations/test_under_load.py",
     "tests/overload/",
     "tests/properties/",
-    "tests/recorder/test_crashes.py",
-    "tests/recorder/test_livekit.py",  # a gigabyte of Python packages
-    "tests/recorder/test_pipecat.py",  # the same
+    "tests/clients/python/test_crashes.py",
+    "tests/clients/python/test_livekit.py",  # a gigabyte of Python packages
+    "tests/clients/python/test_pipecat.py",  # the same
+    "tests/clients/python/test_torture.py",  # kills processes
+    "tests/clients/python/test_wheel.py",  # installs from the registry
     "tests/test_crashes.py",
     "tests/test_demo.py",
 )
@@ -42,17 +47,20 @@ LONGEST: Final = (
     "tests/clients/typescript/",
     "tests/architecture/test_docs_blocks.py",
     "tests/overload/",
-    "tests/api/test_bad_networks.py",
     "tests/api/test_schema.py",
+    "tests/migrations/test_rolling_upgrades.py",
     "tests/benchmarks/",
     "tests/chaos/",
     "tests/test_crashes.py",
-    "tests/recorder/test_crashes.py",
+    "tests/clients/python/test_torture.py",
+    "tests/properties/",
+    "tests/api/test_bad_networks.py",
+    "tests/clients/python/test_crashes.py",
     "tests/embedded_postgres/",
     "tests/failover/",
     "tests/test_cli.py",
     "tests/test_stopping.py",
-    "tests/recorder/test_replay.py",
+    "tests/clients/python/test_replay.py",
     "tests/test_replay_files.py",
     "tests/migrations/",
     "tests/api/test_slow_readers.py",

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from backend.formats.function_calls import FunctionCall, FunctionCalls
 from backend.schemas.deepgram_event import DeepgramHistory
-from backend.vocabulary import Role
+from verbatim_record.vocabulary import Role
 
 _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from backend.formats.function_calls import FunctionCall, FunctionCalls
-from backend.vocabulary import Role
+from verbatim_record.vocabulary import Role
 
 
 class OpenAIFunction(BaseModel):

@@ -1,16 +1,16 @@
 """Whether a release runs on the schema of a database, and whether a migration would stop a release that is running.
 
-`backend/dao_service/schema_revision.py` explains the two revisions that decide it.
+`backend/dao_service/schema_revision.py` explains the two revisions that decide it. This module does not import Alembic,
+because every worker imports it, and none migrates.
 """
 
 from typing import Final
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, Stamp
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 # A commit that has the revisions 0005 to 0024, which no release has.
 LAST_BEFORE_0_2_0: Final = "147484166a74d8b18bad40d553d0cdd82437d544"
@@ -22,17 +22,6 @@ _RUNNING: Final = text(r"""
     WHERE datname = current_database() AND revision < :compatible_from
     GROUP BY revision ORDER BY revision
 """)
-
-
-def compatible_from(scripts: ScriptDirectory, revision: str | None) -> str | None:
-    """Return the lowest revision whose code runs on the schema at ``revision``; None if no revision says so."""
-    if revision is None:
-        return None
-    for script in scripts.iterate_revisions(revision, "base"):  # the newest first
-        declared: str | None = getattr(script.module, "compatible_from", None)
-        if declared is not None:
-            return declared
-    return None
 
 
 def mismatch(stamp: Stamp, code: str) -> str | None:

@@ -11,8 +11,8 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
 from backend.dao_service.connection.database import asyncpg_url
-from backend.errors import SetupError
 from backend.migrations.runner import connectable, sentence
+from verbatim_record.setup_error import SetupError
 
 TABLES: Final[Mapping[str, str]] = {
     "goals": "0001",

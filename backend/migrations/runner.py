@@ -37,8 +37,8 @@ from backend.dao_service.schema_revision import (
     Stamp,
     comment,
 )
-from backend.errors import SetupError
 from backend.migrations import compatibility
+from verbatim_record.setup_error import SetupError
 
 PATIENCE: Final = 60.0  # seconds that a blocked step is tried again
 
@@ -85,7 +85,7 @@ def downgrade(url: str, revision: str, *, patience: float = PATIENCE) -> None:
 def sql(revision: str = "head") -> str:
     """Return the SQL of ``upgrade`` for psql; ``0004:head`` is the SQL from after revision 0004. Raises SetupError."""
     if revision.startswith(f"{BEFORE_BASELINE}:"):
-        told = comment(compatibility.compatible_from(scripts(), BASELINE))
+        told = comment(compatible_from(scripts(), BASELINE))
         stamped = f"UPDATE {VERSION_TABLE} SET version_num = '{BASELINE}';\n{told};\n"  # noqa: S608
         return stamped + sql(BASELINE + revision.removeprefix(BEFORE_BASELINE))
     config = _config()
@@ -117,6 +117,17 @@ def revisions() -> list[str]:
     return [script.revision for script in scripts().walk_revisions()][::-1]
 
 
+def compatible_from(scripts: ScriptDirectory, revision: str | None) -> str | None:
+    """Return the lowest revision whose code runs on the schema at ``revision``; None if no revision says so."""
+    if revision is None:
+        return None
+    for script in scripts.iterate_revisions(revision, "base"):  # the newest first
+        declared: str | None = getattr(script.module, "compatible_from", None)
+        if declared is not None:
+            return declared
+    return None
+
+
 def current(url: str) -> str | None:
     """Return the revision that the database stores, None before the first."""
     return stamp(url).revision
@@ -137,7 +148,7 @@ async def _stamp(url: URL) -> Stamp:
 
 async def _refuse_to_break(url: URL, found: Stamp, target: str) -> None:
     """Raise SetupError if a release is running that runs on the schema ``found``, and not on ``target``."""
-    needed = compatibility.compatible_from(scripts(), SCHEMA_REVISION if target == "head" else target)
+    needed = compatible_from(scripts(), SCHEMA_REVISION if target == "head" else target)
     if needed is None or needed <= (found.compatible_from or ""):
         return
     try:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 from backend.schemas import page
 from backend.schemas.fields import Content, Instant, Label, Metadata, Timestamp
 from backend.schemas.problem import ItemProblem
-from backend.vocabulary import LARGEST_BIGINT, LARGEST_INT, InputModality, Role
+from backend.vocabulary import LARGEST_BIGINT, LARGEST_INT
+from verbatim_record.vocabulary import InputModality, Role
 
 MOST_PER_BATCH: Final = 500  # messages, or events, in one request
 

@@ -20,7 +20,6 @@ from backend.errors import (
     Refused,
     ScopeMissing,
 )
-from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.conversation import (
     ConversationCreate,
@@ -32,6 +31,7 @@ from backend.schemas.conversation import (
     ConversationResponse,
 )
 from backend.vocabulary import ContextType, Scope
+from verbatim_record.ids import new_id
 
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
 Precondition = Callable[[ConversationResponse], None]

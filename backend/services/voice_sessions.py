@@ -37,7 +37,6 @@ from backend.errors import (
     VoiceSessionIdReused,
     VoiceSessionNotFound,
 )
-from backend.ids import new_id
 from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
@@ -45,6 +44,7 @@ from backend.services import conversations
 from backend.services.session_timeout import reopen
 from backend.services.voice_events import UNSALTED
 from backend.vocabulary import ABANDONED, ContextType, Scope
+from verbatim_record.ids import new_id
 
 _PREFIX: Final = "vs_"
 # The namespace of the UUIDs of conversations that sessions open (RFC 9562, version 5).

@@ -12,8 +12,6 @@ from sqlalchemy.engine import Engine
 from backend.vocabulary import ContextType
 from tests.conftest import open_conversation, utterance
 
-pytestmark = pytest.mark.pooled
-
 CONVERSATIONS = "/api/v1/conversations"
 
 
@@ -132,6 +130,7 @@ async def test_the_list_is_newest_first_and_its_pages_meet(
     assert seen == [opened[3], opened[1], *tied]
 
 
+@pytest.mark.pooled
 async def test_the_list_can_be_narrowed(service: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
     plain = await open_conversation(connection, "goal")
     goal = await connection.fetchval("INSERT INTO goals DEFAULT VALUES RETURNING id")
@@ -177,6 +176,7 @@ async def test_a_strange_row_of_the_hosts_hides_no_conversation(
     assert (await service.get(f"{CONVERSATIONS}/{conversation}")).status_code == 200
 
 
+@pytest.mark.pooled
 async def test_conversations_are_narrowed_by_when_they_were_opened(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -235,6 +235,7 @@ def asked() -> Iterator[list[tuple[str, tuple[object, ...]]]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize(("query", "index"), FILTERS, ids=str)
 async def test_where_few_conversations_are_wanted_of_many_an_index_leads_to_them(
     service: httpx.AsyncClient,
@@ -269,6 +270,7 @@ def _uses(plan: list[str], index: str) -> bool:
     return any(f"using {index} " in line or f"on {index} " in line for line in plan)
 
 
+@pytest.mark.pooled
 async def test_a_conversation_is_linked_and_unlinked(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -300,6 +302,7 @@ async def test_erasing_takes_everything_said_and_a_second_time_finds_nothing(
     assert (await service.get(place)).status_code == 404
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize(
     ("method", "tail"), [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/messages"), ("GET", "/transcript")]
 )
@@ -331,6 +334,7 @@ async def test_a_rule_of_the_hosts_against_a_conversation_is_named(
     assert "no_voice" in refused.json()["detail"]
 
 
+@pytest.mark.pooled
 async def test_erasing_a_very_long_conversation_takes_all_of_it(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -359,6 +363,7 @@ async def test_a_conversation_that_another_program_holds_is_busy_and_nothing_wai
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
 
 
+@pytest.mark.pooled
 async def test_readers_do_not_notice_that_their_connections_were_closed(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:

@@ -13,8 +13,6 @@ from tests.conftest import utterance
 from tests.phones import begin
 from tests.streams import following, listening
 
-pytestmark = pytest.mark.pooled
-
 CONVERSATIONS = "/api/v1/conversations"
 
 
@@ -22,6 +20,7 @@ def place(conversation: UUID) -> str:
     return f"{CONVERSATIONS}/{conversation}/end"
 
 
+@pytest.mark.pooled
 async def test_an_ended_conversation_says_when_it_ended_and_how_long_it_was(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -33,6 +32,7 @@ async def test_an_ended_conversation_says_when_it_ended_and_how_long_it_was(
     assert (await service.get(f"{CONVERSATIONS}/{conversation}")).json() == ended.json()
 
 
+@pytest.mark.pooled
 async def test_a_conversation_that_was_recorded_afterwards_began_with_its_first_message(
     service: httpx.AsyncClient, conversation: UUID
 ) -> None:

@@ -14,8 +14,6 @@ from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import begin, numbered, said
 
-pytestmark = pytest.mark.pooled
-
 PLACES = ("", "/messages", "/messages?order=recorded&limit=1", "/transcript", "/transcript?format=vtt")
 
 
@@ -153,6 +151,7 @@ async def test_what_has_changed_since_a_client_saw_it_is_neither_changed_nor_era
     assert len((await service.get(f"{url}/messages")).json()["data"]) == 1
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("named", ["{}", "W/{}", '"another", {}', "*"])
 @pytest.mark.parametrize("kind", CHANGES)
 async def test_what_a_client_has_seen_as_it_stands_it_may_change(
@@ -179,6 +178,7 @@ async def test_an_answer_to_a_change_has_the_tag_that_the_next_one_names(
     assert (await change(service, conversation, "erasing", ended.headers["etag"])).status_code == 204
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("kind", CHANGES)
 async def test_a_change_that_commits_while_another_waits_for_it_is_seen_by_that_one(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, kind: str

@@ -17,8 +17,6 @@ from tests import callers
 from tests.conftest import running, settings_for
 from tests.orchestrator_stand_in import settings
 
-pytestmark = pytest.mark.pooled
-
 TASK: dict[str, Any] = {"intent": "NEW_TASK", "payload": {"title": "Call the dentist", "minutes": 15}}
 GOAL: dict[str, Any] = {"intent": "GOAL", "payload": {"title": "Healthy teeth"}}
 
@@ -35,6 +33,7 @@ async def telling(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@pytest.mark.pooled
 async def test_an_intent_is_on_the_conversation_and_in_the_outbox_with_one_commit(
     telling: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -90,6 +89,7 @@ async def test_another_intent_is_refused_unless_it_names_what_it_replaces(
     assert len((await telling.get("/api/v1/deliveries")).json()["data"]) == 3
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("stale", ['"another"', 'W/"another"', '"*"', "x", ""])
 async def test_an_intent_that_replaces_another_version_than_the_one_that_stands_changes_nothing(
     telling: httpx.AsyncClient, conversation: UUID, stale: str
@@ -104,6 +104,17 @@ async def test_an_intent_that_replaces_another_version_than_the_one_that_stands_
     assert (await telling.get(place(conversation), headers={"if-match": stale})).status_code == 412
     assert (await telling.get(place(conversation))).json() == first.json()
     assert len((await telling.get("/api/v1/deliveries")).json()["data"]) == 1
+
+
+async def test_an_intent_that_the_reader_has_already_is_not_sent_again(
+    telling: httpx.AsyncClient, conversation: UUID
+) -> None:
+    put = await telling.put(place(conversation), json=GOAL)
+    unchanged = await telling.get(place(conversation), headers={"if-none-match": put.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", put.headers["etag"])
+    await telling.put(place(conversation), json=TASK, headers={"if-match": "*"})
+    changed = await telling.get(place(conversation), headers={"if-none-match": put.headers["etag"]})
+    assert (changed.status_code, changed.json()["intent"]) == (200, TASK["intent"])
 
 
 async def test_of_many_at_once_one_wins_and_each_is_told_which(telling: httpx.AsyncClient, conversation: UUID) -> None:
@@ -153,6 +164,7 @@ async def test_what_no_reader_could_take_is_refused(
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
+@pytest.mark.pooled
 async def test_an_orchestrators_token_sets_intents_links_and_sees_deliveries(
     database_url: str, database: Database, connection: asyncpg.Connection, conversation: UUID, tmp_path: Any
 ) -> None:
@@ -169,6 +181,7 @@ async def test_an_orchestrators_token_sets_intents_links_and_sees_deliveries(
         assert (await client.get(place(conversation))).status_code == 403
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("table", ["deliveries", "conversations"])
 async def test_intent_and_delivery_are_in_one_commit_or_in_none(
     telling: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, table: str

@@ -31,8 +31,6 @@ from tests.phones import said as spoken
 from tests.streams import Event, following, listening
 from tests.waiting import PATIENCE, until
 
-pytestmark = pytest.mark.pooled
-
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
@@ -119,6 +117,7 @@ async def test_a_client_that_comes_back_after_the_end_is_told_to_stop(client: ht
         assert [event.kind for event in await follower.rest()] == ["message", "end"]
 
 
+@pytest.mark.pooled
 async def test_a_call_that_fell_silent_asks_its_followers_to_come_back_and_they_hear_the_rest(
     client: httpx.AsyncClient, connection: asyncpg.Connection, database: Database
 ) -> None:
@@ -202,6 +201,7 @@ async def test_what_another_program_inserts_is_heard_a_little_later(
         assert said([await follower.next()]) == [("2", "two")]
 
 
+@pytest.mark.pooled
 async def test_a_fault_of_the_database_is_outlived(
     client: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +265,7 @@ async def test_another_process_is_heard_at_once(
             await follower.next()
 
 
+@pytest.mark.pooled
 async def test_nothing_is_lost_when_the_listener_is_killed(
     client: httpx.AsyncClient, connection: asyncpg.Connection, database_url: str, conversation: UUID
 ) -> None:
@@ -407,6 +408,7 @@ async def test_a_clock_that_is_set_back_puts_no_check_off(monkeypatch: pytest.Mo
     assert len(asked) == 2
 
 
+@pytest.mark.pooled
 async def test_a_conversation_that_goes_to_somebody_else_is_heard_no_longer(
     guarded: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,6 +425,7 @@ async def test_a_conversation_that_goes_to_somebody_else_is_heard_no_longer(
     assert (event.kind, event.data) == ("resume", {"reason": "conversation-not-found"})
 
 
+@pytest.mark.pooled
 async def test_a_service_token_that_is_revoked_hears_no_more(
     guarded: httpx.AsyncClient, database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

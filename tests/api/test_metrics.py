@@ -28,8 +28,6 @@ from tests.conftest import open_conversation, running, serving, settings_for
 from tests.phones import begin, fall_silent, numbered, said
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.pooled
-
 API = "/api/v1"
 
 Sample = tuple[str, dict[str, str]]
@@ -130,6 +128,7 @@ async def test_ended_calls_are_counted_by_whether_anything_of_them_is_missing(
         assert now - then == 1
 
 
+@pytest.mark.pooled
 async def test_what_waits_was_held_and_failed_is_counted_whether_this_service_delivers_or_not(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -143,6 +142,7 @@ async def test_what_waits_was_held_and_failed_is_counted_whether_this_service_de
     assert 86_400 <= (found("verbatim_delivery_oldest_seconds") or 0) < 87_000
 
 
+@pytest.mark.pooled
 async def test_the_durability_the_schema_and_the_version_are_said(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -178,6 +178,7 @@ async def test_metrics_are_answered_while_the_database_is_away_and_say_so(tmp_pa
         await asyncio.to_thread(server.stop)
 
 
+@pytest.mark.pooled
 async def test_metrics_wait_for_no_look_at_the_database(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

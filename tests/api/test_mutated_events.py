@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 
 from backend.deepgram.to_messages import drafts
-from backend.schemas.fields import CONTENT_BYTES, METADATA_BYTES
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said
+from verbatim_record.message_limits import CONTENT_BYTES, METADATA_BYTES
 
 JSON = {"content-type": "application/json"}
 TIMINGS = [{"word": "xin", "start": 0.25 * place, "end": 0.25 * place + 0.2} for place in range(220)]

@@ -14,8 +14,6 @@ import pytest
 
 from tests.conftest import serving
 
-pytestmark = pytest.mark.pooled
-
 MIB = 2**20
 READERS = 12
 LONG = 60_000  # characters, of which the last takes four bytes: as a `str` each would
@@ -78,6 +76,7 @@ async def test_clients_that_read_nothing_cost_a_bounded_number_of_bytes(
     assert (most - before) / MIB < 5 * READERS, f"{(most - before) / MIB:.0f} MiB"
 
 
+@pytest.mark.pooled
 async def test_ordinary_readers_of_large_pages_are_all_answered(
     database_url: str, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -89,6 +88,7 @@ async def test_ordinary_readers_of_large_pages_are_all_answered(
     assert [answer.status_code for answer in answers] == [200] * 10
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize(
     "path",
     [
@@ -118,6 +118,7 @@ async def test_pages_end_where_they_get_too_long_and_meet(
     assert len(bodies) > 4
 
 
+@pytest.mark.pooled
 async def test_a_list_of_conversations_ends_where_its_intents_get_too_long(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:

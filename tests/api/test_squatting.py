@@ -18,8 +18,6 @@ from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
 from tests.test_replay import talk, write
 
-pytestmark = pytest.mark.pooled
-
 OWNER, STRANGER = callers.person("minh"), callers.person("lan")
 SESSION = "vs_0123456789abcdef"
 TALK = numbered([said("user", "Hello?"), said("assistant", "Hello.")])
@@ -93,6 +91,7 @@ async def test_a_session_from_before_there_were_salts_keeps_its_ids(
     assert result["messages"][0]["id"] == str(uuid5(EVENTS_BEFORE, f"{SESSION}:1"))
 
 
+@pytest.mark.pooled
 async def test_salts_are_random_once_no_older_release_has_begun_a_session_for_a_day(
     client: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -135,6 +134,7 @@ async def test_a_stranger_cannot_take_the_conversation_of_a_session_that_has_not
     assert [each["id"] for each in mine] == [begun["conversation_id"]]
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("known", [SESSION, f"{SESSION}:minh"], ids=["the session", "the session and the subject"])
 async def test_an_id_that_a_stranger_took_and_erased_is_in_nobodys_way(client: httpx.AsyncClient, known: str) -> None:
     theirs = await open_as(client, STRANGER, uuid5(CONVERSATIONS_OF, known))
@@ -188,6 +188,7 @@ async def test_a_stranger_cannot_take_the_ids_of_messages_that_are_replayed_late
     assert (first.opened, first.new, first.complete) == (1, 2, True)
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("readable", [True, False])
 async def test_a_replay_that_a_release_before_began_is_completed_and_nothing_is_recorded_twice(
     client: httpx.AsyncClient, tmp_path: Path, *, readable: bool

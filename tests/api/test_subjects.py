@@ -22,8 +22,6 @@ from tests.description import assert_described
 from tests.orchestrator_stand_in import settings
 from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
 
-pytestmark = pytest.mark.pooled
-
 EXPORT, ERASURES = "/api/v1/export", "/api/v1/erasures"
 OWNER, OTHER = callers.person("minh"), callers.person("lan")
 
@@ -61,6 +59,7 @@ async def call(client: httpx.AsyncClient, headers: dict[str, str]) -> tuple[str,
     return begun["id"], UUID(begun["conversation_id"])
 
 
+@pytest.mark.pooled
 async def test_an_export_holds_a_conversation_whole(client: httpx.AsyncClient, service: dict[str, str]) -> None:
     session, conversation = await call(client, OWNER)
     await call(client, OTHER)
@@ -79,6 +78,7 @@ async def test_an_export_holds_a_conversation_whole(client: httpx.AsyncClient, s
     assert [(each["type"], each["state"]) for each in line["deliveries"]] == [("intent.extracted", "pending")]
 
 
+@pytest.mark.pooled
 async def test_an_export_goes_on_over_many_pages(
     client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +87,7 @@ async def test_an_export_goes_on_over_many_pages(
     assert [line["conversation"]["id"] for line in await export(client, OWNER)] == opened[::-1]
 
 
+@pytest.mark.pooled
 async def test_what_is_erased_while_it_is_exported_leaves_whole_lines(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +152,7 @@ async def test_what_the_host_keeps_is_named_and_stops_no_other(
     assert (await client.get(f"{CONVERSATIONS}/{gone}", headers=OWNER)).status_code == 404
 
 
+@pytest.mark.pooled
 async def test_an_erasure_that_takes_too_long_says_what_is_left(
     client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

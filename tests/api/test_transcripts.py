@@ -12,8 +12,6 @@ import pytest
 from backend.formats.transcript import TranscriptFormat
 from tests.conftest import open_conversation, serving, utterance
 
-pytestmark = pytest.mark.pooled
-
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -47,6 +45,7 @@ async def test_spoken_order_is_by_time_and_recorded_order_by_arrival(
         assert await read_all(service, conversation, limit=limit, order="recorded") == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("order", ["spoken", "recorded"])
 async def test_reading_from_both_ends_meets_in_the_middle(
     service: httpx.AsyncClient, conversation: UUID, order: str
@@ -65,6 +64,7 @@ async def test_reading_from_both_ends_meets_in_the_middle(
     assert front + back[::-1] == await read_all(service, conversation, order=order)
 
 
+@pytest.mark.pooled
 async def test_a_page_can_be_narrowed_to_when_it_was_said(service: httpx.AsyncClient, conversation: UUID) -> None:
     messages = [utterance(conversation, f"{number}", **at(number)) for number in (3, 1, 4, 2, 5)]
     await record(service, *messages)
@@ -91,6 +91,7 @@ async def test_a_cursor_goes_on_after_the_end(service: httpx.AsyncClient, conver
     assert [message["content"] for message in more["data"]] == ["More."]
 
 
+@pytest.mark.pooled
 async def test_a_page_can_be_narrowed_to_a_role_and_to_what_came_after(
     service: httpx.AsyncClient, conversation: UUID
 ) -> None:
@@ -257,6 +258,7 @@ async def test_for_deepgram_a_call_and_its_result_are_one_and_what_has_no_result
     }
 
 
+@pytest.mark.pooled
 async def test_a_long_transcript_comes_in_parts_and_without_what_arrives_meanwhile(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -275,6 +277,7 @@ async def test_a_long_transcript_comes_in_parts_and_without_what_arrives_meanwhi
     assert seen == [str(number) for number in range(1, 1251)]
 
 
+@pytest.mark.pooled
 async def test_rows_of_other_programs_read_like_ours(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:

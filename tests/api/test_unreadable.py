@@ -10,8 +10,6 @@ import pytest
 from backend.app import create_app
 from tests.conftest import running, settings_for
 
-pytestmark = pytest.mark.pooled
-
 CASES = [
     ("57014", 504, "/problems/too-slow", False),
     ("53100", 503, "/problems/database-unavailable", True),
@@ -52,6 +50,7 @@ async def test_what_cannot_be_read_is_logged_once_and_retryable_only_if_that_may
     assert "Minh" not in printed + answer.text
 
 
+@pytest.mark.pooled
 async def test_a_statement_that_runs_into_its_time_limit_is_no_retryable_answer(
     database_url: str, connection: asyncpg.Connection, conversation: UUID
 ) -> None:

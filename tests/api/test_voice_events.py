@@ -15,13 +15,11 @@ from tests.conftest import utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said
 
-pytestmark = pytest.mark.pooled
-
 ASKED = said("user", "What time is it?")
 ANSWERED = said("assistant", "Half past nine.")
 STARTED = EXAMPLES["AgentStartedSpeaking"]
 DONE = EXAMPLES["AgentAudioDone"]
-LATENCY = {"total_ms": 1250, "tts_ms": 250, "ttt_ms": 1000}
+LATENCY = {"total_ms": 1250, "tts_ms": 250, "llm_ms": 1000}
 SAID = {
     "ConversationText": [("user", "Vâng, đúng rồi.", "voice")],
     "InjectUserMessage": [("user", "typed", "text")],
@@ -217,7 +215,7 @@ async def test_without_numbers_events_count_in_the_order_they_come(phone: Phone)
     assert first["metadata"]["latency"] == LATENCY
     assert "interrupted" not in first["metadata"]
     assert second["metadata"]["latency"]["total_ms"] == 700
-    assert second["metadata"]["latency"]["ttt_ms"] == 1000
+    assert second["metadata"]["latency"]["llm_ms"] == 300
 
 
 async def test_an_enriched_message_is_still_the_same_when_it_is_sent_again(phone: Phone) -> None:
@@ -243,6 +241,7 @@ async def test_a_message_that_was_not_deepgrams_keeps_what_its_sender_said_of_it
     assert (await phone.client.post("/api/v1/voice/messages", json=changed)).status_code == 409
 
 
+@pytest.mark.pooled
 async def test_two_phones_in_one_conversation_share_its_sequence_and_have_a_receipt_each(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -265,6 +264,7 @@ async def test_two_phones_in_one_conversation_share_its_sequence_and_have_a_rece
     assert latest == phones[1].session_id
 
 
+@pytest.mark.pooled
 async def test_when_the_database_refuses_a_message_its_neighbours_are_recorded(
     phone: Phone, connection: asyncpg.Connection
 ) -> None:
@@ -276,6 +276,7 @@ async def test_when_the_database_refuses_a_message_its_neighbours_are_recorded(
     assert statuses(await phone.send(*numbered([said("user", "forbidden")], 2))) == [201]
 
 
+@pytest.mark.pooled
 async def test_what_a_fault_left_half_done_is_completed_by_the_next_attempt(
     phone: Phone, connection: asyncpg.Connection
 ) -> None:
@@ -290,6 +291,7 @@ async def test_what_a_fault_left_half_done_is_completed_by_the_next_attempt(
     assert (await phone.end(last_client_sequence=6))["complete"] is True
 
 
+@pytest.mark.pooled
 async def test_a_conversation_takes_its_sessions_with_it_when_it_is_erased(
     phone: Phone, connection: asyncpg.Connection
 ) -> None:
@@ -299,6 +301,7 @@ async def test_a_conversation_takes_its_sessions_with_it_when_it_is_erased(
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
+@pytest.mark.pooled
 async def test_who_erases_and_who_sends_at_once_do_not_wait_in_a_circle(service: httpx.AsyncClient) -> None:
     for _ in range(20):
         phone = await begin(service)
@@ -311,6 +314,7 @@ async def test_who_erases_and_who_sends_at_once_do_not_wait_in_a_circle(service:
         assert {answer.status_code for answer in answers} <= {200, 204, 404}
 
 
+@pytest.mark.pooled
 async def test_while_somebody_holds_the_session_nobody_knows_what_was_stored(
     phone: Phone, connection: asyncpg.Connection
 ) -> None:

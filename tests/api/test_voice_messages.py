@@ -12,11 +12,10 @@ import pytest
 
 from tests.conftest import open_conversation, utterance
 
-pytestmark = pytest.mark.pooled
-
 MESSAGES = "/api/v1/voice/messages"
 
 
+@pytest.mark.pooled
 async def test_a_message_that_was_acknowledged_is_read_back(service: httpx.AsyncClient, conversation: UUID) -> None:
     said = utterance(
         conversation,
@@ -58,6 +57,7 @@ async def test_sending_twice_records_once(service: httpx.AsyncClient, conversati
     assert first.content == again.content
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize(
     ("field", "other"),
     [
@@ -132,6 +132,7 @@ async def test_sixty_ids_with_ten_senders_each_are_sixty_rows_and_six_hundred_eq
     assert [row["sequence"] for row in rows] == list(range(1, 61))
 
 
+@pytest.mark.pooled
 async def test_every_acknowledged_message_is_visible_to_others_at_the_moment_of_the_answer(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -148,6 +149,7 @@ async def test_every_acknowledged_message_is_visible_to_others_at_the_moment_of_
     assert all(map(all, found))
 
 
+@pytest.mark.pooled
 async def test_a_batch_answers_for_each_in_order_and_a_bad_one_blocks_nobody(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
@@ -329,6 +331,7 @@ async def test_the_same_message_with_a_time_that_is_right_by_now_is_the_same(
     assert changed.status_code == 409
 
 
+@pytest.mark.pooled
 async def test_a_message_of_a_mebibyte_is_recorded_and_read_everywhere(
     service: httpx.AsyncClient, conversation: UUID
 ) -> None:

@@ -18,8 +18,6 @@ from tests.conftest import running, settings_for, utterance
 from tests.phones import CONVERSATIONS, SESSIONS, Phone, begin, fall_silent, numbered, said
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.pooled
-
 LONG = timedelta(hours=1)
 TALK = numbered([said("user", "Hello?"), said("assistant", "Hello."), said("user", "Bye."), {"type": "KeepAlive"}])
 
@@ -266,6 +264,7 @@ async def test_a_call_that_ended_before_it_began_took_no_time(service: httpx.Asy
     assert (await phone.state())["duration_seconds"] == 0
 
 
+@pytest.mark.pooled
 async def test_a_silent_call_is_ended_when_it_was_last_heard_of(
     service: httpx.AsyncClient, connection: asyncpg.Connection, database: Database
 ) -> None:
@@ -299,6 +298,7 @@ async def test_of_several_processes_one_ends_an_abandoned_call(
     assert sum(ended) == 5
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("sign", ["begin", "token", "events", "message", "batch"])
 async def test_the_end_of_a_silent_call_is_taken_back_when_its_phone_sends_anything(
     service: httpx.AsyncClient, connection: asyncpg.Connection, database: Database, sign: str
@@ -379,6 +379,7 @@ async def test_a_call_that_cannot_be_ended_stops_no_other(
     assert ended == [None] * 3 + ["abandoned"] * 2
 
 
+@pytest.mark.pooled
 async def test_a_phone_that_comes_back_has_the_last_word(
     service: httpx.AsyncClient, connection: asyncpg.Connection, database: Database
 ) -> None:
@@ -394,6 +395,7 @@ async def test_a_phone_that_comes_back_has_the_last_word(
     assert refused.status_code == 409
 
 
+@pytest.mark.pooled
 async def test_the_service_ends_abandoned_calls_by_itself(database_url: str, connection: asyncpg.Connection) -> None:
     async with running(create_app(settings_for(database_url, session_timeout=1))) as client:
         phone = await begin(client)
@@ -431,6 +433,7 @@ async def test_a_call_that_nobody_began_is_not_found(service: httpx.AsyncClient)
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/voice-session-not-found")
 
 
+@pytest.mark.pooled
 @pytest.mark.parametrize("told", ["1970-01-01T00:00:07Z", "2569-01-31T09:30:00Z", "9999-12-31T23:59:59Z"])
 async def test_a_phone_whose_clock_is_wrong_ends_its_call_now(shared_service: httpx.AsyncClient, told: str) -> None:
     phone = await begin(shared_service)

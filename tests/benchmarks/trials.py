@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from tests.benchmarks.guarded import token
 from tests.benchmarks.load import Measurement, get, load, post
 from tests.benchmarks.stage import CONVERSATIONS, OWNER, READ, Database, Stage
-from tests.postgres_tools import find_tool
+from tests.installed import find_postgres_tool
 
 BATCH: Final = 500
 PAGE: Final = 100
@@ -57,7 +57,7 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
         LITERAL_PAGES: lambda seconds: load(stage.literal, _pages(""), seconds=seconds),
         OUR_PAGES: lambda seconds: load(stage.ours, _pages(_API), seconds=seconds),
     }
-    if pgbench := find_tool("pgbench"):
+    if pgbench := find_postgres_tool("pgbench"):
         found[PGBENCH] = lambda seconds: _pgbench(pgbench, stage.bare_database, folder, round(seconds) or 1)
     return found
 

@@ -20,12 +20,12 @@ import pytest
 
 from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import runner
-from backend.migrations.compatibility import LAST_BEFORE_0_2_0, compatible_from
+from backend.migrations.compatibility import LAST_BEFORE_0_2_0
 from tests.conftest import serving
 
 ROOT = Path(__file__).parents[2]
 NEXT = f"{int(SCHEMA_REVISION) + 1:04}"
-RUNS_FROM = compatible_from(runner.scripts(), SCHEMA_REVISION)  # the oldest revision whose code runs on this schema
+RUNS_FROM = runner.compatible_from(runner.scripts(), SCHEMA_REVISION)  # the oldest whose code runs on this schema
 
 _REVISION = '''\
 """A revision of a test."""

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSION_TABLE, Stamp
-from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption import complete, survey
-from tests.installed import program
+from tests.installed import postgres_tool
 from tests.migrations.releases import RUNS_FROM, before_0_2_0
-from tests.postgres_tools import find_tool
+from verbatim_record.setup_error import SetupError
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox
@@ -86,7 +85,7 @@ async def test_a_database_at_another_revision_before_0_2_0_is_refused_in_a_sente
 
 
 async def test_the_printed_sql_goes_on_from_the_last_revision_before_0_2_0(sandbox: Sandbox) -> None:
-    psql = str(find_tool("psql") or program("psql", "postgresql"))
+    psql = str(postgres_tool("psql"))
     await sandbox.upgrade(BASELINE)
     await sandbox.run(OLD_HEAD)
     script = await asyncio.to_thread(runner.sql, "0024:head")
@@ -100,6 +99,6 @@ async def test_the_printed_sql_goes_on_from_the_last_revision_before_0_2_0(sandb
 
 async def _dump(sandbox: Sandbox) -> list[str]:
     """Return the schema as `pg_dump` writes it, without what differs between two runs."""
-    command = [str(find_tool("pg_dump") or program("pg_dump", "postgresql")), "--schema-only", sandbox.url]
+    command = [str(postgres_tool("pg_dump")), "--schema-only", sandbox.url]
     run = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True, timeout=60)
     return [line for line in run.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]

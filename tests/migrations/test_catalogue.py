@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
 from backend.dao_service.schema_revision import SCHEMA_REVISION, VERSION_TABLE
-from backend.errors import SetupError
 from backend.migrations import runner
-from tests.installed import program
-from tests.postgres_tools import find_tool
+from tests.installed import postgres_tool
+from verbatim_record.setup_error import SetupError
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox
@@ -206,6 +205,6 @@ async def test_a_revision_that_is_none_is_refused_in_a_sentence(sandbox: Sandbox
 
 
 def _run_psql(url: str, script: str) -> subprocess.CompletedProcess[str]:
-    psql = str(find_tool("psql") or program("psql", "postgresql"))
+    psql = str(postgres_tool("psql"))
     command = [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=60)
