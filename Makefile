@@ -9,14 +9,15 @@ LOCKED := $(PIP) install --require-hashes --no-build-isolation
 UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-package verbatim-record --custom-compile-command "make lock"
 
-# Two processes; the tests of a module run in one of them. tests/lanes.py says which are heavy, pooled and first.
+# Three processes for two processors, because tests wait, too; the tests of a module run in one of them. tests/lanes.py
+# says which are heavy, pooled and first.
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # A service that a test starts would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder bench-adoption chaos outages torture overload typescript lock openapi docs wheel clean
+	bench-recorder bench-adoption chaos outages torture torture-phones overload typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -80,6 +81,9 @@ overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" 
 
 typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
 	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)
+
+torture-phones: .venv/dev  ## phones on a network, in apps, on storage and with clocks that all fail, CALLS=200 and SEED=16
+	@CALLS=$(or $(CALLS),200) SEED=$(or $(SEED),16) $(BIN)/python -m pytest -s tests/clients/typescript/test_torture.py
 
 openapi: .venv/dev  ## write openapi.json anew, and what the clients make of it
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json

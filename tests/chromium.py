@@ -18,6 +18,7 @@ _FLAGS: Final = (
     "--headless=new",
     "--no-sandbox",  # which root needs
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # which is small in containers
     "--no-first-run",
     "--remote-debugging-port=0",
     "--window-size=1100,900",

@@ -44,15 +44,18 @@ HEAVY: Final = (
 )
 # What runs longest comes first, so that no process is left alone with it in the end.
 LONGEST: Final = (
+    "tests/clients/typescript/",
     "tests/architecture/test_docs_blocks.py",
     "tests/overload/",
-    "tests/api/test_bad_networks.py",
     "tests/api/test_schema.py",
+    "tests/migrations/test_rolling_upgrades.py",
     "tests/benchmarks/",
     "tests/chaos/",
     "tests/test_crashes.py",
-    "tests/clients/python/test_crashes.py",
     "tests/clients/python/test_torture.py",
+    "tests/properties/",
+    "tests/api/test_bad_networks.py",
+    "tests/clients/python/test_crashes.py",
     "tests/embedded_postgres/",
     "tests/failover/",
     "tests/test_cli.py",

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.benchmark
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    return bench.measure(rounds=1, seconds=0.5)
+    return bench.measure(rounds=1, seconds=0.2)
 
 
 def test_every_answer_is_a_success_and_every_acknowledged_message_is_stored(results: Results) -> None:

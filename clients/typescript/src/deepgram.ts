@@ -12,7 +12,7 @@ import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from 
 import { type Queue, recorded } from "./recorded.js";
 import type { DeepgramEvent, JsonValue } from "./types.js";
 import type { Verbatim } from "./verbatim.js";
-import { sleep } from "./watch.js";
+import { reasonOf, sleep } from "./watch.js";
 
 type JsonObject = { [name: string]: JsonValue };
 
@@ -41,7 +41,7 @@ export interface ConnectionOptions {
   /** Takes each event; at `UserStartedSpeaking` the app stops what it plays. */
   onEvent?: (event: DeepgramEvent) => void;
   /** Opens a WebSocket with a bearer token; a default knows browsers, React Native and Node 22 or newer. */
-  open?: (url: string, token: string) => WebSocket;
+  open?: ((url: string, token: string) => WebSocket) | undefined;
 }
 
 const KEEP_ALIVE = 8_000; // milliseconds; Deepgram closes after about 15 seconds without a frame
@@ -124,7 +124,7 @@ export class AgentConnection {
     this.#conversation ??= (await verbatim.getVoiceSession(phone.session, { signal })).conversation_id;
     const past = await verbatim.getTranscript(this.#conversation, { format: "deepgram" }, { signal });
     const { url, access_token } = await verbatim.getDeepgramToken(phone.session, { signal });
-    signal.throwIfAborted();
+    if (signal.aborted) throw reasonOf(signal);
     this.#socket = open(url, access_token);
     return this.#talk(this.#socket, JSON.stringify(merged(settings, past as object as JsonObject)));
   }

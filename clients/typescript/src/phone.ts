@@ -119,11 +119,6 @@ export class Phone {
     return phones;
   }
 
-  /** The highest number of an event. */
-  get last(): number {
-    return this.#queue.last;
-  }
-
   get state(): PhoneState {
     return (this.#state ??= this.#look());
   }
@@ -202,7 +197,7 @@ export class Phone {
       unsaved: unwritten,
       refused: refused.length,
       lost: lost + this.#dropped,
-      oldestUnsentMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest),
+      oldestUnsentMs: Math.max(0, this.#clock.now() - oldest),
       online: isOnline,
       problem,
     };

@@ -45,13 +45,14 @@ const PAGE = 100; // rows that are read from the storage at once
 const GIVEN_UP = "/given-up";
 
 export class Queue {
+  readonly head: Head;
+  /** What was given up, by its number. */
+  readonly givenUp: Map<number, Refused | "lost" | "taken"> = new Map();
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #events: Events;
-  readonly #head: Head;
   readonly #entries = new Map<number, Entry>();
-  readonly #givenUp = new Map<number, Refused | "lost" | "taken">();
   #heard: { frame: string; time: number }[] = []; // before the storage was read
   #isRead = false;
   #bytes = 0;
@@ -70,15 +71,7 @@ export class Queue {
     this.#clock = clock;
     this.#random = random;
     this.#events = events;
-    this.#head = head;
-  }
-
-  get last(): number {
-    return this.#head.last;
-  }
-
-  get conversation(): string | undefined {
-    return this.#head.conversation;
+    this.head = head;
   }
 
   get size(): number {
@@ -90,59 +83,31 @@ export class Queue {
     return this.#unwritten.size + this.#heard.length;
   }
 
-  /** The time of the oldest event. */
-  get oldest(): number | undefined {
+  /** The time of the oldest event, or now. */
+  get oldest(): number {
     for (const { time } of this.#entries.values()) return time;
-    return this.#heard[0]?.time;
+    return this.#heard[0]?.time ?? this.#clock.now();
   }
 
   /** The events that were refused, until they are taken. */
   get refused(): Refused[] {
-    return [...this.#givenUp.values()].filter((each) => typeof each === "object");
+    return [...this.givenUp.values()].filter((each) => typeof each === "object");
   }
 
   /** How many events were given up without an answer of the service. */
   get lost(): number {
-    return [...this.#givenUp.values()].filter((each) => each === "lost").length;
+    return [...this.givenUp.values()].filter((each) => each === "lost").length;
   }
 
-  /** How many events were given up, refused ones among them. */
-  get givenUp(): number {
-    return this.#givenUp.size;
-  }
-
-  /** The reason of the session's end, once the app has given it. */
-  get ended(): string | undefined {
-    return this.#head.ended;
-  }
-
-  /** Reads what the storage has of the session; a `fresh` one has nothing. Rejects if the storage fails. */
-  async open(fresh: boolean): Promise<void> {
-    const { session } = this.#head;
-    const claim = this.#store.claim?.(session);
-    if (!fresh) {
-      await claim;
-      const head = (await this.#store.heads()).find((each) => each.session === session);
-      this.#hasHead = head !== undefined;
-      const last = Math.max(this.#head.last, head?.last ?? 0); // the service may have said more
-      Object.assign(this.#head, head, { last });
-      for await (const { number, text } of this.#all(session)) {
-        const time = timeOf(text);
-        this.#entries.set(number, { bytes: size(text), time, text: undefined });
-        this.#head.last = Math.max(this.#head.last, number);
-        this.#head.time = Math.max(this.#head.time, time);
-      }
-      for await (const { number, text } of this.#all(session + GIVEN_UP)) {
-        this.#givenUp.set(number, text === "lost" || text === "taken" ? text : (JSON.parse(text) as Refused));
-        this.#head.last = Math.max(this.#head.last, number);
-        if (this.#entries.delete(number)) this.#removable.add(number);
-      }
-      for (const { bytes } of this.#entries.values()) this.#bytes += bytes;
-    }
-    this.#clock.pass(this.#head.time);
+  /** Reads what the storage has of the session, and returns false if it fails; a `fresh` session has nothing. */
+  async open(fresh: boolean): Promise<boolean> {
+    const claim = this.#store.claim?.(this.head.session);
+    if (!fresh && !(await this.#try(async () => void (await claim, await this.#read())))) return false;
+    this.#clock.pass(this.head.time);
     this.#isRead = true;
     for (const { frame, time } of this.#heard.splice(0)) this.#number(frame, time);
     this.#write();
+    return true;
   }
 
   /** Numbers and times an event; the storage gets it soon. */
@@ -155,11 +120,11 @@ export class Queue {
 
   /** Lets the next number be `next` or above, as another device may have used those below. */
   skipTo(next: number): void {
-    this.#head.last = Math.max(this.#head.last, next - 1);
+    this.head.last = Math.max(this.head.last, next - 1);
   }
 
   end(reason: string): void {
-    this.#head.ended ??= reason;
+    this.head.ended ??= reason;
     this.#change();
   }
 
@@ -209,7 +174,7 @@ export class Queue {
   /** Forgets the session, soon also in the storage. */
   leave(): void {
     this.#bytes = 0;
-    for (const each of [this.#entries, this.#givenUp, this.#unwritten, this.#ungiven, this.#removable]) each.clear();
+    for (const each of [this.#entries, this.givenUp, this.#unwritten, this.#ungiven, this.#removable]) each.clear();
     this.#isHeadNew = false;
     this.#isLeaving = true;
     this.#events.changed();
@@ -219,6 +184,26 @@ export class Queue {
   /** Resolves when nothing is being written. */
   async idle(): Promise<void> {
     await this.#writing;
+  }
+
+  async #read(): Promise<void> {
+    const { session } = this.head;
+    const head = (await this.#store.heads()).find((each) => each.session === session);
+    this.#hasHead = head !== undefined;
+    const last = Math.max(this.head.last, head?.last ?? 0); // the service may have said more
+    Object.assign(this.head, head, { last });
+    for await (const { number, text } of this.#all(session)) {
+      const time = timeOf(text);
+      this.#entries.set(number, { bytes: size(text), time, text: undefined });
+      this.skipTo(number + 1);
+      this.head.time = Math.max(this.head.time, time);
+    }
+    for await (const { number, text } of this.#all(session + GIVEN_UP)) {
+      this.givenUp.set(number, text === "lost" || text === "taken" ? text : (JSON.parse(text) as Refused));
+      this.skipTo(number + 1);
+      if (this.#entries.delete(number)) this.#removable.add(number);
+    }
+    for (const { bytes } of this.#entries.values()) this.#bytes += bytes;
   }
 
   async *#all(session: string): AsyncGenerator<Row, void> {
@@ -231,13 +216,12 @@ export class Queue {
   }
 
   #number(frame: string, time: number): void {
-    const number = (this.#head.last += 1);
-    this.#head.time = time;
+    const number = (this.head.last += 1);
+    this.head.time = time;
     const text = itemOf(frame, number, time, uuid(this.#random));
     const bytes = text ? size(text) : 0;
-    const oldest = this.oldest ?? time;
     this.#isHeadNew ||= !this.#hasHead;
-    if (!text || this.#bytes + bytes > MOST_BYTES || time - oldest > MOST_AGE) {
+    if (!text || this.#bytes + bytes > MOST_BYTES || time - this.oldest > MOST_AGE) {
       this.#giveUp(number, "lost");
       this.#events.lost(frame);
       return;
@@ -252,7 +236,7 @@ export class Queue {
     const missing = [...wanted.keys()].filter((number) => wanted.get(number) === undefined);
     const last = missing[missing.length - 1];
     for (let after = (missing[0] ?? 0) - 1; last !== undefined && after < last; ) {
-      const rows = await this.#store.read(this.#head.session, after, missing.length);
+      const rows = await this.#store.read(this.head.session, after, missing.length);
       for (const { number, text } of rows) if (wanted.has(number)) wanted.set(number, text);
       after = rows[rows.length - 1]?.number ?? last;
     }
@@ -265,7 +249,7 @@ export class Queue {
   }
 
   #giveUp(number: number, fate: Refused | "lost" | "taken"): void {
-    this.#givenUp.set(number, fate);
+    this.givenUp.set(number, fate);
     this.#ungiven.add(number);
     this.#remove(number);
   }
@@ -309,12 +293,12 @@ export class Queue {
 
   /** Writes what the storage lacks, and returns whether it took everything; a full one may still remove. */
   async #writeOnce(): Promise<boolean> {
-    const { session } = this.#head;
+    const { session } = this.head;
     const gone = [...this.#removable];
     const isHeadWritten = await this.#writeHead();
     const areWritten = await this.#append(session, this.#unwritten, (number) => this.#entries.get(number)!.text!);
     const areGiven = await this.#append(session + GIVEN_UP, this.#ungiven, (number) => {
-      const fate = this.#givenUp.get(number)!;
+      const fate = this.givenUp.get(number)!;
       return typeof fate === "string" ? fate : JSON.stringify(fate);
     });
     if (!isHeadWritten || !areGiven) return false;
@@ -326,7 +310,7 @@ export class Queue {
   async #writeHead(): Promise<boolean> {
     if (!this.#isHeadNew) return true;
     this.#isHeadNew = false;
-    const isWritten = await this.#try(() => this.#store.putHead({ ...this.#head }));
+    const isWritten = await this.#try(() => this.#store.putHead({ ...this.head }));
     this.#hasHead ||= isWritten;
     this.#isHeadNew ||= !isWritten;
     return isWritten;
@@ -345,7 +329,7 @@ export class Queue {
   }
 
   async #clear(): Promise<void> {
-    const { session } = this.#head;
+    const { session } = this.head;
     for (const name of [session, session + GIVEN_UP]) {
       for (let rows; (rows = await this.#store.read(name, 0, PAGE)).length > 0; ) {
         await this.#store.remove(name, rows.map(({ number }) => number));

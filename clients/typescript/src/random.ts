@@ -3,10 +3,9 @@ export type Random = (array: Uint8Array<ArrayBuffer>) => unknown;
 
 /** Returns the platform's source of random bytes; throws if there is none, as in React Native. */
 export function platformRandom(): Random {
-  if (typeof crypto !== "object" || typeof crypto.getRandomValues !== "function") {
-    throw new TypeError("There is no crypto.getRandomValues: pass `random`, as the getRandomValues of expo-crypto.");
-  }
-  return (array) => crypto.getRandomValues(array);
+  const source = globalThis.crypto as Crypto | undefined;
+  if (!source) throw new TypeError("There is no `crypto` here: pass `random`.");
+  return (array) => source.getRandomValues(array);
 }
 
 /** Returns a random UUID (RFC 9562, version 4). */
@@ -19,9 +18,9 @@ export function uuid(random: Random): string {
   return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** Returns a number from 0 (inclusive) to 1 (exclusive). */
+/** Returns a number from 0 (inclusive) to 1 (exclusive), one of 256. */
 export function fraction(random: Random): number {
-  const bytes = new Uint8Array(2);
+  const bytes = new Uint8Array(1);
   random(bytes);
-  return (256 * bytes[0]! + bytes[1]!) / 65_536;
+  return bytes[0]! / 256;
 }

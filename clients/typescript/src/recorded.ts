@@ -1,3 +1,5 @@
+import { reasonOf } from "./watch.js";
+
 /** What a `Phone` says of its queue. */
 export interface Queue {
   readonly state: { readonly queued: number; readonly inFlight: number };
@@ -8,7 +10,7 @@ export interface Queue {
 export function recorded(phone: Queue, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const look = () => {
-      if (signal?.aborted) reject(signal.reason);
+      if (signal?.aborted) reject(reasonOf(signal));
       else if (phone.state.queued + phone.state.inFlight > 0) return;
       else resolve();
       leave();

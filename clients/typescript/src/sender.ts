@@ -47,9 +47,6 @@ const LONGEST_WAIT = 600; // seconds that a Retry-After may ask for
 const HALF_OPEN = 2_000; // milliseconds after which `wake` gives up a request that is under way
 const BATCH = 100; // events
 
-/** The phone was closed. */
-class Closed extends VerbatimError {}
-
 export class Sender {
   isOnline = true;
   problem: Problem | undefined;
@@ -76,8 +73,8 @@ export class Sender {
   /** Sends until the phone is closed. A `fresh` session has nothing in the storage yet. */
   async run(fresh: boolean): Promise<void> {
     try {
-      for (let failures = 0; !(await this.#isOpen(fresh)); ) await this.pause((failures += 1));
-      for (let failures = 0; ; ) {
+      for (let failures = 0; !(await this.#line.queue.open(fresh)); ) await this.pause((failures += 1));
+      for (let failures = 0; !this.isClosed; ) {
         const seen = this.#work.count;
         const rows = await this.#line.queue.batch(this.#passed, this.#most).catch(() => undefined);
         failures = rows ? 0 : failures + 1;
@@ -131,13 +128,8 @@ export class Sender {
     if (this.isClosed) throw this.#closed();
   }
 
-  async #isOpen(fresh: boolean): Promise<boolean> {
-    return this.#line.queue.open(fresh).then(() => true, () => false);
-  }
-
   async #step(rows: Row[], seen: number): Promise<void> {
     const { queue } = this.#line;
-    if (this.isClosed) throw this.#closed();
     if (rows.length > 0) {
       if (await this.#ensureBegun()) await this.#send(rows);
     } else if (this.#passed > 0) {
@@ -146,7 +138,7 @@ export class Sender {
       else this.#passed = 0;
     } else {
       this.#turns = 0;
-      const isEnding = queue.ended !== undefined && queue.size === 0 && !this.#hasReceipt;
+      const isEnding = queue.head.ended !== undefined && queue.size === 0 && !this.#hasReceipt;
       if (!isEnding) await this.#work.after(seen);
       else if (await this.#ensureBegun()) await this.#end();
     }
@@ -165,7 +157,7 @@ export class Sender {
 
   async #begin(): Promise<VoiceSessionResponse> {
     const { session, queue } = this.#line;
-    const body = JSON.stringify({ id: session, conversation_id: queue.conversation });
+    const body = JSON.stringify({ id: session, conversation_id: queue.head.conversation });
     const answer = await this.#ask("", body, (json) => isBegun(json, session));
     const begun = answer.kind === "good" ? answer.json : sessionIn(answer);
     if (!isBegun(begun, session)) throw new ProblemError(answer.problem!);
@@ -178,6 +170,7 @@ export class Sender {
     const { queue } = this.#line;
     const body = `{"events":[${rows.map(({ text }) => text).join()}]}`;
     this.inFlight = rows.length;
+    this.#hasReceipt = false;
     this.#line.changed();
     const answer = await this.#ask(`/${this.#line.session}/events`, body, (json) => hasResults(json, rows.length));
     this.inFlight = 0;
@@ -194,15 +187,16 @@ export class Sender {
 
   async #settle(rows: Row[], results: Result[]): Promise<void> {
     const { queue } = this.#line;
-    queue.recorded(rows.filter((_, place) => results[place]!.status < 300).map(({ number }) => number));
+    const recorded: number[] = [];
     let isAnyKept = false;
     for (const [place, row] of rows.entries()) {
       const { status, problem } = results[place]!;
-      if (status < 300) continue;
-      if (!isProblem(problem) || isRetryable(status)) isAnyKept = true;
+      if (status < 300) recorded.push(row.number);
+      else if (!isProblem(problem) || isRetryable(status)) isAnyKept = true;
       else if (status === 410) return this.#refused(problem);
       else queue.refuse({ ...row, problem });
     }
+    queue.recorded(recorded);
     if (isAnyKept) this.#pass(rows);
   }
 
@@ -215,11 +209,11 @@ export class Sender {
   /** Ends the session, and gives its receipt to those who wait, unless more was heard meanwhile. */
   async #end(): Promise<void> {
     const { queue, session } = this.#line;
-    const facts = { reason: queue.ended, last_client_sequence: queue.last, client_lost: queue.givenUp };
+    const facts = { reason: queue.head.ended, last_client_sequence: queue.head.last, client_lost: queue.givenUp.size };
     let answer = await this.#ask(`/${session}/end`, JSON.stringify(facts), isReceipt);
     // It has ended with other facts, as those of another device; what this phone gave up must still count.
     if (answer.problem?.type === "/problems/voice-session-ended") {
-      answer = await this.#ask(`/${session}/end`, JSON.stringify({ client_lost: queue.givenUp }), isReceipt);
+      answer = await this.#ask(`/${session}/end`, JSON.stringify({ client_lost: queue.givenUp.size }), isReceipt);
     }
     if (answer.kind !== "good") {
       this.#fail(new ProblemError(answer.problem!));
@@ -264,7 +258,8 @@ export class Sender {
         this.#line.clock.correct(answer.date);
       }
       this.#line.changed();
-      if (isGood || answer.kind === "refused" || answer.kind === "too large" || sessionIn(answer)) return answer;
+      const isTooLarge = answer.kind === "too large" && path.endsWith("/events"); // only these can be made smaller
+      if (isGood || isTooLarge || answer.kind === "refused" || sessionIn(answer)) return answer;
       const isFirst = answer.kind === "unauthorized" && !renew;
       renew = answer.kind === "unauthorized";
       if (!isFirst) await this.pause((failures += 1), answer.wait, seen);
@@ -285,7 +280,7 @@ export class Sender {
   }
 
   #closed(): Error {
-    return this.problem?.status === 410 ? new ProblemError(this.problem) : new Closed("The phone was closed.");
+    return this.problem?.status === 410 ? new ProblemError(this.problem) : new VerbatimError("The phone was closed.");
   }
 
   #fail(error: Error): void {

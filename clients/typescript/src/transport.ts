@@ -9,7 +9,7 @@
 import { type FetchAnswer, type FetchInit, isProblem, isRetryable } from "./attempt.js";
 import { ProblemError, TransportError, UnexpectedResponse, VerbatimError } from "./errors.js";
 import { fraction, platformRandom, type Random } from "./random.js";
-import { sleep, Watch } from "./watch.js";
+import { reasonOf, sleep, Watch } from "./watch.js";
 
 /** An answer whose body can be read while it comes, where `fetch` can do that. */
 export interface StreamingAnswer extends FetchAnswer {
@@ -92,7 +92,8 @@ export class Transport {
       const watch = new Watch(call.time ?? ANSWER, call.signal);
       let error: VerbatimError;
       try {
-        return await attempt(watch, renew);
+        // Not every fetch ends when its signal aborts, and the app's token may never come.
+        return await Promise.race([attempt(watch, renew), watch.over]);
       } catch (caught) {
         watch.close();
         error = failure(caught, call.signal);
@@ -145,9 +146,11 @@ async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSign
   try {
     if (!answer.body) throw new TypeError("This fetch gives no streams: pass one that does.");
     const reader = answer.body.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), watch.over]);
+      if (done) return;
       watch.stay();
-      yield decoder.decode(next.value, { stream: true });
+      yield decoder.decode(value, { stream: true });
     }
   } catch (caught) {
     throw failure(caught, signal);
@@ -158,7 +161,7 @@ async function* pieces(answer: StreamingAnswer, watch: Watch, signal?: AbortSign
 
 /** Returns what `caught` means to the caller; throws the reason of `signal` if the caller has ended the call. */
 function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
-  if (signal?.aborted) throw signal.reason;
+  if (signal?.aborted) throw reasonOf(signal);
   return caught instanceof VerbatimError ? caught : new TransportError(caught);
 }
 

@@ -167,6 +167,43 @@ test("a service without a key for Deepgram ends the call with its problem", asyn
   await assert.rejects(stage({ verbatim }).connection.run(), ProblemError);
 });
 
+for (const { platform, globals, rest } of [
+  { platform: "a browser", globals: { process: undefined }, rest: [["bearer", "t1"]] },
+  { platform: "Node", globals: {}, rest: [{ headers: { authorization: "Bearer t1" } }] },
+  {
+    platform: "React Native",
+    globals: { navigator: { product: "ReactNative" } },
+    rest: [[], { headers: { authorization: "Bearer t1" } }],
+  },
+]) {
+  test(`${platform} sends the token where it can`, async (t) => {
+    const opened = new Promise<unknown[]>((resolve) => {
+      class Recorder extends Socket {
+        constructor(...taken: unknown[]) {
+          super();
+          resolve(taken);
+        }
+      }
+      replace(t, { ...globals, WebSocket: Recorder });
+    });
+    const { connection } = stage({ open: undefined });
+    const call = connection.run();
+    assert.deepEqual(await opened, ["wss://agent", ...rest]);
+    connection.hangUp();
+    await call;
+  });
+}
+
+/** Gives global names another value, or takes them away if it is undefined, until the test has ended. */
+function replace(t: test.TestContext, globals: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(globals)) {
+    const before = Object.getOwnPropertyDescriptor(globalThis, name)!;
+    t.after(() => Object.defineProperty(globalThis, name, before));
+    if (value === undefined) Reflect.deleteProperty(globalThis, name);
+    else Object.defineProperty(globalThis, name, { value, configurable: true });
+  }
+}
+
 /** Lets what is due happen, and then the pause between two connections be over. */
 async function tick(t: test.TestContext): Promise<void> {
   for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);

@@ -8,7 +8,7 @@ export const api = `${process.env["VERBATIM_URL"]}/api/v1`;
 export type Fault = (path: string, body: string) => FetchAnswer | undefined | Promise<FetchAnswer | undefined>;
 
 /** Random bytes for ids, and none for pauses, which end at once. */
-export const hasty: Random = (bytes) => (bytes.length > 2 ? crypto.getRandomValues(bytes) : bytes.fill(0));
+export const hasty: Random = (bytes) => (bytes.length > 1 ? crypto.getRandomValues(bytes) : bytes.fill(0));
 
 /** An answer of something between the phone and the service. */
 export function forged(status: number, headers: Record<string, string> = {}, text = "<html>No.</html>"): FetchAnswer {

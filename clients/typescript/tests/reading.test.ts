@@ -125,6 +125,24 @@ test("after 401 the same is sent once more with a new token, and then no more", 
   assert.deepEqual(waits, [0]);
 });
 
+test("a token that does not come, and a fetch that does not end, are given up and asked for again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let asked = 0;
+  const forever = new Promise<never>(() => {});
+  const stuck = new Verbatim({ api, token: () => ((asked += 1) === 1 ? forever : ""), fetch: () => forever });
+  const leaving = new AbortController();
+  const call = stuck.listConversations({}, { signal: leaving.signal });
+  for (const _ of [1, 2]) {
+    t.mock.timers.tick(20_000);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    t.mock.timers.tick(1_000);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  }
+  assert.equal(asked, 3);
+  leaving.abort(new Error("left the screen"));
+  await assert.rejects(call, /left the screen/);
+});
+
 test("the page of a hotel's network is not taken for an answer", async () => {
   const page = new Response("<html>Welcome</html>", { headers: { "content-type": "text/html" } });
   await assert.rejects(over(async () => page).listConversations(), UnexpectedResponse);

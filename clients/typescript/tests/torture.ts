@@ -83,21 +83,27 @@ class Failing {
 async function inProcess({ session, conversation, frames, next, hours }: Call, store: Store): Promise<Found> {
   const unsaved = new Set<number>();
   for (let life = 1; ; life += 1) {
-    let saved = 0;
+    let [saved, heard] = [0, 0];
     let die = () => {};
     const dead = new Promise<undefined>((resolve) => (die = () => resolve(undefined)));
     const failing = new Failing(store, next, die, life < 6);
-    const settings = {
-      api, store: failing.store, random: brisk, now: () => Date.now() + 3_600_000 * hours(),
-      fetch: (url: string, init: Parameters<typeof fetch>[1]) => (failing.isDead ? new Promise<never>(() => {}) : fetch(url, init)),
-    };
-    const phone = Phone.open({ ...settings, session, ...(conversation && { conversation }) });
-    const found = await Promise.race([converse(phone, frames, next, (count) => (saved = count)), dead]);
+    const open = () =>
+      Phone.open({
+        api, store: failing.store, session, random: brisk, now: () => Date.now() + 3_600_000 * hours(),
+        fetch: (url, init) => (failing.isDead ? new Promise<never>(() => {}) : fetch(url, init)),
+        ...(conversation && { conversation }),
+      });
+    const note = (...counted: [number, number]) => void ([saved, heard] = counted);
+    const found = await Promise.race([converse(open, store, session, frames, next, note), dead]);
     if (found) return { ...found, unsaved };
     counts.kills += 1;
-    for (let number = saved + 1; number <= phone.last; number += 1) unsaved.add(number);
+    for (let number = saved + 1; number <= heard + 1; number += 1) unsaved.add(number);
+    await restart();
   }
 }
+
+/** Lets what the network still holds of a killed app arrive, before a person has started the app again. */
+const restart = () => new Promise((resolve) => setTimeout(resolve, 600));
 
 /** Plays a call in a process of its own, which is killed. */
 async function inChild({ session, conversation, frames, seed, next, hours }: Call): Promise<Found> {
@@ -121,6 +127,7 @@ async function inChild({ session, conversation, frames, seed, next, hours }: Cal
     counts.kills += 1;
     counts["kills by SIGKILL"] += 1;
     for (let number = saved + 1; number <= frames.length; number += 1) unsaved.add(number);
+    await restart();
   }
 }
 
