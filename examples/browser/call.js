@@ -42,6 +42,7 @@ find("#typed").onsubmit = (event) => {
 async function call() {
   const phone = Phone.open({ api, token, store });
   phone.subscribe(() => showQueue(phone.state));
+  find("#status").textContent = "Calling …";
   const { conversation_id } = await phone.begin();
   connection = new AgentConnection({ phone, verbatim, settings: SETTINGS, onEvent, onAudio: (audio) => loudspeaker.play(audio) });
   showCall(true);
@@ -86,7 +87,8 @@ function showCall(on) {
 
 function showQueue(state) {
   for (const each of document.querySelectorAll("[data-of]")) each.textContent = String(state[each.dataset.of]);
-  if (!state.online) find("#status").textContent = "Offline: what is said is kept on this device";
+  const offline = "Offline: what is said is kept on this device";
+  if (connection) find("#status").textContent = state.online ? "In a call" : offline;
 }
 
 function showReceipt({ complete, received, expected }) {

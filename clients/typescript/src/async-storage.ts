@@ -41,7 +41,8 @@ export class AsyncStorageStore implements Store {
     const names = await this.#names(`${ROW}${session}/`);
     const numbers = names.map(Number).filter((number) => number > after);
     numbers.sort((one, other) => one - other);
-    return Promise.all(numbers.slice(0, limit).map(async (number) => ({ number, text: await this.#text(`${session}/${number}`) })));
+    const read = async (number: number) => ({ number, text: await this.#text(`${session}/${number}`) });
+    return Promise.all(numbers.slice(0, limit).map(read));
   }
 
   async remove(session: string, numbers: readonly number[]): Promise<void> {

@@ -24,7 +24,7 @@ export interface PhoneSettings {
   random?: Random;
   /** The wall clock in milliseconds since 1970, by default `Date.now`; read once for each phone. */
   now?: () => number;
-  /** Called with each event that is lost: the storage is full or has lost it, the frame is not JSON, or the phone is closed. */
+  /** Called with each event that is lost: the storage is full or has lost it, it is not JSON, or the phone is closed. */
   onLost?: (frame: string | undefined) => void;
 }
 
@@ -63,7 +63,6 @@ export class Phone {
   /** The id of the voice session. */
   readonly session: string;
   readonly #onLost: (frame: string | undefined) => void;
-  readonly #clock: Clock;
   readonly #queue: Queue;
   readonly #sender: Sender;
   readonly #listeners = new Set<() => void>();
@@ -77,9 +76,9 @@ export class Phone {
     const changed = () => this.#change();
     this.session = session;
     this.#onLost = (frame) => queueMicrotask(() => options.onLost?.(frame));
-    this.#clock = new Clock(now);
+    const clock = new Clock(now);
     const head = { session, last: 0, time: 0, ...(conversation && { conversation }) };
-    this.#queue = new Queue(store, head, this.#clock, random, {
+    this.#queue = new Queue(store, head, clock, random, {
       changed,
       lost: this.#onLost,
       pause: (failures) => this.#sender.pause(failures),
@@ -88,7 +87,7 @@ export class Phone {
       PHONES.get(store)?.delete(session);
       globalThis.removeEventListener?.("online", this.wake);
     };
-    this.#sender = new Sender({ api, token, fetch, random, clock: this.#clock, queue: this.#queue, session, changed, left });
+    this.#sender = new Sender({ api, token, fetch, random, clock, queue: this.#queue, session, changed, left });
     globalThis.addEventListener?.("online", this.wake);
     void this.#sender.run(options.session === undefined);
   }
@@ -190,14 +189,14 @@ export class Phone {
 
   #look(): PhoneState {
     const { inFlight, isOnline, problem } = this.#sender;
-    const { oldest, size, unwritten, refused, lost } = this.#queue;
+    const { age, size, unwritten, refused, lost } = this.#queue;
     return {
       queued: size - inFlight,
       inFlight,
       unsaved: unwritten,
       refused: refused.length,
       lost: lost + this.#dropped,
-      oldestUnsentMs: Math.max(0, this.#clock.now() - oldest),
+      oldestUnsentMs: Math.max(0, age),
       online: isOnline,
       problem,
     };

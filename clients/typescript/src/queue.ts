@@ -33,13 +33,15 @@ export interface Events {
 
 interface Entry {
   bytes: number;
-  time: number;
+  /** When it was heard, by the monotonic clock. */
+  since: number;
   /** Until the storage has it. */
   text: string | undefined;
 }
 
 const MOST_BYTES = 64 * 2 ** 20; // of rows; then the newest events are lost
 const MOST_AGE = 30 * 24 * 3_600_000; // milliseconds of the oldest row; the same
+const EARLIEST = Date.UTC(2000); // a clock that shows an earlier time was never set
 const BATCH_BYTES = 256 * 2 ** 10;
 const PAGE = 100; // rows that are read from the storage at once
 const GIVEN_UP = "/given-up";
@@ -83,10 +85,10 @@ export class Queue {
     return this.#unwritten.size + this.#heard.length;
   }
 
-  /** The time of the oldest event, or now. */
-  get oldest(): number {
-    for (const { time } of this.#entries.values()) return time;
-    return this.#heard[0]?.time ?? this.#clock.now();
+  /** The milliseconds since the oldest event was heard, 0 if there is none. */
+  get age(): number {
+    for (const { since } of this.#entries.values()) return performance.now() - since;
+    return 0;
   }
 
   /** The events that were refused, until they are taken. */
@@ -145,8 +147,8 @@ export class Queue {
     await this.#fill(wanted);
     const rows: Row[] = [];
     for (const [number, text] of wanted) {
-      if (text !== undefined) rows.push({ number, text });
-      else this.#lose(number);
+      if (text) rows.push({ number, text });
+      else if (this.#entries.has(number)) this.#lose(number);
     }
     return rows;
   }
@@ -167,7 +169,7 @@ export class Queue {
   take(): Refused[] {
     const { refused } = this;
     for (const { number } of refused) this.#giveUp(number, "taken");
-    this.#change();
+    if (refused.length > 0) this.#change();
     return refused;
   }
 
@@ -193,8 +195,9 @@ export class Queue {
     const last = Math.max(this.head.last, head?.last ?? 0); // the service may have said more
     Object.assign(this.head, head, { last });
     for await (const { number, text } of this.#all(session)) {
-      const time = timeOf(text);
-      this.#entries.set(number, { bytes: size(text), time, text: undefined });
+      const time = Date.parse(/"received_at":"([^"]+)"/.exec(text)?.[1] ?? "");
+      const age = time > EARLIEST ? this.#clock.now() - time : 0;
+      this.#entries.set(number, { bytes: size(text), since: performance.now() - age, text: undefined });
       this.skipTo(number + 1);
       this.head.time = Math.max(this.head.time, time);
     }
@@ -218,16 +221,12 @@ export class Queue {
   #number(frame: string, time: number): void {
     const number = (this.head.last += 1);
     this.head.time = time;
-    const text = itemOf(frame, number, time, uuid(this.#random));
+    const text = itemOf(frame, number, time, this.#random);
     const bytes = text ? size(text) : 0;
     this.#isHeadNew ||= !this.#hasHead;
-    if (!text || this.#bytes + bytes > MOST_BYTES || time - this.oldest > MOST_AGE) {
-      this.#giveUp(number, "lost");
-      this.#events.lost(frame);
-      return;
-    }
+    if (!text || this.#bytes + bytes > MOST_BYTES || this.age > MOST_AGE) return this.#lose(number, frame);
     this.#bytes += bytes;
-    this.#entries.set(number, { bytes, time, text });
+    this.#entries.set(number, { bytes, since: performance.now(), text });
     this.#unwritten.add(number);
   }
 
@@ -242,10 +241,10 @@ export class Queue {
     }
   }
 
-  #lose(number: number): void {
-    if (!this.#entries.has(number)) return;
+  #lose(number: number, frame?: string): void {
     this.#giveUp(number, "lost");
-    this.#events.lost(undefined);
+    this.#events.lost(frame);
+    this.#change();
   }
 
   #giveUp(number: number, fate: Refused | "lost" | "taken"): void {
@@ -269,7 +268,7 @@ export class Queue {
   }
 
   #write(): void {
-    if (this.#isRead) this.#writing ??= this.#writeAll().finally(() => (this.#writing = undefined));
+    if (this.#isRead) this.#writing ??= this.#writeAll();
   }
 
   async #writeAll(): Promise<void> {
@@ -285,6 +284,7 @@ export class Queue {
     } catch {
       // The phone was closed while its storage failed.
     }
+    this.#writing = undefined;
   }
 
   get #unsettled(): number {
@@ -352,19 +352,15 @@ export class Queue {
   }
 }
 
-/** Returns the item of a request, or undefined if the frame is not JSON; what stands in the frame stays as it is. */
-function itemOf(frame: string, number: number, time: number, id: string): string | undefined {
+/** Returns the item of a request, with the frame as it is; undefined if the frame is not JSON. Never throws. */
+function itemOf(frame: string, number: number, time: number, random: Random): string | undefined {
   try {
     JSON.parse(frame);
     const received = new Date(time).toISOString();
-    return `{"client_sequence":${number},"id":"${id}","received_at":"${received}","event":${frame}}`;
+    return `{"client_sequence":${number},"id":"${uuid(random)}","received_at":"${received}","event":${frame}}`;
   } catch {
     return undefined;
   }
-}
-
-function timeOf(text: string): number {
-  return Date.parse(/"received_at":"([^"]+)"/.exec(text)?.[1] ?? "") || 0;
 }
 
 /** Returns a bound on the bytes of a text in UTF-8. */

@@ -150,6 +150,7 @@ export class Sender {
       await this.begin();
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
+      this.#fail(error);
       await this.#refused(error.problem);
     }
     return this.#isBegun;

@@ -26,11 +26,8 @@ export class SqliteStore implements Store {
 
   async append(session: string, rows: readonly Row[]): Promise<void> {
     const values = JSON.stringify(rows.map(({ number, text }) => [number, text]));
-    await this.#run(
-      "INSERT OR REPLACE INTO verbatim_rows SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
-      session,
-      values,
-    );
+    const columns = "?, json_extract(value, '$[0]'), json_extract(value, '$[1]')";
+    await this.#run(`INSERT OR REPLACE INTO verbatim_rows SELECT ${columns} FROM json_each(?)`, session, values);
   }
 
   async read(session: string, after: number, limit: number): Promise<Row[]> {

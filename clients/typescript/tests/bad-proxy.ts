@@ -12,6 +12,7 @@ const FORGED: [number, Record<string, string>][] = [
   [500, {}],
   [503, { "retry-after": "1" }],
 ];
+const FAULTS = ["drop", "lose the answer", "cut the answer", "delay", "hang", "repeat", "deliver late", ...Array(3).fill("forge")];
 const HANG = 2_500; // milliseconds
 
 export interface BadProxy {
@@ -51,17 +52,17 @@ export async function badProxy(target: string, seed: number, rate: number): Prom
       forge: async () => {
         const [status, headers] = FORGED[Math.floor(next() * FORGED.length)]!;
         counts[status] = (counts[status] ?? 0) + 1;
-        send(answer, { status, headers: { "content-type": "text/html", ...headers }, text: Buffer.from("<html>No.</html>") });
+        const text = Buffer.from("<html>No.</html>");
+        send(answer, { status, headers: { "content-type": "text/html", ...headers }, text });
       },
     };
     await actions[fault]!().catch(() => answer.destroy());
   });
   server.listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, counts, close: () => (server.closeAllConnections(), server.close()) };
+  const close = () => (server.closeAllConnections(), server.close());
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, counts, close };
 }
-
-const FAULTS = ["drop", "lose the answer", "cut the answer", "delay", "hang", "repeat", "deliver late", "forge", "forge", "forge"];
 
 interface Passed {
   status: number;

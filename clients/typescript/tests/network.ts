@@ -1,4 +1,4 @@
-/** A network between a phone and the service at VERBATIM_URL, which does what the test says, and what the service has then. */
+/** A network between a phone and the service at VERBATIM_URL, which does what the test says. */
 import type { Fetch, FetchAnswer, FetchInit, PhoneOptions, Random, Receipt, Store } from "verbatim-record";
 import { MemoryStore, Phone } from "verbatim-record";
 

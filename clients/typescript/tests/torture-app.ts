@@ -49,7 +49,7 @@ export function brisk(bytes: Uint8Array<ArrayBuffer>): void {
 }
 
 if (import.meta.main) {
-  const [api, file, session, conversation, seed, hours] = process.argv.slice(2) as [string, string, string, string, string, string];
+  const [api = "", file = "", session = "", conversation, seed, hours] = process.argv.slice(2);
   const write = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
   const store = new NodeStore(file);
   const now = () => Date.now() + 3_600_000 * Number(hours);

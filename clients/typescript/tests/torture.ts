@@ -33,7 +33,17 @@ const proxy = await badProxy(service, seed, 0.25);
 const api = `${proxy.url}/api/v1`;
 const AT_ONCE = 8;
 const SLOW = 2_000; // milliseconds
-const counts = { calls: 0, sessions: 0, events: 0, kills: 0, "kills by SIGKILL": 0, "storage failures": 0, refused: 0, "heard just before a kill": 0, duplicates: 0 };
+const counts = {
+  calls: 0,
+  sessions: 0,
+  events: 0,
+  kills: 0,
+  "kills by SIGKILL": 0,
+  "storage failures": 0,
+  refused: 0,
+  "heard just before a kill": 0,
+  duplicates: 0,
+};
 
 interface Call {
   session: string;
@@ -150,7 +160,8 @@ async function play(number: number): Promise<void> {
     const own = 1_000 * number + phone;
     const jump = next() < 0.3 ? 48 : 0;
     const hours = () => jump * (next() - 0.5);
-    const call: Call = { session: `vs_${randomUUID().replaceAll("-", "")}`, conversation, frames: talk(own), seed: own, next: chance(own), hours };
+    const session = `vs_${randomUUID().replaceAll("-", "")}`;
+    const call: Call = { session, conversation, frames: talk(own), seed: own, next: chance(own), hours };
     const place = Math.floor((STORES.length + 1) * next());
     const found = await (place === STORES.length ? inChild(call) : inProcess(call, STORES[place]!(call.session)));
     await assertTrue(call, found);
