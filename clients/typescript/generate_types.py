@@ -84,8 +84,7 @@ def _object(schema: Schema) -> str:
 
 def _type(schema: Schema) -> str:
     """Return the type of the values that ``schema`` describes."""
-    found = _named_type(schema) or _plain_type(schema)
-    return found or "JsonValue"
+    return _named_type(schema) or _plain_type(schema) or "JsonValue"
 
 
 def _named_type(schema: Schema) -> str | None:  # noqa: PLR0911 -- a case for each
@@ -136,7 +135,7 @@ def _array(schema: Schema) -> str:
 
 def _member(schema: Schema) -> str:
     found = _type(schema)
-    return f"({found})" if "|" in found and not found.startswith(("{", "[")) else found
+    return f"({found})" if "|" in found else found
 
 
 def _query(operation: Schema) -> str:
@@ -144,7 +143,7 @@ def _query(operation: Schema) -> str:
     found = {each["name"]: each for each in operation.get("parameters", ()) if each["in"] == "query"}
     if not found:
         return ""
-    properties = {name: {**_without_null(each["schema"]), **_described(each)} for name, each in found.items()}
+    properties = {name: {**each["schema"], **_described(each)} for name, each in found.items()}
     required = [name for name, each in found.items() if each.get("required")]
     facts = {"properties": properties, "required": required, "additionalProperties": False}
     return _declaration(f"{_title(operation)}Query", facts)
@@ -153,14 +152,6 @@ def _query(operation: Schema) -> str:
 def _described(parameter: Schema) -> Schema:
     found = parameter.get("description") or parameter["schema"].get("description")
     return {"description": found} if found else {}
-
-
-def _without_null(schema: Schema) -> Schema:
-    """Return ``schema`` without null, which a parameter cannot have: it is left out."""
-    match schema:
-        case {"anyOf": [{"type": "null"}, only]} | {"anyOf": [only, {"type": "null"}]}:
-            return dict(only)
-    return schema
 
 
 def _webhooks(webhooks: Schema) -> str:
@@ -216,8 +207,7 @@ def _title(operation: Schema) -> str:
 
 
 def _camel(name: str) -> str:
-    """Return the name of a schema as one of TypeScript; that of a generic, as `Page_X_`, becomes `XPage`."""
-    name = re.sub(r"^(\w+)_(\w+)_$", r"\2\1", name)
+    """Return the name of a schema as one of TypeScript."""
     return "".join(part[0].upper() + part[1:] for part in re.split(r"[^0-9A-Za-z]+", name) if part)
 
 

@@ -40,18 +40,29 @@ find("#typed").onsubmit = (event) => {
 };
 
 async function call() {
-  const phone = Phone.open({ api, token, store });
-  phone.subscribe(() => showQueue(phone.state));
+  find("#call").disabled = true;
   find("#status").textContent = "Calling …";
+  let silence;
+  try {
+    silence = await listen((audio) => connection?.sendAudio(audio));
+    await converse(Phone.open({ api, token, store }));
+  } catch (error) {
+    showCall(false);
+    find("#status").textContent = error.message;
+  } finally {
+    silence?.();
+  }
+}
+
+async function converse(phone) {
+  phone.subscribe(() => showQueue(phone.state));
   const { conversation_id } = await phone.begin();
   connection = new AgentConnection({ phone, verbatim, settings: SETTINGS, onEvent, onAudio: (audio) => loudspeaker.play(audio) });
   showCall(true);
   void showRecord(conversation_id);
-  const silence = await listen((audio) => connection?.sendAudio(audio));
   try {
     await connection.run();
   } finally {
-    silence();
     connection = undefined;
     showCall(false);
     showReceipt(await phone.end("hangup"));
@@ -80,6 +91,7 @@ function showCall(on) {
   if (on) find("#said").replaceChildren();
   find("#status").textContent = on ? "In a call" : "Not in a call";
   find("#call").textContent = on ? "Hang up" : "Call";
+  find("#call").disabled = false;
   find("#call").classList.toggle("hang-up", on);
   for (const each of find("#typed").elements) each.disabled = !on;
   if (on) find("#receipt").textContent = "";

@@ -32,7 +32,11 @@ def test_no_type_is_left_open() -> None:
         ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]}, "[string, number]"),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, "{ [name: string]: number }"),
         ({"type": "object", "properties": {"a-b": {"type": "null"}}, "required": ["a-b"]}, '{ "a-b": null; }'),
-        ({"allOf": [{"$ref": "#/components/schemas/Page_Message_"}]}, "MessagePage"),
+        ({"allOf": [{"$ref": "#/components/schemas/Role"}]}, "Role"),
+        (
+            {"type": "array", "items": {"anyOf": [{"type": "object"}, {"type": "null"}]}},
+            "({ [name: string]: JsonValue } | null)[]",
+        ),
         (
             {
                 "oneOf": [{"$ref": "#/components/schemas/Recorded"}, {"$ref": "#/components/schemas/Refused"}],
