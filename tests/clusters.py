@@ -4,9 +4,9 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Final
 
 import pytest
@@ -16,6 +16,7 @@ from backend.migrations import runner
 
 _MEMORY: Final = Path("/dev/shm")  # a file system in memory, which Linux has
 _ROOM: Final = 4 * 2**30  # bytes that must be free there; a container may have 64 MiB in all
+_OURS: Final = f"verbatim-tests-{os.getuid()}"
 
 _RUN: Final[list[Path]] = []  # the folder of the run, if pytest runs
 
@@ -29,11 +30,27 @@ def share(factory: pytest.TempPathFactory, *, in_worker: bool) -> None:
 @contextmanager
 def folder_in_memory(otherwise: Path) -> Iterator[Path]:
     """Yield a folder in memory, where a database is cloned in half the processor time, or ``otherwise``."""
-    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM:
-        with TemporaryDirectory(prefix="verbatim-tests-", dir=_MEMORY) as folder:
-            yield Path(folder)
-    else:
+    if not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _ROOM:
         yield otherwise
+        return
+    with (_MEMORY / f"{_OURS}.lock").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        _remove_what_killed_runs_left()
+        folder = Path(mkdtemp(prefix=f"{_OURS}-", dir=_MEMORY))
+        in_use = (folder / "lock").open("w")
+        fcntl.flock(in_use, fcntl.LOCK_EX)
+    with in_use:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+def _remove_what_killed_runs_left() -> None:
+    for folder in _MEMORY.glob(f"{_OURS}-*"):
+        with suppress(OSError), (folder / "lock").open("w") as in_use:
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
 
 
 def prepare(folder: Path) -> Path:

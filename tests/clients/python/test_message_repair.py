@@ -20,7 +20,7 @@ from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse_item
 from tests.clients.python.conftest import Open, contents, sent
 from tests.clients.python.test_recorder import left_in
-from verbatim_record.recorder.message_repair import repair_message
+from verbatim_record.recorder.message_repair import encode, encoded, repair_message, snapshot_of
 
 Read = Callable[[], Awaitable[list[dict[str, Any]]]]
 
@@ -234,8 +234,23 @@ def test_whatever_hangs_on_a_text_the_service_takes_it(content: str, metadata: A
     parse_item(MessageCreate, {**message, "id": str(message["id"]), "timestamp": message["timestamp"].isoformat()})
 
 
+@given(st.text(max_size=50), st.dictionaries(st.text(max_size=9), values, max_size=5))
+def test_what_is_encoded_after_record_has_returned_is_what_would_have_been_encoded_at_once(
+    content: str, metadata: dict[str, Any]
+) -> None:
+    message = usual(id=UUID(int=7), content=content, metadata=metadata)
+    at_once = encode(repair_message(message, 7.0)[0])
+    snapshot = snapshot_of(metadata)
+    assert snapshot is None or encoded(message, snapshot, 7.0) == at_once
+
+
 def mended(**given: Any) -> dict[str, Any]:
-    message = {
+    [found] = repair_message(usual(**given), time.time())
+    return found
+
+
+def usual(**given: Any) -> dict[str, Any]:
+    return {
         "id": None,
         "conversation_id": str(UUID(int=1)),
         "role": "user",
@@ -245,5 +260,3 @@ def mended(**given: Any) -> dict[str, Any]:
         "timestamp": None,
         "voice_session_id": None,
     } | given
-    [found] = repair_message(message, time.time())
-    return found

@@ -20,6 +20,7 @@ ROLES: Final = frozenset(map(str, Role))
 _MODALITIES: Final = frozenset(map(str, InputModality))
 VOICE: Final = str(InputModality.VOICE.value)  # orjson encodes a plain string faster than an enum member
 _MOST_JSON: Final = 2 * 2**20  # bytes of a text as JSON, half of the service's limit for a request
+# orjson then writes only what it writes as `repaired_metadata` would.
 _PLAIN_ONLY: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
@@ -53,19 +54,19 @@ def repair_message(message: Mapping[str, Any], at: float) -> list[dict[str, Any]
     ]
 
 
-def snapshot_of(metadata: Mapping[Any, Any] | None) -> bytes | None:
+def snapshot_of(metadata: object) -> bytes | None:
     """Return ``metadata`` as JSON if it is certain that `encoded` can repair it as well as the original, else None."""
-    if not metadata:
-        return b"" if metadata is None or type(metadata) is dict else None
+    if type(metadata) is not dict:
+        return None
     try:
-        written = orjson.dumps(metadata, option=_PLAIN_ONLY) if type(metadata) is dict else b"null"
+        written = orjson.dumps(metadata, option=_PLAIN_ONLY)
     except TypeError:
         return None
     return None if b"null" in written or len(written) > METADATA_BYTES else written  # orjson writes NaN as null
 
 
 def encoded(message: dict[str, Any], metadata: bytes, at: float) -> bytes:
-    """Return the JSON of ``message``, which is usual, with ``metadata`` from `snapshot_of`."""
+    """Return the JSON of ``message``, which is usual, with ``metadata`` from `snapshot_of`, empty without any."""
     [repaired] = repair_message({**message, "metadata": orjson.loads(metadata) if metadata else None}, at)
     return encode(repaired)
 
