@@ -1,9 +1,9 @@
-/** What every storage must do, in Node and in a browser; `assert` is the only thing that differs. */
+/** What every storage must do, in Node and in a browser. */
 import type { Row, Store } from "verbatim-record";
 
 const LONG = "ü€😀".repeat(300_000); // more than Android reads in one row
 
-export type Check = (store: Store, session: string) => Promise<void>;
+type Check = (store: Store, session: string) => Promise<void>;
 
 function equal(found: unknown, expected: unknown): void {
   const [one, other] = [JSON.stringify(found), JSON.stringify(expected)];
