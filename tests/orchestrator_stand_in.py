@@ -11,6 +11,8 @@ from typing import Any, Final, Literal
 import orjson
 from standardwebhooks import Webhook
 
+from tests.waiting import PATIENCE
+
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET: Final = "whsec_C2FtcGxlIHNlY3JldCBvZiB0aGUgdGVzdHMh"
 
@@ -46,7 +48,7 @@ class OrchestratorStandIn:
     told: list[Told] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def until(self, condition: Callable[[], object], within: float = 20) -> None:
+    async def until(self, condition: Callable[[], object], within: float = PATIENCE) -> None:
         """Wait for ``condition`` to hold of what was told."""
         async with asyncio.timeout(within):
             while not condition():
