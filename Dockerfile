@@ -12,8 +12,9 @@ RUN python -m venv /opt/verbatim && python -m venv /opt/build \
 COPY pyproject.toml README.md LICENSE ./
 COPY backend ./backend
 COPY alembic ./alembic
-RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
- && /opt/verbatim/bin/pip install --no-cache-dir --no-deps --no-index /wheels/verbatim_server-*.whl
+COPY clients/python ./clients/python
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels ./clients/python . \
+ && /opt/verbatim/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
 FROM python:3.11-slim@sha256:45037981b62b34b44602584fccbc4d884d5f7dc92c7ee86bb38a698a79fe1e51
 RUN useradd --system --uid 10001 --no-create-home verbatim

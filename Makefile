@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # What is downloaded must have a hash in a lock. Without build isolation that holds for the tools of a build, too.
 LOCKED := $(PIP) install --require-hashes --no-build-isolation
 UV_LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock"
+	--no-emit-package verbatim-record --custom-compile-command "make lock"
 
 # Three processes for two processors, because tests wait, too; the tests of a module run in one of them. tests/lanes.py
 # says which are heavy, pooled and first.
@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder bench-adoption chaos outages overload lock openapi docs wheel clean
+	bench-recorder bench-adoption chaos outages torture torture-phones overload typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -68,7 +68,10 @@ bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1
 	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
 
 outages: .venv/dev  ## a recorder whose service fails in each way that there is, SECONDS=60 each
-	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/recorder/test_outages.py tests/recorder/test_bad_service.py
+	@OUTAGE=$(or $(SECONDS),60) $(BIN)/python -m pytest tests/clients/python/test_outages.py tests/clients/python/test_bad_service.py
+
+torture: .venv/dev  ## CALLS=200 through a recorder whose network, disk, clock and process fail, and count what became of them
+	@CALLS=$(or $(CALLS),200) $(BIN)/python -m pytest -s tests/clients/python/test_torture.py
 
 chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1, and count what was lost
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1) --clients $(or $(CLIENTS),16)
@@ -76,8 +79,16 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
 	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
-openapi: .venv/dev  ## write openapi.json anew
+typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
+	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)
+
+torture-phones: .venv/dev  ## phones on a network, in apps, on storage and with clocks that all fail, CALLS=200 and SEED=16
+	@CALLS=$(or $(CALLS),200) SEED=$(or $(SEED),16) $(BIN)/python -m pytest -s tests/clients/typescript/test_torture.py
+
+openapi: .venv/dev  ## write openapi.json anew, and what the clients make of it
 	@$(BIN)/python -m tests.architecture.test_openapi > openapi.json
+	@$(BIN)/python clients/typescript/generate_types.py
+	@$(BIN)/python clients/python/generate_models.py
 
 docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would fetch from another host
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
@@ -87,20 +98,20 @@ lock: .venv/dev  ## resolve the pins anew; they agree with each other, since the
 	@$(UV_LOCK) --group build -c requirements.lock -o requirements-build.lock
 	@$(UV_LOCK) pyproject.toml --extra redis --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
 	@$(UV_LOCK) --group docs -c requirements-dev.lock -o requirements-docs.lock
-	@$(UV_LOCK) pyproject.toml --extra pipecat --extra livekit -c requirements.lock -c requirements-build.lock \
+	@$(UV_LOCK) clients/python/pyproject.toml --extra pipecat --extra livekit -c requirements.lock -c requirements-build.lock \
 		-o requirements-voice.lock
 
-wheel: .venv/dev
-	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+wheel: .venv/dev  ## build the wheels of the client package and of the server into dist/
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist ./clients/python .
 
 clean:
 	rm -rf .venv dist build site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-.venv/run: requirements.lock requirements-build.lock pyproject.toml
+.venv/run: requirements.lock requirements-build.lock pyproject.toml clients/python/pyproject.toml
 	@echo "Installing into .venv …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(LOCKED) --requirement requirements.lock --requirement requirements-build.lock
-	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@$(PIP) install --no-build-isolation --no-deps --editable ./clients/python --editable .
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/run

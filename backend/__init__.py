@@ -5,7 +5,7 @@ The packages, from the entry points down. Each may import only what stands below
     cli                commands         server  sockets and workers      replay  imports recorded calls
     app                where the parts meet; only cli and app read the settings
     http_limits        Uvicorn's HTTP protocol with limits; the event loop; refusals before the application
-    api                HTTP: admission, gate, routes, problems                recorder  inside a voice pipeline
+    api                HTTP: admission, gate, routes, problems
     delivery           sends the outbox to the orchestrator
     auth               bearer tokens and their issuers
     services           use cases: one function, one transaction; the appender and its queue
@@ -15,7 +15,7 @@ The packages, from the entry points down. Each may import only what stands below
     dao_service        PostgreSQL: one method, one statement; `connection`, `wakeups`, `models`
     schemas            what crosses the wire, checked
     embedded_postgres  a PostgreSQL server that this process owns
-    principal  http_client  errors  vocabulary  ids  observability  shutdown  budget  background_task
+    principal  http_client  errors  vocabulary  observability  shutdown  budget  background_task
     garbage_collection
 """
 

@@ -49,7 +49,6 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
-from backend.errors import SetupError
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
 from backend.services.appender import Appender
@@ -61,6 +60,7 @@ from backend.services.outbox import Outbox
 from backend.services.session_timeout import SessionReopener, SessionTimeout
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
+from verbatim_record.setup_error import SetupError
 
 _CORS: Final[dict[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],

@@ -48,6 +48,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from verbatim_record.setup_error import SetupError
+
 MAX_FAULTS: Final = 20  # listed in one response; a body of 2 MiB can have 190,000 faults
 
 
@@ -370,10 +372,6 @@ class NotRecorded(RecordError):
 
     def __init__(self) -> None:
         super().__init__("The database refused this message, and it was not stored; see the service's log.")
-
-
-class SetupError(Exception):
-    """The service cannot start with its setup; the message is one sentence that tells the operator what to do."""
 
 
 class SettingsError(SetupError):

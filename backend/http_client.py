@@ -1,23 +1,18 @@
 """HTTP clients for requests of the service to other servers: issuers, Deepgram, the orchestrator.
 
-By default httpx reads `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` from the environment, and uses such a proxy even for
-loopback. A proxy that an operator set for other programs could then read the Deepgram key, or forge an issuer's keys.
-So no client here reads the environment (`trust_env=False`). The operator names a proxy in the settings, and it is not
-used for this machine.
-
-`trust_env=False` would also ignore `SSL_CERT_FILE` and `SSL_CERT_DIR`, with which operators name their own certificate
-authority. `tls_context` reads the two variables, and every client gets its TLS context from there.
+They are made as `verbatim_record.http_client` says, so no variable of the environment names a proxy. The operator names
+one in the settings.
 """
 
-import os
 import ssl
-from ipaddress import ip_address
 from typing import Any, Final
 
 import httpx
 from pydantic import SecretStr
 
-from backend.errors import SettingsError, SetupError
+from backend.errors import SettingsError
+from verbatim_record import http_client as clients
+from verbatim_record.setup_error import SetupError
 
 PORTS: Final = range(1, 65536)  # of TCP (RFC 9293)
 
@@ -27,12 +22,7 @@ def http_client(url: str | httpx.URL, *, proxy: SecretStr | None = None, **optio
 
     ``options`` are those of `httpx.AsyncClient`. Raises SettingsError as `tls_context` does.
     """
-    tls = tls_context()
-    through = None
-    if proxy is not None and not is_this_machine(httpx.URL(url).host):
-        address = httpx.URL(proxy.get_secret_value())
-        through = httpx.Proxy(address, ssl_context=tls if address.scheme == "https" else None)
-    return httpx.AsyncClient(trust_env=False, verify=tls, proxy=through, **options)
+    return clients.http_client(url, proxy=secret(proxy), tls=tls_context(), **options)
 
 
 def tls_context() -> ssl.SSLContext:
@@ -40,34 +30,15 @@ def tls_context() -> ssl.SSLContext:
 
     Raises SettingsError when the folder cannot be read, or the file is no PEM file with certificates.
     """
-    # httpx's order: the file before the folder; an empty variable counts as not set.
-    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
     try:
-        if name == "SSL_CERT_DIR":
-            os.scandir(os.environ[name]).close()  # raises for a missing folder, which OpenSSL treats as an empty one
-        return httpx.create_ssl_context()
-    except OSError as error:  # ssl.SSLError is one
-        wanted = "a folder" if name == "SSL_CERT_DIR" else "a file in PEM format"
-        raise SettingsError(f"{name or 'certifi'} must name {wanted} with certificates that can be read.") from error
+        return clients.tls_context()
+    except SetupError as error:
+        raise SettingsError(str(error)) from error
 
 
-def is_this_machine(host: str) -> bool:
-    """Tell whether ``host`` is `localhost` or a loopback address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def service_url(url: str, name: str) -> httpx.URL:
-    """Return ``url``, the address of a Verbatim service; otherwise raises SetupError, which calls it ``name``."""
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise SetupError(f"{name} must be the address of a Verbatim service, as http://127.0.0.1:8000.")
-    return address
+def secret(value: SecretStr | None) -> str | None:
+    """Return the text of a secret setting, or None if it is not set."""
+    return None if value is None else value.get_secret_value()
 
 
 def proxy_url(proxy: SecretStr) -> SecretStr:

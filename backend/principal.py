@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from backend.errors import ScopeMissing
-from backend.vocabulary import Role, Scope
+from backend.vocabulary import Scope
+from verbatim_record.vocabulary import Role
 
 # The scopes that a person's token may grant; any others that an issuer writes into it are ignored.
 PERSONAL: Final = frozenset(

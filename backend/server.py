@@ -14,9 +14,9 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from backend.errors import SetupError
 from backend.http_limits import HttpLimits, LimitedHTTP, allow_connections
 from backend.shutdown import SIGNALS, STOP
+from verbatim_record.setup_error import SetupError
 
 # Seconds after which the supervisor kills a worker that does not answer its pings. A worker answers once its modules
 # are imported. On a busy machine that takes longer than Uvicorn's 5 s, after which it would kill each worker again.

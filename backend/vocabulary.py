@@ -1,4 +1,7 @@
-"""The closed sets of words of the API and the database. A test compares them with the database's CHECK constraints."""
+"""The closed sets of words of the API and the database. A test compares them with the database's CHECK constraints.
+
+Those that a recorder needs, too, are in `verbatim_record.vocabulary`.
+"""
 
 from enum import StrEnum
 from typing import Final
@@ -7,31 +10,12 @@ from typing import Final
 LARGEST_INT: Final = 2**31 - 1
 LARGEST_BIGINT: Final = 2**63 - 1
 
-PROBLEM_MEDIA_TYPE: Final = "application/problem+json"  # RFC 9457
-# The problems on which the recorder and `verbatim replay` act; `api.problems` describes these and all others.
-ROLE_NOT_ALLOWED: Final = "role-not-allowed"
-CONVERSATION_ERASED: Final = "conversation-erased"
+# The problems on which `verbatim replay` acts; `api.problems` describes these and all others.
 CONVERSATION_ID_REUSED: Final = "conversation-id-reused"
 BODY_TOO_LARGE: Final = "body-too-large"
 
 # The ``end_reason`` of a voice session that the service has ended after its timeout (`session_timeout`).
 ABANDONED: Final = "abandoned"
-
-
-class Role(StrEnum):
-    """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
-
-    USER = "user"
-    ASSISTANT = "assistant"
-    SYSTEM = "system"
-    FUNCTION = "function"
-
-
-class InputModality(StrEnum):
-    """How a message reached the assistant: spoken or typed."""
-
-    VOICE = "voice"
-    TEXT = "text"
 
 
 class ContextType(StrEnum):
@@ -57,17 +41,6 @@ class Enrichment(StrEnum):
 
     LATENCY = "latency"
     INTERRUPTED = "interrupted"
-
-
-class Repaired(StrEnum):
-    """JSON pointers to the fields of a message that the service repaired; listed in its metadata under `REPAIRED`."""
-
-    CONTENT = "/content"
-    TIMESTAMP = "/timestamp"
-    METADATA = "/metadata"
-
-
-REPAIRED: Final = "repaired"  # the key in the metadata
 
 
 class DeliveryState(StrEnum):

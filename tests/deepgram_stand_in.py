@@ -3,6 +3,8 @@
 There is one script for all connections. Each waits for the one before to be done with it, and goes on where that one
 left off; a step that a lost connection was still waiting at is waited at again.
 
+A browser, which can send no header, names its token as a sub-protocol after the scheme.
+
 A client is listened to where the script waits for it, and after the script. So what it said last may still be on its
 way when it has hung up: wait `until` it is heard, or look once the stand-in has ended, when all of it has been.
 """
@@ -114,10 +116,11 @@ class DeepgramStandIn:
 
     async def converse(self, client: WebSocket) -> None:
         """Take a connection, which drops if it is still open when this returns."""
-        if not self._admits(client.headers.get("authorization", "")):
+        protocols = client.headers.get("sec-websocket-protocol", "")
+        if not self._admits(client.headers.get("authorization", protocols.replace(", ", " "))):
             await client.send_denial_response(_STRANGER)
             return
-        await client.accept()
+        await client.accept(subprotocol=protocols.partition(",")[0] or None)
         with suppress(WebSocketDisconnect):
             await self._settle(client)
             async with self._stage:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[1]
+_GLOBS: Final = ("*.md", "docs/**/*.md", "deploy/**/*.md", "clients/*/*.md")
 PAGES: Final[dict[str, str]] = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
+    for path in sorted(path for glob in _GLOBS for path in ROOT.glob(glob))
 }
 _BLOCK: Final = re.compile(r"(?:<!-- not run: ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HEADING: Final = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)

@@ -24,6 +24,7 @@ HEAVY: Final = (
     "tests/architecture/test_wheel.py",
     "tests/benchmarks/",
     "tests/chaos/",
+    "tests/clients/typescript/",  # npm, and a phone on a bad network for minutes
     "tests/dao_service/test_pooler.py",  # needs PgBouncer
     "tests/embedded_postgres/",
     "tests/failover/",
@@ -33,14 +34,17 @@ HEAVY: Final = (
     "tests/migrations/test_under_load.py",
     "tests/overload/",
     "tests/properties/",
-    "tests/recorder/test_crashes.py",
-    "tests/recorder/test_livekit.py",  # a gigabyte of Python packages
-    "tests/recorder/test_pipecat.py",  # the same
+    "tests/clients/python/test_crashes.py",
+    "tests/clients/python/test_livekit.py",  # a gigabyte of Python packages
+    "tests/clients/python/test_pipecat.py",  # the same
+    "tests/clients/python/test_torture.py",  # kills processes
+    "tests/clients/python/test_wheel.py",  # installs from the registry
     "tests/test_crashes.py",
     "tests/test_demo.py",
 )
 # What runs longest comes first, so that no process is left alone with it in the end.
 LONGEST: Final = (
+    "tests/clients/typescript/",
     "tests/architecture/test_docs_blocks.py",
     "tests/overload/",
     "tests/api/test_schema.py",
@@ -48,14 +52,15 @@ LONGEST: Final = (
     "tests/benchmarks/",
     "tests/chaos/",
     "tests/test_crashes.py",
+    "tests/clients/python/test_torture.py",
     "tests/properties/",
     "tests/api/test_bad_networks.py",
-    "tests/recorder/test_crashes.py",
+    "tests/clients/python/test_crashes.py",
     "tests/embedded_postgres/",
     "tests/failover/",
     "tests/test_cli.py",
     "tests/test_stopping.py",
-    "tests/recorder/test_replay.py",
+    "tests/clients/python/test_replay.py",
     "tests/test_replay_files.py",
     "tests/migrations/",
     "tests/api/test_slow_readers.py",

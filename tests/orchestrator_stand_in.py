@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import orjson
 from standardwebhooks import Webhook
 
+from tests.description import assert_described
 from tests.waiting import PATIENCE
 
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -34,7 +35,10 @@ class Told:
 
     @property
     def event(self) -> dict[str, Any]:
-        return dict(orjson.loads(self.body))
+        """The body; raises AssertionError if it is not what `openapi.json` describes."""
+        event = dict(orjson.loads(self.body))
+        assert_described("IntentExtracted", event)
+        return event
 
     def verify(self, secret: str = SECRET) -> None:
         """Raise unless it was signed with ``secret``."""

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from backend.server import listen
+from tests.description import assert_described
 from tests.waiting import PATIENCE
 
 
@@ -41,6 +42,8 @@ class Follower:
                 elif line:
                     fields[name] = value
                 elif "data" in fields:
+                    described = fields | ({"retry": int(fields["retry"])} if "retry" in fields else {})
+                    assert_described("ConversationStreamEvent", described)
                     return Event(fields["event"], fields.get("id"), orjson.loads(fields["data"]))
             raise EOFError
 

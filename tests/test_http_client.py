@@ -15,8 +15,6 @@ from backend.dao_service.connection.database import Database
 from backend.deepgram import TokenClient
 from backend.delivery import Orchestrator, OrchestratorEndpoint
 from backend.errors import IssuerUnavailable, SettingsError, TokenInvalid
-from backend.ids import new_id
-from backend.recorder import HttpSink, Unsent
 from backend.replay import replay
 from backend.settings import Settings
 from tests.auth.conftest import NOWHERE, P256, RSA, StandIn, ask, issuer, jwk, token
@@ -25,6 +23,9 @@ from tests.conftest import serving
 from tests.deepgram_stand_in import stand_in
 from tests.orchestrator_stand_in import SECRET, orchestrator
 from tests.proxy_stand_in import ENVIRONMENT, Proxy, listening, proxy
+from verbatim_record import HttpSink, Unsent
+from verbatim_record.ids import new_id
+from verbatim_record.setup_error import SetupError
 
 KEY = SecretStr("the-key")
 FORGED = json.dumps({"keys": [jwk(RSA, kid="1")], "access_token": "forged", "results": [{"status": 201}]})
@@ -131,12 +132,12 @@ async def test_a_proxy_that_is_named_carries_the_request_for_a_grant_and_cannot_
 
 
 async def test_a_recorder_sends_past_the_proxies_that_the_environment_names(hostile: Proxy) -> None:
-    for through in (None, SecretStr(hostile.url)):
+    for through in (None, hostile.url):
         sink = HttpSink("http://127.0.0.1:9", "a token", proxy=through)
         with pytest.raises(Unsent, match="ConnectError"):
             await sink.send([b"{}"])
         await sink.aclose()
-    elsewhere = HttpSink("http://record.example", proxy=SecretStr(hostile.url))
+    elsewhere = HttpSink("http://record.example", proxy=hostile.url)
     assert [answer.final for answer in await elsewhere.send([b"{}"])] == [True]
     await elsewhere.aclose()
     assert [head.split()[1] for head in hostile.heads] == ["http://record.example/api/v1/voice/messages/batch"]
@@ -214,7 +215,7 @@ def test_certificates_that_cannot_be_read_are_a_sentence_wherever_there_is_a_cli
         lambda: HttpSink("https://verbatim.example"),
         lambda: Authenticator([issuer(jwks_url="https://id.example", algorithms=["ES256"])], Database(NOWHERE)),
     ):
-        with pytest.raises(SettingsError, match=name):
+        with pytest.raises(SetupError, match=name):
             make()
 
 

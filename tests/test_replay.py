@@ -17,8 +17,8 @@ import pytest
 import stamina
 
 from backend.cli import main
-from backend.errors import SetupError
 from backend.replay import Tally, replay
+from verbatim_record.setup_error import SetupError
 
 Events = list[dict[str, Any]]
 Play = Callable[..., Any]

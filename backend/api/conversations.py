@@ -9,15 +9,15 @@ from fastapi import APIRouter, Query, Request, Response, status
 from backend.api.auth import Editor, Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
 from backend.api.etags import entity_tag, if_match, not_modified
-from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
+from backend.api.openapi import CONDITIONAL, IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.conversation import (
     ConversationCreate,
     ConversationEnd,
+    ConversationPage,
     ConversationPatch,
     ConversationQuery,
     ConversationResponse,
 )
-from backend.schemas.page import Page
 from backend.services import conversations
 from backend.services.conversations import Precondition
 
@@ -58,10 +58,12 @@ async def create_conversation(
     return conversation
 
 
-@router.get("", operation_id="listConversations", responses=refusals(422, 503))
+@router.get(
+    "", operation_id="listConversations", response_description="A page of conversations.", responses=refusals(422, 503)
+)
 async def list_conversations(
     query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
-) -> Page[ConversationResponse]:
+) -> ConversationPage:
     """List conversations, newest first."""
     return await conversations.newest(database, caller, query)
 
@@ -69,9 +71,10 @@ async def list_conversations(
 @router.get(
     "/{conversation_id}",
     operation_id="getConversation",
+    response_description="The conversation.",
     response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
-    openapi_extra=IF_MATCH,
+    openapi_extra=CONDITIONAL,
 )
 async def get_conversation(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
     """Read one conversation, without its messages."""
@@ -83,6 +86,7 @@ async def get_conversation(request: Request, conversation_id: UUID, caller: Read
 @router.patch(
     "/{conversation_id}",
     operation_id="linkConversation",
+    response_description="The conversation, with its links.",
     response_model=ConversationResponse,
     responses={200: {"headers": TAGGED}, **refusals(404, 412, 413, 415, 422, 503)},
     openapi_extra=takes(ConversationPatch) | IF_MATCH,
@@ -113,6 +117,7 @@ async def end_conversation(conversation_id: UUID, request: Request, caller: Edit
 @router.delete(
     "/{conversation_id}",
     operation_id="eraseConversation",
+    response_description="Erased.",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=refusals(404, 409, 412, 422, 503),
     openapi_extra=IF_MATCH,

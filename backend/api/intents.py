@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 
 from backend.api.auth import IntentWriter, Reader
 from backend.api.dependencies import API, Db, outbox_of, read, takes
-from backend.api.etags import IfMatch, if_match
-from backend.api.openapi import IF_MATCH, REPLAYED, TAGGED, refusals
+from backend.api.etags import IfMatch, if_match, not_modified
+from backend.api.openapi import CONDITIONAL, IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.intent import ConversationIntent, IntentPut
 from backend.services import intents
 from backend.services.intents import CurrentIntent, Replaceable
@@ -43,15 +43,17 @@ async def put_intent(request: Request, conversation_id: UUID, caller: IntentWrit
     "",
     operation_id="getIntent",
     response_model=ConversationIntent,
-    responses={200: {"description": "The current intent.", "headers": TAGGED}, **refusals(404, 412, 422, 503)},
-    openapi_extra=IF_MATCH,
+    responses={
+        200: {"description": "The current intent.", "headers": TAGGED},
+        304: UNCHANGED,
+        **refusals(404, 412, 422, 503),
+    },
+    openapi_extra=CONDITIONAL,
 )
 async def get_intent(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
     """Read the current intent."""
     current = await intents.get(database, caller, conversation_id)
-    if wanted := if_match(request):
-        wanted.require(_tag(current.version))
-    return _response(current)
+    return not_modified(request, _tag(current.version)) or _response(current)
 
 
 def _replaceable(wanted: IfMatch | None) -> Replaceable | None:

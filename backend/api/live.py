@@ -5,7 +5,7 @@ The feed also serves pages, for clients that poll.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 from uuid import UUID
 
 import orjson
@@ -14,20 +14,19 @@ from fastapi.responses import StreamingResponse
 
 from backend.api.auth import FeedReader, Reader
 from backend.api.dependencies import API
-from backend.api.openapi import refusals
+from backend.api.openapi import lines, refusals
 from backend.api.sse import Permit, Stream, event, events, message, resume
 from backend.errors import Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.feed import FeedQuery
-from backend.schemas.message import LiveQuery, MessageResponse
-from backend.schemas.page import Cursor, Page
+from backend.schemas.message import LiveQuery, MessagePage
+from backend.schemas.page import Cursor
 from backend.services.feed import Feed, FeedPage, place_of
 from backend.services.live import Ended, Live, LiveUpdate
 from backend.vocabulary import ABANDONED, LARGEST_BIGINT, Scope
 
 router = APIRouter(prefix=API, tags=["live"])
 
-_EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
 # Milliseconds after which a client reconnects to a conversation that the service has ended after its timeout, because
 # the phone may have come back.
 _RECONNECT_AFTER_TIMEOUT: Final = 10_000
@@ -38,7 +37,10 @@ _RECONNECT_AFTER_TIMEOUT: Final = 10_000
     operation_id="followConversation",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "`message`s as they are recorded; `end`; `resume`.", "content": _EVENTS},
+        200: {
+            "description": "`message`s as they are recorded; `end`; `resume`.",
+            "content": lines("text/event-stream", "ConversationStreamEvent"),
+        },
         204: {"description": "With `Last-Event-ID`: the conversation has ended, and has no message after that one."},
         **refusals(404, 422, 503),
     },
@@ -68,11 +70,11 @@ async def follow_conversation(
 @router.get(
     "/messages/feed",
     operation_id="readFeed",
-    response_model=Page[MessageResponse],
+    response_model=MessagePage,
     responses={
         200: {
             "description": "A page; with `Accept: text/event-stream`, all messages from there on.",
-            "content": _EVENTS,
+            "content": lines("text/event-stream", "FeedStreamEvent"),
         },
         **refusals(422, 503),
     },

@@ -1,12 +1,14 @@
-"""An example of each problem, which `/docs` shows at the operations that may respond with it."""
+"""The problems that each operation may answer, with an example of each, which `/docs` shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from backend import errors
+from backend.api.problem_schemas import union
 from backend.api.problems import HTTP_PROBLEMS, INTERNAL, PROBLEMS, ProblemType, document_of, faults_of
 from backend.errors import Fault, RecordError
+from backend.schemas.voice_session import SESSION_EXAMPLE
 
 _REQUEST: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 _CONVERSATION: Final = UUID("019ab5c0-1111-7000-8000-000000000001")
@@ -66,6 +68,10 @@ _ONLY_FROM: Final[Mapping[type[RecordError], frozenset[str]]] = {
     errors.ProviderNotConfigured: frozenset({"getDeepgramToken"}),
     errors.ProviderUnavailable: frozenset({"getDeepgramToken", "beginVoiceSession"}),
 }
+# The members that only some problems have.
+_MORE: Final[Mapping[str, dict[str, Any]]] = {
+    PROBLEMS[error].slug: {"session": SESSION_EXAMPLE} for error in (errors.ProviderRefused, errors.ProviderUnavailable)
+}
 # The path parameter that names the resource that was not found.
 _NAMED_BY: Final[Mapping[type[RecordError], str]] = {
     errors.DeliveryNotFound: "{delivery_id}",
@@ -75,14 +81,15 @@ _CHANGING: Final = frozenset({"post", "put", "patch", "delete"})
 _OF_EVERY_ROUTE: Final = ("internal-error", "too-slow", "not-from-here", "request-timeout", "head-too-large")
 
 
-def add_examples(document: dict[str, Any]) -> None:
-    """Add an example of each problem to the OpenAPI ``document``, and refer to it from the operations with it."""
+def add_problems(document: dict[str, Any]) -> None:
+    """Add an example of each problem to the OpenAPI ``document``, and name at each operation the problems it has."""
     document["components"]["examples"] = _examples()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for status, response in operation["responses"].items():
                 for media_type in (each for name, each in response.get("content", {}).items() if "problem" in name):
-                    slugs = _of(status, method, path, operation["operationId"])
+                    slugs = [*_of(status, method, path, operation["operationId"])]
+                    media_type["schema"] = union(slugs)
                     media_type["examples"] = {slug: {"$ref": f"#/components/examples/{slug}"} for slug in slugs}
 
 
@@ -92,7 +99,10 @@ def _examples() -> dict[str, Any]:
         *((problem, problem.remedy, ()) for problem in (*HTTP_PROBLEMS.values(), INTERNAL)),
     ]
     return {
-        problem.slug: {"summary": problem.title, "value": document_of(problem, detail, _REQUEST, faults)}
+        problem.slug: {
+            "summary": problem.title,
+            "value": document_of(problem, detail, _REQUEST, faults) | _MORE.get(problem.slug, {}),
+        }
         for problem, detail, faults in shown
     }
 

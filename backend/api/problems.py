@@ -22,13 +22,8 @@ from backend.errors import MAX_FAULTS, Fault, Invalid, LinkNotFound, RecordError
 from backend.observability import metrics
 from backend.observability.logs import request_id
 from backend.schemas.parsing import fault_of
-from backend.vocabulary import (
-    BODY_TOO_LARGE,
-    CONVERSATION_ERASED,
-    CONVERSATION_ID_REUSED,
-    PROBLEM_MEDIA_TYPE,
-    ROLE_NOT_ALLOWED,
-)
+from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED
+from verbatim_record.vocabulary import CONVERSATION_ERASED, PROBLEM_MEDIA_TYPE, ROLE_NOT_ALLOWED
 
 _CHALLENGE: Final = 'Bearer realm="verbatim"'
 

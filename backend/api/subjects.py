@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from backend.api.auth import Eraser, Reader
 from backend.api.dependencies import API, Db, read, takes
-from backend.api.openapi import refusals
+from backend.api.openapi import lines, refusals
 from backend.api.sse import StreamedResponse
 from backend.schemas.conversation import ConversationQuery
 from backend.schemas.page import LARGEST_PAGE
@@ -26,7 +26,7 @@ router = APIRouter(prefix=API, tags=["subjects"])
         200: {
             "description": "JSON Lines, a line for each conversation, newest first: `conversation`, `messages`, "
             "`voice_sessions` (each with its `incidents` and `receipt`), `deliveries`.",
-            "content": {"application/jsonl": {"schema": {"type": "string"}}},
+            "content": lines("application/jsonl", "ExportedConversation"),
         },
         **refusals(422, 503),
     },
@@ -41,6 +41,7 @@ async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader
 @router.post(
     "/erasures",
     operation_id="eraseSubject",
+    response_description="What was erased, and what is left.",
     responses=refusals(413, 415, 422, 503),
     openapi_extra=takes(ErasureCreate),
 )

@@ -11,30 +11,32 @@ from backend import __version__
 from backend.api.auth import Reader, caller_of, needs
 from backend.api.dependencies import API, Db
 from backend.api.etags import entity_tag, is_conditional, not_modified
-from backend.api.openapi import IF_MATCH, TAGGED, UNCHANGED, refusals
+from backend.api.openapi import CONDITIONAL, TAGGED, UNCHANGED, lines, refusals
 from backend.api.sse import StreamedResponse
 from backend.dao_service.message_dao import Version
 from backend.formats.transcript import MEDIA_TYPES, TranscriptFormat, write
-from backend.schemas.message import MessageQuery, MessageResponse
-from backend.schemas.page import Page
+from backend.schemas.message import MessagePage, MessageQuery
 from backend.services import transcripts
 from backend.vocabulary import Scope
 
 router = APIRouter(prefix=f"{API}/conversations/{{conversation_id}}", tags=["transcripts"])
 
-_SHAPES: Final = ("Transcript", "OpenAIChat", "DeepgramSettings")
-_TEXT: Final = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()} | {
-    "application/json": {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _SHAPES]}}
-}
+_SHAPES: Final = ("Transcript", "OpenAIChat", "DeepgramSettingsPatch")  # of the formats json, openai, deepgram
+_TEXT: Final = (
+    {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}
+    | lines("application/jsonl", "MessageResponse")
+    | {"application/json": {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in _SHAPES]}}}
+)
 
 
 # A hot route: clients that follow a conversation poll it, so it calls `caller_of` itself and saves a dependency.
 @router.get(
     "/messages",
     operation_id="listMessages",
-    response_model=Page[MessageResponse],
+    response_description="A page of messages.",
+    response_model=MessagePage,
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
-    openapi_extra=needs(Scope.CONVERSATIONS_READ) | IF_MATCH,
+    openapi_extra=needs(Scope.CONVERSATIONS_READ) | CONDITIONAL,
 )
 async def list_messages(
     request: Request, conversation_id: UUID, query: Annotated[MessageQuery, Query()], database: Db
@@ -65,7 +67,7 @@ async def list_messages(
         304: UNCHANGED,
         **refusals(404, 412, 422, 503),
     },
-    openapi_extra=IF_MATCH,
+    openapi_extra=CONDITIONAL,
 )
 async def get_transcript(
     request: Request,

@@ -88,9 +88,13 @@ def _items(body: bytes) -> list[MessageCreate | Invalid]:
 
 def _result(outcome: Outcome) -> dict[str, object]:
     if isinstance(outcome, Recorded):
-        return {"status": 200 if outcome.replayed else 201, "message": orjson.Fragment(outcome.document)}
+        return {
+            "kind": "recorded",
+            "status": 200 if outcome.replayed else 201,
+            "message": orjson.Fragment(outcome.document),
+        }
     problem = refusal_body(outcome)
-    return {"status": problem["status"], "problem": problem}
+    return {"kind": "problem", "status": problem["status"], "problem": problem}
 
 
 def _location(recorded: Recorded) -> str:

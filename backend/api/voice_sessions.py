@@ -72,13 +72,23 @@ async def begin_voice_session(request: Request, caller: Editor, database: Db, to
     return Response(session.model_dump_json(), code, headers, "application/json")
 
 
-@router.get("/{session_id}", operation_id="getVoiceSession", responses=refusals(404, 422, 503))
+@router.get(
+    "/{session_id}",
+    operation_id="getVoiceSession",
+    response_description="The state of the session.",
+    responses=refusals(404, 422, 503),
+)
 async def get_voice_session(session_id: SessionId, caller: Reader, database: Db) -> VoiceSessionState:
     """Read the state of a session: its connections, its events by type, its errors and warnings."""
     return await voice_sessions.state(database, caller, session_id)
 
 
-@router.post("/{session_id}/token", operation_id="getDeepgramToken", responses=refusals(404, 409, 422, 502, 503))
+@router.post(
+    "/{session_id}/token",
+    operation_id="getDeepgramToken",
+    response_description="A token for one connection.",
+    responses=refusals(404, 409, 422, 502, 503),
+)
 async def get_deepgram_token(session_id: SessionId, caller: Writer, database: Db, tokens: Tokens) -> ProviderToken:
     """Get a new token for Deepgram, one for each connection."""
     return await voice_sessions.token(database, caller, session_id, tokens)
@@ -130,7 +140,12 @@ async def end_voice_session(
     return receipt
 
 
-@router.get("/{session_id}/receipt", operation_id="getReceipt", responses=refusals(404, 422, 503))
+@router.get(
+    "/{session_id}/receipt",
+    operation_id="getReceipt",
+    response_description="The receipt as of now.",
+    responses=refusals(404, 422, 503),
+)
 async def get_receipt(session_id: SessionId, caller: Reader, database: Db) -> Receipt:
     """Read how many events of a session are on record, and which sequence numbers of the phone are missing."""
     return await voice_sessions.receipt(database, caller, session_id)
@@ -153,6 +168,6 @@ def _session(begun: Begun, token: ProviderToken | None) -> VoiceSessionResponse:
 def _result(result: Result) -> dict[str, object]:
     if isinstance(result, RecordedEvent):
         messages = [orjson.Fragment(recorded.document) for recorded in result.messages]
-        return {"status": 200 if result.replayed else 201, "messages": messages}
+        return {"kind": "recorded", "status": 200 if result.replayed else 201, "messages": messages}
     problem = refusal_body(result)
-    return {"status": problem["status"], "problem": problem}
+    return {"kind": "problem", "status": problem["status"], "problem": problem}

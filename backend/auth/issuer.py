@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from backend.http_client import PORTS, is_this_machine
+from backend.http_client import PORTS
 from backend.principal import SERVICE_PREFIX
+from verbatim_record.http_client import is_this_machine
 
 SECRET_BYTES: Final = 32  # as long as the hash (RFC 7518, section 3.2)
 RSA_BITS: Final = 2048  # RFC 7518, section 3.3

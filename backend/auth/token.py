@@ -9,8 +9,8 @@ from backend.auth.issuer import Issuer
 from backend.auth.keys import UNKNOWN_KEY, Keys
 from backend.errors import TokenInvalid
 from backend.principal import PERSONAL, SERVICE_PREFIX, Principal
-from backend.schemas.repair import UNSTORABLE
 from backend.vocabulary import Scope
+from verbatim_record.repair import UNSTORABLE
 
 LEEWAY: Final = 30  # seconds by which the issuer's clock and this machine's may differ
 MAX_SUBJECT: Final = 255  # characters, as long as the column `user_id`

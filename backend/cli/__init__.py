@@ -7,8 +7,9 @@ import typer
 
 from backend.cli import deliveries, operating, reading, records, tokens
 from backend.cli.terminal import FAILED, USAGE, stderr
-from backend.errors import RecordError, SettingsError, SetupError
+from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
+from verbatim_record.setup_error import SetupError
 
 app = typer.Typer(
     no_args_is_help=True,

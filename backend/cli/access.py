@@ -10,11 +10,11 @@ from backend.cli.terminal import stderr
 from backend.dao_service.connection.database import Database
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.compatibility import mismatch
 from backend.settings import Settings
 from backend.shutdown import STOP
+from verbatim_record.setup_error import SetupError
 
 ResultT = TypeVar("ResultT")
 

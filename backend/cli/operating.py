@@ -11,7 +11,7 @@ from backend import server
 from backend.cli.access import await_database, database_url, ensure_schema, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
-from backend.errors import SettingsError, SetupError
+from backend.errors import SettingsError
 from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
 from backend.migrations.downgrade_losses import losses
@@ -19,6 +19,7 @@ from backend.observability import logs
 from backend.services import health
 from backend.settings import Settings
 from backend.shutdown import STOP
+from verbatim_record.setup_error import SetupError
 
 
 def serve(

@@ -13,11 +13,13 @@ from backend.cli import spools
 from backend.cli.access import run_with_database
 from backend.cli.terminal import FAILED, console, stderr
 from backend.dao_service.connection.database import Database
-from backend.errors import ConversationNotFound, RecordError, SettingsError, SetupError
+from backend.errors import ConversationNotFound, RecordError, SettingsError
+from backend.http_client import secret
 from backend.principal import LOCAL
-from backend.recorder import HttpSink
 from backend.services import conversations
 from backend.settings import Settings
+from verbatim_record import HttpSink
+from verbatim_record.setup_error import SetupError
 
 
 def replay(
@@ -38,7 +40,7 @@ def replay(
     settings = Settings.from_environment()
     token = settings.token.get_secret_value() if settings.token else None
     if spools.is_spool(file):
-        spools.replay(file, HttpSink(url, token, proxy=settings.proxy), patience=patience)
+        spools.replay(file, HttpSink(url, token, proxy=secret(settings.proxy)), patience=patience)
         return
     tally = asyncio.run(
         recordings.replay(file, url, token=token, concurrency=concurrency, patience=patience, proxy=settings.proxy)

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.cli.terminal import FAILED, console, stderr
-from backend.errors import SetupError
-from backend.recorder import Sink
-from backend.recorder.repair import is_spool as looks_like_spool
-from backend.recorder.repair import rescues
-from backend.recorder.replay import Replayed
-from backend.recorder.replay import replay as send
+from verbatim_record import Sink
+from verbatim_record.recorder.replay import Replayed
+from verbatim_record.recorder.replay import replay as send
+from verbatim_record.recorder.spool.repair import is_spool as looks_like_spool
+from verbatim_record.recorder.spool.repair import rescues
+from verbatim_record.setup_error import SetupError
 
 
 def is_spool(file: Path) -> bool:

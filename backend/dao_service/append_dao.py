@@ -35,7 +35,8 @@ from backend.dao_service.connection.pool_invalidation import terminate_unless_cl
 from backend.dao_service.connection.sync_commit import require_standby
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import DOCUMENT
-from backend.vocabulary import REPAIRED, Enrichment, Repaired
+from backend.vocabulary import Enrichment
+from verbatim_record.vocabulary import REPAIRED, Repaired
 
 
 class NewMessage(NamedTuple):

@@ -219,6 +219,18 @@ class VoiceSessionDAO:
         assert ended is not None  # noqa: S101 -- the caller has locked the row
         return ended
 
+    async def raise_client_lost(self, session: VoiceSession, lost: int) -> VoiceSession:
+        """Set to ``lost`` how many events the phone gave up, unless that is more already; return the session."""
+        raised = await self._session.scalar(
+            update(VoiceSession)
+            .where(VoiceSession.id == session.id)
+            .values(client_lost=func.greatest(VoiceSession.client_lost, lost))
+            .returning(VoiceSession)
+            .execution_options(populate_existing=True)
+        )
+        assert raised is not None  # noqa: S101 -- the caller has locked the row
+        return raised
+
     async def highest_number(self, session: VoiceSession) -> int:
         """Return the highest number of the phone that has arrived, or 0."""
         found: int = await self._session.scalar(_HIGHEST, _names(session))

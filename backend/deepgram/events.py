@@ -1,71 +1,42 @@
-"""The event types of Deepgram's Voice Agent v1, of server and client, and the fields of each, as in `deepgram-sdk`.
+"""The names of the fields of each event type of Deepgram's Voice Agent v1 (`schemas.deepgram_event`).
 
 Deepgram adds fields and types without a new version, so the service requires none of them. It interprets the fields
-that are named here, and stores unknown ones unchanged wherever it stores the event.
+that it knows, and stores unknown ones unchanged wherever it stores the event.
 """
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, get_args
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
-CALL: Final = frozenset({"id", "name", "arguments", "client_side", "thought_signature"})
-CANCELLED_CALL: Final = frozenset({"id", "name"})
-PAST_CALL: Final = CALL | {"response"}
+from backend.schemas.deepgram_event import (
+    DeepgramCall,
+    DeepgramCancelledCall,
+    DeepgramEvent,
+    DeepgramPastCall,
+    OtherDeepgramEvent,
+)
+
+CALL: Final = frozenset(DeepgramCall.model_fields)
+CANCELLED_CALL: Final = frozenset(DeepgramCancelledCall.model_fields)
+PAST_CALL: Final = frozenset(DeepgramPastCall.model_fields)
 _PARTS: Final = {
     ("FunctionCallRequest", "functions"): CALL,
     ("FunctionCallCancelled", "functions"): CANCELLED_CALL,
     ("History", "function_calls"): PAST_CALL,
 }
-_BARE: Final = frozenset[str]()
-_TROUBLE: Final = frozenset({"description", "code"})
 
-FIELDS: Final[dict[str, frozenset[str]]] = {
-    # from the server
-    "Welcome": frozenset({"request_id"}),
-    "SettingsApplied": _BARE,
-    "ConversationText": frozenset({"role", "content", "conversational_behavior", "languages", "languages_hinted"}),
-    "History": frozenset({"role", "content", "function_calls"}),
-    "FunctionCallRequest": frozenset({"functions"}),
-    "FunctionCallResponse": frozenset({"id", "name", "content"}),
-    "FunctionCallCancelled": frozenset({"functions"}),
-    "UserStartedSpeaking": _BARE,
-    "AgentThinking": frozenset({"content"}),
-    "AgentStartedSpeaking": frozenset({"total_latency", "tts_latency", "ttt_latency"}),
-    "LatencyReport": frozenset(
-        {
-            "stt_latency",
-            "ttt_token_latency",
-            "ttt_text_latency",
-            "ttt_tool_latency",
-            "ttt_thinking_latency",
-            "tts_latency",
-            "total_latency",
-        }
-    ),
-    "AgentAudioDone": _BARE,
-    "FrustrationDetected": frozenset({"count", "escalated"}),
-    "InjectionRefused": frozenset({"message"}),
-    "PromptUpdated": _BARE,
-    "ListenUpdated": _BARE,
-    "ThinkUpdated": _BARE,
-    "ThinkLiveUpdated": _BARE,
-    "SpeakUpdated": _BARE,
-    "Error": _TROUBLE,
-    "Warning": _TROUBLE,
-    "__customFromThinkProvider": frozenset({"content"}),
-    # from the client
-    "Settings": frozenset({"audio", "agent", "tags", "experimental", "flags", "mip_opt_out"}),
-    "UpdateListen": frozenset({"listen"}),
-    "UpdateThink": frozenset({"think"}),
-    "UpdateThink_Live": frozenset({"think_live"}),
-    "UpdateSpeak": frozenset({"speak"}),
-    "UpdatePrompt": frozenset({"prompt"}),
-    "InjectUserMessage": frozenset({"content"}),
-    "InjectAgentMessage": frozenset({"message", "behavior", "is_dynamic"}),
-    "KeepAlive": _BARE,
-    "ForceEndTurn": _BARE,
-    "__customToThinkProvider": frozenset({"content"}),
-}
+
+def _fields() -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each type that Deepgram documents, and the names of its fields without `type`."""
+    model: type[BaseModel]
+    for model in get_args(DeepgramEvent.model_fields["root"].annotation):
+        if model is not OtherDeepgramEvent:
+            for kind in get_args(model.model_fields["type"].annotation):
+                yield kind, frozenset(model.model_fields) - {"type"}
+
+
+FIELDS: Final = dict(_fields())
 KNOWN: Final = frozenset(FIELDS)
 
 

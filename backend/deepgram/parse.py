@@ -2,8 +2,8 @@
 
 Deepgram chose the fields, and the phone cannot correct them. So an event with a usable role and text becomes a message
 whatever else it holds, and any other event is counted whatever it holds. Values that cannot be stored are repaired
-(`schemas.repair`), and the message names them in `metadata.repaired`. The service refuses an event only if it has no
-type, or if its type stands for a message and it has no usable role or text.
+(`verbatim_record.repair`), and the message names them in `metadata.repaired`. The service refuses an event only if it
+has no type, or if its type stands for a message and it has no usable role or text.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ from backend.deepgram.events import KNOWN, count_unknown
 from backend.deepgram.to_messages import Draft, drafts, session_of
 from backend.errors import Fault, Invalid
 from backend.schemas.fields import JsonObject, clock_time, plausible
-from backend.schemas.repair import Repairs, as_text, label, repaired_metadata, storable
-from backend.vocabulary import LARGEST_INT, Repaired
+from backend.vocabulary import LARGEST_INT
+from verbatim_record.repair import Repairs, as_text, label, repaired_metadata, storable
+from verbatim_record.vocabulary import Repaired
 
 UNKNOWN: Final = "unknown"
 MOST_FUNCTIONS: Final = 1_000  # per event; each becomes a message

@@ -1,8 +1,8 @@
 """Conversion of a Deepgram event into messages: pure functions that accept any JSON.
 
 An event of a type that stands for no message, or of a future type, becomes no message. A message keeps its role and its
-text; other fields are repaired where they do not have the documented form (`schemas.repair`). A text that is longer
-than a message may be continues in further messages. If role or text is unusable, `Draft.fault` points to it.
+text; other fields are repaired where they do not have the documented form (`verbatim_record.repair`). A text that is
+longer than a message may be continues in further messages. If role or text is unusable, `Draft.fault` points to it.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from backend.deepgram import events
 from backend.schemas.fields import JsonObject
-from backend.schemas.repair import Repairs, as_text, label, parts, repaired_metadata, storable
-from backend.vocabulary import InputModality, Repaired, Role
+from verbatim_record.repair import Repairs, as_text, label, parts, repaired_metadata, storable
+from verbatim_record.vocabulary import InputModality, Repaired, Role
 
 _PROVIDER: Final = "deepgram"
 _MOST_LANGUAGES: Final = 100

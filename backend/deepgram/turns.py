@@ -20,7 +20,8 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from backend.schemas.fields import JsonObject
-from backend.vocabulary import Enrichment, Role
+from backend.vocabulary import Enrichment
+from verbatim_record.vocabulary import Role
 
 
 class TurnEvent(StrEnum):
@@ -36,6 +37,9 @@ class TurnEvent(StrEnum):
 _LATENCIES: Final = (TurnEvent.STARTED_SPEAKING, TurnEvent.LATENCY_REPORT)  # the later one overrides
 _ASIDES: Final = {"backchannel", "filler"}
 _SUFFIX: Final = "_latency"
+# Deepgram's names of the model's time (text to text), of which the first one reported becomes `llm_ms`, as from the
+# recorder's adapters; the parts keep their names beside it.
+_MODEL: Final = ("ttt", "ttt_text", "ttt_token")
 
 
 class TimelineEntry(NamedTuple):
@@ -153,9 +157,15 @@ def _added(speech: _Speech, place: int) -> JsonObject:
 
 def _milliseconds(speech: _Speech) -> JsonObject:
     """Return the latencies of a speech in whole milliseconds; Deepgram reports seconds."""
-    return {
-        name.removesuffix(_SUFFIX) + "_ms": round(seconds * 1000)
-        for kind in _LATENCIES
-        for name, seconds in speech.latencies.get(kind, {}).items()
-        if name.endswith(_SUFFIX) and isinstance(seconds, int | float)
-    }
+    found: JsonObject = {}
+    for kind in _LATENCIES:
+        reported = {
+            name.removesuffix(_SUFFIX): round(seconds * 1000)
+            for name, seconds in speech.latencies.get(kind, {}).items()
+            if name.endswith(_SUFFIX) and isinstance(seconds, int | float)
+        }
+        model = next((reported[name] for name in _MODEL if name in reported), None)
+        reported.pop(_MODEL[0], None)
+        found |= {f"{name}_ms": value for name, value in reported.items()}
+        found |= {} if model is None else {"llm_ms": model}
+    return found

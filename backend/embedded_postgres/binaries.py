@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 _OLDEST = 15
 _SYSTEM_FOLDERS = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backend.embedded_postgres.binaries import Binaries
 from backend.embedded_postgres.sockets import answers, socket_file
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 _LARGEST_LOG = 8 << 20
 _SEVERITY = re.compile(r"(?:FATAL|PANIC|ERROR|error):\s+(.+)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.embedded_postgres.binaries import Binaries
 from backend.embedded_postgres.data_directory import DataDirectory
 from backend.embedded_postgres.process import Launcher
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 NAME = "verbatim"  # the user and the database
 

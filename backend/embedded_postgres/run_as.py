@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from backend.embedded_postgres.initdb import ensure_cluster, server_command
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
 from backend.embedded_postgres.sockets import socket_folder
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 SILENCE_SECONDS = 60.0  # seconds without a new line in the log after which a start is given up
 POLL_INTERVAL = 0.25  # seconds between two checks of a running server

@@ -16,7 +16,7 @@ from backend.embedded_postgres.data_directory import DataDirectory, ServerAddres
 from backend.embedded_postgres.initdb import NAME
 from backend.embedded_postgres.server import POLL_INTERVAL, SILENCE_SECONDS, START_POLL_INTERVAL, Server
 from backend.embedded_postgres.sockets import answers, release_folder, socket_file
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 _QUICK_EXIT = 10.0  # seconds; the end of a server that ran for a shorter time counts as quick
 _RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before the next start, one for each quick end in a row

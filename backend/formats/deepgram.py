@@ -7,10 +7,11 @@ call together with its result. A function call without a result is left out.
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field
 
 from backend.formats.function_calls import FunctionCall, FunctionCalls
-from backend.vocabulary import Role
+from backend.schemas.deepgram_event import DeepgramHistory
+from verbatim_record.vocabulary import Role
 
 _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
 
@@ -18,7 +19,7 @@ _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
 class DeepgramContext(BaseModel):
     """The history of a new session."""
 
-    messages: list[dict[str, JsonValue]] = Field(description="Each is a `History` message of Deepgram's.")
+    messages: list[DeepgramHistory]
 
 
 class DeepgramAgent(BaseModel):
@@ -30,7 +31,7 @@ class DeepgramAgent(BaseModel):
     )
 
 
-class DeepgramSettings(BaseModel):
+class DeepgramSettingsPatch(BaseModel):
     """A merge patch (RFC 7396) for a phone's own `Settings`, to continue the conversation in a new session."""
 
     agent: DeepgramAgent

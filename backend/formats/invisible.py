@@ -20,17 +20,23 @@ from unicodedata import bidirectional, category, east_asian_width
 # Unicode 17.0: [\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\p{Noncharacter_Code_Point}], without
 # \p{Prepended_Concatenation_Mark}, which is visible. A test derives it again from ICU's data. The standard library does
 # not have Default_Ignorable_Code_Point, and reports characters that are newer than itself as unassigned, also emoji.
-_PROPERTIES: Final = (
+_BMP_PROPERTIES: Final = (
     "\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+)
+_PROPERTIES: Final = (
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     + "".join(f"{chr(plane + 0xFFFE)}-{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0xD0000, 0x10000))
     + "\U000dfffe-\U000e0fff\U000efffe-\U0010ffff"
 )
 # Characters with a blank glyph, by their names and code charts: BRAILLE PATTERN BLANK, MUSICAL SYMBOL NULL NOTEHEAD,
 # EGYPTIAN HIEROGLYPH FULL and HALF BLANK, KHITAN SMALL SCRIPT FILLER.
-_BLANK: Final = "\u2800\U0001d159\U00013441\U00013442\U00016fe4"
-_UNSEEN: Final = re.compile(f"[{_PROPERTIES}{_BLANK}]")
+_BMP_BLANK: Final = "\u2800"
+_BLANK: Final = "\U0001d159\U00013441\U00013442\U00016fe4"
+_UNSEEN: Final = re.compile(f"[{_BMP_PROPERTIES}{_BMP_BLANK}{_PROPERTIES}{_BLANK}]")
+# A search for the ranges beyond the BMP takes twenty times as long, and few lines have a character from there.
+_UNSEEN_IN_BMP: Final = re.compile(f"[{_BMP_PROPERTIES}{_BMP_BLANK}]")
+_BEYOND_BMP: Final = re.compile("[\U00010000-\U0010ffff]")
 
 _MARKS: Final = {"Mn", "Mc", "Me"}
 _SYMBOLS: Final = {"So", "Sm", "Sk"}
@@ -51,7 +57,8 @@ def visible(line: str) -> str:
     """Return ``line`` with each invisible character that no script needs at its place written as <U+202E>."""
     if line.isascii() and line.isprintable():
         return line
-    return _UNSEEN.sub(_Line(line).shown, line)
+    pattern = _UNSEEN if _BEYOND_BMP.search(line) else _UNSEEN_IN_BMP
+    return pattern.sub(_Line(line).shown, line)
 
 
 class _Line:

@@ -4,19 +4,57 @@ A function call becomes two consecutive messages: the assistant's with `tool_cal
 result. A function call without a result is left out, because these APIs refuse it.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
 from backend.formats.function_calls import FunctionCall, FunctionCalls
-from backend.vocabulary import Role
+from verbatim_record.vocabulary import Role
+
+
+class OpenAIFunction(BaseModel):
+    """A function with its arguments."""
+
+    name: str
+    arguments: str
+
+
+class OpenAIToolCall(BaseModel):
+    """The call of a function."""
+
+    id: str
+    type: Literal["function"]
+    function: OpenAIFunction
+
+
+class OpenAIText(BaseModel):
+    """What a person or the assistant said, or an instruction."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str
+
+
+class OpenAIToolCalls(BaseModel):
+    """The assistant calls a function."""
+
+    role: Literal["assistant"]
+    content: None
+    tool_calls: list[OpenAIToolCall]
+
+
+class OpenAIToolResult(BaseModel):
+    """The result of a function call."""
+
+    role: Literal["tool"]
+    tool_call_id: str
+    content: str
 
 
 class OpenAIChat(BaseModel):
     """The messages to send to a model, which continues the conversation."""
 
-    messages: list[dict[str, JsonValue]]
+    messages: list[OpenAIText | OpenAIToolCalls | OpenAIToolResult]
 
 
 class Chat:

@@ -3,6 +3,7 @@
 To add a format, add its name to `TranscriptFormat`, its media type to `MEDIA_TYPES` and its layout to `_LAYOUTS`.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ MEDIA_TYPES: Final = {
 }
 
 Part = Sequence[bytes]  # messages, each as JSON
+_LONG: Final = 2**13  # bytes of a message after which the event loop may do something else
 
 
 async def write(
@@ -66,7 +68,12 @@ async def write(
     async with aclosing(parts):
         yield layout.head.format(conversation_id).encode()
         async for part in parts:
-            written = [message for message in map(writer.write, part) if message]
+            written = []
+            for document in part:
+                if message := writer.write(document):
+                    written.append(message)
+                if len(document) > _LONG:
+                    await asyncio.sleep(0)  # writing takes about 10 ms a MiB, and other requests wait for it
             del part
             if written:
                 if has_messages:

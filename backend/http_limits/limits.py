@@ -34,7 +34,10 @@ class HttpLimits:
     head_fields: int = 100
     """Header fields of one request (Apache: 100); each takes about 200 bytes of memory, however short it is."""
     turned_away_seconds: float = 2.0
-    """Seconds before a connection's next request is read after one was refused with 503; the same as `Retry-After`."""
+    """Seconds before a connection's next request is read after one was refused with 503; the same as `Retry-After`.
+
+    Up to half as much again at random, so that refused clients do not all come back at once.
+    """
     head_seconds: float = 10.0
     """Seconds for a whole head, from connecting or from its first byte."""
     small_head: int = 4 * KiB

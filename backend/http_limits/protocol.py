@@ -6,6 +6,7 @@ piece at a time: a head up to its empty line, then a body up to its length. No p
 """
 
 import asyncio
+import random
 from typing import Any, Final, TypeVar
 
 import httptools
@@ -291,7 +292,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.url = b""
         if self._turned_away:
             self.flow.stop_reading()
-            self.loop.call_later(self._limits.turned_away_seconds, self._parse_ahead)
+            pause = self._limits.turned_away_seconds * random.uniform(1, 1.5)  # noqa: S311 -- spreads the clients
+            self.loop.call_later(pause, self._parse_ahead)
         elif self._ahead:
             self.loop.call_soon(self._parse_ahead)
             return

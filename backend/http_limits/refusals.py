@@ -9,7 +9,7 @@ import orjson
 from backend.api.problems import HTTP_PROBLEMS, PROBLEMS, ProblemType, count, document_of
 from backend.errors import Busy
 from backend.observability.logs import new_request_id
-from backend.vocabulary import PROBLEM_MEDIA_TYPE
+from verbatim_record.vocabulary import PROBLEM_MEDIA_TYPE
 
 
 class Reason(StrEnum):

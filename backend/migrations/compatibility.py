@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, Stamp
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 
 # A commit that has the revisions 0005 to 0024, which no release has.
 LAST_BEFORE_0_2_0: Final = "147484166a74d8b18bad40d553d0cdd82437d544"

@@ -11,8 +11,8 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
 from backend.dao_service.connection.database import asyncpg_url
-from backend.errors import SetupError
 from backend.migrations.runner import connectable, sentence
+from verbatim_record.setup_error import SetupError
 
 TABLES: Final[Mapping[str, str]] = {
     "goals": "0001",
@@ -41,6 +41,7 @@ COLUMNS: Final[Mapping[tuple[str, str], str]] = {
     ("messages", "voice_session_id"): "0102",
     ("messages", "client_sequence"): "0102",
     ("messages", "feed_position"): "0108",
+    ("voice_sessions", "client_lost"): "0110",
 }
 _SIGNED_TABLES: Final = """
     SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name)
@@ -48,7 +49,8 @@ _SIGNED_TABLES: Final = """
 """
 _SIGNED_COLUMNS: Final = """
     SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-    WHERE attrelid IN (to_regclass('conversations'), to_regclass('messages')) AND NOT attisdropped
+    WHERE attrelid IN (to_regclass('conversations'), to_regclass('messages'), to_regclass('voice_sessions'))
+        AND NOT attisdropped
         AND col_description(attrelid, attnum) = 'Made by Verbatim.'
 """
 

@@ -37,8 +37,8 @@ from backend.dao_service.schema_revision import (
     Stamp,
     comment,
 )
-from backend.errors import SetupError
 from backend.migrations import compatibility
+from verbatim_record.setup_error import SetupError
 
 PATIENCE: Final = 60.0  # seconds that a blocked step is tried again
 

@@ -105,15 +105,6 @@ FOLLOWERS: Final = Gauge(
     "verbatim_followers", "Clients that follow a conversation, or the feed.", multiprocess_mode="livesum"
 )
 
-RECORDER_MESSAGES: Final = Counter(
-    "verbatim_recorder_messages_total",
-    "Messages of recorders that were sent (on record), refused, or lost because memory and disk were full.",
-    ["outcome"],
-)
-RECORDER_SENT: Final = RECORDER_MESSAGES.labels("sent")
-RECORDER_REFUSED: Final = RECORDER_MESSAGES.labels("refused")
-RECORDER_LOST: Final = RECORDER_MESSAGES.labels("lost")
-
 POOL_IN_USE: Final = Gauge(
     "verbatim_pool_connections_in_use",
     "Connections of the pool that are reading or writing.",

@@ -19,12 +19,13 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from backend.errors import SetupError
-from backend.http_client import http_client, service_url
+from backend.http_client import http_client
 from backend.replay.sender import Sender
 from backend.replay.source import Source
 from backend.replay.tally import Tally
 from backend.replay.watch import Watch
+from verbatim_record.http_client import service_url
+from verbatim_record.setup_error import SetupError
 
 __all__ = ["Tally", "replay"]
 

@@ -18,9 +18,15 @@ import httpx
 import orjson
 import stamina
 
-from backend.errors import SetupError
-from backend.recorder.entry import LONGEST_BODY
-from backend.recorder.refusals import (
+from backend.replay.identity import message_id
+from backend.replay.source import Dialogue, RecordedMessage
+from backend.replay.tally import Tally
+from backend.replay.watch import Watch
+from backend.schemas.message import MOST_PER_BATCH
+from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED, ContextType
+from verbatim_record.recorder.entry import LONGEST_BODY
+from verbatim_record.recorder.http_sink import BATCH_PATH, JSON_BODY
+from verbatim_record.recorder.refusals import (
     BATCH_REFUSALS,
     FINAL,
     is_unanswered,
@@ -30,13 +36,7 @@ from backend.recorder.refusals import (
     results_of,
     retry_after_of,
 )
-from backend.recorder.sinks import BATCH_PATH, JSON_BODY
-from backend.replay.identity import message_id
-from backend.replay.source import Dialogue, RecordedMessage
-from backend.replay.tally import Tally
-from backend.replay.watch import Watch
-from backend.schemas.message import MOST_PER_BATCH
-from backend.vocabulary import BODY_TOO_LARGE, CONVERSATION_ID_REUSED, ContextType
+from verbatim_record.setup_error import SetupError
 
 BATCH_BYTES: Final = 2**20  # a quarter of the service's limit for a request
 

@@ -23,11 +23,12 @@ from pydantic import JsonValue
 
 from backend import deepgram
 from backend.deepgram.parse import MOST_FUNCTIONS
-from backend.errors import Invalid, SetupError
+from backend.errors import Invalid
 from backend.replay.identity import conversation_id, message_id
 from backend.replay.tally import Tally
 from backend.schemas.nested_json import load_any_depth
-from backend.schemas.repair import storable
+from verbatim_record.repair import storable
+from verbatim_record.setup_error import SetupError
 
 LONGEST_LINE: Final = 4 * 2**20  # bytes; parsed, JSON may take thirty times as much memory
 LONGEST_REST: Final = 64 * 2**20  # bytes of a line beyond that, which are skipped

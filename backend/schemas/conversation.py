@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from backend.schemas import page
 from backend.schemas.fields import Instant, Label, Timestamp
+from backend.schemas.intent import StoredIntent
 from backend.vocabulary import ContextType, Intent
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-000000000001", "context_type": "voice"}
@@ -86,7 +87,7 @@ class ConversationResponse(BaseModel):
     user_id: Annotated[str | None, BeforeValidator(lambda owner: owner if owner is None else str(owner))]
     context_type: ContextType
     voice_session_id: str | None
-    extracted_intent: Intent | str | None
+    extracted_intent: StoredIntent | None
     intent_payload: JsonValue
     linked_goal_id: UUID | None
     linked_task_id: UUID | None
@@ -95,6 +96,10 @@ class ConversationResponse(BaseModel):
     message_count: int = Field(validation_alias="last_sequence")
     created_at: datetime
     updated_at: datetime
+
+
+class ConversationPage(page.Page[ConversationResponse]):
+    """A page of conversations."""
 
 
 class ConversationPlace(NamedTuple):

@@ -1,18 +1,24 @@
 """Request and response models of deliveries, which hold no content of messages: the payload is not shown."""
 
 from datetime import datetime
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, computed_field
 
 from backend.schemas import page
+from backend.schemas.intent import StoredIntent
 from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
 
 def webhook_id(delivery_id: UUID) -> str:
     """Return the `webhook-id` header of a delivery, which is the same in each attempt."""
     return f"msg_{delivery_id.hex}"
+
+
+def _not_read_only(schema: dict[str, JsonValue]) -> None:
+    """Remove `readOnly`, for which generators make a second type of each type that holds the field."""
+    del schema["readOnly"]
 
 
 class DeliveryResponse(BaseModel):
@@ -56,11 +62,55 @@ class DeliveryResponse(BaseModel):
     )
     last_error: str | None = Field(description="Why the last attempt failed, as a sentence.")
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field(json_schema_extra=_not_read_only)  # type: ignore[prop-decorator]
     @property
     def webhook_id(self) -> str:
         """The value of the header `webhook-id`, the same in each attempt."""
         return webhook_id(self.id)
+
+
+class ExtractedIntent(BaseModel):
+    """The intent that a delivery tells of."""
+
+    conversation_id: UUID
+    user_id: str | None
+    voice_session_id: str | None
+    intent: StoredIntent
+    payload: JsonValue
+    version: str = Field(description="The same for the same intent and payload; the value for `If-Match`.")
+    replaces: str | None = Field(description="The `version` of the intent that this one replaces.")
+
+
+class IntentExtracted(BaseModel):
+    """The body of a delivery, a Standard Webhook: a conversation has a new intent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "intent.extracted",
+                    "timestamp": "2026-01-31T09:31:00.120355Z",
+                    "data": {
+                        "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
+                        "user_id": "minh",
+                        "voice_session_id": "vs_0123456789abcdef",
+                        "intent": "NEW_TASK",
+                        "payload": {"title": "Call the dentist"},
+                        "version": "9f86d081884c7d659a2feaa0c55ad015",
+                        "replaces": None,
+                    },
+                }
+            ]
+        }
+    )
+
+    type: Literal["intent.extracted"]
+    timestamp: datetime = Field(description="When the intent was set.")
+    data: ExtractedIntent
+
+
+class DeliveryPage(page.Page[DeliveryResponse]):
+    """A page of deliveries."""
 
 
 class DeliveriesRetried(BaseModel):

@@ -6,20 +6,23 @@ clients in other languages would read as another value.
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Annotated, Final
 
-import orjson
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-CONTENT_BYTES: Final = 2**20
-METADATA_BYTES: Final = 16_384
+from verbatim_record.message_limits import (
+    CONTENT_BYTES,
+    METADATA_BYTES,
+    METADATA_DEPTH,
+    NotStorable,
+    check_storable,
+    stored_bytes,
+)
+
 PAYLOAD_BYTES: Final = 65_536
-METADATA_DEPTH: Final = 32
-# The integers that every JSON reader keeps exact (RFC 8259, section 6). Every float beyond is an integer too.
-LARGEST_NUMBER: Final = 2**53 - 1
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
@@ -28,12 +31,15 @@ _IMPLAUSIBLE: Final = datetime(1000, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 JsonObject = dict[str, JsonValue]
+# `T | Omitted`: a field of an answer that may be absent, but is never null. In a request each fault would count twice.
+Omitted = SkipJsonSchema[None]
 
 
 def _storable(text: str) -> str:
-    if "\0" in text:
-        raise PydanticCustomError("nul", "must not contain U+0000, which PostgreSQL cannot store")
-    return text
+    try:
+        return check_storable(text)
+    except NotStorable as error:
+        raise PydanticCustomError(error.kind, str(error)) from None
 
 
 def _content(text: str) -> str:
@@ -86,46 +92,12 @@ def clock_time(value: object) -> datetime | None:
         return None
 
 
-def _stored_size(value: JsonValue, depth: int) -> int:
-    """Validate ``value`` and return by how many bytes its numbers grow when PostgreSQL writes them in full."""
-    if isinstance(value, str):
-        _storable(value)
-    elif isinstance(value, float):
-        return _decimal_growth(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        _check_magnitude(value)
-    elif isinstance(value, dict | list):
-        if depth >= METADATA_DEPTH:
-            raise PydanticCustomError("depth", f"must not be nested deeper than {METADATA_DEPTH}")
-        if isinstance(value, dict):
-            for key in value:
-                _storable(key)
-        return sum(_stored_size(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value))
-    return 0
-
-
-def _check_magnitude(number: float) -> None:
-    if not abs(number) <= LARGEST_NUMBER:  # true for NaN, too
-        raise PydanticCustomError("number", "must hold only finite numbers of magnitude at most 2^53-1")
-
-
-def _decimal_growth(number: float) -> int:
-    # JSONB stores 1e-300 as a decimal and prints all its zeros.
-    _check_magnitude(number)
-    shortest = repr(number)
-    return len(format(Decimal(shortest), "f")) - len(shortest)
-
-
-def stored_bytes(value: JsonValue) -> int:
-    """Return the size of ``value`` as JSON in bytes, with numbers as PostgreSQL prints them.
-
-    Raises PydanticCustomError for a value that metadata cannot hold.
-    """
-    return _stored_size(value, 0) + len(orjson.dumps(value))
-
-
 def _metadata(value: JsonObject, most: int = METADATA_BYTES) -> JsonObject:
-    if value and stored_bytes(value) > most:
+    try:
+        size = stored_bytes(value) if value else 0
+    except NotStorable as error:
+        raise PydanticCustomError(error.kind, str(error)) from None
+    if size > most:
         raise PydanticCustomError("too_long", f"must be at most {most} bytes when encoded")
     return value
 

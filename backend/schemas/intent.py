@@ -1,9 +1,9 @@
 """Request and response models of a conversation's intent."""
 
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from backend.schemas.fields import Payload
 from backend.vocabulary import Intent
@@ -12,6 +12,19 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
     "intent": "NEW_TASK",
     "payload": {"title": "Call the dentist", "due": "2026-02-01T09:00:00+07:00"},
 }
+
+
+# An open set of words: as `Intent | string` it would collapse to a string in most languages.
+StoredIntent = Annotated[
+    Intent | str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "x-extensible-enum": [word.value for word in Intent],
+            "description": "One of `x-extensible-enum`, or another word that the host application has stored.",
+        }
+    ),
+]
 
 
 class IntentPut(BaseModel):
@@ -40,7 +53,7 @@ class ConversationIntent(BaseModel):
     )
 
     conversation_id: UUID
-    intent: Intent | str
+    intent: StoredIntent
     payload: JsonValue
     version: str = Field(description="The same for the same intent and payload; the value for `If-Match`.")
     delivery_id: UUID | None = Field(

@@ -2,15 +2,16 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from backend.schemas import page
 from backend.schemas.fields import Content, Instant, Label, Metadata, Timestamp
-from backend.schemas.problem import Problem
-from backend.vocabulary import LARGEST_BIGINT, LARGEST_INT, InputModality, Role
+from backend.schemas.problem import ItemProblem
+from backend.vocabulary import LARGEST_BIGINT, LARGEST_INT
+from verbatim_record.vocabulary import InputModality, Role
 
 MOST_PER_BATCH: Final = 500  # messages, or events, in one request
 
@@ -24,6 +25,10 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     "timestamp": "2026-01-31T09:30:00Z",
     "voice_session_id": None,
     "client_sequence": 1,
+}
+EXAMPLE_ON_RECORD: Final[dict[str, JsonValue]] = EXAMPLE | {
+    "sequence": 7,
+    "created_at": "2026-01-31T09:30:00.412907Z",
 }
 
 
@@ -55,9 +60,7 @@ class MessageCreate(BaseModel):
 class MessageResponse(BaseModel):
     """One message on record."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [EXAMPLE | {"sequence": 7, "created_at": "2026-01-31T09:30:00.412907Z"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ON_RECORD]})
 
     id: UUID
     conversation_id: UUID
@@ -72,6 +75,10 @@ class MessageResponse(BaseModel):
     client_sequence: int | None
 
 
+class MessagePage(page.Page[MessageResponse]):
+    """A page of messages."""
+
+
 class MessageBatch(BaseModel):
     """1 to 500 messages in one request; each gets its own result."""
 
@@ -80,16 +87,26 @@ class MessageBatch(BaseModel):
     messages: Annotated[list[MessageCreate], Field(min_length=1, max_length=MOST_PER_BATCH)]
 
 
-class BatchResult(BaseModel):
-    """The outcome for one message of a batch: the message (201 new, 200 on record already) or a problem."""
+class RecordedMessage(BaseModel):
+    """The result of a message that is on record."""
 
-    status: int
-    message: MessageResponse | None = None
-    problem: Problem | None = None
+    kind: Literal["recorded"]
+    status: Literal[200, 201] = Field(description="201 if it is new, 200 if it was on record already.")
+    message: MessageResponse
+
+
+class BatchResult(RootModel[Annotated[RecordedMessage | ItemProblem, Field(discriminator="kind")]]):
+    """The result of one message of a batch."""
 
 
 class BatchResults(BaseModel):
     """One result for each message of the batch, in the order of the request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"results": [{"kind": "recorded", "status": 201, "message": EXAMPLE_ON_RECORD}]}]
+        }
+    )
 
     results: list[BatchResult]
 

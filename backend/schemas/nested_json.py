@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from backend.schemas.parsing import load
-from backend.schemas.repair import EXCERPT
+from verbatim_record.repair import EXCERPT
 
 DEEPEST: Final = 100  # levels that stay; metadata may have 32, and an event is nested in three more
 # A string, or a bracket outside of a string. It takes linear time, because its possessive quantifiers never backtrack:

@@ -31,8 +31,8 @@ class Page(BaseModel, Generic[ItemT]):
     """
 
     data: list[ItemT]
-    next_cursor: str | None
-    has_more: bool
+    next_cursor: str | None = Field(description="The `cursor` of the next page; it stays valid at the end of the list.")
+    has_more: bool = Field(description="Whether more follows now.")
 
 
 def encode_cursor(parts: list[int | str]) -> str:

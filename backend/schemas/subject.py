@@ -1,10 +1,15 @@
 """Request and response models of the export and the erasure of all conversations of one subject."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.schemas.fields import Label
+from backend.schemas.conversation import ConversationResponse
+from backend.schemas.delivery import DeliveryResponse
+from backend.schemas.fields import Label, Omitted
+from backend.schemas.message import MessageResponse
+from backend.schemas.voice_session import Receipt, VoiceSessionState
 
 
 class SubjectQuery(BaseModel):
@@ -15,6 +20,22 @@ class SubjectQuery(BaseModel):
     user_id: Label | None = Field(
         default=None, description="The subject; by default a person's own. A service has to name one."
     )
+
+
+class ExportedVoiceSession(VoiceSessionState):
+    """A voice session in an export."""
+
+    receipt: Receipt
+
+
+class ExportedConversation(BaseModel):
+    """A line of an export. The line of a conversation that is erased meanwhile ends early, with `erased`."""
+
+    conversation: ConversationResponse
+    messages: list[MessageResponse] = Field(description="In spoken order.")
+    voice_sessions: list[ExportedVoiceSession] | Omitted = None
+    deliveries: list[DeliveryResponse] | Omitted = None
+    erased: Literal[True] | Omitted = None
 
 
 class ErasureCreate(BaseModel):

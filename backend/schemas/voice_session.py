@@ -1,15 +1,16 @@
 """Request and response models of voice sessions: a phone begins a call, forwards Deepgram's events, and ends it."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from backend.schemas.fields import JsonObject, Label, PlausibleTime, Timestamp
-from backend.schemas.message import EXAMPLE as MESSAGE
+from backend.schemas.deepgram_event import DeepgramEvent
+from backend.schemas.fields import Label, Omitted, PlausibleTime, Timestamp
+from backend.schemas.message import EXAMPLE_ON_RECORD as MESSAGE_ON_RECORD
 from backend.schemas.message import MOST_PER_BATCH, MessageResponse
-from backend.schemas.problem import Problem
+from backend.schemas.problem import ItemProblem, Problem
 from backend.vocabulary import LARGEST_INT
 
 _CONVERSATION: Final = "019ab5c0-1111-7000-8000-000000000001"
@@ -17,6 +18,18 @@ _EVENT: Final[dict[str, JsonValue]] = {
     "event": {"type": "ConversationText", "role": "user", "content": "Remind me to call the dentist."},
     "received_at": "2026-01-31T09:30:00.250Z",
     "client_sequence": 1,
+}
+_TOKEN: Final[dict[str, JsonValue]] = {
+    "access_token": "eyJhbGciOi…",
+    "expires_in": 60,
+    "url": "wss://agent.deepgram.com/v1/agent/converse",
+}
+SESSION_EXAMPLE: Final[dict[str, JsonValue]] = {
+    "id": "vs_0123456789abcdef",
+    "conversation_id": _CONVERSATION,
+    "started_at": "2026-01-31T09:29:58.120355Z",
+    "next_client_sequence": 1,
+    "deepgram": None,
 }
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -45,17 +58,7 @@ class VoiceSessionCreate(BaseModel):
 class ProviderToken(BaseModel):
     """The token and the URL with which a phone opens its own connection to Deepgram."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "access_token": "eyJhbGciOi…",
-                    "expires_in": 60,
-                    "url": "wss://agent.deepgram.com/v1/agent/converse",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_TOKEN]})
 
     access_token: str = Field(description="To open one connection, with `Authorization: Bearer …`.")
     expires_in: float = Field(description="Seconds within which the phone must open the connection.")
@@ -65,11 +68,21 @@ class ProviderToken(BaseModel):
 class VoiceSessionResponse(BaseModel):
     """A voice session that was begun."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [SESSION_EXAMPLE | {"deepgram": _TOKEN}]})
+
     id: str
     conversation_id: UUID
     started_at: datetime
     next_client_sequence: int = Field(description="The number for the phone's next event.")
     deepgram: ProviderToken | None = Field(description="`null` if the service has no API key of Deepgram.")
+
+
+class ProviderProblem(Problem):
+    """A problem with the provider's token."""
+
+    session: VoiceSessionResponse | Omitted = Field(
+        default=None, description="The voice session, if the request began it: it works without a token."
+    )
 
 
 class Incident(BaseModel):
@@ -108,7 +121,9 @@ class VoiceEventCreate(BaseModel):
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [_EVENT]})
 
-    event: JsonObject = Field(description="Deepgram's JSON, unchanged, whether it came from the server or the client.")
+    event: DeepgramEvent = Field(
+        description="Deepgram's JSON, unchanged, whether it came from the server or the client."
+    )
     received_at: Timestamp | None = Field(
         default=None,
         description="By the phone's clock; it should rise strictly. The time of recording replaces one that lies "
@@ -130,12 +145,16 @@ class VoiceEventBatch(BaseModel):
     events: Annotated[list[VoiceEventCreate], Field(min_length=1, max_length=MOST_PER_BATCH)]
 
 
-class VoiceEventResult(BaseModel):
-    """The outcome for one event: stored (201 new, 200 stored before), with its messages; or a problem."""
+class RecordedEvent(BaseModel):
+    """The result of an event that is on record, with the messages that it became."""
 
-    status: int
-    messages: list[MessageResponse] | None = None
-    problem: Problem | None = None
+    kind: Literal["recorded"]
+    status: Literal[200, 201] = Field(description="201 if it is new, 200 if it was on record already.")
+    messages: list[MessageResponse]
+
+
+class VoiceEventResult(RootModel[Annotated[RecordedEvent | ItemProblem, Field(discriminator="kind")]]):
+    """The result of one event of a batch."""
 
 
 class VoiceEventResults(BaseModel):
@@ -143,7 +162,14 @@ class VoiceEventResults(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"results": [{"status": 201, "messages": [MESSAGE]}, {"status": 201, "messages": []}]}]
+            "examples": [
+                {
+                    "results": [
+                        {"kind": "recorded", "status": 201, "messages": [MESSAGE_ON_RECORD]},
+                        {"kind": "recorded", "status": 201, "messages": []},
+                    ]
+                }
+            ]
         }
     )
 
@@ -161,6 +187,10 @@ class VoiceSessionEnd(BaseModel):
     last_client_sequence: Count | None = Field(
         default=None,
         description="The last number that the phone used; without it, missing last ones go unnoticed.",
+    )
+    client_lost: Count = Field(
+        default=0,
+        description="How many events the phone heard or numbered and gave up. It may rise in a later request.",
     )
     ended_at: PlausibleTime = Field(
         default=None,
@@ -182,12 +212,15 @@ class Receipt(BaseModel):
                     "duplicates": 3,
                     "last_sequence": 21,
                     "more_missing": 0,
+                    "client_lost": 0,
                 }
             ]
         }
     )
 
-    complete: bool = Field(description="Whether the phone has ended the session and no number is missing.")
+    complete: bool = Field(
+        description="Whether the phone has ended the session, no number is missing, and `client_lost` is 0."
+    )
     received: int
     expected: int = Field(description="The highest number that the phone named as its last, or that has arrived.")
     missing: list[Range] = Field(
@@ -196,3 +229,4 @@ class Receipt(BaseModel):
     duplicates: int = Field(description="The number of events that arrived again.")
     last_sequence: int = Field(description="The sequence of the conversation's last message.")
     more_missing: int = Field(description="The number of missing ranges that `missing` does not name.")
+    client_lost: int = Field(description="How many events the phone says it gave up. The service cannot name them.")

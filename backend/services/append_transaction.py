@@ -14,11 +14,11 @@ import orjson
 from backend.dao_service.append_dao import AppendConnection, AppendDAO, LockedConversation, NewMessage, StoredMessage
 from backend.dao_service.ownership import reaches, reaches_erased
 from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
-from backend.ids import new_id
 from backend.schemas.fields import plausible
 from backend.schemas.message import MessageCreate
-from backend.schemas.repair import marked
-from backend.vocabulary import Repaired
+from verbatim_record.ids import new_id
+from verbatim_record.repair import marked
+from verbatim_record.vocabulary import Repaired
 
 
 @dataclass(frozen=True, slots=True)

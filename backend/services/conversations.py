@@ -20,18 +20,18 @@ from backend.errors import (
     Refused,
     ScopeMissing,
 )
-from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.conversation import (
     ConversationCreate,
     ConversationEnd,
+    ConversationPage,
     ConversationPatch,
     ConversationPlace,
     ConversationQuery,
     ConversationResponse,
 )
-from backend.schemas.page import Page
 from backend.vocabulary import ContextType, Scope
+from verbatim_record.ids import new_id
 
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
 Precondition = Callable[[ConversationResponse], None]
@@ -98,7 +98,7 @@ async def get(database: Database, principal: Principal, conversation_id: UUID) -
         return ConversationResponse.model_validate(found)
 
 
-async def newest(database: Database, principal: Principal, query: ConversationQuery) -> Page[ConversationResponse]:
+async def newest(database: Database, principal: Principal, query: ConversationQuery) -> ConversationPage:
     """Return a page of conversations, newest first.
 
     Raises Invalid for a cursor that this service has not issued, and ScopeMissing for another subject's ``user_id``
@@ -116,7 +116,7 @@ async def newest(database: Database, principal: Principal, query: ConversationQu
         shown = [ConversationResponse.model_validate(row) for row in rows]
     if shown:
         place = ConversationPlace(shown[-1].created_at, shown[-1].id)
-    return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=more)
+    return ConversationPage(data=shown, next_cursor=place.cursor() if place else None, has_more=more)
 
 
 async def link(

@@ -13,8 +13,7 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO
 from backend.errors import DeliveryNotFound
 from backend.principal import Principal
-from backend.schemas.delivery import DeliveriesRetried, DeliveryPlace, DeliveryQuery, DeliveryResponse
-from backend.schemas.page import Page
+from backend.schemas.delivery import DeliveriesRetried, DeliveryPage, DeliveryPlace, DeliveryQuery, DeliveryResponse
 from backend.services.outbox import Outbox
 from backend.vocabulary import DeliveryState, Scope
 
@@ -61,7 +60,7 @@ async def backlog(database: Database) -> Backlog:
         return await DeliveryDAO(session).backlog()
 
 
-async def newest(database: Database, principal: Principal, query: DeliveryQuery) -> Page[DeliveryResponse]:
+async def newest(database: Database, principal: Principal, query: DeliveryQuery) -> DeliveryPage:
     """Return a page of deliveries, newest first.
 
     Raises ScopeMissing, and Invalid for a cursor that this service has not issued.
@@ -75,7 +74,7 @@ async def newest(database: Database, principal: Principal, query: DeliveryQuery)
         shown = [DeliveryResponse.model_validate(row) for row in rows[: query.limit]]
     if shown:
         place = DeliveryPlace(rows[len(shown) - 1].number)
-    return Page(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
+    return DeliveryPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
 
 
 async def get(database: Database, principal: Principal, delivery_id: UUID) -> DeliveryResponse:

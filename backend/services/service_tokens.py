@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 from backend.dao_service.connection.database import Database
 from backend.dao_service.models import ServiceToken as Row
 from backend.dao_service.service_token_dao import ServiceTokenDAO
-from backend.errors import SettingsError, SetupError, TokenInvalid, Unavailable
+from backend.errors import SettingsError, TokenInvalid, Unavailable
 from backend.principal import SERVICE_PREFIX, Principal
 from backend.vocabulary import LARGEST_BIGINT, Scope
+from verbatim_record.setup_error import SetupError
 
 PREFIX: Final = "vbt_"
 MAX_VALID: Final = 2  # valid tokens of one service

@@ -25,9 +25,9 @@ from backend.errors import (
     VoiceSessionNotFound,
 )
 from backend.principal import Principal
-from backend.schemas.conversation import ConversationQuery, ConversationResponse
+from backend.schemas.conversation import ConversationPage, ConversationQuery, ConversationResponse
 from backend.schemas.delivery import DeliveryResponse
-from backend.schemas.page import LARGEST_PAGE, Page
+from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.single_line_json import one_line
 from backend.schemas.subject import ErasureResponse, Kept
 from backend.services import conversations, transcripts, voice_sessions
@@ -62,7 +62,7 @@ async def export(database: Database, principal: Principal, query: ConversationQu
 
 
 async def _lines(
-    database: Database, principal: Principal, query: ConversationQuery, page: Page[ConversationResponse]
+    database: Database, principal: Principal, query: ConversationQuery, page: ConversationPage
 ) -> AsyncGenerator[bytes, None]:
     while True:
         for conversation in page.data:

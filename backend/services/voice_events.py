@@ -36,15 +36,16 @@ from backend.dao_service.voice_time_dao import neighbours
 from backend.dao_service.voice_turn_dao import turns
 from backend.deepgram import FIRST_SPOT, Draft, Event, TimelineEntry, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
-from backend.ids import new_id
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
-from backend.schemas.repair import marked
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
 from backend.services.session_timeout import reopen
 from backend.services.spoken_times import is_moved, spoken_times
-from backend.vocabulary import Repaired, Role, Scope
+from backend.vocabulary import Scope
+from verbatim_record.ids import new_id
+from verbatim_record.repair import marked
+from verbatim_record.vocabulary import Repaired, Role
 
 # The salt of sessions that releases without salts began.
 UNSALTED: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")

@@ -1,8 +1,9 @@
 """Voice sessions: a phone begins a call, ends it, and gets a receipt of the events that are on record.
 
 A session ends once: the facts that its phone sends of the end are final, and a retry with the same facts changes
-nothing. A session that the service has ended after its timeout (`session_timeout`) is reopened as soon as its phone
-sends anything for it.
+nothing. Only `client_lost` may rise afterwards, because a phone may give up events that it meant to send late. A
+session that the service has ended after its timeout (`session_timeout`) is reopened as soon as its phone sends anything
+for it.
 
 A session that begins without a conversation opens one. A retry finds the session by its id, whichever release began it,
 and so opens no second conversation; of two concurrent requests the second is refused as Busy. The conversation's id
@@ -36,7 +37,6 @@ from backend.errors import (
     VoiceSessionIdReused,
     VoiceSessionNotFound,
 )
-from backend.ids import new_id
 from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
@@ -44,6 +44,7 @@ from backend.services import conversations
 from backend.services.session_timeout import reopen
 from backend.services.voice_events import UNSALTED
 from backend.vocabulary import ABANDONED, ContextType, Scope
+from verbatim_record.ids import new_id
 
 _PREFIX: Final = "vs_"
 # The namespace of the UUIDs of conversations that sessions open (RFC 9562, version 5).
@@ -168,6 +169,8 @@ async def end(
 ) -> tuple[Receipt, bool]:
     """End a session, and return its receipt, and whether it had ended before with the same facts.
 
+    A higher ``facts.client_lost`` than the stored one replaces it, also when the session has ended before.
+
     Raises ScopeMissing, VoiceSessionNotFound, VoiceSessionEnded when it ended with other facts, and Invalid for the
     reason `abandoned`, which only the service sets.
     """
@@ -180,17 +183,24 @@ async def end(
         # The conversation is locked before the session, as an erasure locks them, so that the two do not deadlock.
         last = await ConversationDAO(session).lock(found.conversation_id)
         found = await _existing(sessions.lock(session_id))
-        ended = found.ended_at is not None and found.end_reason != ABANDONED
+        ended, raised = _is_final(found), facts.client_lost > found.client_lost
         if ended:
             _compare(found, facts)
         else:
             found = await sessions.end(found, facts.ended_at, facts.reason, facts.last_client_sequence)
             await ConversationDAO(session).end_session(found.conversation_id)
+        if raised:
+            found = await sessions.raise_client_lost(found, facts.client_lost)
         answer = await _receipt(sessions, found, last)
     database.wakeups.wake([found.conversation_id])
     if not ended:
         (metrics.ENDED_COMPLETE if answer.complete else metrics.ENDED_INCOMPLETE).inc()
-    return answer, ended
+    return answer, ended and not raised
+
+
+def _is_final(session: Row) -> bool:
+    """Return whether its phone has ended the session; the service's own presumption is not final."""
+    return session.ended_at is not None and session.end_reason != ABANDONED
 
 
 def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
@@ -200,22 +210,22 @@ def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
         "last_client_sequence": ended.last_client_sequence,
         "ended_at": ended.ended_at,
     }
-    said = facts.model_dump(exclude_none=True)
+    said = facts.model_dump(include={*stored}, exclude_none=True)
     if differing := [name for name, value in said.items() if value != stored[name]]:
         raise VoiceSessionEnded(differing)
 
 
 async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) -> Receipt:
     arrived = await sessions.receipt_counts(found, _MAX_RANGES)
-    ended = found.ended_at is not None and found.end_reason != ABANDONED
     return Receipt(
-        complete=ended and not arrived.missing,
+        complete=_is_final(found) and not arrived.missing and not found.client_lost,
         received=arrived.received,
         expected=arrived.expected,
         missing=arrived.missing,
         duplicates=found.duplicates,
         last_sequence=last_sequence,
         more_missing=arrived.ranges - len(arrived.missing),
+        client_lost=found.client_lost,
     )
 
 

@@ -7,9 +7,9 @@ import asyncio
 
 from livekit.agents import AgentSession
 
-from backend.recorder.livekit import attach
 from examples.recorder.record import Record, run
 from examples.recorder.scripted_livekit import WORD, Diary, ScriptedCall, ScriptedModel
+from verbatim_record.adapters.livekit import attach
 
 LINES: list[str | ScriptedCall] = [
     "Good morning! What can I do for you?",

@@ -11,9 +11,9 @@ from pipecat.frames.frames import EndFrame, InterruptionFrame
 from pipecat.pipeline.worker import PipelineWorker
 from pipecat.workers.runner import WorkerRunner
 
-from backend.recorder.pipecat import attach
 from examples.recorder.record import Record, run
 from examples.recorder.scripted_pipecat import ScriptedCall, pipeline, says
+from verbatim_record.adapters.pipecat import attach
 
 LINES: list[str | ScriptedCall] = [
     "Good morning! What can I do for you?",

@@ -14,11 +14,12 @@ from backend.formats.transcript import TranscriptFormat, write
 from backend.migrations import runner
 from backend.observability import logs
 from backend.principal import LOCAL
-from backend.recorder import AppenderSink, Recorder
 from backend.schemas.conversation import ConversationCreate
 from backend.services import conversations, transcripts
 from backend.services.appender import Appender
+from backend.services.appender_sink import AppenderSink
 from backend.vocabulary import ContextType
+from verbatim_record import Recorder
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,17 @@ async def test_an_intent_that_replaces_another_version_than_the_one_that_stands_
     assert len((await telling.get("/api/v1/deliveries")).json()["data"]) == 1
 
 
+async def test_an_intent_that_the_reader_has_already_is_not_sent_again(
+    telling: httpx.AsyncClient, conversation: UUID
+) -> None:
+    put = await telling.put(place(conversation), json=GOAL)
+    unchanged = await telling.get(place(conversation), headers={"if-none-match": put.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", put.headers["etag"])
+    await telling.put(place(conversation), json=TASK, headers={"if-match": "*"})
+    changed = await telling.get(place(conversation), headers={"if-none-match": put.headers["etag"]})
+    assert (changed.status_code, changed.json()["intent"]) == (200, TASK["intent"])
+
+
 async def test_of_many_at_once_one_wins_and_each_is_told_which(telling: httpx.AsyncClient, conversation: UUID) -> None:
     wanted = [{"intent": "GOAL", "payload": {"number": number % 5}} for number in range(20)]
     answers = await asyncio.gather(*(telling.put(place(conversation), json=each) for each in wanted))

@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 
 from backend.deepgram.to_messages import drafts
-from backend.schemas.fields import CONTENT_BYTES, METADATA_BYTES
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import NOON, SESSIONS, Phone, begin, numbered, said
+from verbatim_record.message_limits import CONTENT_BYTES, METADATA_BYTES
 
 JSON = {"content-type": "application/json"}
 TIMINGS = [{"word": "xin", "start": 0.25 * place, "end": 0.25 * place + 0.2} for place in range(220)]
@@ -161,7 +161,7 @@ async def test_an_incident_that_lacks_a_part_is_counted_and_completes_the_receip
 ) -> None:
     event = {key: value for key, value in EXAMPLES[name].items() if key != missing}
     [result] = await send(phone, *numbered([event]))
-    assert result == {"status": 201, "messages": []}
+    assert result == {"kind": "recorded", "status": 201, "messages": []}
     assert (await phone.end(last_client_sequence=1))["complete"] is True
     [incident] = (await phone.state())["incidents"]
     assert incident["type"] == name

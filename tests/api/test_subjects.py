@@ -18,6 +18,7 @@ from tests import callers
 from tests.api.test_authorization import open_conversation
 from tests.conftest import running, settings_for, utterance
 from tests.deepgram.examples import EXAMPLES
+from tests.description import assert_described
 from tests.orchestrator_stand_in import settings
 from tests.phones import CONVERSATIONS, SESSIONS, numbered, said
 
@@ -42,7 +43,10 @@ async def service(database: Database) -> dict[str, str]:
 async def export(client: httpx.AsyncClient, headers: dict[str, str], **query: str) -> list[dict[str, Any]]:
     answer = await client.get(EXPORT, headers=headers, params=query)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/jsonl")
-    return [orjson.loads(line) for line in answer.text.splitlines()]
+    lines = [orjson.loads(line) for line in answer.text.splitlines()]
+    for line in lines:
+        assert_described("ExportedConversation", line)
+    return lines
 
 
 async def call(client: httpx.AsyncClient, headers: dict[str, str]) -> tuple[str, UUID]:

@@ -10,7 +10,9 @@ import pytest
 
 from backend.formats.function_calls import FunctionCalls
 from tests.conftest import utterance
+from tests.description import assert_described
 
+DESCRIBED = {"json": "Transcript", "openai": "OpenAIChat", "deepgram": "DeepgramSettingsPatch"}
 AT = "2026-01-31T12:00:{:06.3f}Z"
 
 
@@ -28,7 +30,10 @@ async def transcript(service: httpx.AsyncClient, conversation: UUID, form: str, 
     answer = await service.post("/api/v1/voice/messages/batch", json={"messages": messages})
     assert {result["status"] for result in answer.json()["results"]} <= {201}
     place = f"/api/v1/conversations/{conversation}/transcript"
-    return (await service.get(place, params={"format": form})).text
+    written = (await service.get(place, params={"format": form})).text
+    if form in DESCRIBED:
+        assert_described(DESCRIBED[form], orjson.loads(written))
+    return written
 
 
 async def test_captions_are_timed_from_the_first_word_and_stay_until_the_next(

@@ -19,7 +19,7 @@ ASKED = said("user", "What time is it?")
 ANSWERED = said("assistant", "Half past nine.")
 STARTED = EXAMPLES["AgentStartedSpeaking"]
 DONE = EXAMPLES["AgentAudioDone"]
-LATENCY = {"total_ms": 1250, "tts_ms": 250, "ttt_ms": 1000}
+LATENCY = {"total_ms": 1250, "tts_ms": 250, "llm_ms": 1000}
 SAID = {
     "ConversationText": [("user", "Vâng, đúng rồi.", "voice")],
     "InjectUserMessage": [("user", "typed", "text")],
@@ -215,7 +215,7 @@ async def test_without_numbers_events_count_in_the_order_they_come(phone: Phone)
     assert first["metadata"]["latency"] == LATENCY
     assert "interrupted" not in first["metadata"]
     assert second["metadata"]["latency"]["total_ms"] == 700
-    assert second["metadata"]["latency"]["ttt_ms"] == 1000
+    assert second["metadata"]["latency"]["llm_ms"] == 300
 
 
 async def test_an_enriched_message_is_still_the_same_when_it_is_sent_again(phone: Phone) -> None:

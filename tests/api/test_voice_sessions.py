@@ -121,6 +121,7 @@ async def test_the_receipt_names_exactly_what_did_not_arrive(service: httpx.Asyn
         "duplicates": 0,
         "last_sequence": 4,
         "more_missing": 0,
+        "client_lost": 0,
     }
     ended = await phone.end(last_client_sequence=10)
     assert ended == found | {"expected": 10, "missing": [[2, 3], [6, 8], [10, 10]]}
@@ -133,6 +134,7 @@ async def test_the_receipt_names_exactly_what_did_not_arrive(service: httpx.Asyn
         "duplicates": 1,
         "last_sequence": 10,
         "more_missing": 0,
+        "client_lost": 0,
     }
 
 
@@ -167,7 +169,7 @@ async def test_what_a_phone_can_make_of_a_sessions_state_is_bounded(service: htt
 async def test_nothing_is_complete_before_the_phone_says_that_it_is_done(service: httpx.AsyncClient) -> None:
     phone = await begin(service)
     nothing = {"complete": False, "received": 0, "expected": 0, "missing": [], "duplicates": 0, "last_sequence": 0}
-    assert await phone.receipt() == nothing | {"more_missing": 0}
+    assert await phone.receipt() == nothing | {"more_missing": 0, "client_lost": 0}
     await phone.send(*TALK)
     assert (await phone.receipt())["complete"] is False
     assert (await phone.end(last_client_sequence=4))["complete"] is True
@@ -211,6 +213,33 @@ async def test_ending_twice_in_different_ways_is_refused(service: httpx.AsyncCli
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/voice-session-ended")
     assert f"another {fact}," in refused.json()["detail"]
     assert (await phone.state())["end_reason"] == "hangup"
+
+
+async def test_a_receipt_is_never_complete_while_the_phone_has_given_up_events(service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    await phone.send(*TALK)
+    ended = await phone.end(last_client_sequence=4, client_lost=2)
+    assert (ended["complete"], ended["missing"], ended["client_lost"]) == (False, [], 2)
+    assert await phone.receipt() == ended
+
+
+async def test_what_a_phone_gives_up_after_the_end_is_added_and_never_taken_back(service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    path = f"{SESSIONS}/{phone.session_id}/end"
+    answers = [await service.post(path, json={"reason": "hangup", "client_lost": lost}) for lost in (0, 3, 3, 1)]
+    assert [answer.json()["client_lost"] for answer in answers] == [0, 3, 3, 3]
+    assert [answer.json()["complete"] for answer in answers] == [True, False, False, False]
+    assert ["idempotency-replayed" in answer.headers for answer in answers] == [False, False, True, True]
+    refused = await service.post(path, json={"reason": "battery", "client_lost": 9})
+    assert refused.status_code == 409
+    assert (await phone.receipt())["client_lost"] == 3
+
+
+@pytest.mark.parametrize("lost", [-1, 2**31, "1", 1.5, None, True])
+async def test_what_counts_no_events_is_refused(shared_service: httpx.AsyncClient, lost: object) -> None:
+    phone = await begin(shared_service)
+    answer = await shared_service.post(f"{SESSIONS}/{phone.session_id}/end", json={"client_lost": lost})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/client_lost")
 
 
 async def test_a_conversation_lasts_as_long_as_its_calls_and_ends_with_the_last(

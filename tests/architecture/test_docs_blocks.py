@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -15,17 +16,19 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 from typer.main import get_command
 
 from backend.auth import Issuer
 from backend.cli import app as commands
+from backend.delivery.signing import Signer
 from backend.embedded_postgres import EmbeddedPostgres, find_binaries
 from backend.migrations import runner
 from tests.conftest import serving, utterance
 from tests.documentation import PAGES, ROOT, Block, blocks, every_block
 from tests.installed import program
 from tests.orchestrator_stand_in import SECRET
+from verbatim_record.models import MessageResponse
 
 LANGUAGES: Final = {"sh", "python", "ts", "json", "sql", "text"}
 # What stands among the answers, and how many of them are refusals.
@@ -40,12 +43,13 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
             '"pointer":"/messages/1/content"',
             "> Done\\. Anything else\\?",
             "event: message\ndata: {",
+            '"type":"intent.extracted","state":"pending"',
+            '{"failed":0,"held":0}',
             '"pointer":"/conversation_id","detail":"is required"',
         ],
         2,
     ),
     "docs/phone.md": (['"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2', "provider-not-configured"], 1),
-    "docs/orchestrator.md": (['"type":"intent.extracted","state":"pending"', '{"failed":0,"held":0}'], 0),
 }
 # Pages whose blocks tests of their own type.
 BY_THEMSELVES: Final = {"docs/auth.md", "docs/migrations.md", "docs/operations.md"}
@@ -165,6 +169,49 @@ async def test_the_recorder_of_the_page_for_pipelines_records(address: str, dura
     await words["talk"]()
     shown = type_in(f".venv/bin/verbatim show {conversation}", DATABASE_URL=durable.format("typed"))
     assert "user: Remind me to call the dentist." in shown
+
+
+async def test_the_orchestrator_of_its_page_receives_reads_and_links(
+    address: str, durable: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = await asyncpg.connect(durable.format("typed"))
+    task = await connection.fetchval("INSERT INTO tasks DEFAULT VALUES RETURNING id")
+    await connection.close()
+    stored: list[MessageResponse] = []
+
+    async def make_task(_webhook_id: str, _payload: object) -> UUID:
+        return UUID(str(task))
+
+    def store(message: MessageResponse, _cursor: str) -> None:
+        stored.append(message)
+        if message.conversation_id == conversation.id:
+            raise EOFError
+
+    source = "\n".join(block.text for block in blocks("docs/orchestrator.md", "python"))
+    words: dict[str, Any] = {"SECRETS": SECRET, "make_task": make_task, "store": store}
+    exec(source.replace("http://127.0.0.1:8000", address), words)
+    client, conversation = words["client"], words["conversation"]
+    with pytest.raises(EOFError):
+        words["index"](None)
+    assert stored[-1].content == "Remind me to call the dentist."
+    client.conversations.end(conversation.id)
+    words["listen"](conversation.id)
+    printed = capsys.readouterr().out
+    for each in ("There is no conversation 019ab5c0-", "{'title': 'Call the dentist at nine'}", "failed=0, held=0"):
+        assert each in printed
+    assert printed.endswith("1 user: Remind me to call the dentist.\n")
+
+    [example] = blocks("docs/orchestrator.md", "json")
+    body = example.text.replace("019ab5c0-1111-7000-8000-000000000001", str(conversation.id))
+    headers = Signer([SecretStr(SECRET)]).headers("msg_1", body, datetime.now(UTC))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(words["app"]), base_url="http://orchestrator"
+    ) as service:
+        assert (await service.post("/hook", content=body, headers=headers)).status_code == 204
+        assert (await service.post("/hook", content=body + " ", headers=headers)).status_code == 401
+    assert client.conversations.get(conversation.id).linked_task_id == UUID(str(task))
+    client.close()
+    await words["record"].aclose()
 
 
 @pytest.mark.parametrize(

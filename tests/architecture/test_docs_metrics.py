@@ -7,13 +7,14 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 import yaml
+from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from backend.api.problems import ALL
 from backend.http_limits.refusals import Reason
 from backend.observability import metrics
-from backend.recorder.stats import _GAUGES
 from tests.documentation import PAGES, ROOT, anchors
+from verbatim_record.recorder.metrics import RecorderMetrics
 
 ALERTS: Final = yaml.safe_load((ROOT / "deploy/prometheus-alerts.yml").read_text())
 DASHBOARD: Final = json.loads((ROOT / "deploy/grafana-dashboard.json").read_text())
@@ -40,7 +41,15 @@ def _labels() -> dict[str, list[str]]:
     ours = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
     # Those that were bound to a label's value are no metrics of their own.
     found = {_written(each): list(each._labelnames) for each in ours if not each._labelvalues}
-    return found | {family.name: [] for family in _GAUGES.collect()}
+    return found | {_family(family): [*_labels_of(family)] for family in RecorderMetrics().collect()}
+
+
+def _family(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def _labels_of(family: Metric) -> set[str]:
+    return {label for sample in family.samples for label in sample.labels}
 
 
 def _written(metric: MetricWrapperBase) -> str:

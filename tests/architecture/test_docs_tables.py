@@ -18,6 +18,8 @@ from backend.vocabulary import Scope
 from tests.architecture.test_openapi import operations
 from tests.documentation import PAGES, ROOT, anchors, blocks, every_block, prose, rows, table
 
+SOURCES: Final = [*(ROOT / "backend").rglob("*.py"), *(ROOT / "clients/python").rglob("*.py")]
+
 REMEMBERED: Final = {  # by what wraps the loggers
     "timestamp",
     "level",
@@ -139,15 +141,16 @@ def test_every_reason_for_which_the_server_gives_up_a_request_is_listed() -> Non
 def test_every_field_of_a_log_line_is_listed_and_no_other() -> None:
     listed = {name for row in table("docs/operations.md", "## Log fields") for name in re.findall(r"`(\w+)`", row[0])}
     logged = set(REMEMBERED) | {"error", "sqlstate", "constraint"}
-    for source in (ROOT / "backend").rglob("*.py"):
+    for source in SOURCES:
         for node in ast.walk(ast.parse(source.read_text())):
-            if isinstance(node, ast.Call) and re.fullmatch(r"_?log\.\w+|self\._say", ast.unparse(node.func)):
+            if isinstance(node, ast.Call) and re.fullmatch(r"_?log\.\w+|self\._(say|warn)", ast.unparse(node.func)):
                 logged |= {keyword.arg for keyword in node.keywords if keyword.arg}
+                logged |= {name for fact in node.args[1:] for name in re.findall(r"'(\w+)':", ast.unparse(fact))}
     assert listed == logged - {"exc_info"}
 
 
 def test_every_line_of_the_log_that_the_pages_name_is_written() -> None:
-    code = "\n".join(source.read_text() for source in (ROOT / "backend").rglob("*.py"))
+    code = "\n".join(source.read_text() for source in SOURCES)
     named = {name for row in table("docs/operations.md", "## Log fields") for name in re.findall(r"`([^`…]+)`", row[1])}
     assert len(named) > 10
     assert [name for name in named if f'"{name}' not in code] == []
@@ -168,7 +171,7 @@ def test_every_link_between_pages_leads_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_and_test_that_a_page_names_exists(page: str) -> None:
-    pattern = r"`((?:backend|tests|examples|alembic|deploy|docs)/[\w./-]*\w/?)(?:::(\w+))?`"
+    pattern = r"`((?:backend|clients|tests|examples|alembic|deploy|docs)/[\w./-]*\w/?)(?:::(\w+))?`"
     for path, name in re.findall(pattern, PAGES[page]):
         assert (ROOT / path).exists(), path
         if name:
@@ -178,7 +181,9 @@ def test_every_file_and_test_that_a_page_names_exists(page: str) -> None:
 def test_every_name_in_a_recipe_is_one_of_the_code() -> None:
     made_up = {"language", "csv", "ConversationLocked", "NNNN_language", "console", "Model"}
     code = "\n".join(
-        path.read_text() for folder in ("backend", "tests", "alembic") for path in (ROOT / folder).rglob("*.py")
+        path.read_text()
+        for folder in ("backend", "clients/python", "tests", "alembic")
+        for path in (ROOT / folder).rglob("*.py")
     )
     words = set(re.findall(r"\w+", code + (ROOT / "Makefile").read_text()))
     named = {

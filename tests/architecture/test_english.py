@@ -1,6 +1,7 @@
 """The English of the code, as far as a program can check it: agents have names, and docstrings state the facts.
 
-`missing_facts` counts what public docstrings of `backend/` do not say. `python -m` this module prints the count, and
+`missing_facts` counts what public docstrings of `backend/` and `clients/python/` do not say. `python -m` this module
+prints the count, and
 each fact. A name is public if neither it nor a class around it begins with an underscore; special methods such as
 `__init__` are not public. The facts are:
 
@@ -25,10 +26,10 @@ import pytest
 from backend import errors
 
 ROOT: Final = Path(__file__).parents[2]
-SOURCES: Final = sorted((ROOT / "backend").rglob("*.py"))
+SOURCES: Final = sorted(path for place in ("backend", "clients/python") for path in (ROOT / place).rglob("*.py"))
 PROSE: Final = sorted(
     path
-    for place in ("backend", "alembic", "examples", "docs", "README.md")
+    for place in ("backend", "clients/python", "alembic", "examples", "docs", "README.md")
     for path in (ROOT / place, *(ROOT / place).rglob("*"))
     if path.suffix in {".py", ".md", ".mako", ".ts"}
 )
@@ -99,7 +100,7 @@ def _raised(node: _Function) -> list[str]:
 
 def _says(docstring: str, error: str) -> bool:
     kind = getattr(errors, error, None)
-    names = [each.__name__ for each in kind.__mro__ if each.__module__ == errors.__name__] if kind else [error]
+    names = [each.__name__ for each in kind.__mro__ if each.__module__ != "builtins"] if kind else [error]
     return any(re.search(rf"\b{name}\b", docstring) for name in names)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(file for folder in ("backend", "examples") for file in (ROOT / folder).rglob("*.py"))
+FILES = sorted(file for folder in ("backend", "clients/python", "examples") for file in (ROOT / folder).rglob("*.py"))
 SENDS = {"AsyncClient", "Client", "delete", "get", "head", "options", "patch", "post", "put", "request", "stream"}
 TRANSPORTS = {"AsyncHTTPTransport", "HTTPTransport"}
 # These read the environment's proxies, too.

@@ -9,7 +9,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # A distribution of ours, this checkout or a folder of it, or a wheel that was built from it.
 OURS = re.compile(r"(verbatim-(server|record)|\.|clients/python)(\[[\w,]+\])?|\S*verbatim_(server|record)-\S*\.whl")
-TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "backend").rglob("*.py")])
+TEXTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "backend").rglob("*.py"),
+        *(ROOT / "clients/python").rglob("*.py"),
+    ]
+)
 
 
 def installed(text: str) -> Iterator[str]:
@@ -32,13 +39,13 @@ def test_the_names_after_an_install_are_found() -> None:
     text = """
         Run `pip install 'verbatim[redis]'` first, and `pip install --require-hashes -r requirements.lock`.
         python -m pip install --no-deps dist/verbatim_server-0.2.0-py3-none-any.whl && verbatim serve
-        raise ImportError("pip install 'verbatim-server[pipecat]'") from error
+        raise ImportError("pip install 'verbatim-record[pipecat]'") from error
         pip install verbatim httpx  # two
     """
     assert [*installed(text)] == [
         "verbatim[redis]",
         "dist/verbatim_server-0.2.0-py3-none-any.whl",
-        "verbatim-server[pipecat]",
+        "verbatim-record[pipecat]",
         "verbatim",
         "httpx",
     ]

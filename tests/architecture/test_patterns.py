@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
+PACKAGES: Final = ("backend", "verbatim_record")
 _FUNCTIONS: Final = {"compile", "match", "fullmatch", "search", "sub", "subn", "findall", "finditer", "split"}
 
 Worst = Callable[[int], str]
@@ -50,7 +51,10 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
     ],
-    Used("backend.recorder.refusals", "_TYPE"): [lambda n: "/problems/a" * (n // 11), lambda n: "/problems/" + "-" * n],
+    Used("verbatim_record.recorder.refusals", "_TYPE"): [
+        lambda n: "/problems/a" * (n // 11),
+        lambda n: "/problems/" + "-" * n,
+    ],
     Used("backend.replay.sender", "_FIELD"): [lambda n: "/messages/" + "1" * n, lambda n: "/" + "a" * n + "!"],
     Used("backend.schemas.fields", "_RFC_3339"): [
         lambda n: "2026-01-31T09:30:00." + "1" * n,
@@ -60,8 +64,10 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
     Used("backend.formats.invisible", "_MONGOLIAN"): [lambda n: "\u1820" * n],
     Used("backend.formats.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
     Used("backend.formats.invisible", "_UNSEEN"): [lambda n: "\0" * n],
+    Used("backend.formats.invisible", "_UNSEEN_IN_BMP"): [lambda n: "\0" * n],
+    Used("backend.formats.invisible", "_BEYOND_BMP"): [lambda n: "a" * n],
     Used("backend.formats.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
-    Used("backend.schemas.repair", "UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
+    Used("verbatim_record.repair", "UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
     Used("backend.schemas.nested_json", "_MARK"): [
         lambda n: '"' + "\\" * n,
         lambda n: '"' + "a" * n,
@@ -101,8 +107,13 @@ _PATHS: Final = re.compile("/api/v1/conversations/[^/]+/messages")
 
 
 def _found() -> Iterator[Used]:
-    for source in sorted((ROOT / "backend").rglob("*.py")):
-        parts = source.relative_to(ROOT).with_suffix("").parts
+    for root in (ROOT, ROOT / "clients" / "python"):
+        yield from _found_in(root)
+
+
+def _found_in(root: Path) -> Iterator[Used]:
+    for source in sorted(each for name in PACKAGES for each in (root / name).rglob("*.py")):
+        parts = source.relative_to(root).with_suffix("").parts
         module = ".".join(part for part in parts if part != "__init__")
         tree = ast.parse(source.read_text())
         named = {id(node.value): node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.AnnAssign)}

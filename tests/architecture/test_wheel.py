@@ -19,12 +19,14 @@ def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
     tmp_path: Path, empty_database_url: str
 ) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True, capture_output=True, timeout=120)
-    [wheel] = tmp_path.glob("*.whl")
+    both = [str(ROOT / "clients" / "python"), str(ROOT)]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), *both], check=True, capture_output=True, timeout=120)
     installed = tmp_path / "installed"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(installed)
-    assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"backend", "verbatim_server"}
+    for wheel in tmp_path.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(installed)
+    ours = {"backend", "verbatim_server", "verbatim_record"}
+    assert {path.name.partition("-")[0] for path in installed.iterdir()} == ours
 
     [built] = Distribution.discover(name="verbatim-server", path=[str(installed)])
     assert built.version == __version__

@@ -9,7 +9,8 @@ import pytest
 from backend import errors
 from backend.api.problems import ALL, PROBLEMS
 from backend.errors import RecordError
-from backend.vocabulary import ContextType, DeliveryState, InputModality, Role
+from backend.vocabulary import ContextType, DeliveryState
+from verbatim_record.vocabulary import InputModality, Role
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "backend").rglob("*.py"))

@@ -12,13 +12,14 @@ import pytest
 from backend.auth import Authenticator
 from backend.auth.authenticator import SERVICE_CACHE_SECONDS
 from backend.dao_service.connection.database import Database
-from backend.errors import DatabaseUnavailable, SetupError, TokenInvalid
+from backend.errors import DatabaseUnavailable, TokenInvalid
 from backend.principal import Principal
 from backend.services import service_tokens
 from backend.services.service_tokens import create, list_all, revoke, verify
 from backend.vocabulary import Scope
 from tests.auth.conftest import NOWHERE, Authenticating, Clock, ask, issuer, token
 from tests.conftest import connect
+from verbatim_record.setup_error import SetupError
 
 DAY = timedelta(days=1)
 WRITE = [Scope.MESSAGES_WRITE_ANY]

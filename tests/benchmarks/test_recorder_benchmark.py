@@ -36,6 +36,11 @@ def test_a_call_that_takes_long_breaks_a_claim(results: Results) -> None:
     assert {"record: median under 10 µs", "record: p99 under 100 µs"} <= found
 
 
+def test_a_cold_call_that_takes_longer_than_a_task_breaks_a_claim(results: Results) -> None:
+    found = _broken(replace(results, cold=results.cold | {"record": replace(results.cold["record"], calls=[1.0])}))
+    assert "record: a cold call costs no more than asyncio.create_task" in found
+
+
 def test_a_loop_that_is_held_breaks_a_claim(results: Results) -> None:
     held = replace(results.pauses["record"], computing=1.0)
     assert "no callback of the loop computes for 5 ms" in _broken(replace(results, pauses={"record": held}))

@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from backend.deepgram import drafts, session_of
 from backend.errors import Invalid
-from backend.schemas.fields import CONTENT_BYTES, JsonObject
 from backend.schemas.message import MessageCreate
 from backend.schemas.parsing import parse
+from verbatim_record.message_limits import CONTENT_BYTES, JsonObject
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 _JSON: st.SearchStrategy[Any] = st.recursive(

@@ -11,7 +11,7 @@ A1, A2, A3 = (UUID(int=number) for number in (1, 2, 3))
 NOBODY = UUID(int=99)
 STARTED = ("AgentStartedSpeaking", {"total_latency": 1.2344, "tts_latency": 0.2, "ttt_latency": 1})
 REPORT = ("LatencyReport", {"total_latency": 1.5, "stt_latency": 0.0306, "ttt_token_latency": None})
-LATENCY = {"total_ms": 1234, "tts_ms": 200, "ttt_ms": 1000}
+LATENCY = {"total_ms": 1234, "tts_ms": 200, "llm_ms": 1000}
 REPORTED = {"total_ms": 1500, "stt_ms": 31}
 
 USER: Any = ("user", {})
@@ -39,6 +39,13 @@ def test_a_latency_belongs_to_the_answer_of_its_turn_whichever_comes_first(turn:
 def test_milliseconds_of_both_are_merged_and_the_report_knows_better() -> None:
     for turn in ((STARTED, A1, REPORT), (REPORT, A1, STARTED), (A1, STARTED, DONE, REPORT)):
         assert found(USER, *turn) == {A1: {"latency": LATENCY | REPORTED}}
+
+
+def test_the_models_time_has_the_name_that_all_ways_in_give_it() -> None:
+    report = ("LatencyReport", {"ttt_token_latency": 0.2, "ttt_text_latency": 0.3})
+    parts = {"ttt_token_ms": 200, "ttt_text_ms": 300}
+    assert found(USER, A1, report) == {A1: {"latency": parts | {"llm_ms": 300}}}
+    assert found(USER, STARTED, A1, report) == {A1: {"latency": LATENCY | parts | {"llm_ms": 300}}}
 
 
 def test_an_answer_in_several_texts_has_its_latency_at_the_first() -> None:

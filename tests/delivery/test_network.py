@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from backend.delivery import Orchestrator, OrchestratorEndpoint
 from backend.delivery.endpoint import endpoint_url
 from backend.delivery.network import NotPublic, PublicNetwork, is_public
-from backend.ids import new_id
 from tests.orchestrator_stand_in import SECRET, orchestrator
+from verbatim_record.ids import new_id
 
 PRIVATE = [
     "127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from backend.dao_service.connection.database import Database
 from backend.delivery import Orchestrator, OrchestratorEndpoint, dispatcher
 from backend.delivery.schedule import SCHEDULE
-from backend.ids import new_id
 from backend.principal import LOCAL
 from backend.schemas.delivery import webhook_id
 from backend.schemas.intent import IntentPut
@@ -27,6 +26,7 @@ from tests.conftest import open_conversation
 from tests.delivery.conftest import Table, dispatching
 from tests.orchestrator_stand_in import SECRET, OrchestratorStandIn
 from tests.waiting import PATIENCE, until_found
+from verbatim_record.ids import new_id
 
 AT_ONCE = [timedelta(0)] * 100
 IN_TWO_HOURS = "in two hours"

@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from backend.delivery import Orchestrator, OrchestratorEndpoint
-from backend.ids import new_id
 from tests.certificates import self_signed
 from tests.orchestrator_stand_in import SECRET
+from verbatim_record.ids import new_id
 
 
 @asynccontextmanager

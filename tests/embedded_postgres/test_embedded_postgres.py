@@ -25,8 +25,8 @@ import backend
 from backend import embedded_postgres
 from backend.embedded_postgres import Binaries, EmbeddedPostgres, binaries, data_directory, process, run_as, supervisor
 from backend.embedded_postgres.run_as import Account
-from backend.errors import SetupError
 from tests.installed import skip
+from verbatim_record.setup_error import SetupError
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -44,7 +44,7 @@ OWNER = """
 import sys
 from pathlib import Path
 from backend.embedded_postgres import EmbeddedPostgres, process
-from backend.errors import SetupError
+from verbatim_record.setup_error import SetupError
 process._PARENT_WATCH = sys.argv[2] if len(sys.argv) > 2 else process._PARENT_WATCH
 server = EmbeddedPostgres(Path(sys.argv[1]), durable=False)
 try:

@@ -12,6 +12,8 @@ import pytest
 from backend.http_limits import loop as module
 from backend.http_limits.loop import MAX_ACCEPTED, Loop
 
+MANY = MAX_ACCEPTED + 44  # connections, more than one iteration accepts
+
 
 class Greeter(asyncio.Protocol):
     """Notes in which iteration of its loop a connection came."""
@@ -27,7 +29,7 @@ class Greeter(asyncio.Protocol):
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as opened:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as opened:
         yield opened
 
 
@@ -37,13 +39,13 @@ def run(main: Any) -> Any:
 
 
 def test_many_connections_are_accepted_in_one_iteration_but_not_all(listener: socket.socket) -> None:
-    """uvloop's own server takes one; with iterations of 0.1 s the last of these would wait for ten seconds."""
+    """uvloop's own server takes one; with iterations of 0.1 s the last of these would wait for half a minute."""
     iteration, arrived = [0], list[int]()
 
     async def main() -> None:
-        clients = [socket.create_connection(listener.getsockname(), timeout=20) for _ in range(100)]
+        clients = [socket.create_connection(listener.getsockname(), timeout=20) for _ in range(MANY)]
         server = await asyncio.get_running_loop().create_server(lambda: Greeter(iteration, arrived), sock=listener)
-        while len(arrived) < 100:
+        while len(arrived) < MANY:
             iteration[0] += 1
             await asyncio.sleep(0)
         server.close()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSION_TABLE, Stamp
-from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption import complete, survey
 from tests.installed import postgres_tool
 from tests.migrations.releases import RUNS_FROM, before_0_2_0
+from verbatim_record.setup_error import SetupError
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox

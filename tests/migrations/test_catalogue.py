@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
 from backend.dao_service.schema_revision import SCHEMA_REVISION, VERSION_TABLE
-from backend.errors import SetupError
 from backend.migrations import runner
 from tests.installed import postgres_tool
+from verbatim_record.setup_error import SetupError
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox

@@ -20,12 +20,12 @@ from backend.app import create_app
 from backend.cli import app as cli
 from backend.cli.access import ensure_schema
 from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSION_TABLE, Stamp, application_name
-from backend.errors import SetupError
 from backend.migrations import runner
 from tests.conftest import running, settings_for
 from tests.migrations.releases import NEXT, RUNS_FROM, before_0_2_0, next_release
 from tests.pooler import PgBouncer
 from tests.waiting import until_found
+from verbatim_record.setup_error import SetupError
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import make_url
 
 from backend.dao_service.schema_revision import SCHEMA_REVISION, VERSION_TABLE
-from backend.errors import SetupError
 from backend.migrations import runner
+from verbatim_record.setup_error import SetupError
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import MakeSandbox, Sandbox

@@ -15,6 +15,7 @@ class Session:
     id: str
     numbers: set[int] = field(default_factory=set)
     duplicates: int = 0
+    client_lost: int = 0
     ended: dict[str, Any] | None = None
 
     def receipt(self) -> dict[str, Any]:
@@ -29,12 +30,13 @@ class Session:
             else:
                 missing.append([number, number])
         return {
-            "complete": self.ended is not None and not missing,
+            "complete": self.ended is not None and not missing and not self.client_lost,
             "received": len(self.numbers),
             "expected": expected,
             "missing": missing,
             "duplicates": self.duplicates,
             "more_missing": 0,
+            "client_lost": self.client_lost,
         }
 
 

@@ -314,18 +314,25 @@ class Clients(RuleBasedStateMachine):
                 self.record.add(conversation, message)
         assert [message["sequence"] for message in conversation.messages] == [*range(1, len(conversation.messages) + 1)]
 
-    @rule(pick=PICKS, last=st.none() | st.integers(0, 9), reason=st.none() | st.sampled_from(["hangup", "error"]))
-    def end_a_session(self, pick: int, last: int | None, reason: str | None) -> None:
+    @rule(
+        pick=PICKS,
+        last=st.none() | st.integers(0, 9),
+        reason=st.none() | st.sampled_from(["hangup", "error"]),
+        lost=st.sampled_from([0, 0, 0, 1, 2]),
+    )
+    def end_a_session(self, pick: int, last: int | None, reason: str | None, lost: int) -> None:
         if (found := self._session(pick)) is None:
             return
         _, session = found
         facts = {"last_client_sequence": last, "reason": reason}
         facts = {name: value for name, value in facts.items() if value is not None}
-        answer = self._ask("POST", f"/voice/sessions/{session.id}/end", json=facts)
+        answer = self._ask("POST", f"/voice/sessions/{session.id}/end", json=facts | {"client_lost": lost})
         if session.ended is None:
             session.ended = facts
         differs = any(session.ended.get(name) != value for name, value in facts.items())
         assert answer.status_code == (409 if differs else 200)
+        if not differs:
+            session.client_lost = max(session.client_lost, lost)
 
     @rule(pick=PICKS)
     def ask_for_a_receipt(self, pick: int) -> None:

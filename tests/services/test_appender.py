@@ -16,10 +16,10 @@ from backend.principal import LOCAL
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
-from backend.vocabulary import Role
 from tests import clusters
 from tests.conftest import connect, open_conversation
 from tests.waiting import PATIENCE, PAUSE
+from verbatim_record.vocabulary import Role
 
 pytestmark = pytest.mark.pooled
 

@@ -17,13 +17,13 @@ from backend.app import create_app
 from backend.cli import app
 from backend.dao_service.privileges import grants
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.errors import SetupError
 from backend.migrations import runner
 from tests import clusters
 from tests.conftest import connect, open_conversation, running, settings_for, utterance
 from tests.disks import fill, small_disk
 from tests.failover.servers import pair
 from tests.waiting import until_found
+from verbatim_record.setup_error import SetupError
 
 HEALTHY = {"database": "ok", "schema": "ok", "writes": "ok", "queue": "ok"}
 FUNCTION = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {} END';"

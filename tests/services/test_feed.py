@@ -18,9 +18,9 @@ from backend.schemas.feed import FeedPlace, FeedQuery, FeedStart
 from backend.schemas.message import MessageCreate
 from backend.services.appender import Appender
 from backend.services.feed import Feed, FeedPage
-from backend.vocabulary import Role
 from tests.conftest import connect
 from tests.waiting import PATIENCE, until
+from verbatim_record.vocabulary import Role
 
 pytestmark = pytest.mark.pooled
 

@@ -16,8 +16,9 @@ class VoiceSession(Base):
     """One row of ``voice_sessions``.
 
     ``last_client_sequence`` is the highest number that the phone says it used, ``seen_at`` the time of its last
-    request, and ``duplicates`` how many events arrived more than once. The ids of the session's events derive from
-    ``salt``; it is NULL if a process of a release without salts began the session.
+    request, ``duplicates`` how many events arrived more than once, and ``client_lost`` how many the phone says it gave
+    up. The ids of the session's events derive from ``salt``; it is NULL if a process of a release without salts began
+    the session.
     """
 
     __tablename__ = "voice_sessions"
@@ -39,6 +40,7 @@ class VoiceSession(Base):
     duplicates: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
     salt: Mapped[UUID | None] = mapped_column(SQL_UUID)
+    client_lost: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
 class VoiceEvent(Base):

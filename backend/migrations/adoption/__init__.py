@@ -20,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.schema_revision import READ_STAMP, SCHEMA_REVISION, VERSION_TABLE
-from backend.errors import SetupError
 from backend.migrations import runner
 from backend.migrations.adoption.advice import alembic_filter, grants_for_service_role
 from backend.migrations.adoption.data_checks import (
@@ -43,6 +42,7 @@ from backend.migrations.adoption.plan import (
 from backend.migrations.adoption.requirements import OWN_TABLES, SEED_COLUMNS, server_blockers, shape_blockers
 from backend.migrations.compatibility import too_old
 from backend.migrations.runner import connectable, sentence
+from verbatim_record.setup_error import SetupError
 
 __all__ = ["HostTable", "Survey", "complete", "survey"]
 

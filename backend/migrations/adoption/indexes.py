@@ -15,9 +15,9 @@ from sqlalchemy.schema import CreateIndex
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
-from backend.errors import SetupError
 from backend.migrations.adoption.requirements import OWN_TABLES
 from backend.migrations.runner import connectable, sentence
+from verbatim_record.setup_error import SetupError
 
 _VALID: Final = text("""
     SELECT coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)), false)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from backend.migrations.adoption.introspection import HostTable
-from backend.vocabulary import InputModality, Role
+from verbatim_record.vocabulary import InputModality, Role
 
 _OLDEST_SERVER: Final = 15
 

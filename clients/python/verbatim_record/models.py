@@ -1,0 +1,805 @@
+"""What the service takes and sends, as frozen dataclasses. `make openapi` writes this file from `openapi.json`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+
+def _optional(read: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else read(value)
+
+
+def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
+    return tuple(map(read, values))
+
+
+ContextType: TypeAlias = Literal["onboarding", "goal", "task", "reschedule", "voice"]
+"""The subject matter of a conversation."""
+
+DeliveryState: TypeAlias = Literal["pending", "delivered", "failed", "held"]
+"""The state of a delivery to the orchestrator; `held` since it has answered 410 to a delivery."""
+
+Direction: TypeAlias = Literal["forward", "backward"]
+"""From the first message to the last, or from the last to the first."""
+
+FeedStart: TypeAlias = Literal["beginning", "end"]
+"""Where the feed begins without a cursor: at the first message on record, or after the last."""
+
+InputModality: TypeAlias = Literal["voice", "text"]
+"""How a message reached the assistant: spoken or typed."""
+
+Intent: TypeAlias = Literal["GOAL", "NEW_TASK", "RESCHEDULE_TASK"]
+"""What the person wants done, as the assistant understood it."""
+
+Order: TypeAlias = Literal["spoken", "recorded"]
+"""The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded)."""
+
+Role: TypeAlias = Literal["user", "assistant", "system", "function"]
+"""The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
+
+TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "openai", "deepgram"]
+"""The formats of a transcript."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageResponse:
+    """One message on record."""
+
+    id: UUID
+    conversation_id: UUID
+    sequence: int
+    """Its place in the conversation: 1, 2, 3 …, without gaps; it never changes."""
+    role: Role | str
+    content: str
+    input_modality: InputModality | str
+    metadata: dict[str, JsonValue]
+    timestamp: datetime
+    created_at: datetime
+    voice_session_id: str | None
+    client_sequence: int | None
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=UUID(data["id"]),
+            conversation_id=UUID(data["conversation_id"]),
+            sequence=data["sequence"],
+            role=data["role"],
+            content=data["content"],
+            input_modality=data["input_modality"],
+            metadata=data["metadata"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            created_at=datetime.fromisoformat(data["created_at"]),
+            voice_session_id=data["voice_session_id"],
+            client_sequence=data["client_sequence"],
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedMessage:
+    """The result of a message that is on record."""
+
+    kind: Literal["recorded"]
+    status: int
+    """201 if it is new, 200 if it was on record already."""
+    message: MessageResponse
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            kind=data["kind"],
+            status=data["status"],
+            message=MessageResponse.from_json(data["message"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFault:
+    """One fault of the request."""
+
+    pointer: str
+    """JSON pointer (RFC 6901) into the body, or `/query/…` or `/path/…` for parameters."""
+    detail: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            pointer=data["pointer"],
+            detail=data["detail"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderToken:
+    """The token and the URL with which a phone opens its own connection to Deepgram."""
+
+    access_token: str
+    """To open one connection, with `Authorization: Bearer …`."""
+    expires_in: float
+    """Seconds within which the phone must open the connection."""
+    url: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            access_token=data["access_token"],
+            expires_in=data["expires_in"],
+            url=data["url"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceSessionResponse:
+    """A voice session that was begun."""
+
+    id: str
+    conversation_id: UUID
+    started_at: datetime
+    next_client_sequence: int
+    """The number for the phone's next event."""
+    deepgram: ProviderToken | None
+    """`null` if the service has no API key of Deepgram."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=data["id"],
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            next_client_sequence=data["next_client_sequence"],
+            deepgram=_optional(ProviderToken.from_json, data["deepgram"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemDocument:
+    """Why a request was not carried out."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    """The trace id of `traceparent`, or a new id; the service's log has it, too."""
+    errors: tuple[InputFault, ...] | None = None
+    """Each distinct fault once."""
+    more_errors: int | None = None
+    """The number of faults that `errors` leaves out; absent if it is complete."""
+    session: VoiceSessionResponse | None = None
+    """The voice session, if the request began it: it works without a token."""
+    checks: dict[str, str] | None = None
+    """For each part `ok`, or a word that names the fault."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            title=data["title"],
+            status=data["status"],
+            detail=data["detail"],
+            instance=data["instance"],
+            request_id=data["request_id"],
+            errors=_optional(partial(_each, InputFault.from_json), data.get("errors")),
+            more_errors=data.get("more_errors"),
+            session=_optional(VoiceSessionResponse.from_json, data.get("session")),
+            checks=data.get("checks"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemProblem:
+    """The result of a message or an event that was not recorded."""
+
+    kind: Literal["problem"]
+    status: int
+    """The `status` of the problem."""
+    problem: ProblemDocument
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            kind=data["kind"],
+            status=data["status"],
+            problem=ProblemDocument.from_json(data["problem"]),
+        )
+
+
+BatchResult: TypeAlias = ItemProblem | RecordedMessage
+"""The result of one message of a batch."""
+
+
+def read_batch_result(data: Mapping[str, Any]) -> BatchResult:
+    """Return the model of a JSON object by its `kind`; raises ValueError, and as `from_json`."""
+    match data["kind"]:
+        case "problem":
+            return ItemProblem.from_json(data)
+        case "recorded":
+            return RecordedMessage.from_json(data)
+    raise ValueError("The kind is none that this release knows.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResults:
+    """One result for each message of the batch, in the order of the request."""
+
+    results: tuple[BatchResult, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            results=_each(read_batch_result, data["results"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An event whose fields are stored: an error, a warning, a refused injection, a frustrated user."""
+
+    type: str
+    client_sequence: int | None
+    received_at: datetime
+    detail: dict[str, JsonValue]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            client_sequence=data["client_sequence"],
+            received_at=datetime.fromisoformat(data["received_at"]),
+            detail=data["detail"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceSessionState:
+    """The state of a voice session."""
+
+    id: str
+    conversation_id: UUID
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    duration_seconds: int | None
+    last_client_sequence: int | None
+    """The last number that the phone says it used."""
+    provider: str
+    provider_session_ids: tuple[str, ...]
+    """Deepgram's ids of the first 1,000 connections."""
+    message_count: int
+    event_counts: dict[str, int]
+    """The number of events that are not messages, for the 100 most frequent types."""
+    unverified_count: int
+    """The number of entries in Deepgram's history without an equal message in the conversation."""
+    incidents: tuple[Incident, ...]
+    """The first 100."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=data["id"],
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            end_reason=data["end_reason"],
+            duration_seconds=data["duration_seconds"],
+            last_client_sequence=data["last_client_sequence"],
+            provider=data["provider"],
+            provider_session_ids=tuple(data["provider_session_ids"]),
+            message_count=data["message_count"],
+            event_counts=data["event_counts"],
+            unverified_count=data["unverified_count"],
+            incidents=_each(Incident.from_json, data["incidents"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """The result of an event that is on record, with the messages that it became."""
+
+    kind: Literal["recorded"]
+    status: int
+    """201 if it is new, 200 if it was on record already."""
+    messages: tuple[MessageResponse, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            kind=data["kind"],
+            status=data["status"],
+            messages=_each(MessageResponse.from_json, data["messages"]),
+        )
+
+
+VoiceEventResult: TypeAlias = ItemProblem | RecordedEvent
+"""The result of one event of a batch."""
+
+
+def read_voice_event_result(data: Mapping[str, Any]) -> VoiceEventResult:
+    """Return the model of a JSON object by its `kind`; raises ValueError, and as `from_json`."""
+    match data["kind"]:
+        case "problem":
+            return ItemProblem.from_json(data)
+        case "recorded":
+            return RecordedEvent.from_json(data)
+    raise ValueError("The kind is none that this release knows.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceEventResults:
+    """One result for each event, in the order of the request."""
+
+    results: tuple[VoiceEventResult, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            results=_each(read_voice_event_result, data["results"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Which of a phone's numbered events are on record."""
+
+    complete: bool
+    """Whether the phone has ended the session, no number is missing, and `client_lost` is 0."""
+    received: int
+    expected: int
+    """The highest number that the phone named as its last, or that has arrived."""
+    missing: tuple[tuple[int, ...], ...]
+    """The first 1,000 ranges of missing numbers, each as first and last, both inclusive."""
+    duplicates: int
+    """The number of events that arrived again."""
+    last_sequence: int
+    """The sequence of the conversation's last message."""
+    more_missing: int
+    """The number of missing ranges that `missing` does not name."""
+    client_lost: int
+    """How many events the phone says it gave up. The service cannot name them."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            complete=data["complete"],
+            received=data["received"],
+            expected=data["expected"],
+            missing=_each(tuple, data["missing"]),
+            duplicates=data["duplicates"],
+            last_sequence=data["last_sequence"],
+            more_missing=data["more_missing"],
+            client_lost=data["client_lost"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationResponse:
+    """One conversation as it stands in the record."""
+
+    id: UUID
+    user_id: str | None
+    context_type: ContextType | str
+    voice_session_id: str | None
+    extracted_intent: str | None
+    intent_payload: JsonValue
+    linked_goal_id: UUID | None
+    linked_task_id: UUID | None
+    ended_at: datetime | None
+    duration_seconds: int | None
+    message_count: int
+    created_at: datetime
+    updated_at: datetime
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=UUID(data["id"]),
+            user_id=data["user_id"],
+            context_type=data["context_type"],
+            voice_session_id=data["voice_session_id"],
+            extracted_intent=data["extracted_intent"],
+            intent_payload=data["intent_payload"],
+            linked_goal_id=_optional(UUID, data["linked_goal_id"]),
+            linked_task_id=_optional(UUID, data["linked_task_id"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            duration_seconds=data["duration_seconds"],
+            message_count=data["message_count"],
+            created_at=datetime.fromisoformat(data["created_at"]),
+            updated_at=datetime.fromisoformat(data["updated_at"]),
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationPage:
+    """A page of conversations."""
+
+    data: tuple[ConversationResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(ConversationResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePage:
+    """A page of messages."""
+
+    data: tuple[MessageResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(MessageResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """A whole conversation in spoken order."""
+
+    conversation_id: UUID
+    messages: tuple[MessageResponse, ...]
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            messages=_each(MessageResponse.from_json, data["messages"]),
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedVoiceSession:
+    """A voice session in an export."""
+
+    id: str
+    conversation_id: UUID
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    duration_seconds: int | None
+    last_client_sequence: int | None
+    """The last number that the phone says it used."""
+    provider: str
+    provider_session_ids: tuple[str, ...]
+    """Deepgram's ids of the first 1,000 connections."""
+    message_count: int
+    event_counts: dict[str, int]
+    """The number of events that are not messages, for the 100 most frequent types."""
+    unverified_count: int
+    """The number of entries in Deepgram's history without an equal message in the conversation."""
+    incidents: tuple[Incident, ...]
+    """The first 100."""
+    receipt: Receipt
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=data["id"],
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            end_reason=data["end_reason"],
+            duration_seconds=data["duration_seconds"],
+            last_client_sequence=data["last_client_sequence"],
+            provider=data["provider"],
+            provider_session_ids=tuple(data["provider_session_ids"]),
+            message_count=data["message_count"],
+            event_counts=data["event_counts"],
+            unverified_count=data["unverified_count"],
+            incidents=_each(Incident.from_json, data["incidents"]),
+            receipt=Receipt.from_json(data["receipt"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryResponse:
+    """One delivery to the orchestrator, and the outcome of its last attempt."""
+
+    id: UUID
+    conversation_id: UUID
+    type: str
+    state: DeliveryState | str
+    """`failed` after the last attempt, `held` after a 410; only an operator can send these again."""
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    """While it is pending: the time of the next attempt, at the earliest."""
+    delivered_at: datetime | None
+    """When the orchestrator last accepted it."""
+    last_attempt_at: datetime | None
+    last_status: int | None
+    """The HTTP status of the last attempt; null while one is under way, and without an answer."""
+    last_error: str | None
+    """Why the last attempt failed, as a sentence."""
+    webhook_id: str
+    """The value of the header `webhook-id`, the same in each attempt."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=UUID(data["id"]),
+            conversation_id=UUID(data["conversation_id"]),
+            type=data["type"],
+            state=data["state"],
+            attempts=data["attempts"],
+            created_at=datetime.fromisoformat(data["created_at"]),
+            due_at=datetime.fromisoformat(data["due_at"]),
+            delivered_at=_optional(datetime.fromisoformat, data["delivered_at"]),
+            last_attempt_at=_optional(datetime.fromisoformat, data["last_attempt_at"]),
+            last_status=data["last_status"],
+            last_error=data["last_error"],
+            webhook_id=data["webhook_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedConversation:
+    """A line of an export. The line of a conversation that is erased meanwhile ends early, with `erased`."""
+
+    conversation: ConversationResponse
+    messages: tuple[MessageResponse, ...]
+    """In spoken order."""
+    voice_sessions: tuple[ExportedVoiceSession, ...] | None = None
+    deliveries: tuple[DeliveryResponse, ...] | None = None
+    erased: Literal[True] | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation=ConversationResponse.from_json(data["conversation"]),
+            messages=_each(MessageResponse.from_json, data["messages"]),
+            voice_sessions=_optional(partial(_each, ExportedVoiceSession.from_json), data.get("voice_sessions")),
+            deliveries=_optional(partial(_each, DeliveryResponse.from_json), data.get("deliveries")),
+            erased=data.get("erased"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A conversation that could not be erased."""
+
+    conversation_id: UUID
+    detail: str
+    """Why, as a sentence."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            detail=data["detail"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureResponse:
+    """The outcome of one request to erase a subject's conversations."""
+
+    user_id: str
+    erased: int
+    """The number of conversations that this request erased."""
+    messages: int
+    """The number of messages in these."""
+    left: int
+    """The number that is left: repeat the request until only those in `kept` are left."""
+    kept: tuple[Kept, ...]
+    """Conversations to which a table of the host refers, at most 100; they stay."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            user_id=data["user_id"],
+            erased=data["erased"],
+            messages=data["messages"],
+            left=data["left"],
+            kept=_each(Kept.from_json, data["kept"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationIntent:
+    """The current intent of a conversation."""
+
+    conversation_id: UUID
+    intent: str
+    """One of `x-extensible-enum`, or another word that the host application has stored."""
+    payload: JsonValue
+    version: str
+    """The same for the same intent and payload; the value for `If-Match`."""
+    delivery_id: UUID | None
+    """The delivery that sends it to the orchestrator; null if no orchestrator is configured."""
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            intent=data["intent"],
+            payload=data["payload"],
+            version=data["version"],
+            delivery_id=_optional(UUID, data["delivery_id"]),
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryPage:
+    """A page of deliveries."""
+
+    data: tuple[DeliveryResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(DeliveryResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveriesRetried:
+    """How many deliveries are sent again, by their state before."""
+
+    failed: int
+    held: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            failed=data["failed"],
+            held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageCreate:
+    """A message to record: one utterance, or one side (request or result) of a function call."""
+
+    id: UUID | None = None
+    """Chosen by the client before the first attempt, so that a retry does not record it twice."""
+    conversation_id: UUID
+    role: Role
+    content: str
+    """What was said; at most 1048576 bytes of UTF-8."""
+    input_modality: InputModality = "voice"
+    metadata: dict[str, JsonValue] = field(default_factory=dict)
+    """Any other data of the message: at most 16384 bytes as JSON, nested at most 32 levels."""
+    timestamp: datetime | None = None
+    """When it was said, by the client's clock.
+
+    The time of recording replaces one that is omitted, lies before 2000 or is more than five minutes in the
+    future; a replaced one is named in `metadata.repaired`.
+    """
+    voice_session_id: str | None = None
+    client_sequence: int | None = None
+    """The client's own numbering."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceEventCreate:
+    """An event of Deepgram, unchanged, with the phone's number and time."""
+
+    event: JsonObject
+    """Deepgram's JSON, unchanged, whether it came from the server or the client."""
+    received_at: datetime | None = None
+    """By the phone's clock; it should rise strictly.
+
+    The time of recording replaces one that lies before 2000 or is more than five minutes in the future.
+    """
+    client_sequence: int | None = None
+    """The phone's own number, from 1, of the events that it forwards in this session."""
+    id: UUID | None = None
+    """Chosen by the phone; by default derived from the session and the number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractedIntent:
+    """The intent that a delivery tells of."""
+
+    conversation_id: UUID
+    user_id: str | None
+    voice_session_id: str | None
+    intent: str
+    """One of `x-extensible-enum`, or another word that the host application has stored."""
+    payload: JsonValue
+    version: str
+    """The same for the same intent and payload; the value for `If-Match`."""
+    replaces: str | None
+    """The `version` of the intent that this one replaces."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            user_id=data["user_id"],
+            voice_session_id=data["voice_session_id"],
+            intent=data["intent"],
+            payload=data["payload"],
+            version=data["version"],
+            replaces=data["replaces"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentExtracted:
+    """The body of a delivery, a Standard Webhook: a conversation has a new intent."""
+
+    type: Literal["intent.extracted"]
+    timestamp: datetime
+    """When the intent was set."""
+    data: ExtractedIntent
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=ExtractedIntent.from_json(data["data"]),
+        )

@@ -1,0 +1,308 @@
+"""The recorder: records the messages of a voice pipeline without making the pipeline wait.
+
+`record` does only what must happen at once. It assigns the message an id, a number and a time, and puts it into two
+queues; the bytes that are sent in every attempt are made from it once, by the queue that needs them first. The writer's
+queue is sent to the service. The spool's queue is written to disk within ``within`` seconds, except messages that are
+on record by then. So the pipeline waits for no lock, no await, no file and no network.
+
+Id, number and time are assigned before anything can fail. So a repetition (of a batch, of a process, of a whole spool)
+neither duplicates nor reorders messages, and a number that never arrives shows that a message is missing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import UUID
+
+from verbatim_record.ids import new_id
+from verbatim_record.recorder import metrics, signals, stats  # noqa: F401 -- metrics registers itself
+from verbatim_record.recorder.entry import LONGEST_BODY, Entry
+from verbatim_record.recorder.faults import place_of
+from verbatim_record.recorder.message_repair import (
+    ROLES,
+    VOICE,
+    encode,
+    encoded,
+    fault_of,
+    outline,
+    repair_message,
+    snapshot_of,
+)
+from verbatim_record.recorder.sinks import Sink
+from verbatim_record.recorder.spool.spool import Spool
+from verbatim_record.recorder.stats import Stats
+from verbatim_record.recorder.writer import Writer
+
+_USUAL_LENGTH: Final = 2**16  # characters; a longer text may have to continue in further messages
+_OVERHEAD: Final = 300  # bytes of a message as JSON beside its text and its metadata
+CLOSE_TIMEOUT: Final = 1.0  # seconds for spool and sink to close, at the end
+
+_Said = tuple[int, Any, Any, Any, Any, Any, Any]  # the number, and the arguments of `record`
+
+log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The recorder's limits; times in seconds, sizes in bytes.
+
+    A message is on disk ``within`` this time, unless it is on record. ``memory`` bounds the messages that wait to be
+    sent and, separately, those that wait for a failing disk; ``disk`` bounds the spool's file. One attempt of the sink
+    may take ``patience``. At the end of its block the recorder waits at most ``closing`` for unsent messages.
+    """
+
+    within: float = 0.05
+    memory: int = 8 * 2**20
+    disk: int = 256 * 2**20
+    patience: float = 30.0
+    closing: float = 5.0
+
+
+class Recorder:
+    """Records the messages of ``conversation_id`` through ``sink``, which it closes at the end.
+
+    ``spool`` is a file for messages that are not on record yet; recorders may share it. ``on_lost`` is called with each
+    message (JSON) that `record` does not accept. The reason is either that memory and disk are full, which loses the
+    newest messages and never earlier ones, or that the role or the text is invalid; such a message stays in the spool,
+    with the reason.
+    """
+
+    def __init__(  # noqa: PLR0913 -- each is a setting of its own
+        self,
+        sink: Sink,
+        *,
+        conversation_id: UUID | str,
+        spool: Path,
+        voice_session_id: str | None = None,
+        limits: Limits | None = None,
+        on_lost: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._sink = sink
+        self.conversation_id = UUID(str(conversation_id))
+        self._conversation = str(self.conversation_id)  # orjson encodes text in half the time
+        self._voice_session_id = voice_session_id
+        self._on_lost = on_lost
+        self._spool = Spool(spool, within=self._limits.within, most_bytes=self._limits.disk)
+        self._writer = Writer(sink, self._spool, memory=self._limits.memory, patience=self._limits.patience)
+        self._task: asyncio.Task[None] | None = None
+        self._open = False
+        self._next_id: UUID | None = None  # made before it is needed, because that takes half of a cold `record`
+        self._last_number = self._taken = self._refused = self._lost = 0
+
+    async def __aenter__(self) -> Self:
+        """Open the spool and start to send, earlier messages first; raises SetupError if it cannot be opened."""
+        try:
+            left = await self._spool.open()
+            await self._sink.open()
+        except BaseException:
+            await self._sink.aclose()
+            raise
+        self._taken = left.ours
+        if left.ours:
+            log.info("spool holds %(messages)d messages of an earlier run", {"messages": left.ours})
+            self._writer.catch_up(left.since)
+        self._task = asyncio.create_task(self._writer.run(), name="writer")
+        self._open = True
+        stats.watch(self)
+        signals.guard(self, self._spool.flush)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the recorder within ``closing`` seconds; see `aclose`."""
+        await self.aclose()
+
+    def record(  # noqa: PLR0913 -- a message has that many parts
+        self,
+        role: str,
+        content: str,
+        *,
+        timestamp: datetime | str | None = None,
+        metadata: Mapping[Any, Any] | None = None,
+        id: UUID | str | None = None,  # noqa: A002 -- the field's name
+        input_modality: str = VOICE,
+    ) -> UUID | str | None:
+        """Queue one message and return its id at once, or None if it is not accepted; never raises.
+
+        ``timestamp`` is when it was said (RFC 3339 or a datetime with a zone), by default now. Values that cannot be
+        sent, except role and text, are repaired, and `metadata.repaired` lists JSON pointers to them. A text of more
+        than 1 MiB continues in further messages, which `metadata.part` counts. Call it from the event loop only.
+        """
+        self._last_number += 1
+        at = time.time()
+        said = (self._last_number, role, content, timestamp, metadata, id, input_modality)
+        try:
+            # Of most messages it is certain that they can be sent: they are encoded later, and not by the pipeline.
+            if (
+                (id is None or type(id) is UUID)
+                and type(content) is str
+                and len(content) <= _USUAL_LENGTH
+                and isinstance(role, str)
+                and role in ROLES
+                and (timestamp is None or type(timestamp) is str)
+                and isinstance(input_modality, str)
+            ):
+                snapshot = b"" if metadata is None else snapshot_of(metadata)
+                if snapshot is not None:
+                    identity = id
+                    if identity is None:
+                        identity, self._next_id = self._next_id or new_id(), None
+                    size = _OVERHEAD + len(snapshot) + len(content) * (1 if content.isascii() else 4)
+                    entry = Entry(partial(self._encode, said, identity, snapshot, at), at, size)
+                    return identity if self._accept(entry) else None
+            return self._take(self._message(said), at)
+        except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline, and its message may quote content
+            self._reject(self._message(said), at, type(error).__name__)
+            return None
+
+    def _message(self, said: _Said) -> dict[str, Any]:
+        number, role, content, timestamp, metadata, identity, input_modality = said
+        return {
+            "id": identity,
+            "conversation_id": self._conversation,
+            "role": role,
+            "content": content,
+            "input_modality": input_modality,
+            "metadata": metadata,
+            "timestamp": timestamp,
+            "voice_session_id": self._voice_session_id,
+            "client_sequence": number,
+        }
+
+    def _encode(self, said: _Said, identity: UUID, metadata: bytes, at: float) -> bytes:
+        """Return the JSON of a usual message; the writer or the spool's thread calls it, and each gets the same."""
+        if self._next_id is None:
+            self._next_id = new_id()
+        return encoded(self._message(said) | {"id": identity}, metadata, at)
+
+    def _take(self, message: dict[str, Any], at: float) -> UUID | str | None:
+        if fault := fault_of(message["role"], message["content"]):
+            self._reject(message, at, fault)
+            return None
+        chosen = message["id"]
+        repaired = repair_message(message, at)
+        taken = [self._put(each, at) for each in repaired]
+        if not all(taken):
+            return None
+        identity: UUID = repaired[0]["id"]
+        return chosen if str(chosen).lower() == str(identity) else identity
+
+    def _put(self, message: dict[str, Any], at: float) -> bool:
+        """Queue one repaired message, and return whether it was accepted."""
+        body = encode(message)
+        if len(body) > LONGEST_BODY:
+            self._reject(message, at, "the message is too long")
+            return False
+        return self._accept(Entry.of(body, at))
+
+    @property
+    def stats(self) -> Stats:
+        """The recorder's current counts."""
+        writer = self._writer
+        queued = self._taken - writer.sent - writer.refused
+        waits = time.time() - writer.oldest if queued and writer.oldest else 0.0
+        refused = self._refused + writer.refused
+        spooled = min(queued, self._spool.rows)  # a message that was sent is deleted from disk a moment later
+        return Stats(queued, writer.sent, spooled, refused, self._lost, max(0.0, waits))
+
+    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- late messages are kept
+        """Accept no more messages, send the queued ones for up to ``timeout`` seconds, and leave the rest in the spool.
+
+        ``timeout`` is by default the limit ``closing``; closing spool and sink takes at most a second more. Calling it
+        twice is safe.
+        """
+        task, self._task = self._task, None
+        if task is None:
+            return
+        await asyncio.sleep(0)  # lets event handlers that are scheduled already record their messages
+        self._open = False
+        try:
+            async with asyncio.timeout(self._limits.closing if timeout is None else timeout):
+                await self._writer.drained()
+        except TimeoutError:
+            log.warning("%(messages)d messages are left in the spool", {"messages": self.stats.queued})
+        finally:
+            await self._close_parts(task)
+
+    async def _close_parts(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        saving = asyncio.create_task(self._spool.close(), name="spool")
+        closing = asyncio.create_task(self._sink.aclose(), name="sink")
+        try:
+            _, late = await asyncio.wait({task, saving, closing}, timeout=CLOSE_TIMEOUT)
+        finally:
+            stats.unwatch(self)
+            signals.unguard(self)
+        for each in late:
+            each.cancel()
+            log.error("the recorder's %(what)s does not close in time", {"what": each.get_name()})
+        for each in {saving, closing} - late:
+            if error := each.exception():
+                log.error(
+                    "the recorder's %(what)s does not close: %(why)s", {"what": each.get_name(), "why": place_of(error)}
+                )
+        if saving not in late and not saving.exception():
+            unsaved = [entry for entry in saving.result() if not entry.reason]
+            self._taken -= len(unsaved)
+            self._lose(unsaved)
+
+    def _accept(self, entry: Entry) -> bool:
+        if not self._open:
+            self._count_refusal("the recorder is not open")
+            self._call_on_lost([entry])
+            return False
+        if self._spool.unsaved + entry.size > self._limits.memory:
+            self._lose([entry])
+            return False
+        self._taken += 1
+        self._writer.take(entry)
+        self._spool.put(entry)
+        return True
+
+    def _reject(self, message: Mapping[str, Any], at: float, why: str) -> None:
+        """Store an invalid message in the spool, if there is room, and pass it to `on_lost`; never raises."""
+        self._count_refusal(why)
+        try:
+            entry = Entry.of(outline(message), at, reason=why)
+        except Exception as error:  # noqa: BLE001 -- as above
+            self._warn("message not kept: %(why)s", why=type(error).__name__)
+            return
+        if self._open and self._spool.unsaved < self._limits.memory:
+            self._spool.put(entry)
+        self._call_on_lost([entry])
+
+    def _count_refusal(self, why: str) -> None:
+        self._refused += 1
+        stats.TOTALS["refused"] += 1
+        self._warn("message refused: %(why)s", why=why, client_sequence=self._last_number)
+
+    def _lose(self, entries: Sequence[Entry]) -> None:
+        """Count, log (without content) and pass to `on_lost` the messages for which memory and disk have no room."""
+        if not entries:
+            return
+        self._lost += len(entries)
+        stats.TOTALS["lost"] += len(entries)
+        self._warn("%(messages)d messages lost: memory and disk are full", messages=len(entries))
+        self._call_on_lost(entries)
+
+    def _call_on_lost(self, entries: Sequence[Entry]) -> None:
+        for entry in entries if self._on_lost else ():
+            try:
+                self._on_lost(entry.body)  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline
+                self._warn("on_lost failed: %(why)s", why=type(error).__name__)
+
+    def _warn(self, what: str, **facts: object) -> None:
+        sentence = f"{what} (conversation %(conversation_id)s)"
+        with suppress(Exception):  # a log that cannot be written must not stop the pipeline
+            log.warning(sentence, {"conversation_id": self._conversation, **facts})

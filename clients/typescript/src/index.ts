@@ -1,0 +1,11 @@
+export type { Fetch, FetchAnswer, FetchInit } from "./attempt.js";
+export * from "./errors.js";
+export * from "./memory.js";
+export * from "./phone.js";
+export type { Refused } from "./queue.js";
+export type { Random } from "./random.js";
+export { recorded } from "./recorded.js";
+export * from "./store.js";
+export type { Service, StreamingAnswer, StreamingFetch } from "./transport.js";
+export type * from "./types.js";
+export * from "./verbatim.js";

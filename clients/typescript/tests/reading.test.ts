@@ -1,0 +1,252 @@
+/** The reading client against the service at VERBATIM_URL, over a network that loses what it is told to lose. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { etagOf, pages, ProblemError, TransportError, UnexpectedResponse, Verbatim } from "verbatim-record";
+
+const api = `${process.env["VERBATIM_URL"]}/api/v1`;
+const verbatim = new Verbatim({ api });
+
+type Fetch = typeof fetch;
+
+/** A client whose requests go through `through`, which may lose them, or their answers. */
+const over = (through: (send: () => Promise<Response>, init: RequestInit, url: string) => Promise<Response>) =>
+  new Verbatim({ api, fetch: ((url, init) => through(() => fetch(url, init), init!, String(url))) as Fetch });
+
+/** Lets the package wait for nothing, and returns how long it would have waited, in milliseconds. */
+function hurry(t: test.TestContext): number[] {
+  const waits: number[] = [];
+  const real = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (done: () => void, time: number, ...rest: unknown[]) => {
+    const isPause = time < 20_000 && new Error().stack?.includes("/dist/watch.js");
+    if (isPause) waits.push(time);
+    return real(done, isPause ? 0 : time, ...rest);
+  });
+  return waits;
+}
+
+async function talk(...said: string[]): Promise<string> {
+  const { id } = await verbatim.createConversation({ context_type: "voice" });
+  for (const content of said) await verbatim.recordMessage({ conversation_id: id, role: "user", content });
+  return id;
+}
+
+const contents = async (messages: AsyncIterable<{ content: string }>, most = Infinity): Promise<string[]> => {
+  const found: string[] = [];
+  for await (const { content } of messages) if (found.push(content) >= most) break;
+  return found;
+};
+
+test("every operation has a method, and `follow` reads the one that only streams", () => {
+  const document = JSON.parse(readFileSync(new URL("../../../openapi.json", import.meta.url), "utf8"));
+  const operations = Object.values<Record<string, { operationId: string }>>(document.paths).flatMap(Object.values);
+  assert.ok(operations.length > 20);
+  for (const { operationId } of operations) {
+    const method = operationId === "followConversation" ? "follow" : operationId;
+    assert.equal(typeof verbatim[method as keyof Verbatim], "function", operationId);
+  }
+});
+
+test("what is recorded is read back page by page and in each format", async () => {
+  const id = await talk("one", "two", "three");
+  assert.deepEqual(await contents(pages((cursor) => verbatim.listMessages(id, { limit: 2, cursor }))), ["one", "two", "three"]);
+  const transcript = await verbatim.getTranscript(id);
+  assert.deepEqual(transcript.messages.map(({ sequence }) => sequence), [1, 2, 3]);
+  assert.match(await verbatim.getTranscript(id, { format: "text" }), /user: three/);
+  assert.equal((await verbatim.getTranscript(id, { format: "jsonl" })).trim().split("\n").length, 3);
+  assert.deepEqual((await verbatim.getTranscript(id, { format: "openai" })).messages[0], { role: "user", content: "one" });
+  assert.equal((await verbatim.getTranscript(id, { format: "deepgram" })).agent.context.messages.length, 3);
+});
+
+test("a batch has an answer for each message", async () => {
+  const conversation_id = await talk();
+  const good = { conversation_id, role: "user", content: "Hello" } as const;
+  const { results } = await verbatim.recordMessages({ messages: [good, { ...good, conversation_id: randomUUID() }] });
+  assert.deepEqual(results.map(({ status }) => status), [201, 404]);
+});
+
+test("a refusal names its kind and finds its line in the log", async () => {
+  await assert.rejects(verbatim.getConversation(randomUUID()), (error) => {
+    assert.ok(error instanceof ProblemError);
+    assert.ok(error.is("conversation-not-found") && !error.is("invalid"));
+    assert.match(error.message, new RegExp(error.problem.request_id));
+    return true;
+  });
+});
+
+test("what was sent without an answer is sent again, and recorded once", async (t) => {
+  hurry(t);
+  const conversation_id = await talk();
+  let requests = 0;
+  const shaky = over(async (send) => {
+    requests += 1;
+    if (requests === 1) throw new TypeError("offline");
+    const answer = await send();
+    if (requests === 2) throw new TypeError("sent, but the answer was lost");
+    return answer;
+  });
+  await shaky.recordMessage({ conversation_id, role: "user", content: "once" });
+  assert.equal(requests, 3);
+  assert.equal((await verbatim.getConversation(conversation_id)).message_count, 1);
+});
+
+test("a service without end of failures is given up after six attempts", async (t) => {
+  hurry(t);
+  let requests = 0;
+  const dead = over(() => Promise.reject(new TypeError(`offline ${(requests += 1)}`)));
+  await assert.rejects(dead.listConversations(), TransportError);
+  assert.equal(requests, 6);
+});
+
+test("the seconds of Retry-After are waited for", async (t) => {
+  const waits = hurry(t);
+  let requests = 0;
+  const busy = over((send) => {
+    requests += 1;
+    return requests === 1 ? Promise.resolve(problem("busy", 503, { "retry-after": "7" })) : send();
+  });
+  await busy.listConversations();
+  assert.equal(waits.length, 1);
+  assert.ok(waits[0]! >= 7000 && waits[0]! <= 7500);
+});
+
+test("after 401 the same is sent once more with a new token, and then no more", async (t) => {
+  const waits = hurry(t);
+  const sent: string[] = [];
+  const guard: Fetch = async (_url, init) => {
+    sent.push(new Headers(init?.headers).get("authorization") ?? "");
+    return problem("token-invalid", 401);
+  };
+  let token = 0;
+  const stranger = new Verbatim({ api, fetch: guard, token: async () => `t${(token += 1)}` });
+  await assert.rejects(stranger.listConversations(), ProblemError);
+  assert.deepEqual(sent, ["Bearer t1", "Bearer t2"]);
+  assert.deepEqual(waits, [0]);
+});
+
+test("a token that does not come, and a fetch that does not end, are given up and asked for again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let asked = 0;
+  const forever = new Promise<never>(() => {});
+  const stuck = new Verbatim({ api, token: () => ((asked += 1) === 1 ? forever : ""), fetch: () => forever });
+  const leaving = new AbortController();
+  const call = stuck.listConversations({}, { signal: leaving.signal });
+  for (const _ of [1, 2]) {
+    t.mock.timers.tick(20_000);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    t.mock.timers.tick(1_000);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  }
+  assert.equal(asked, 3);
+  leaving.abort(new Error("left the screen"));
+  await assert.rejects(call, /left the screen/);
+});
+
+test("the page of a hotel's network is not taken for an answer", async () => {
+  const page = new Response("<html>Welcome</html>", { headers: { "content-type": "text/html" } });
+  await assert.rejects(over(async () => page).listConversations(), UnexpectedResponse);
+});
+
+test("a conditional change is not repeated when its outcome is unknown", async (t) => {
+  hurry(t);
+  const id = await talk();
+  const ifMatch = etagOf(await verbatim.getConversation(id));
+  assert.ok(ifMatch);
+  let requests = 0;
+  const shaky = over(async (send) => {
+    requests += 1;
+    await send();
+    throw new TypeError("sent, but the answer was lost");
+  });
+  await assert.rejects(shaky.endConversation(id, {}, { ifMatch }), TransportError);
+  assert.equal(requests, 1);
+  const late = verbatim.linkConversation(id, { linked_goal_id: null }, { ifMatch });
+  await assert.rejects(late, (error) => error instanceof ProblemError && error.problem.status === 412);
+});
+
+test("a follower misses nothing and sees nothing twice when its stream is cut again and again", async (t) => {
+  hurry(t);
+  const said = Array.from({ length: 20 }, (_, number) => `Number ${number}.`);
+  const id = await talk(...said.slice(0, 5));
+  let streams = 0;
+  const shaky = over(async (send, _init, url) => {
+    const answer = await send();
+    if (!url.includes("/live")) return answer;
+    streams += 1;
+    return new Response(cutAfter(answer.body!, 900), answer);
+  });
+  const heard = contents(shaky.follow(id));
+  for (const content of said.slice(5)) await verbatim.recordMessage({ conversation_id: id, role: "user", content });
+  await verbatim.endConversation(id);
+  assert.deepEqual(await heard, said);
+  assert.ok(streams > 3);
+});
+
+test("a follower polls where a body cannot be read while it comes", async (t) => {
+  hurry(t);
+  const id = await talk("one", "two");
+  const native = over(async (send, _init, url) => {
+    assert.ok(!url.includes("/live"));
+    return Object.defineProperty(await send(), "body", { value: undefined });
+  });
+  const heard = contents(native.follow(id, { afterSequence: 1 }));
+  await verbatim.recordMessage({ conversation_id: id, role: "user", content: "three" });
+  await verbatim.endConversation(id);
+  assert.deepEqual(await heard, ["two", "three"]);
+});
+
+test("a follower whose signal aborts stops with the reason", async () => {
+  const id = await talk("one");
+  const leaving = new AbortController();
+  const heard = contents(verbatim.follow(id, { signal: leaving.signal }));
+  leaving.abort(new Error("left the screen"));
+  await assert.rejects(heard, /left the screen/);
+});
+
+test("the feed goes on from the cursor that came with a message", async () => {
+  let cursor = (await verbatim.readFeed({ start: "end" })).next_cursor ?? undefined;
+  const id = await talk("one", "two", "three");
+  const seen: string[] = [];
+  while (seen.length < 3) {
+    for await (const [place, message] of verbatim.feed({ cursor })) {
+      if (message.conversation_id === id) seen.push(message.content);
+      cursor = place;
+      break; // and connects again
+    }
+  }
+  assert.deepEqual(seen, ["one", "two", "three"]);
+});
+
+test("an intent, its delivery, an export and an erasure", async () => {
+  const user_id = `u-${randomUUID()}`;
+  const { id } = await verbatim.createConversation({ context_type: "voice", user_id });
+  const intent = await verbatim.putIntent(id, { intent: "NEW_TASK", payload: { title: "Call the dentist" } });
+  assert.equal((await verbatim.getIntent(id)).version, intent.version);
+  const exported: unknown[] = [];
+  for await (const line of verbatim.exportSubject({ user_id })) exported.push(line);
+  assert.equal(exported.length, 1);
+  assert.deepEqual(await verbatim.eraseSubject({ user_id }), { user_id, erased: 1, messages: 0, left: 0, kept: [] });
+});
+
+function problem(slug: string, status: number, headers: Record<string, string> = {}): Response {
+  const body = { type: `/problems/${slug}`, title: "", status, detail: "", instance: "", request_id: "" };
+  return new Response(JSON.stringify(body), { status, headers: { "content-type": "application/problem+json", ...headers } });
+}
+
+/** The body, whose reader fails once it has taken `most` bytes. */
+function cutAfter(body: ReadableStream<Uint8Array>, most: number): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  let taken = 0;
+  const source: UnderlyingDefaultSource<Uint8Array> = {
+    async pull(out) {
+      if (taken >= most) throw new TypeError("the connection was cut");
+      const { done, value } = await reader.read();
+      if (done) return out.close();
+      out.enqueue(value.subarray(0, most - taken));
+      taken += value.length;
+    },
+    cancel: (reason) => reader.cancel(reason),
+  };
+  return new ReadableStream(source, { highWaterMark: 0 });
+}
