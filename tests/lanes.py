@@ -19,7 +19,7 @@ import pytest
 HEAVY: Final = (
     "tests/api/test_bad_networks.py",  # a hundred calls
     "tests/api/test_rate_limits.py",  # needs redis-server
-    "tests/api/test_schema.py",  # Schemathesis: 15 requests for each of many cases
+    "tests/api/test_schema.py",  # Schemathesis: up to 15 requests for each of many cases
     "tests/architecture/test_docs_blocks.py",  # needs curl
     "tests/architecture/test_wheel.py",
     "tests/benchmarks/",

@@ -12,6 +12,7 @@ import orjson
 from standardwebhooks import Webhook
 
 from tests.description import assert_described
+from tests.waiting import PATIENCE
 
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET: Final = "whsec_C2FtcGxlIHNlY3JldCBvZiB0aGUgdGVzdHMh"
@@ -51,7 +52,7 @@ class OrchestratorStandIn:
     told: list[Told] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def until(self, condition: Callable[[], object], within: float = 20) -> None:
+    async def until(self, condition: Callable[[], object], within: float = PATIENCE) -> None:
         """Wait for ``condition`` to hold of what was told."""
         async with asyncio.timeout(within):
             while not condition():

@@ -300,9 +300,11 @@ async def test_what_a_killed_dispatcher_had_in_hand_is_told_by_the_next(
         return await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
 
     killed = await deliver()
-    await listener.until(lambda: listener.told)
-    killed.kill()
-    await killed.wait()
+    try:
+        await listener.until(lambda: listener.told)
+    finally:
+        killed.kill()
+        await killed.wait()
     [row] = await connection.fetch(TABLE)
     assert (row["state"], row["attempts"], row["last_status"]) == ("pending", 1, None)
     assert row["leased_until"] > row["last_attempt_at"]

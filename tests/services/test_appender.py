@@ -287,7 +287,7 @@ async def test_a_locked_conversation_costs_the_others_no_wait(
     async with connection.transaction():
         await connection.execute("SELECT FROM conversations WHERE id = ANY($1) FOR UPDATE", conversations)
         locked = [asyncio.create_task(appender.append(LOCAL, [said(each)])) for each in conversations]
-        for _ in range(10):
+        for _ in range(3):  # few, or on a busy machine the locked ones are given up meanwhile
             [outcome] = await appender.append(LOCAL, [said(other)])
             assert isinstance(outcome, Recorded)
         assert not any(task.done() for task in locked)
