@@ -31,7 +31,7 @@ from backend.services.senders import Senders
 
 MAX_RUNNING: Final = 512  # requests, inclusive
 LEAST_SHARE: Final = 4  # requests of one caller at the least; so many posts take about 1.5 ms of the event loop
-MAX_SHARE: Final = 16  # requests of one caller at the most, while several send
+MAX_SHARE: Final = 128  # requests of one caller at the most, while several send
 SHARES: Final = 8  # all callers together may have so many times the share
 EARLY: Final = 0.001  # seconds; the share grows if a timer of the event loop fires at most so late
 LATE: Final = 0.002  # seconds; the share shrinks if it fires so late or later

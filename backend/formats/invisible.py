@@ -34,9 +34,10 @@ _PROPERTIES: Final = (
 _BMP_BLANK: Final = "\u2800"
 _BLANK: Final = "\U0001d159\U00013441\U00013442\U00016fe4"
 _UNSEEN: Final = re.compile(f"[{_BMP_PROPERTIES}{_BMP_BLANK}{_PROPERTIES}{_BLANK}]")
-# A search for the ranges beyond the BMP takes twenty times as long, and few lines have a character from there.
-_UNSEEN_IN_BMP: Final = re.compile(f"[{_BMP_PROPERTIES}{_BMP_BLANK}]")
-_BEYOND_BMP: Final = re.compile("[\U00010000-\U0010ffff]")
+# The ranges beyond the BMP take twenty times as long, and few lines have many characters from there. So all of these
+# are found by one range, and looked up.
+_SUSPECT: Final = re.compile(f"[{_BMP_PROPERTIES}{_BMP_BLANK}\U00010000-\U0010ffff]")
+_FEW: Final = 8  # in a line, one character beyond the BMP among so many; a lookup takes as long as a search of ten
 
 _MARKS: Final = {"Mn", "Mc", "Me"}
 _SYMBOLS: Final = {"So", "Sm", "Sk"}
@@ -57,8 +58,10 @@ def visible(line: str) -> str:
     """Return ``line`` with each invisible character that no script needs at its place written as <U+202E>."""
     if line.isascii() and line.isprintable():
         return line
-    pattern = _UNSEEN if _BEYOND_BMP.search(line) else _UNSEEN_IN_BMP
-    return pattern.sub(_Line(line).shown, line)
+    beyond = len(line.encode("utf-16-le", "surrogatepass")) // 2 - len(line)
+    if beyond * _FEW > len(line):
+        return _UNSEEN.sub(_Line(line).shown, line)
+    return _SUSPECT.sub(_Line(line).shown_if_unseen, line)
 
 
 class _Line:
@@ -66,6 +69,10 @@ class _Line:
 
     def __init__(self, text: str) -> None:
         self._text = text
+
+    def shown_if_unseen(self, found: re.Match[str]) -> str:
+        """Return the character that was found, or its number if it is one of `_UNSEEN` and not needed."""
+        return found[0] if found[0] > "\uffff" and not _UNSEEN.match(found[0]) else self.shown(found)
 
     def shown(self, found: re.Match[str]) -> str:
         """Return the character that was found, or its number."""

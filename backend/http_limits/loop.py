@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
-MAX_ACCEPTED: Final = 256  # connections accepted in one iteration; fewer, and a burst of thousands waits to be refused
+MAX_ACCEPTED: Final = 128  # connections accepted in one iteration; with fewer a burst of thousands waits to be refused
 _PAUSE: Final = 1.0  # seconds without accepting, after the process or the system had no file descriptor left
 
 log = structlog.get_logger(__name__)
