@@ -88,11 +88,13 @@ async def test_a_follower_outlives_a_restart_of_the_service(kind: str, database_
         first = await stack.enter_async_context(listening(create_app(settings_for(database_url))))
         async with unreliable(first) as way, opened(kind, way.address) as client:
             await say(first, conversation, "one", "two")
-            follow = client.take(lambda client: client.conversations.follow(conversation), 4)
+            found: list[Any] = []
+            follow = client.take(lambda client: client.conversations.follow(conversation), 4, found)
             following = asyncio.create_task(follow)
-            await until(lambda: streams(way))
+            await until(lambda: len(found) == 2)  # a stream that was never open is given up after six attempts
+            seen = streams(way)
             await stack.aclose()
-            await until(lambda: streams(way) > 2)  # the service is away
+            await until(partial(more_streams, way, seen + 1))  # the service is away
             async with listening(create_app(settings_for(database_url))) as second:
                 assert second.base_url.port
                 way.port = second.base_url.port
