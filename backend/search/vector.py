@@ -1,14 +1,14 @@
 """What is stored of a message for search: a `tsvector` of its words, and of facts about it that narrow a search.
 
-The facts are lexemes that begin with a colon, which no word does, so that no text can contain them and no query can ask
-for them: the owner, the context type, the role, and two numbers of the ranges in which the message's position lies. With
-them one index answers "this word, of this owner, among the newest". They make a search fast, and decide nothing: who may
-read a message is decided by its conversation (`dao_service.ownership`).
+The facts are lexemes that begin with a colon. No word does, so no text contains them and no query can ask for them.
+They are the owner, the context type, the role, and the numbers of the two ranges in which the message's position lies.
+With them one index answers "this word, of this owner, among the newest". They make a search fast, and decide nothing:
+the conversation decides who may read a message (`dao_service.ownership`).
 
-PostgreSQL refuses a tsvector of more than 1 MiB, counts positions up to 16,383, and keeps up to 255 of a lexeme. So of a
-very long message this is lost: phrases beyond its 16,382nd word, where each word is still found by itself; and all words
-after those of which the lexemes take `_MOST_BYTES`. That is more than a person says in two hours; results of functions
-may be longer.
+PostgreSQL refuses a tsvector of more than 1 MiB, counts positions up to 16,383, and keeps up to 255 of a lexeme. So of
+a very long message this is lost: phrases beyond its 16,383rd word, where each word is still found by itself; and all
+words after those of which the lexemes take `_MOST_BYTES`. That is more than a person says in two hours, but the result
+of a function may be longer.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ FAR: Final = 2**20  # positions in the larger range
 
 _MOST_BYTES: Final = 2**18  # of the lexemes of one message
 _OVERHEAD: Final = 4  # bytes of a lexeme beside its text and its positions
-_LAST_POSITION: Final = 16_383  # which stands for all later ones
+_LAST_POSITION: Final = 16_383
 _MOST_POSITIONS: Final = 255  # of one lexeme
 
 
@@ -34,8 +34,8 @@ _MOST_POSITIONS: Final = 255  # of one lexeme
 class SearchableMessage:
     """A message as it is indexed. ``metadata`` is JSON text, and may be None unless ``role`` is `function`.
 
-    ``owner`` and ``context_type`` are the conversation's. ``position`` is the place in the feed; messages that are older
-    than the feed have positions below 1.
+    ``owner`` and ``context_type`` are the conversation's. ``position`` is the place in the feed, below 1 for messages
+    that are older than the feed.
     """
 
     content: str

@@ -72,9 +72,7 @@ def test_every_normal_form_of_a_text_has_the_same_words(text: str, form: Literal
 @given(TEXTS)
 def test_a_word_stands_where_it_says(text: str) -> None:
     folded = fold(text)
-    position = 0
-    for word in words(folded):
-        position += 1
+    for position, word in enumerate(words(folded), 1):
         assert word.position == position
         assert "".join(folded[word.start : word.end].split()).startswith(word.text)
 
