@@ -29,7 +29,9 @@ from unicodedata import normalize
 FOLDING_VERSION: Final = 1
 LONGEST_WORD: Final = 64  # characters; the rest of a longer word is neither stored nor compared
 
-_DROPPED: Final = re.compile("[\u0300-\u036f\u00ad\u200b\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]+")
+_INVISIBLE: Final = "\u00ad\u200b\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef"
+_UNSEEN: Final = re.compile(f"[{_INVISIBLE}]+")
+_DROPPED: Final = re.compile(f"[\u0300-\u036f{_INVISIBLE}]+")
 _PLAIN: Final = str.maketrans(
     {"\u0111": "d", "\u0131": "i", "\u0142": "l", "\u00f8": "o", "\u00e6": "ae", "\u0153": "oe", "\u00df": "ss"}
 )
@@ -46,8 +48,8 @@ _DENSE: Final = (
 # The marks of scripts with spaces, which Python does not count among the letters: Cyrillic, Hebrew, Arabic, Syriac,
 # Thaana, the scripts of India and Sri Lanka, Tibetan, Ethiopic, and the combining marks of all scripts.
 _MARKS: Final = (
-    "\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
-    "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0711\u0730-\u074a\u07a6-\u07b0\u0900-\u0963\u0971-\u09f1\u09fe-\u0a75"
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0711\u0730-\u074a\u07a6-\u07b0\u0900-\u0963\u0971-\u09f1\u09fe-\u0a75"
     "\u0a81-\u0aef\u0afa-\u0b6f\u0b82-\u0bef\u0c00-\u0c6f\u0c80-\u0c83\u0c85-\u0cf3\u0d00-\u0d4e\u0d54-\u0d57"
     "\u0d5f-\u0d78\u0d7a-\u0df3\u0f18\u0f19\u0f35\u0f37\u0f39\u0f3e\u0f3f\u0f71-\u0f84\u0f86\u0f87\u0f8d-\u0fbc"
     "\u135d-\u135f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
@@ -78,8 +80,13 @@ def fold(text: str) -> str:
     return folded if folded.isascii() else normalize("NFC", folded.translate(_PLAIN))
 
 
+def fold_but_accents(text: str) -> str:
+    """Return ``text`` folded, but with its accents and its own letters, for `accents=exact`."""
+    return normalize("NFC", _UNSEEN.sub("", normalize("NFKD", text).casefold()))
+
+
 def words(folded: str) -> Iterator[Word]:
-    """Yield the words of a text that `fold` has returned, in their order."""
+    """Yield the words of a folded text, in their order."""
     position = 1
     for run in _RUN.finditer(folded):
         if run["dense"] is None:
