@@ -51,6 +51,7 @@ from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
+from backend.search.indexer import SearchIndexer
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
@@ -145,6 +146,8 @@ def create_app(settings: Settings) -> FastAPI:
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
+    if settings.search:
+        background.append(SearchIndexer(database))
     checked = Database(settings.database_url, LIMITS, direct=settings.pooler_bypass_url)
     parts = _Parts(
         database,

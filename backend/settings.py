@@ -206,6 +206,9 @@ class Settings(BaseSettings):
             ge=1, le=7 * 86_400, description="Seconds without an event after which the service ends a voice session."
         ),
     ] = 3600
+    search: Annotated[
+        bool, Field(description="Whether this service stores the words of messages for full-text search.")
+    ] = True
     rate_limit_subject: Annotated[
         RateLimit, Field(description="Requests that one person or service may send with valid tokens.")
     ] = "60000/minute"

@@ -11,14 +11,14 @@
 - `stale_from`: from this position on another release, with another folding, has stored words here.
 - `retired_at`: since when the table serves no more; it is emptied when searches that began before have ended.
 
-**Storing.** Words are derived data, so their commits need not be flushed to disk (`synchronous_commit` is off): words and
-progress change in one statement, and what a crash takes back is done again.
+**Storing.** Words are derived data, so their commits need not be flushed to disk (`synchronous_commit` is off). Words
+and progress change in one statement, so what a crash takes back is done again.
 
 Between reading a message and storing its words the message may be erased, or another program may change it. The
-statement that stores locks each message (FOR SHARE) if it is free and unchanged since (`xmin`). Messages that are locked
-are skipped, so the worker waits for no row lock and can be part of no deadlock. An eraser that comes later waits for the
-worker's commit, some milliseconds, and its cascade then deletes the words. Skipped messages do not count as stored:
-`reached` stays before the first of them, and the worker tries them again.
+statement that stores locks each message (FOR SHARE) if no other transaction has locked it and it has not changed
+(`xmin`). It skips the others, so the worker waits for no row lock and is part of no deadlock. An erasure that comes
+later waits for the worker's commit, some milliseconds, and its cascade then deletes the words. Skipped messages do not
+count as stored: `reached` stays before the first of them, and the worker tries them again.
 """
 
 from collections.abc import Collection, Sequence
@@ -39,8 +39,9 @@ _MOST_CONVERSATIONS: Final = 500  # that one statement looks through for message
 _LARGEST: Final = 2**63 - 1
 
 _PROGRESS: Final = """
-    SELECT words, serving, folding, reached, stale_from, retired_at < clock_timestamp() - interval '1 minute',
-        filled_to, old_created_at::text, old_conversation, old_sequence, old_position, complete
+    SELECT filled_to, old_created_at::text, old_conversation, old_sequence, old_position, complete,
+        words, serving, folding, reached, stale_from,
+        coalesce(retired_at < clock_timestamp() - interval '1 minute', false)
     FROM search_progress ORDER BY serving DESC
 """
 _BEGIN: Final = """
@@ -187,13 +188,13 @@ class Filled(NamedTuple):
 class Progress(NamedTuple):
     """A row of `search_progress`; ``retired`` tells whether the table has served no search for a minute."""
 
+    filled: Filled
     table: str
     serving: bool
     folding: int
     reached: int
     stale_from: int | None
     retired: bool
-    filled: Filled
 
 
 class PastEntries(NamedTuple):
@@ -227,7 +228,7 @@ class SearchIndexDAO:
     async def progress(self) -> list[Progress]:
         """Return the progress of both tables, the one that serves first."""
         rows = await self._connection.fetch(_PROGRESS)
-        return [Progress(*row[:5], bool(row[5]), Filled(*row[6:])) for row in rows]
+        return [Progress(Filled(*row[:6]), *row[6:]) for row in rows]
 
     async def begin(self, table: str, folding: int, end: int) -> bool:
         """Empty ``table`` and begin to fill it with the words of ``folding``: new messages are those after ``end``.
@@ -260,7 +261,7 @@ class SearchIndexDAO:
 
     async def again(self, ids: Collection[UUID]) -> list[Entry]:
         """Return those of the messages ``ids`` that still exist."""
-        return [Entry(*row) for row in await self._connection.fetch(_AGAIN, ids)]
+        return [Entry(*row) for row in await self._connection.fetch(_AGAIN, [*ids])]
 
     async def past(self, filled: Filled, bounds: Bounds) -> PastEntries:
         """Return the next messages of the past, the newest first."""
