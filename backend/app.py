@@ -31,6 +31,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    search,
     subjects,
     transcripts,
     voice_messages,
@@ -95,6 +96,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     conversations.router,
     transcripts.router,
     live.router,
+    search.router,
     subjects.router,
     intents.router,
     deliveries.router,
@@ -159,6 +161,7 @@ def create_app(settings: Settings) -> FastAPI:
         _token_client(settings),
         outbox,
         background,
+        settings.search,
     )
     app = FastAPI(
         title="Verbatim",
@@ -205,6 +208,7 @@ class _Parts:
     deepgram_tokens: TokenClient | None
     outbox: Outbox | None
     background: Sequence[BackgroundTask | Dispatcher]
+    search: bool
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -237,6 +241,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
+                "search": parts.search,
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,

@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         ),
     ] = 3600
     search: Annotated[
-        bool, Field(description="Whether this service stores the words of messages for full-text search.")
+        bool, Field(description="Whether messages can be searched, for which this service stores their words.")
     ] = True
     rate_limit_subject: Annotated[
         RateLimit, Field(description="Requests that one person or service may send with valid tokens.")

@@ -53,10 +53,12 @@ def parse(typed: str, folding: Callable[[str], str] = fold) -> list[Term]:
     count = 0
     for part in _PART.finditer(normalize("NFKC", typed).translate(_QUOTES)):
         text = part["word"] if part["phrase"] is None else part["phrase"]
-        found = [*words(folding(text))]
+        folded = folding(text)
+        found = [*words(folded)]
         count += sum(1 for word in found if not word.dense or len(word.text) == 1)
         if found:
-            terms.append(Term(_steps(found, prefix=text.rstrip().endswith("*")), negated=bool(part["not"])))
+            prefix = folded.endswith("*") and found[-1].end == len(folded) - 1
+            terms.append(Term(_steps(found, prefix=prefix), negated=bool(part["not"])))
     if count > MOST_WORDS:
         raise Invalid([Fault(_POINTER, f"may have at most {MOST_WORDS} words")])
     if all(term.negated for term in terms):

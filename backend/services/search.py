@@ -118,7 +118,7 @@ class _Walk:
         self._size = self._examined = 0
 
     async def fill(self, before: int) -> bool:
-        """Take messages before the position ``before`` (exclusive) until the page is full; return whether there are more."""
+        """Take messages before ``before`` (exclusive) until the page is full; return whether more match."""
         for lexemes, positions in _steps(before):
             if await self._take(tsquery(self._terms, *_facts(self._wanted), *lexemes), positions):
                 return True
