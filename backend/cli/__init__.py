@@ -28,7 +28,7 @@ for command in (
     reading.follow,
     reading.export,
     records.erase,
-    operating.search_rebuild,
+    operating.reindex,
 ):
     app.command()(command)
 app.add_typer(deliveries.app, name="deliveries")

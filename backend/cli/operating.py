@@ -144,7 +144,7 @@ def check(wait: Wait = 0) -> None:
     console.print("✓ Settings, schema and durability are in order.", style="green")
 
 
-def search_rebuild() -> None:
+def reindex() -> None:
     """Have the words of all messages made anew for search, by the running service; searches go on meanwhile."""
     run_with_database(search_index.rebuild)
     console.print("The search worker of the running service makes the words anew.")

@@ -105,7 +105,7 @@ class _Worker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._woken.wait()
-                await asyncio.sleep(begun + _PACE - time.monotonic())
+                        await asyncio.sleep(begun + _PACE - time.monotonic())
 
     async def _round(self) -> float:
         """Store new messages, and then a portion of the past if it is due.
@@ -195,10 +195,10 @@ class _Past:
         self._new += count
 
     async def fill(self, progress: Progress) -> float:
-        """Store the next portion if it is due; return the seconds until the one after it, at least `_PACE`."""
+        """Store the next portion if it is due; return the seconds until the one after it."""
         begun = time.monotonic()
         if begun < self._due:
-            return max(self._due - begun, _PACE)
+            return self._due - begun
         found = await self._index.past(progress.filled, _PORTION)
         words = await asyncio.to_thread(_words, found.entries)
         skipped = await self._index.store_past(progress.table, words, found.filled)
@@ -207,7 +207,7 @@ class _Past:
         busy = self._new > _BUSY * (now - self._counted_from)
         self._due = now + (now - begun) * (_REST_WHEN_BUSY if busy else _REST)
         self._counted_from, self._new = now, 0
-        return max(self._due - now, _PACE)
+        return self._due - now
 
 
 def _words(entries: Iterable[tuple[int, Entry]]) -> list[Words]:

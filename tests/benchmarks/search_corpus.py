@@ -70,9 +70,17 @@ _CALLERS: Final = 32
 _POSTS: Final = 6_000  # made for each second
 # What a word of a language is made of: its letters or syllables, and how many.
 _LANGUAGES: Final = {
-    "vi": (("ngườ", "nha", "sĩ", "gọi", "đặt", "lịch", "hẹn", "mười", "giờ", "sáng", "thứ", "bảy", "Huế", "việc"), 2, 2),
+    "vi": (
+        ("ngườ", "nha", "sĩ", "gọi", "đặt", "lịch", "hẹn", "mười", "giờ", "sáng", "thứ", "bảy", "Huế", "việc"),
+        2,
+        2,
+    ),
     "en": (("den", "tist", "re", "mind", "call", "to", "mor", "row", "meet", "ing", "chan", "ge", "plan", "ner"), 2, 3),
-    "de": (("zahn", "arzt", "straße", "über", "morgen", "früh", "ter", "min", "ver", "schie", "ben", "müs", "sen"), 2, 3),
+    "de": (
+        ("zahn", "arzt", "straße", "über", "morgen", "früh", "ter", "min", "ver", "schie", "ben", "müs", "sen"),
+        2,
+        3,
+    ),
     "th": (("ปวด", "ฟัน", "หมอ", "นัด", "พรุ่ง", "นี้", "โทร", "หา", "แม่", "ตอน", "เช้า", "ครับ", "ค่ะ", "ไป"), 2, 2),
     "ja": (("歯", "医", "者", "予", "約", "明", "日", "電", "話", "か", "け", "る", "ま", "す", "ス", "ト"), 2, 4),
     "zh": (("牙", "医", "预", "约", "明", "天", "打", "电", "话", "给", "妈", "开", "会", "改", "时", "间"), 2, 3),
@@ -98,7 +106,7 @@ _MESSAGES: Final = f"""
     FROM generate_series($1::bigint, $2::bigint - 1) AS n
     JOIN sentences ON place = hashint8(n) & 65535
     CROSS JOIN LATERAL (SELECT now() - interval '1 year' + n * interval '1 second') AS said (moment)
-"""  # noqa: S608 -- made of constants
+"""
 _WORDS_OF: Final = f"""
     INSERT INTO message_words (message_id, conversation_id, position, words)
     SELECT m.id, m.conversation_id, m.feed_position, owners.words || near.words || far.words || sentences.words
@@ -108,7 +116,7 @@ _WORDS_OF: Final = f"""
     JOIN facts AS near ON near.kind = 'near' AND near.number = feed_position / {NEAR}
     JOIN facts AS far ON far.kind = 'far' AND far.number = feed_position / {FAR}
     WHERE feed_position > $1 AND feed_position <= $2
-"""  # noqa: S608 -- made of constants
+"""
 
 
 class Sentence(NamedTuple):

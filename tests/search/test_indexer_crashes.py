@@ -17,8 +17,8 @@ from tests.conftest import connect, open_conversation
 from tests.search.test_indexer import indexing, say, see_that_the_index_is_whole
 from tests.waiting import until_found
 
-MESSAGES = 20_000
-KILLS = 4
+MESSAGES = 8_000
+KILLS = 3
 STORED = "SELECT count(*) > {} FROM message_words"
 
 
