@@ -3,7 +3,6 @@
 import itertools
 import unicodedata
 from typing import Any, Final
-from uuid import UUID
 
 import asyncpg
 import httpx
