@@ -15,15 +15,15 @@ import pytest_asyncio
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
-from backend.search.vector import FAR, NEAR, SearchableMessage, tsvector
+from backend.search.vector import FAR, NEAR
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import open_conversation, running, settings_for, utterance
+from tests.searching import INDEXED, say_at
 from tests.waiting import until_found
 
 SEARCH: Final = "/api/v1/search"
 MESSAGES: Final = "/api/v1/voice/messages"
-INDEXED: Final = "SELECT (SELECT count(*) FROM message_words) = (SELECT count(*) FROM messages)"
 MINH, LAN = callers.person("minh"), callers.person("lan")
 SLOW: Final = """
     CREATE FUNCTION take_too_long() RETURNS tsvector LANGUAGE plpgsql STABLE AS
@@ -45,24 +45,6 @@ async def found(client: httpx.AsyncClient, query: str, headers: dict[str, str] |
     answer = await client.get(SEARCH, params={"q": query, **more}, headers=headers)
     assert answer.status_code == 200, answer.text
     return [hit["message"]["content"] for hit in answer.json()["data"]]
-
-
-async def index(connection: asyncpg.Connection, conversation: UUID, content: str, position: int) -> None:
-    """Record a message, and index it at another position of the feed, as if many messages lay between."""
-    identity = await connection.fetchval(
-        "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', $2) RETURNING id",
-        conversation,
-        content,
-    )
-    words = tsvector(SearchableMessage(content, "user", None, None, "voice", position))
-    await connection.execute(
-        "INSERT INTO message_words VALUES ($1, $2, $3, $4::text::tsvector) "
-        "ON CONFLICT (message_id) DO UPDATE SET position = excluded.position, words = excluded.words",
-        identity,
-        conversation,
-        position,
-        words,
-    )
 
 
 HOSTILE: Final = [
@@ -212,7 +194,7 @@ async def test_filters_are_joined(shared_service: httpx.AsyncClient, shared_conn
         body = utterance(conversation, f"filtered {number}", role=role, timestamp=said)
         await say(shared_service, shared_connection, body)
 
-    async def numbers(**filters: str) -> list[str]:
+    async def numbers(**filters: Any) -> list[str]:
         return [content.removeprefix("filtered ") for content in await found(shared_service, "filtered", **filters)]
 
     assert await numbers() == ["2", "1", "0"]
@@ -253,7 +235,7 @@ async def test_what_lies_far_apart_in_the_feed_is_found_in_order(
     places = [top, top - 1, top - NEAR, top - 2 * NEAR, top - FAR, top - 2 * FAR, 1, 0, -1, -NEAR, -FAR - 1, -9 * FAR]
     word = f"apart{limit}"
     for place in places:
-        await index(shared_connection, shared_conversation, f"{word} {place}", place)
+        await say_at(shared_connection, shared_conversation, f"{word} {place}", place)
     seen: list[str] = []
     query: dict[str, Any] = {"q": word, "limit": limit}
     while True:
