@@ -416,14 +416,14 @@ async def test_searching_prints_what_was_said_with_time_conversation_and_role(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
     conversation = await open_conversation(connection)
-    for position, content in enumerate(["Gọi\n\x1b[31mnha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
+    for position, content in enumerate(["Gọi\n\x1b[31m nha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
         await say_at(connection, conversation, content, position)
 
     async def search(*words: str, **environment: str) -> Result:
         return await asyncio.to_thread(verbatim, "search", *words, DATABASE_URL=database_url, **environment)
 
     long, short = (await search("nha si")).out.splitlines()
-    assert re.fullmatch(rf"\[\d{{4}}-\d\d-\d\d [\d:]{{8}}\] {conversation} user: Gọi <U\+001B>\[31mnha sĩ", short)
+    assert re.fullmatch(rf"\[\d{{4}}-\d\d-\d\d [\d:]{{8}}\] {conversation} user: Gọi <U\+001B>\[31m nha sĩ", short)
     assert re.search(r" user: …x{80} Nha sĩ Lan y{228}…$", long)
     hits = [json.loads(line) for line in (await search("nha", "--json", "--limit", "1")).out.splitlines()]
     assert [(hit["ranges"], hit["before"]["content"]) for hit in hits] == [([[401, 404]], "Ai?")]
