@@ -29,6 +29,7 @@ for command in (
     reading.export,
     searching.search,
     records.erase,
+    operating.reindex,
 ):
     app.command()(command)
 app.add_typer(deliveries.app, name="deliveries")

@@ -26,6 +26,8 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.ownership import OWNER_SQL
 from backend.dao_service.portions import Bounds
@@ -41,7 +43,7 @@ _LARGEST: Final = 2**63 - 1
 _PROGRESS: Final = """
     SELECT filled_to, old_created_at::text, old_conversation, old_sequence, old_position, complete,
         words, serving, folding, reached, stale_from,
-        coalesce(retired_at < clock_timestamp() - interval '1 minute', false)
+        NOT serving AND coalesce(retired_at < clock_timestamp() - interval '1 minute', true)
     FROM search_progress ORDER BY serving DESC
 """
 _BEGIN: Final = """
@@ -50,6 +52,8 @@ _BEGIN: Final = """
         complete = false
     WHERE words = $1
 """
+# No release has this folding, so the worker builds the other table, and then lets it serve.
+_REBUILD: Final = text("UPDATE search_progress SET folding = -1 WHERE folding <> 0")
 _MARK_STALE: Final = "UPDATE search_progress SET stale_from = reached + 1 WHERE words = $1"
 _RENEW: Final = """
     UPDATE search_progress SET reached = least(reached, stale_from - 1), stale_from = NULL WHERE words = $1
@@ -186,7 +190,7 @@ class Filled(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A row of `search_progress`; ``retired`` tells whether the table has served no search for a minute."""
+    """A row of `search_progress`; ``idle`` tells whether the table has served no search for a minute."""
 
     filled: Filled
     table: str
@@ -194,7 +198,7 @@ class Progress(NamedTuple):
     folding: int
     reached: int
     stale_from: int | None
-    retired: bool
+    idle: bool
 
 
 class PastEntries(NamedTuple):
@@ -214,6 +218,11 @@ class SearchFigures(NamedTuple):
     past: float | None
 
 
+async def request_rebuild(session: AsyncSession) -> None:
+    """Make the worker store the words of all messages anew, in the table that serves no searches meanwhile."""
+    await session.execute(_REBUILD)
+
+
 class SearchIndexDAO:
     """The statements of the search worker, on the driver's ``connection``."""
 
@@ -230,15 +239,16 @@ class SearchIndexDAO:
         rows = await self._connection.fetch(_PROGRESS)
         return [Progress(Filled(*row[:6]), *row[6:]) for row in rows]
 
-    async def begin(self, table: str, folding: int, end: int) -> bool:
-        """Empty ``table`` and begin to fill it with the words of ``folding``: new messages are those after ``end``.
+    async def begin(self, table: str, folding: int, end: int) -> None:
+        """Begin to fill ``table``, which is unused, with the words of ``folding``; new messages are after ``end``."""
+        await self._connection.execute(_BEGIN, table, folding, end)
 
-        A ``folding`` of 0 leaves it unused. Return False if the table could not be locked within the lock time-out.
-        """
+    async def empty(self, table: str) -> bool:
+        """Empty ``table`` and leave it unused; return False if it was not free within the lock time-out."""
         try:
             async with self._connection.transaction():
                 await self._connection.execute(f"TRUNCATE {table}")
-                await self._connection.execute(_BEGIN, table, folding, end)
+                await self._connection.execute(_BEGIN, table, 0, 0)
         except asyncpg.LockNotAvailableError:
             return False
         return True

@@ -105,7 +105,7 @@ class _Worker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._woken.wait()
-                await asyncio.sleep(begun + _PACE - time.monotonic())
+                        await asyncio.sleep(begun + _PACE - time.monotonic())
 
     async def _round(self) -> float:
         """Store new messages, and then a portion of the past if it is due.
@@ -114,7 +114,7 @@ class _Worker:
         """
         end = (await self._feed.end()).position
         serving, other = await self._index.progress()
-        if await self._assign(serving, other, end):
+        while await self._assign(serving, other, end):
             serving, other = await self._index.progress()
         followed = [each for each in (serving, other) if each.serving or each.folding == FOLDING_VERSION]
         behind = False
@@ -135,18 +135,22 @@ class _Worker:
     async def _assign(self, serving: Progress, other: Progress, end: int) -> bool:
         """Decide what each table is for; return whether that changed anything."""
         if serving.folding == 0:
-            return await self._index.begin(serving.table, FOLDING_VERSION, end)
+            await self._index.begin(serving.table, FOLDING_VERSION, end)
+            return True
         if serving.folding == FOLDING_VERSION and serving.stale_from is not None:
             await self._index.renew(serving.table)
-            del self._followers[serving.table]
+            self._followers.pop(serving.table, None)
             return True
         if serving.folding != FOLDING_VERSION and serving.stale_from is None:
             await self._index.mark_stale(serving.table)
-        if serving.folding < FOLDING_VERSION and other.folding < FOLDING_VERSION:
-            return await self._index.begin(other.table, FOLDING_VERSION, end)
-        if other.retired:
-            return await self._index.begin(other.table, 0, 0)
-        return False
+        if serving.folding < FOLDING_VERSION and other.folding == 0:
+            await self._index.begin(other.table, FOLDING_VERSION, end)
+            return True
+        useful = other.folding > serving.folding and other.folding >= FOLDING_VERSION
+        if other.folding == 0 or useful or not other.idle:
+            return False
+        self._followers.pop(other.table, None)
+        return await self._index.empty(other.table)
 
 
 class _Follower:
@@ -191,10 +195,10 @@ class _Past:
         self._new += count
 
     async def fill(self, progress: Progress) -> float:
-        """Store the next portion if it is due; return the seconds until the one after it, at least `_PACE`."""
+        """Store the next portion if it is due; return the seconds until the one after it."""
         begun = time.monotonic()
         if begun < self._due:
-            return max(self._due - begun, _PACE)
+            return self._due - begun
         found = await self._index.past(progress.filled, _PORTION)
         words = await asyncio.to_thread(_words, found.entries)
         skipped = await self._index.store_past(progress.table, words, found.filled)
@@ -203,7 +207,7 @@ class _Past:
         busy = self._new > _BUSY * (now - self._counted_from)
         self._due = now + (now - begun) * (_REST_WHEN_BUSY if busy else _REST)
         self._counted_from, self._new = now, 0
-        return max(self._due - now, _PACE)
+        return self._due - now
 
 
 def _words(entries: Iterable[tuple[int, Entry]]) -> list[Words]:

@@ -15,6 +15,7 @@ from backend.dao_service.search_index_dao import TABLES
 from backend.search import indexer
 from backend.search.indexer import SearchIndexer
 from backend.search.vector import SearchableMessage, tsvector
+from backend.services import search_index
 from tests.conftest import connect, open_conversation
 from tests.waiting import until_found
 
@@ -226,6 +227,18 @@ async def test_a_new_folding_is_built_beside_the_one_that_serves_and_takes_its_p
         await connection.execute("UPDATE search_progress SET retired_at = '-infinity' WHERE NOT serving")
         await until_found(connection, "SELECT NOT EXISTS (SELECT FROM message_words)")
         await say(connection, conversation, 10)
+        await see_that_the_index_is_whole(connection, TABLES[1])
+
+
+async def test_an_operator_may_have_all_words_made_anew(
+    database: Database, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    """As after another program has changed what was said, which no worker notices."""
+    await say(connection, conversation, 30)
+    async with indexing(database):
+        await see_that_the_index_is_whole(connection)
+        await connection.execute("UPDATE messages SET content = content || ' more'")
+        await search_index.rebuild(database)
         await see_that_the_index_is_whole(connection, TABLES[1])
 
 
