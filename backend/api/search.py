@@ -1,6 +1,6 @@
 """`/search`: clients find messages by what was said in them."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -11,7 +11,6 @@ from backend.api.openapi import refusals
 from backend.errors import SearchDisabled
 from backend.schemas.search import SearchPage, SearchQuery
 from backend.services import search as searches
-from backend.services.search import Hit
 
 PATH: Final = f"{API}/search"
 
@@ -34,19 +33,9 @@ async def search(request: Request, caller: Reader, query: Annotated[SearchQuery,
         raise SearchDisabled
     page = await searches.page(database, caller, query)
     answer = {
-        "data": [_hit(hit) for hit in page.data],
+        "data": [hit.members() for hit in page.data],
         "next_cursor": page.next_cursor,
         "has_more": page.has_more,
         "indexed_up_to": page.indexed_up_to,
     }
     return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), media_type="application/json")
-
-
-def _hit(hit: Hit) -> dict[str, Any]:
-    return {
-        "conversation_id": str(hit.row.conversation_id),
-        "message": orjson.Fragment(hit.row.document),
-        "ranges": hit.ranges,
-        "before": hit.before and hit.before.model_dump(),
-        "after": hit.after and hit.after.model_dump(),
-    }

@@ -50,7 +50,7 @@ class SearchHit(BaseModel):
 
     conversation_id: UUID
     message: MessageResponse
-    ranges: list[list[int]] = Field(
+    ranges: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
         description="Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive. "
         "Empty where the words are in `metadata`, or are written as escapes."
     )

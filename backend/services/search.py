@@ -58,6 +58,16 @@ class Hit:
     before: SearchNeighbour | None
     after: SearchNeighbour | None
 
+    def members(self) -> dict[str, Any]:
+        """Return the members of a `SearchHit`, for orjson."""
+        return {
+            "conversation_id": str(self.row.conversation_id),
+            "message": orjson.Fragment(self.row.document),
+            "ranges": self.ranges,
+            "before": self.before and self.before.model_dump(),
+            "after": self.after and self.after.model_dump(),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class HitPage:

@@ -10,9 +10,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import open_conversation
+from tests.searching import INDEXED
 from tests.waiting import until_found
-
-INDEXED: Final = "SELECT (SELECT count(*) FROM message_words) = (SELECT count(*) FROM messages)"
 
 TEXTS: Final[dict[str, str]] = {
     "vi": "Nhắc tôi gọi nha sĩ lúc chín giờ sáng mai.",
