@@ -36,6 +36,7 @@ import structlog
 
 from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.priority import lower_priority
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.feed_dao import FeedDAO
 from backend.dao_service.portions import Bounds
@@ -97,12 +98,13 @@ class SearchIndexer(BackgroundTask):
 
 
 async def rounds(
-    database: Database, woken: asyncio.Event, poll: float, *, patience: float = 0
+    database: Database, woken: asyncio.Event, poll: float, *, patience: float = 0, niceness: int = 0
 ) -> AsyncGenerator[float, None]:
     """Work, and yield the number of new messages a second after each round; raises when the connection is lost.
 
     It ends when another process works and goes on for ``patience`` seconds, and when another one with patience is to
     take over. ``woken`` is set when there are new messages; the worker looks for them every ``poll`` seconds, too.
+    PostgreSQL's process for it gets the ``niceness``, if it runs on this machine.
     """
     connection = await database.connect_directly(lock=LOCK_TIMEOUT)
     try:
@@ -110,6 +112,8 @@ async def rounds(
         if not await index.become_worker(patience):
             return
         log.info("this process is the search worker")
+        if niceness:
+            lower_priority(connection, niceness)
         worker = _Worker(index, FeedDAO(connection), poll)
         while worker.load.rate <= _MANY or not await index.is_wanted():
             woken.clear()  # before reading, because messages that are recorded meanwhile set it again

@@ -25,7 +25,7 @@ _FEW: Final = 100.0  # new messages a second
 _QUIET: Final = 30.0  # seconds with fewer
 _POLL: Final = 0.2  # seconds between two looks, because no wake-up reaches this process
 _PATIENCE: Final = 30.0  # seconds to wait for the lock
-_NICENESS: Final = 5  # requests come first if the machine has no processor to spare
+_NICENESS: Final = 10  # of it and of PostgreSQL's process for it: requests come first if processors are scarce
 _RESPITE: Final = 60.0  # seconds until the next attempt if the process cannot be started
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class WorkerProcess:
 async def _work(settings: WorkerProcess) -> None:
     database = Database(settings.url, PoolLimits(statement=settings.statement), direct=settings.direct)
     busy_at = time.monotonic()
-    async for rate in indexer.rounds(database, asyncio.Event(), _POLL, patience=_PATIENCE):
+    async for rate in indexer.rounds(database, asyncio.Event(), _POLL, patience=_PATIENCE, niceness=_NICENESS):
         if rate > _FEW:
             busy_at = time.monotonic()
         elif time.monotonic() - busy_at > _QUIET:
