@@ -433,7 +433,7 @@ async def test_searching_prints_what_was_said_with_time_conversation_and_role(
 
     long, short = (await search("nha si")).out.splitlines()
     assert re.fullmatch(rf"\[\d{{4}}-\d\d-\d\d [\d:]{{8}}\] {conversation} user: Gọi <U\+001B>\[31m nha sĩ", short)
-    assert re.search(r" user: …x{80} Nha sĩ Lan y{228}…$", long)
+    assert re.search(r" user: …x{79} Nha sĩ Lan y{229}…$", long)
     hits = [json.loads(line) for line in (await search("nha", "--json", "--limit", "1")).out.splitlines()]
     assert [(hit["ranges"], hit["before"]["content"]) for hit in hits] == [([[401, 404]], "Ai?")]
     assert (await search("nha", "--role", "assistant", "--subject", "minh")).err == "Nothing was found.\n"
