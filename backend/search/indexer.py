@@ -212,22 +212,21 @@ class _Follower:
         self._place = 0
 
     async def advance(self, progress: Progress, end: int) -> tuple[int, bool]:
-        """Store a portion of the messages up to ``end``; return how many, and whether there are more."""
+        """Store a portion of the messages up to ``end``; return how many are new, and whether there are more."""
         place = max(self._place, progress.reached)
-        entries: list[Entry] = []
+        new: list[Entry] = []
         more = False
         if len(self.skipped) < _MOST_SKIPPED:
-            entries, more = await self._index.new(place, end, _PORTION)
-            place = entries[-1].position or place if more else max(place, end)
-        if self.skipped:
-            entries = [*await self._index.again(self.skipped), *entries]
-        if entries or self.skipped:
-            positions = [(each.position or 0, each) for each in entries]
+            new, more = await self._index.new(place, end, _PORTION)
+            place = new[-1].position or place if more else max(place, end)
+        again = await self._index.again(self.skipped) if self.skipped else []
+        if new or self.skipped:
+            positions = [(each.position or 0, each) for each in (*again, *new)]
             words = await asyncio.to_thread(_words, positions)
             skipped = await self._index.store(progress.table, words, place)
             self.skipped = {each.id: position for position, each in positions if each.id in skipped}
         self._place = place
-        return len(entries), more
+        return len(new), more
 
 
 class _Past:

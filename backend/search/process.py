@@ -44,7 +44,13 @@ class WorkerProcess:
         """Run the process until it ends; when this is cancelled, kill it."""
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, start_new_session=True
+                sys.executable,
+                "-m",
+                __name__,
+                stdin=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                # It counts nothing, and would be taken for a process that serves.
+                env={name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"},
             )
         except OSError as error:
             log.warning("the search worker cannot have a process of its own", **describe(error))
