@@ -21,6 +21,9 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
     return tuple(map(read, values))
 
 
+Accents: TypeAlias = Literal["ignore", "exact"]
+"""Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed."""
+
 ContextType: TypeAlias = Literal["onboarding", "goal", "task", "reschedule", "voice"]
 """The subject matter of a conversation."""
 
@@ -496,6 +499,77 @@ class Transcript:
             conversation_id=UUID(data["conversation_id"]),
             messages=_each(MessageResponse.from_json, data["messages"]),
             etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchNeighbour:
+    """The message before or after one that was found, in recorded order."""
+
+    sequence: int
+    role: Role | str
+    content: str
+    """At most 200 characters of it."""
+    cut: bool
+    """Whether `content` lacks the rest of the message."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            sequence=data["sequence"],
+            role=data["role"],
+            content=data["content"],
+            cut=data["cut"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A message that was found."""
+
+    conversation_id: UUID
+    message: MessageResponse
+    ranges: tuple[tuple[int, ...], ...]
+    """Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive.
+
+    Empty where the words are in `metadata`, or are written as escapes.
+    """
+    before: SearchNeighbour | None
+    after: SearchNeighbour | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message=MessageResponse.from_json(data["message"]),
+            ranges=_each(tuple, data["ranges"]),
+            before=_optional(SearchNeighbour.from_json, data["before"]),
+            after=_optional(SearchNeighbour.from_json, data["after"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPage:
+    """A page of messages that were found, the newest first."""
+
+    data: tuple[SearchHit, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+    indexed_up_to: datetime | None
+    """When the newest message that can be found was recorded; null if none can be found yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(SearchHit.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            indexed_up_to=_optional(datetime.fromisoformat, data["indexed_up_to"]),
         )
 
 

@@ -11,6 +11,9 @@ export interface CallOptions {
   ifMatch?: string | undefined;
 }
 
+/** Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed. */
+export type Accents = "ignore" | "exact";
+
 /** The result of one message of a batch. */
 export type BatchResult = RecordedMessage | ItemProblem;
 
@@ -223,6 +226,7 @@ export type Problem =
   | VoiceSessionIdReusedProblem
   | VoiceSessionEndedProblem
   | EventIdReusedProblem
+  | SearchDisabledProblem
   | ProviderNotConfiguredProblem
   | ProviderRefusedProblem
   | ProviderUnavailableProblem
@@ -231,6 +235,7 @@ export type Problem =
   | IssuerUnavailableProblem
   | DatabaseUnavailableProblem
   | TooSlowProblem
+  | SearchTooSlowProblem
   | InternalErrorProblem
   | NotFoundProblem
   | MethodNotAllowedProblem
@@ -288,6 +293,40 @@ export interface RecordedMessage {
 
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
 export type Role = "user" | "assistant" | "system" | "function";
+
+/** A message that was found. */
+export interface SearchHit {
+  conversation_id: string;
+  message: MessageResponse;
+  /**
+   * Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive. Empty where the
+   * words are in `metadata`, or are written as escapes.
+   */
+  ranges: [number, number][];
+  before: SearchNeighbour | null;
+  after: SearchNeighbour | null;
+}
+
+/** The message before or after one that was found, in recorded order. */
+export interface SearchNeighbour {
+  sequence: number;
+  role: Role;
+  /** At most 200 characters of it. */
+  content: string;
+  /** Whether `content` lacks the rest of the message. */
+  cut: boolean;
+}
+
+/** A page of messages that were found, the newest first. */
+export interface SearchPage {
+  data: SearchHit[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+  /** When the newest message that can be found was recorded; null if none can be found yet. */
+  indexed_up_to: string | null;
+}
 
 /** The formats of a transcript. */
 export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "openai" | "deepgram";
@@ -1214,6 +1253,34 @@ export interface ScopeMissingProblem {
   request_id: string;
 }
 
+/**
+ * Search is switched off. The operator has set VERBATIM_SEARCH=false. Read conversations with GET /api/v1/conversations
+ * and their messages. Sending the same request again will not help.
+ */
+export interface SearchDisabledProblem {
+  type: "/problems/search-disabled";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/**
+ * Too many messages match. The search took longer than 2 seconds, and is likely to take as long again. Narrow it: add a
+ * word that is rarer, or `user_id`, `role` or `context_type`, and leave out `word*`.
+ */
+export interface SearchTooSlowProblem {
+  type: "/problems/search-too-slow";
+  title: string;
+  status: 503;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
 /** Why a stream has ended for good. */
 export interface StreamEnd {
   reason: "ended" | "erased";
@@ -1441,6 +1508,22 @@ export interface ReadFeedQuery {
   wait?: number | undefined;
 }
 
+export interface SearchQuery {
+  /** Words that all must occur: `"a phrase"`, `-not`, `begin*`; at most 16. */
+  q: string;
+  role?: Role | undefined;
+  /** Only this owner's; requires a service token that may read every owner's. */
+  user_id?: string | undefined;
+  context_type?: ContextType | undefined;
+  /** Said at this time or later. */
+  since?: string | undefined;
+  /** Said before this time. */
+  until?: string | undefined;
+  accents?: Accents | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface ExportSubjectQuery {
   /** The subject; by default a person's own. A service has to name one. */
   user_id?: string | undefined;
@@ -1495,6 +1578,8 @@ export interface Operations {
   getTranscript(conversationId: string, query?: GetTranscriptQuery, options?: CallOptions): Promise<Transcript | OpenAIChat | DeepgramSettingsPatch | string>;
   /** Read every message of every conversation, each once; for services that may read those of all owners. */
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
+  /** Find messages that have all words of `q`, in capitals or not, with accents or without. */
+  search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
   /** Read everything that is on record of the caller; a service names the person by `user_id`. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
