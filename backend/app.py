@@ -31,6 +31,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    service,
     subjects,
     transcripts,
     voice_messages,
@@ -57,6 +58,7 @@ from backend.services.feed import Feed
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
+from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
@@ -97,6 +99,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     subjects.router,
     intents.router,
     deliveries.router,
+    service.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
@@ -210,6 +213,7 @@ def _lifespan(parts: _Parts) -> Any:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
         figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
+        service_status = ServiceStatus(parts.checked, checks)
         async with AsyncExitStack() as stack:  # if a part fails to start or to close, the others are still closed
             stack.callback(log.info, "stopped")
             for part in (
@@ -218,6 +222,7 @@ def _lifespan(parts: _Parts) -> Any:
                 counts,
                 checks,
                 figures,
+                service_status,
                 parts.deepgram_tokens,
                 parts.authenticator,
             ):
@@ -240,6 +245,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "health": checks,
                 "metrics": counts,
                 "figures": figures,
+                "service_status": service_status,
                 "request_queue": parts.request_queue,
             }
 

@@ -76,6 +76,7 @@ MATRIX = {
     "getDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
+    "getService": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
     "beginVoiceSession": Row(
         Scope.CONVERSATIONS_WRITE, 201, 404, lambda conversation: {"conversation_id": str(conversation)}

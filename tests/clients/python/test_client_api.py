@@ -56,6 +56,7 @@ METHODS: Final = {
     "retryFailedDeliveries": ("deliveries.retry_all",),
     "exportSubject": ("subjects.export",),
     "eraseSubject": ("subjects.erase",),
+    "getService": ("service.get",),
 }
 # Parameters that the client sets itself.
 OWN: Final = {
