@@ -30,6 +30,7 @@ from backend.api import (
     health,
     intents,
     live,
+    mcp,
     problems,
     service,
     subjects,
@@ -100,6 +101,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     intents.router,
     deliveries.router,
     service.router,
+    mcp.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies

@@ -12,7 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
-from backend.api.dependencies import API
+from backend.api.dependencies import API, MCP
 from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
 from backend.auth import Authenticator
 from backend.errors import ForeignPage, NotFromHere, RecordError, Refused, TokenInvalid, TooManyRequests
@@ -86,7 +86,7 @@ class Gate:
         if client := scope.get("client"):
             caller.set(f"address {client[0]}")
         subject = None
-        if scope["path"].startswith(API):
+        if scope["path"].startswith(API) or scope["path"] == MCP:
             try:
                 subject = await self._authenticate(scope)
             except Refused:

@@ -13,7 +13,9 @@ from backend.services.service_status import ServiceStatus
 router = APIRouter(prefix=f"{API}/service", tags=["service"])
 
 
-@router.get("", operation_id="getService", response_description="The state of the service.", responses=refusals(503))
+@router.get(
+    "", operation_id="getService", response_description="The state of the service.", responses=refusals(422, 503)
+)
 async def get_service(request: Request, caller: DeliveryManager) -> ServiceResponse:
     """Read the state of the service: readiness, durability, versions, workers, followers, outbox, sizes.
 

@@ -142,7 +142,8 @@ def test_an_utterance_is_shown_while_it_was_spoken_where_the_sender_knew_that() 
         "ended_at": (at + timedelta(seconds=9)).isoformat(),
     }
     assert spans(captions(said(0, "Hi."), said(10, "Hello.", **spoken)))[1] == (4_000, 9_000)
-    for wrong in ("yesterday", "2026-01-31T12:00:09", "9999-01-01T00:00:00Z", 7, None, {}):
+    wrongs: tuple[object, ...] = ("yesterday", "2026-01-31T12:00:09", "9999-01-01T00:00:00Z", 7, None, {})
+    for wrong in wrongs:
         assert spans(captions(said(10, "Hello.", started_at=wrong, ended_at=wrong))) == [(0, 1_400)]
 
 

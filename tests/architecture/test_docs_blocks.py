@@ -45,10 +45,12 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
             "event: message\ndata: {",
             '"type":"intent.extracted","state":"pending"',
             '{"failed":0,"held":0}',
+            '"readiness":{"ready":true',
             '"pointer":"/conversation_id","detail":"is required"',
         ],
         2,
     ),
+    "docs/mcp.md": (['"name":"get_transcript"', "<record>"], 0),
     "docs/phone.md": (['"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2', "provider-not-configured"], 1),
 }
 # Pages whose blocks tests of their own type.

@@ -13,8 +13,8 @@ from tests.description import assert_described
 OPENING = {"role": "user", "content": "(The assistant speaks first.)"}
 
 
-def message(role: str, content: str, number: int = 1, **metadata: object) -> bytes:
-    return orjson.dumps({"id": UUID(int=number), "role": role, "content": content, "metadata": metadata})
+def message(role: str, content: str, **metadata: object) -> bytes:
+    return orjson.dumps({"id": UUID(int=1), "role": role, "content": content, "metadata": metadata})
 
 
 def called(identity: str, result: str | None = "nine", arguments: str = "{}") -> list[bytes]:
