@@ -15,8 +15,7 @@ from backend.schemas.fields import Instant
 from backend.vocabulary import ContextType, Intent
 from verbatim_record.async_client import AsyncClient, AsyncPages
 from verbatim_record.calls import Page
-from verbatim_record.models import ConversationResponse, MessageResponse
-from verbatim_record.vocabulary import Role
+from verbatim_record.models import ConversationResponse, MessageResponse, Role
 
 ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
 ItemT = TypeVar("ItemT")
@@ -90,8 +89,7 @@ def _conversation(row: ConversationResponse) -> str:
 
 async def _get_transcript(client: AsyncClient, wanted: TranscriptArguments) -> str:
     async def fetch(limit: int) -> Lines:
-        role = wanted.role and wanted.role.value
-        found = client.messages.list(wanted.conversation_id, role=role, limit=limit, cursor=wanted.cursor)
+        found = client.messages.list(wanted.conversation_id, role=wanted.role, limit=limit, cursor=wanted.cursor)
         return _lines(await _first(found), _message)
 
     return answer(await fitting(fetch, wanted.limit))
