@@ -2,7 +2,7 @@
 
 import asyncio
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request, Response
@@ -12,13 +12,8 @@ from backend.api.admission import LEAVE
 from backend.api.dependencies import MCP
 from backend.api.problems import HTTP_PROBLEMS, problem_body, problem_response
 from backend.mcp_server import HOW_TO_INSTALL, is_installed
-from verbatim_record.async_client import AsyncClient
-from verbatim_record.retries import Retries
 
 router = APIRouter(include_in_schema=False)
-
-_RETRIES: Final = Retries(attempts=2, within=5)
-_HERE: Final = "http://127.0.0.1"
 
 
 @router.post(MCP)
@@ -36,11 +31,8 @@ class _ToolResponse(Response):
         server: Any = await asyncio.to_thread(import_module, "backend.mcp_server.server")
         token = Request(scope).headers.get("authorization", "").partition(" ")[2] or None
         transport = httpx.ASGITransport(_inside(scope), client=scope.get("client") or ("127.0.0.1", 0))
-        async with (
-            httpx.AsyncClient(transport=transport, trust_env=False) as http,
-            AsyncClient(_HERE, token, http=http, retries=_RETRIES) as client,
-        ):
-            await server.serve_request(client, scope, receive, send)
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
+            await server.serve_request(http, token, scope, receive, send)
 
 
 def _inside(outer: Scope) -> Any:

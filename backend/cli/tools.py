@@ -9,7 +9,6 @@ from backend.errors import SettingsError
 from backend.http_client import secret
 from backend.mcp_server import HOW_TO_INSTALL, is_installed
 from backend.settings import Settings
-from verbatim_record import AsyncClient
 
 
 def mcp(
@@ -23,12 +22,7 @@ def mcp(
     """
     if not is_installed():
         raise SettingsError(HOW_TO_INSTALL)
-    settings = Settings.from_environment()
-    asyncio.run(_serve(AsyncClient(url, token or secret(settings.token), proxy=secret(settings.proxy))))
-
-
-async def _serve(client: AsyncClient) -> None:
     from backend.mcp_server.server import serve_stdio  # noqa: PLC0415 -- of the extra
 
-    async with client:
-        await serve_stdio(client)
+    settings = Settings.from_environment()
+    asyncio.run(serve_stdio(url, token or secret(settings.token), secret(settings.proxy)))

@@ -7,6 +7,7 @@ refusal of the service is the answer of the tool, marked as an error, because th
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+import httpx
 import structlog
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
@@ -20,6 +21,7 @@ from backend.mcp_server.tools import TOOLS, Tool
 from backend.schemas.parsing import parse_item
 from verbatim_record.async_client import AsyncClient
 from verbatim_record.errors import Problem, VerbatimError
+from verbatim_record.retries import Retries
 
 LARGEST_REQUEST: Final = 2**16  # bytes of a request to `/mcp`; the arguments of a tool are short
 _INSTRUCTIONS: Final = (
@@ -30,6 +32,9 @@ _INSTRUCTIONS: Final = (
 _ANNOTATIONS: Final = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
+
+_HERE: Final = "http://127.0.0.1"  # a name of this machine, which local mode asks for
+_RETRIES: Final = Retries(attempts=2, within=5)
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -60,11 +65,14 @@ def server(client: AsyncClient) -> Server[Any]:
     )
 
 
-async def serve_request(client: AsyncClient, scope: _Message, receive: _Receive, send: _Send) -> None:
-    """Answer one HTTP request with JSON.
+async def serve_request(
+    http: httpx.AsyncClient, token: str | None, scope: _Message, receive: _Receive, send: _Send
+) -> None:
+    """Answer one request to `/mcp` with JSON; the tools read by ``http``, which leads to this service itself.
 
     The manager is made for the request, because its task group must be left by the task that has entered it.
     """
+    client = AsyncClient(_HERE, token, http=http, retries=_RETRIES)
     manager = StreamableHTTPSessionManager(
         server(client), json_response=True, stateless=True, max_request_body_size=LARGEST_REQUEST
     )
@@ -72,11 +80,15 @@ async def serve_request(client: AsyncClient, scope: _Message, receive: _Receive,
         await manager.handle_request(scope, receive, send)
 
 
-async def serve_stdio(client: AsyncClient) -> None:
-    """Serve on standard input and output until the input ends."""
-    served = server(client)
-    async with stdio_server() as (read, write):
-        await served.run(read, write, served.create_initialization_options())
+async def serve_stdio(url: str, token: str | None, proxy: str | None) -> None:
+    """Serve on standard input and output until the input ends; the tools read from the service at ``url``.
+
+    Raises SetupError if that is not an HTTP address.
+    """
+    async with AsyncClient(url, token, proxy=proxy) as client:
+        served = server(client)
+        async with stdio_server() as (read, write):
+            await served.run(read, write, served.create_initialization_options())
 
 
 def _described(tool: Tool[Any]) -> Description:
