@@ -30,8 +30,10 @@ from backend.api import (
     health,
     intents,
     live,
+    mcp,
     problems,
     search,
+    service,
     subjects,
     transcripts,
     voice_messages,
@@ -59,6 +61,7 @@ from backend.services.feed import Feed
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
+from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
@@ -100,6 +103,8 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     subjects.router,
     intents.router,
     deliveries.router,
+    service.router,
+    mcp.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
@@ -217,6 +222,7 @@ def _lifespan(parts: _Parts) -> Any:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
         figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
+        service_status = ServiceStatus(parts.checked, checks)
         async with AsyncExitStack() as stack:  # if a part fails to start or to close, the others are still closed
             stack.callback(log.info, "stopped")
             for part in (
@@ -225,6 +231,7 @@ def _lifespan(parts: _Parts) -> Any:
                 counts,
                 checks,
                 figures,
+                service_status,
                 parts.deepgram_tokens,
                 parts.authenticator,
             ):
@@ -248,6 +255,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "health": checks,
                 "metrics": counts,
                 "figures": figures,
+                "service_status": service_status,
                 "request_queue": parts.request_queue,
             }
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, operating, reading, records, searching, tokens
+from backend.cli import deliveries, operating, reading, records, searching, tokens, tools
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
@@ -30,6 +30,7 @@ for command in (
     searching.search,
     records.erase,
     operating.reindex,
+    tools.mcp,
 ):
     app.command()(command)
 app.add_typer(deliveries.app, name="deliveries")

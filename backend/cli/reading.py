@@ -14,7 +14,7 @@ from backend.cli.terminal import stderr, utc
 from backend.dao_service.connection.database import Database
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.formats.text import text
-from backend.formats.transcript import TranscriptFormat, write
+from backend.formats.transcript import CAPTIONS, TranscriptFormat, write
 from backend.principal import LOCAL
 from backend.schemas.conversation import ConversationQuery
 from backend.schemas.page import LARGEST_PAGE
@@ -61,7 +61,8 @@ def export(
 
 async def _print(database: Database, conversation_id: UUID, form: TranscriptFormat) -> None:
     found = await transcripts.transcript(database, LOCAL, conversation_id)
-    async for piece in write(form, conversation_id, found.parts):
+    began = await transcripts.call_began(database, conversation_id) if form in CAPTIONS else None
+    async for piece in write(form, conversation_id, found.parts, began=began):
         _write(piece)
 
 

@@ -48,7 +48,7 @@ Order: TypeAlias = Literal["spoken", "recorded"]
 Role: TypeAlias = Literal["user", "assistant", "system", "function"]
 """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
 
-TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "openai", "deepgram"]
+TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "srt", "openai", "deepgram"]
 """The formats of a transcript."""
 
 
@@ -787,6 +787,225 @@ class DeliveriesRetried:
         return cls(
             failed=data["failed"],
             held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceReadiness:
+    """Whether the worker that answers can record messages: for each part `ok`, or a word that names the fault."""
+
+    ready: bool
+    database: str
+    schema: str
+    writes: str
+    queue: str
+    remedy: str | None
+    """What is wrong and what to do, in sentences; null if nothing is."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            ready=data["ready"],
+            database=data["database"],
+            schema=data["schema"],
+            writes=data["writes"],
+            queue=data["queue"],
+            remedy=data["remedy"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDurability:
+    """What an acknowledged message survives with PostgreSQL's settings."""
+
+    survives: str
+    """The worst failure after which no acknowledged message is lost."""
+    promise: str
+    """The same in a sentence, with the settings and standbys that decide it."""
+    faults: tuple[str, ...]
+    """A sentence for each setting with which acknowledged messages can be lost."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            survives=data["survives"],
+            promise=data["promise"],
+            faults=tuple(data["faults"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSchema:
+    """The schema's revisions; a release runs on its own and on newer ones that are compatible with it."""
+
+    code: str
+    """The revision that this release was written for."""
+    database: str | None
+    """The revision that the database was migrated to; null before the first."""
+    compatible_from: str | None
+    """The oldest revision whose release runs on the database's schema."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            code=data["code"],
+            database=data["database"],
+            compatible_from=data["compatible_from"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceVersions:
+    """The versions of what runs; `postgresql` is null while the database does not answer."""
+
+    service: str
+    python: str
+    postgresql: str | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            service=data["service"],
+            python=data["python"],
+            postgresql=data["postgresql"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedRelease:
+    """The database connections of the processes of one release, on every machine."""
+
+    schema: str
+    """The revision that the release was written for."""
+    connections: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            schema=data["schema"],
+            connections=data["connections"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOutbox:
+    """The deliveries to the orchestrator, each number counted up to 100,000."""
+
+    waiting: int
+    """Those that are due or wait for another attempt."""
+    held: int
+    """Those that are held since the orchestrator answered 410."""
+    failed: int
+    """Those that were given up after the last attempt."""
+    oldest_at: datetime | None
+    """When the oldest waiting delivery was queued."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            waiting=data["waiting"],
+            held=data["held"],
+            failed=data["failed"],
+            oldest_at=_optional(datetime.fromisoformat, data["oldest_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSize:
+    """The size of a table on disk, with its indexes."""
+
+    table: str
+    bytes: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            table=data["table"],
+            bytes=data["bytes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSizes:
+    """Sizes on the disk of the database's server."""
+
+    database_bytes: int
+    tables: tuple[TableSize, ...]
+    """The tables that the service uses, the largest first."""
+    wal_bytes: int | None
+    """The write-ahead log; null if the service's role may not see it (`pg_monitor` may)."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            database_bytes=data["database_bytes"],
+            tables=_each(TableSize.from_json, data["tables"]),
+            wal_bytes=data["wal_bytes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownPart:
+    """A part of the answer that could not be read, and is null."""
+
+    part: str
+    reason: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            part=data["part"],
+            reason=data["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceResponse:
+    """The state of the service. A part that could not be read is null, and `unknown` says why."""
+
+    checked_at: datetime
+    """When this was read. An answer is at most three seconds old."""
+    readiness: ServiceReadiness
+    durability: ServiceDurability | None
+    schema: ServiceSchema | None
+    versions: ServiceVersions
+    workers: int
+    """Worker processes of the `verbatim serve` that answers, not of others."""
+    followers: int
+    """Clients that follow a conversation or the feed, at all of these workers."""
+    releases: tuple[ConnectedRelease, ...] | None
+    """The releases that are connected to the database, on this machine and on others.
+
+    Connections through a pooler, and those that the service's role may not see, are not counted.
+    """
+    outbox: ServiceOutbox | None
+    sizes: ServiceSizes | None
+    unknown: tuple[UnknownPart, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            checked_at=datetime.fromisoformat(data["checked_at"]),
+            readiness=ServiceReadiness.from_json(data["readiness"]),
+            durability=_optional(ServiceDurability.from_json, data["durability"]),
+            schema=_optional(ServiceSchema.from_json, data["schema"]),
+            versions=ServiceVersions.from_json(data["versions"]),
+            workers=data["workers"],
+            followers=data["followers"],
+            releases=_optional(partial(_each, ConnectedRelease.from_json), data["releases"]),
+            outbox=_optional(ServiceOutbox.from_json, data["outbox"]),
+            sizes=_optional(ServiceSizes.from_json, data["sizes"]),
+            unknown=_each(UnknownPart.from_json, data["unknown"]),
         )
 
 

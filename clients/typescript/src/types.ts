@@ -22,6 +22,13 @@ export interface BatchResults {
   results: BatchResult[];
 }
 
+/** The database connections of the processes of one release, on every machine. */
+export interface ConnectedRelease {
+  /** The revision that the release was written for. */
+  schema: string;
+  connections: number;
+}
+
 /** The subject matter of a conversation. */
 export type ContextType = "onboarding" | "goal" | "task" | "reschedule" | "voice";
 
@@ -328,8 +335,101 @@ export interface SearchPage {
   indexed_up_to: string | null;
 }
 
+/** What an acknowledged message survives with PostgreSQL's settings. */
+export interface ServiceDurability {
+  /** The worst failure after which no acknowledged message is lost. */
+  survives: string;
+  /** The same in a sentence, with the settings and standbys that decide it. */
+  promise: string;
+  /** A sentence for each setting with which acknowledged messages can be lost. */
+  faults: string[];
+}
+
+/** The deliveries to the orchestrator, each number counted up to 100,000. */
+export interface ServiceOutbox {
+  /** Those that are due or wait for another attempt. */
+  waiting: number;
+  /** Those that are held since the orchestrator answered 410. */
+  held: number;
+  /** Those that were given up after the last attempt. */
+  failed: number;
+  /** When the oldest waiting delivery was queued. */
+  oldest_at: string | null;
+}
+
+/** Whether the worker that answers can record messages: for each part `ok`, or a word that names the fault. */
+export interface ServiceReadiness {
+  ready: boolean;
+  database: string;
+  schema: string;
+  writes: string;
+  queue: string;
+  /** What is wrong and what to do, in sentences; null if nothing is. */
+  remedy: string | null;
+}
+
+/** The state of the service. A part that could not be read is null, and `unknown` says why. */
+export interface ServiceResponse {
+  /** When this was read. An answer is at most three seconds old. */
+  checked_at: string;
+  readiness: ServiceReadiness;
+  durability: ServiceDurability | null;
+  schema: ServiceSchema | null;
+  versions: ServiceVersions;
+  /** Worker processes of the `verbatim serve` that answers, not of others. */
+  workers: number;
+  /** Clients that follow a conversation or the feed, at all of these workers. */
+  followers: number;
+  /**
+   * The releases that are connected to the database, on this machine and on others. Connections through a pooler, and
+   * those that the service's role may not see, are not counted.
+   */
+  releases: ConnectedRelease[] | null;
+  outbox: ServiceOutbox | null;
+  sizes: ServiceSizes | null;
+  unknown: UnknownPart[];
+}
+
+/** The schema's revisions; a release runs on its own and on newer ones that are compatible with it. */
+export interface ServiceSchema {
+  /** The revision that this release was written for. */
+  code: string;
+  /** The revision that the database was migrated to; null before the first. */
+  database: string | null;
+  /** The oldest revision whose release runs on the database's schema. */
+  compatible_from: string | null;
+}
+
+/** Sizes on the disk of the database's server. */
+export interface ServiceSizes {
+  database_bytes: number;
+  /** The tables that the service uses, the largest first. */
+  tables: TableSize[];
+  /** The write-ahead log; null if the service's role may not see it (`pg_monitor` may). */
+  wal_bytes: number | null;
+}
+
+/** The versions of what runs; `postgresql` is null while the database does not answer. */
+export interface ServiceVersions {
+  service: string;
+  python: string;
+  postgresql: string | null;
+}
+
+/** The size of a table on disk, with its indexes. */
+export interface TableSize {
+  table: string;
+  bytes: number;
+}
+
 /** The formats of a transcript. */
-export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "openai" | "deepgram";
+export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "srt" | "openai" | "deepgram";
+
+/** A part of the answer that could not be read, and is null. */
+export interface UnknownPart {
+  part: string;
+  reason: string;
+}
 
 /** The result of one event of a batch. */
 export type VoiceEventResult = RecordedEvent | ItemProblem;
@@ -1114,7 +1214,8 @@ export interface OpenAIToolCall {
 /** The assistant calls a function. */
 export interface OpenAIToolCalls {
   role: "assistant";
-  content: null;
+  /** What the assistant said before the call; only with `strict`, else null. */
+  content: string | null;
   tool_calls: OpenAIToolCall[];
 }
 
@@ -1496,6 +1597,11 @@ export interface ListMessagesQuery {
 
 export interface GetTranscriptQuery {
   format?: TranscriptFormat | undefined;
+  /**
+   * For `openai`: the one order that every chat template accepts. Neighbours of one role become one message, empty
+   * texts are left out, and `user` and `assistant` take turns, `user` first.
+   */
+  strict?: boolean | undefined;
 }
 
 export interface ReadFeedQuery {
@@ -1596,4 +1702,6 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
+  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, sizes. */
+  getService(options?: CallOptions): Promise<ServiceResponse>;
 }

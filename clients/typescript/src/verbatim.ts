@@ -22,6 +22,7 @@ export interface Transcripts {
   text: string;
   markdown: string;
   vtt: string;
+  srt: string;
   openai: t.OpenAIChat;
   deepgram: t.DeepgramSettingsPatch;
 }
@@ -149,7 +150,7 @@ export class Verbatim implements t.Operations {
 
   getTranscript<F extends t.TranscriptFormat = "json">(
     conversationId: string,
-    query?: { format?: F | undefined },
+    query?: { format?: F | undefined; strict?: boolean | undefined },
     options?: t.CallOptions,
   ): Promise<Transcripts[F]> {
     const path = conversation(conversationId, `/transcript${search({ ...query })}`);
@@ -205,6 +206,10 @@ export class Verbatim implements t.Operations {
 
   retryDelivery(deliveryId: string, options?: t.CallOptions): Promise<t.DeliveryResponse> {
     return this.#send("POST", `/deliveries/${encodeURIComponent(deliveryId)}/retry`, options);
+  }
+
+  getService(options?: t.CallOptions): Promise<t.ServiceResponse> {
+    return this.#send("GET", "/service", options);
   }
 
   /**

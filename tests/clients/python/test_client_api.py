@@ -57,6 +57,7 @@ METHODS: Final = {
     "retryFailedDeliveries": ("deliveries.retry_all",),
     "exportSubject": ("subjects.export",),
     "eraseSubject": ("subjects.erase",),
+    "getService": ("service.get",),
 }
 # Parameters that the client sets itself.
 OWN: Final = {

@@ -160,18 +160,22 @@ def transcript(
 
 
 def transcript_text(
-    conversation_id: UUID | str, format: Literal["text", "markdown", "vtt", "jsonl"] = "text"
+    conversation_id: UUID | str, format: Literal["text", "markdown", "vtt", "srt", "jsonl"] = "text"
 ) -> Call[str]:
-    """Return a transcript as text for people, as Markdown, as captions (WebVTT), or as JSON Lines.
+    """Return a transcript as text for people, as Markdown, as captions (WebVTT or SubRip), or as JSON Lines.
 
     Raises VerbatimError.
     """
     return _transcript(conversation_id, text, format=format)
 
 
-def openai_chat(conversation_id: UUID | str) -> Call[JsonObject]:
-    """Return the conversation as `{"messages": […]}`, for a model that continues it; raises VerbatimError."""
-    return _transcript(conversation_id, json_object, format="openai")
+def openai_chat(conversation_id: UUID | str, *, strict: bool = False) -> Call[JsonObject]:
+    """Return the conversation as `{"messages": […]}`, for a model that continues it.
+
+    With ``strict`` they are in the one order that every model accepts: `user` and `assistant` take turns. Raises
+    VerbatimError.
+    """
+    return _transcript(conversation_id, json_object, format="openai", strict=strict or None)
 
 
 def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
@@ -197,6 +201,8 @@ def _transcript(
     read: Callable[[httpx.Response], T],
     headers: Mapping[str, str] | None = None,
     format: TranscriptFormat = "json",
+    *,
+    strict: bool | None = None,
 ) -> Call[T]:
     where = path("conversations", conversation_id, "transcript")
-    return Call(HTTPMethod.GET, where, read, query(format=format), headers or {})
+    return Call(HTTPMethod.GET, where, read, query(format=format, strict=strict), headers or {})
