@@ -21,14 +21,13 @@ from backend.dao_service.call_facts import (
     PROVIDER,
     RECEIPTS,
     SPEAKS,
-    STATE,
     is_from,
 )
 from backend.dao_service.latency import latency_sql
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
-from backend.vocabulary import CallState, Source
+from backend.vocabulary import Source
 
-STAGES: Final = ("total", "stt", "llm", "tts")
+STAGES: Final = ("total", "stt", "llm", "tts")  # in the order of `latency_sql`
 SLOWEST: Final = 20  # answers
 # Every width of a bucket divides a week, so that buckets begin at full hours, at midnight, on Mondays (UTC).
 ORIGIN: Final = "2001-01-01Z"
@@ -65,7 +64,7 @@ class FigureRows(NamedTuple):
     - ``answers``: bucket (null for the whole period), interruptions, and for each stage the count of the latencies and
       their percentiles
     - ``histogram``: number of the bound below (0 below all bounds), answers
-    - ``slowest``: conversation, message, time, and the latency of each stage
+    - ``slowest``: conversation, message, time, and the latencies
     """
 
     calls: list[list[Any]]
@@ -112,25 +111,26 @@ def _statement(of_owner: bool, of_context: bool, source: Source | None) -> TextC
         "c.context_type = :context_type"
     ] * of_context
     call_of = "JOIN conversations AS c ON c.id = {}.conversation_id" if of_call else ""
-    latencies = latency_sql("m.metadata")
+    session_of = "JOIN voice_sessions AS s ON s.id = e.voice_session_id" if of_call or source else ""
+    latencies = ", ".join(latency_sql("m.metadata").values())
     return text(f"""
         WITH said AS MATERIALIZED (
             SELECT {_BUCKET.format("m.timestamp")} AS bucket, m.timestamp AS at, m.conversation_id, m.sequence, m.id,
                 m.role, {SPEAKS} AS speaks, {INTERRUPTED} AS interrupted,
-                {", ".join(f"CASE WHEN {MEASURED} THEN {latencies[f'{each}_ms']} END AS {each}" for each in STAGES)}
+                CASE WHEN {MEASURED} THEN ARRAY[{latencies}] END AS ms
             FROM messages AS m {call_of.format("m")}
             WHERE m.timestamp >= :since AND m.timestamp < :until AND m.role IN ('user', 'assistant')
                 {_all(of_call, source and is_from(source, "(m.metadata ->> 'provider')"))}
         ), called AS MATERIALIZED (
-            SELECT {_BUCKET.format("c.created_at")} AS bucket, c.duration_seconds, c.extracted_intent,
-                {STATE} AS state, receipt.complete
+            SELECT {_BUCKET.format("c.created_at")} AS bucket, c.duration_seconds, c.extracted_intent, c.ended_at,
+                receipt.is_presumed, receipt.complete
             FROM conversations AS c CROSS JOIN LATERAL ({RECEIPTS}) AS receipt
             WHERE c.created_at >= :since AND c.created_at < :until
                 {_all(of_call, source and is_from(source, PROVIDER))}
         ), calls AS (
             SELECT bucket, count(*) AS calls, coalesce(sum(duration_seconds), 0) AS seconds,
-                count(*) FILTER (WHERE state = '{CallState.ABANDONED}') AS abandoned,
-                count(*) FILTER (WHERE state <> '{CallState.LIVE}' AND NOT complete) AS incomplete
+                count(*) FILTER (WHERE is_presumed) AS abandoned,
+                count(*) FILTER (WHERE ended_at IS NOT NULL AND NOT complete) AS incomplete
             FROM called GROUP BY bucket
         ), intents AS (
             SELECT bucket, extracted_intent, count(*) AS calls FROM called
@@ -142,7 +142,7 @@ def _statement(of_owner: bool, of_context: bool, source: Source | None) -> TextC
             ) AS spoken WHERE role IS DISTINCT FROM before GROUP BY bucket
         ), incidents AS (
             SELECT {_BUCKET.format("e.received_at")} AS bucket, e.type, count(*) AS incidents
-            FROM voice_events AS e JOIN voice_sessions AS s ON s.id = e.voice_session_id {call_of.format("s")}
+            FROM voice_events AS e {session_of} {call_of.format("s")}
             WHERE e.received_at >= :since AND e.received_at < :until AND {IS_INCIDENT}
                 {_all(of_call, source and is_from(source, "s.provider"))}
             GROUP BY 1, 2
@@ -150,11 +150,11 @@ def _statement(of_owner: bool, of_context: bool, source: Source | None) -> TextC
             SELECT bucket, count(*) FILTER (WHERE interrupted) AS interruptions, {_percentiles()}
             FROM said WHERE role = 'assistant' GROUP BY GROUPING SETS ((bucket), ())
         ), histogram AS (
-            SELECT width_bucket(total, CAST(:bounds AS float8[])) AS part, count(*) AS answers
-            FROM said WHERE total IS NOT NULL GROUP BY part
+            SELECT width_bucket(ms[1], CAST(:bounds AS float8[])) AS part, count(*) AS answers
+            FROM said WHERE ms[1] IS NOT NULL GROUP BY part
         ), slowest AS (
-            SELECT conversation_id, id, at, {", ".join(STAGES)} FROM said WHERE total IS NOT NULL
-            ORDER BY total DESC, at, id LIMIT {SLOWEST}
+            SELECT conversation_id, id, at, ms FROM said WHERE ms[1] IS NOT NULL
+            ORDER BY ms[1] DESC, at, id LIMIT {SLOWEST}
         )
         SELECT {_rows("calls", "calls", "seconds", "abandoned", "incomplete")},
             {_rows("intents", "extracted_intent", "calls")},
@@ -163,8 +163,8 @@ def _statement(of_owner: bool, of_context: bool, source: Source | None) -> TextC
             {_rows("answers", "interruptions", *(f"{each}_{what}" for each in STAGES for what in ("count", "at")))},
             (SELECT coalesce(json_agg(json_build_array(part, answers) ORDER BY part), '[]') FROM histogram),
             (SELECT coalesce(json_agg(json_build_array(
-                conversation_id, id, at, {", ".join(STAGES)}
-            ) ORDER BY total DESC, at, id), '[]') FROM slowest)
+                conversation_id, id, at, ms
+            ) ORDER BY ms[1] DESC, at, id), '[]') FROM slowest)
     """).bindparams(  # noqa: S608 -- made of constants
         bindparam("since", type_=DateTime(timezone=True)),
         bindparam("until", type_=DateTime(timezone=True)),
@@ -180,9 +180,9 @@ def _all(of_call: Sequence[str], of_source: str | None) -> str:
 
 def _percentiles() -> str:
     return ", ".join(
-        f"count({each}) AS {each}_count, "
-        f"percentile_disc(CAST(:percentiles AS float8[])) WITHIN GROUP (ORDER BY {each}) AS {each}_at"
-        for each in STAGES
+        f"count(ms[{place}]) AS {stage}_count, "
+        f"percentile_disc(CAST(:percentiles AS float8[])) WITHIN GROUP (ORDER BY ms[{place}]) AS {stage}_at"
+        for place, stage in enumerate(STAGES, 1)
     )
 
 

@@ -183,7 +183,8 @@ def _histogram(answers: Mapping[int, int]) -> list[HistogramPart]:
     ]
 
 
-def _slow_answer(call: str, message: str, at: str, total: float, *stages: float | None) -> SlowAnswer:
+def _slow_answer(call: str, message: str, at: str, latencies: Sequence[float | None]) -> SlowAnswer:
+    total, *stages = latencies
     return SlowAnswer.model_validate(
         {
             "conversation_id": call,
