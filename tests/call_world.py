@@ -237,8 +237,8 @@ def _uuid(chance: random.Random) -> UUID:
 async def put_on_record(connection: asyncpg.Connection, calls: Sequence[Call]) -> None:
     """Insert ``calls`` as they were made up; a message has the sequence that its place in ``said`` gives it."""
     await connection.executemany(
-        "INSERT INTO conversations (id, user_id, context_type, created_at, ended_at, duration_seconds, extracted_intent)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO conversations (id, user_id, context_type, created_at, ended_at, duration_seconds,"
+        " extracted_intent) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         [
             (call.id, call.owner, call.context_type, call.created_at, call.ended_at, call.seconds, call.intent)
             for call in calls

@@ -25,7 +25,9 @@ _EARLY: Final = 20  # messages, the first ones in spoken order, among which the 
 _IDS: Final = bindparam("ids", type_=ARRAY(SQL_UUID))
 
 _BASES: Final = text(f"""
-    SELECT c.id, c.last_sequence, session.digest, c.ended_at IS NULL AS is_live, session.is_presumed, (
+    SELECT c.id, c.last_sequence, session.digest,
+        CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN session.is_presumed THEN '{CallState.ABANDONED}'
+            ELSE '{CallState.ENDED}' END, (
         SELECT left(content, {_FIRST_WORDS}) FROM (
             SELECT role, content, timestamp, sequence FROM messages
             WHERE conversation_id = c.id ORDER BY timestamp, sequence LIMIT {_EARLY}
@@ -71,11 +73,10 @@ class Basis(NamedTuple):
 
 
 class Current(NamedTuple):
-    """What is read anew each time: the basis, the state, and the first words of the user, at most 100 characters."""
+    """What is read anew each time: the basis and, to be shown, `state` and `first_words`."""
 
     basis: Basis
-    state: CallState
-    first_words: str | None
+    shown: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,7 @@ class SummaryDAO:
         """Return the present state of each of the conversations that exist, by id."""
         rows = await self._session.execute(_BASES, {"ids": ids})
         return {
-            row.id: Current(
-                Basis(row.last_sequence, row.digest),
-                CallState.LIVE if row.is_live else CallState.ABANDONED if row.is_presumed else CallState.ENDED,
-                row.first_words,
-            )
-            for row in rows
+            row[0]: Current(Basis(row[1], row[2]), {"state": CallState(row[3]), "first_words": row[4]}) for row in rows
         }
 
     async def figures(self, ids: Collection[UUID]) -> Mapping[UUID, CallFigures]:

@@ -17,15 +17,16 @@ from backend.dao_service.connection.database import Database, Session
 from backend.dao_service.summary_dao import Basis, CallFigures, Current, SummaryDAO
 from backend.errors import TooSlow
 from backend.schemas.summary import CallLatency, ReceiptSummary, Summary
+from backend.vocabulary import CallState
 
 _MOST: Final = 10_000  # conversations that a worker remembers, about 5 MB
 
 
 class Known(NamedTuple):
-    """Conversations as they are, by id, and the figures of those whose basis has not changed."""
+    """Conversations as they are, by id, and the summaries of those whose basis has not changed."""
 
     current: Mapping[UUID, Current]
-    figures: Mapping[UUID, CallFigures]
+    summaries: Mapping[UUID, Summary]
 
 
 class Summaries:
@@ -33,14 +34,15 @@ class Summaries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._remembered: LRUCache[UUID, tuple[Basis, CallFigures]] = LRUCache(_MOST)
+        self._remembered: LRUCache[UUID, tuple[Basis, Summary]] = LRUCache(_MOST)
 
     async def look_up(self, session: Session, ids: Sequence[UUID]) -> Known:
         """Return what is known of those of the conversations that exist."""
         current = await SummaryDAO(session).current(ids)
         remembered = {each: self._remembered[each] for each in current if each in self._remembered}
-        fresh = {each: figures for each, (basis, figures) in remembered.items() if basis == current[each].basis}
-        return Known(current, fresh)
+        return Known(
+            current, {each: found for each, (basis, found) in remembered.items() if basis == current[each].basis}
+        )
 
     async def complete(self, known: Known, longest: timedelta | None = None) -> Mapping[UUID, Summary]:
         """Return the summaries by id; the caller holds no connection.
@@ -48,32 +50,33 @@ class Summaries:
         Those that are not remembered are counted. With ``longest``, they are left out if that takes longer; without,
         it raises TooSlow.
         """
-        figures = dict(known.figures)
-        if unknown := known.current.keys() - figures.keys():
+        found = dict(known.summaries)
+        if unknown := known.current.keys() - found.keys():
             with suppress(TooSlow) if longest else nullcontext():
-                figures |= await self._count({each: known.current[each].basis for each in unknown}, longest)
-        return {each: _summary(known.current[each], figures[each]) for each in figures}
+                found |= await self._count({each: known.current[each].basis for each in unknown}, longest)
+        return {each: summary.model_copy(update=known.current[each].shown) for each, summary in found.items()}
 
-    async def _count(self, bases: Mapping[UUID, Basis], longest: timedelta | None) -> Mapping[UUID, CallFigures]:
+    async def _count(self, bases: Mapping[UUID, Basis], longest: timedelta | None) -> Mapping[UUID, Summary]:
         # The bases were read before. So figures that are newer than their basis are counted again, and older ones never
         # have a newer basis.
         async with self._database.reading() as session:
             summaries = SummaryDAO(session)
             if longest:
                 await summaries.limit(longest)
-            found = await summaries.figures(bases.keys())
-        self._remembered.update({each: (bases[each], figures) for each, figures in found.items()})
+            found = {each: _summary(figures) for each, figures in (await summaries.figures(bases.keys())).items()}
+        self._remembered.update({each: (bases[each], summary) for each, summary in found.items()})
         return found
 
 
-def _summary(current: Current, figures: CallFigures) -> Summary:
+def _summary(figures: CallFigures) -> Summary:
+    """Return what is remembered of a conversation: its summary without what is read anew."""
     return Summary(
-        state=current.state,
+        state=CallState.LIVE,
         turns=figures.turns,
         interruptions=figures.interruptions,
         functions=figures.functions,
         incidents=figures.incidents,
         latency_ms=CallLatency(p50=figures.p50, p95=figures.p95, max=figures.slowest, count=figures.answers),
-        first_words=current.first_words,
+        first_words=None,
         receipts=ReceiptSummary(complete=figures.complete, missing=figures.missing) if figures.sessions else None,
     )

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database, PoolLimits
+from backend.errors import Busy
 from backend.principal import LOCAL, caller
 from backend.schemas.stats import StatsQuery
 from backend.services import figures
@@ -289,7 +290,7 @@ async def test_counts_leave_connections_to_other_requests(database_url: str, con
     while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") < 2:
         await asyncio.sleep(0)
     for name in ("a", "c"):
-        with pytest.raises(figures.Busy):
+        with pytest.raises(Busy):
             await ask(name, "livekit")
     async with database.reading():
         pass
