@@ -276,28 +276,28 @@ async def test_what_takes_too_long_says_how_to_ask_for_less(
 
 
 @pytest.mark.usefixtures("locked")
-async def test_counts_leave_connections_to_other_requests(database_url: str, connection: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("size", [1, 3, 5, 20])
+async def test_one_caller_is_counted_for_at_a_time_and_leaves_connections(
+    database_url: str, connection: asyncpg.Connection, size: int
+) -> None:
     settings = settings_for(database_url)
-    limits = PoolLimits(pool_size=3, pool_wait=0.05, lock=60, statement=60)
+    limits = PoolLimits(pool_size=size, pool_wait=0.05, lock=60, statement=60)
     database = Database(settings.database_url or "", limits, direct=settings.pooler_bypass_url)
     counted = PeriodFigures(database)
-
-    async def ask(name: str, source: str) -> None:
-        caller.set(name)
-        await counted.stats(LOCAL, StatsQuery.model_validate({"source": source}))
-
-    slow = [asyncio.create_task(ask(name, "posts")) for name in ("a", "b")]
-    while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") < 2:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    first = asyncio.create_task(counted.stats(LOCAL, StatsQuery()))
+    while await connection.fetchval(waiting) < max(min(size - 2, 3), 1):
         await asyncio.sleep(0)
-    for name in ("a", "c"):
+    for name in ("service", "another"):
+        caller.set(name)
         with pytest.raises(Busy):
-            await ask(name, "livekit")
-    async with database.reading():
-        pass
-    for task in slow:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+            await counted.stats(LOCAL, StatsQuery.model_validate({"source": "posts"}))
+    if size > 1:
+        async with database.reading():
+            pass
+    first.cancel()
+    with suppress(asyncio.CancelledError):
+        await first
     await database.close()
 
 
