@@ -34,6 +34,7 @@ from backend.api import (
     problems,
     search,
     service,
+    stats,
     subjects,
     transcripts,
     voice_messages,
@@ -58,11 +59,13 @@ from backend.search.indexer import SearchIndexer
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
+from backend.services.figures import PeriodFigures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
 from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
+from backend.services.summaries import Summaries
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
 from verbatim_record.setup_error import SetupError
@@ -105,6 +108,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     deliveries.router,
     service.router,
     mcp.router,
+    stats.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
@@ -249,6 +253,8 @@ def _lifespan(parts: _Parts) -> Any:
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
                 "search": parts.search,
+                "summaries": Summaries(parts.database),
+                "period_figures": PeriodFigures(parts.database),
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,
