@@ -26,6 +26,7 @@ for command in (
     records.replay,
     reading.show,
     reading.follow,
+    reading.timeline,
     reading.export,
     records.erase,
 ):

@@ -79,6 +79,7 @@ class AsyncConversations(Resource):
     transcript_text = _called(conversations.transcript_text)
     openai_chat = _called(conversations.openai_chat)
     deepgram_settings = _called(conversations.deepgram_settings)
+    timeline = _called(conversations.timeline)
     follow = _followed(conversations.follow)
 
 

@@ -39,11 +39,36 @@ InputModality: TypeAlias = Literal["voice", "text"]
 Intent: TypeAlias = Literal["GOAL", "NEW_TASK", "RESCHEDULE_TASK"]
 """What the person wants done, as the assistant understood it."""
 
+Lane: TypeAlias = Literal["user", "assistant", "function", "connection", "incident"]
+"""The row of a timeline in which a segment is drawn."""
+
 Order: TypeAlias = Literal["spoken", "recorded"]
 """The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded)."""
 
 Role: TypeAlias = Literal["user", "assistant", "system", "function"]
 """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
+
+SegmentKind: TypeAlias = Literal[
+    "speech",
+    "backchannel",
+    "text",
+    "wordless",
+    "interruption",
+    "silence",
+    "call",
+    "failed_call",
+    "cancelled_call",
+    "session",
+    "reconnect",
+    "error",
+    "warning",
+    "refused_injection",
+    "frustration",
+    "repaired",
+    "late",
+    "client_lost",
+]
+"""What a segment of a timeline shows."""
 
 TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "openai", "deepgram"]
 """The formats of a transcript."""
@@ -495,6 +520,66 @@ class Transcript:
         return cls(
             conversation_id=UUID(data["conversation_id"]),
             messages=_each(MessageResponse.from_json, data["messages"]),
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineSegment:
+    """One segment of a timeline."""
+
+    lane: Lane | str
+    kind: SegmentKind | str
+    started_at: datetime
+    ended_at: datetime | None
+    """The same as `started_at` for a moment; null while it goes on."""
+    estimated: bool
+    """Whether one of the two times is an estimate."""
+    message_id: UUID | None
+    """The message that it shows, or that was interrupted."""
+    label: str
+    """At most 80 characters for people: the first words, a function's name, a sentence."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            lane=data["lane"],
+            kind=data["kind"],
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            estimated=data["estimated"],
+            message_id=_optional(UUID, data["message_id"]),
+            label=data["label"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """A part of a conversation's timeline, its segments by their beginnings."""
+
+    conversation_id: UUID
+    started_at: datetime
+    """The time of its first message or voice session."""
+    ended_at: datetime | None
+    segments: tuple[TimelineSegment, ...]
+    next_cursor: str | None
+    """The `cursor` of the next part; it stays valid at the end."""
+    has_more: bool
+    """Whether more follows now."""
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            segments=_each(TimelineSegment.from_json, data["segments"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
             etag=etag,
         )
 

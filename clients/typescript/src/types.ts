@@ -170,6 +170,9 @@ export interface Kept {
   detail: string;
 }
 
+/** The row of a timeline in which a segment is drawn. */
+export type Lane = "user" | "assistant" | "function" | "connection" | "incident";
+
 /** A page of messages. */
 export interface MessagePage {
   data: MessageResponse[];
@@ -288,6 +291,55 @@ export interface RecordedMessage {
 
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
 export type Role = "user" | "assistant" | "system" | "function";
+
+/** What a segment of a timeline shows. */
+export type SegmentKind =
+  | "speech"
+  | "backchannel"
+  | "text"
+  | "wordless"
+  | "interruption"
+  | "silence"
+  | "call"
+  | "failed_call"
+  | "cancelled_call"
+  | "session"
+  | "reconnect"
+  | "error"
+  | "warning"
+  | "refused_injection"
+  | "frustration"
+  | "repaired"
+  | "late"
+  | "client_lost";
+
+/** A part of a conversation's timeline, its segments by their beginnings. */
+export interface Timeline {
+  conversation_id: string;
+  /** The time of its first message or voice session. */
+  started_at: string;
+  ended_at: string | null;
+  segments: TimelineSegment[];
+  /** The `cursor` of the next part; it stays valid at the end. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
+/** One segment of a timeline. */
+export interface TimelineSegment {
+  lane: Lane;
+  kind: SegmentKind;
+  started_at: string;
+  /** The same as `started_at` for a moment; null while it goes on. */
+  ended_at: string | null;
+  /** Whether one of the two times is an estimate. */
+  estimated: boolean;
+  /** The message that it shows, or that was interrupted. */
+  message_id: string | null;
+  /** At most 80 characters for people: the first words, a function's name, a sentence. */
+  label: string;
+}
 
 /** The formats of a transcript. */
 export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "openai" | "deepgram";
@@ -1431,6 +1483,12 @@ export interface GetTranscriptQuery {
   format?: TranscriptFormat | undefined;
 }
 
+export interface GetTimelineQuery {
+  /** Messages and voice sessions of this part; each has a few segments. */
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface ReadFeedQuery {
   /** The `next_cursor` of the previous page. */
   cursor?: string | undefined;
@@ -1493,6 +1551,8 @@ export interface Operations {
   listMessages(conversationId: string, query?: ListMessagesQuery, options?: CallOptions): Promise<MessagePage>;
   /** Read a whole conversation at one point in time, as a streamed response. */
   getTranscript(conversationId: string, query?: GetTranscriptQuery, options?: CallOptions): Promise<Transcript | OpenAIChat | DeepgramSettingsPatch | string>;
+  /** Read when each side spoke, and what happened: silences, function calls, connections and incidents. */
+  getTimeline(conversationId: string, query?: GetTimelineQuery, options?: CallOptions): Promise<Timeline>;
   /** Read every message of every conversation, each once; for services that may read those of all owners. */
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
   /** Read everything that is on record of the caller; a service names the person by `user_id`. */
