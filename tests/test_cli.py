@@ -334,8 +334,8 @@ async def test_a_timeline_is_printed_with_the_time_since_the_beginning(
     printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), DATABASE_URL=database_url)
     lines = [" ".join(line.split()) for line in printed.out.splitlines() if "late" not in line]
     assert lines == [
-        "00:00 ~1.2 s user speech What time<U+202E> is it?",
-        "00:01 ~63.8 s assistant silence 1 min of silence",
+        "00:00 ~1.1 s user speech What time<U+202E> is it?",
+        "00:01 ~63.9 s assistant silence 1 min of silence",
         "01:05 ~1.0 s assistant speech Half past nine.",
     ]
     printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), "--json", DATABASE_URL=database_url)

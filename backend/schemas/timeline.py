@@ -41,7 +41,7 @@ class Timeline(BaseModel):
                 {
                     "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
                     "started_at": "2026-01-31T09:30:00Z",
-                    "ended_at": None,
+                    "ended_at": "2026-01-31T09:42:10.250000Z",
                     "segments": [_EXAMPLE],
                     "next_cursor": "WzE3Njk4NTE4MDM0ODAwMDAsMSw3XQ",
                     "has_more": False,

@@ -20,7 +20,7 @@ from backend.dao_service.timeline_dao import Anchor, AnchorRow, SaidRow, Session
 from backend.errors import ConversationNotFound
 from backend.principal import Principal
 from backend.schemas.timeline import TimelinePlace, TimelineQuery
-from backend.timeline import Owned, Owner, Segment, Window, are_paired, segments
+from backend.timeline import Anchored, AnchorId, Segment, Window, are_paired, segments
 from backend.vocabulary import Lane, Scope
 from verbatim_record.vocabulary import Role
 
@@ -61,8 +61,8 @@ async def part(database: Database, principal: Principal, conversation_id: UUID, 
         rows, window = await _read(timelines, conversation_id, after, query.limit)
     made = [*segments(window)]
     shown = _fitting(rows[: query.limit], made)
-    owners = {row.id for row in shown}
-    found = [each.segment for each in made if each.owner in owners]
+    anchors = {row.id for row in shown}
+    found = [each.segment for each in made if each.anchor in anchors]
     return TimelinePart(
         conversation_id,
         *span,
@@ -95,16 +95,16 @@ async def _read(
 
 async def _events(
     timelines: TimelineDAO, conversation_id: UUID, said: Sequence[SaidRow], sessions: Sequence[SessionRow]
-) -> dict[Owner, AnchorRow]:
-    """Return the events of messages and sessions by owner. Messages with the same number of a session share them."""
+) -> dict[AnchorId, AnchorRow]:
+    """Return the events of messages and sessions by id. Messages with the same number of a session share them."""
     ours = {session.id for session in sessions}  # a message may name any session, also one of another conversation
-    anchors: dict[Owner, Anchor] = {session.id: Anchor(session.id, -1, 0) for session in sessions}
+    anchors: dict[AnchorId, Anchor] = {session.id: Anchor(session.id, -1, 0) for session in sessions}
     for row in said:
         if row.session in ours:
             anchors[row.id] = Anchor(row.session, row.number, row.sequence if row.number is None else None)
     distinct = [*dict.fromkeys(anchors.values())]
     found = dict(zip(distinct, await timelines.events(conversation_id, distinct), strict=True))
-    return {owner: found[anchor] for owner, anchor in anchors.items()}
+    return {identity: found[anchor] for identity, anchor in anchors.items()}
 
 
 def _place(row: _Row) -> TimelinePlace:
@@ -113,9 +113,9 @@ def _place(row: _Row) -> TimelinePlace:
     return TimelinePlace(row.at, None, row.sequence)
 
 
-def _fitting(rows: list[_Row], made: Sequence[Owned]) -> list[_Row]:
+def _fitting(rows: list[_Row], made: Sequence[Anchored]) -> list[_Row]:
     """Return as many of ``rows``, from the first on, as have at most `_MOST` segments together; at least one."""
-    counts = Counter(each.owner for each in made)
+    counts = Counter(each.anchor for each in made)
     total = 0
     for number, row in enumerate(rows):
         total += counts[row.id]

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 
 from backend.timeline.calls import are_paired, calls
 from backend.timeline.incidents import connections, incidents
-from backend.timeline.segments import Owned, Owner, Segment, Window
+from backend.timeline.segments import Anchored, AnchorId, Segment, Window
 from backend.timeline.speech import silences, speeches, spoken, typed, wordless
 from backend.timeline.strands import strands
 
-__all__ = ["Owned", "Owner", "Segment", "Window", "are_paired", "segments"]
+__all__ = ["AnchorId", "Anchored", "Segment", "Window", "are_paired", "segments"]
 
 
-def segments(window: Window) -> Iterator[Owned]:
+def segments(window: Window) -> Iterator[Anchored]:
     """Yield the segments of a window, in no particular order.
 
-    Those whose owners are near the ends of the window may differ from those of a larger window.
+    Segments of messages near the ends of the window may differ from those of a larger window.
     """
     found = strands(window)
     ordered = speeches(window, found)

@@ -6,14 +6,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from backend.dao_service.timeline_dao import SaidRow
-from backend.timeline.segments import Moment, Owned, segment, shortened
+from backend.timeline.segments import Anchored, Moment, segment, shortened
 from backend.vocabulary import Lane, SegmentKind
 
 _UNNAMED = "function"
 _KINDS = {"failed": SegmentKind.FAILED_CALL, "cancelled": SegmentKind.CANCELLED_CALL}
 
 
-def calls(functions: Sequence[SaidRow]) -> Iterator[Owned]:
+def calls(functions: Sequence[SaidRow]) -> Iterator[Anchored]:
     """Yield the calls that ``functions``, messages in spoken order, request; `ended_at` is None without a result.
 
     A result without a request is a call that begins and ends with it; a further result of a call is left out.
@@ -36,11 +36,11 @@ def calls(functions: Sequence[SaidRow]) -> Iterator[Owned]:
         yield _call(request, None)
 
 
-def _call(request: SaidRow, result: SaidRow | None) -> Owned:
+def _call(request: SaidRow, result: SaidRow | None) -> Anchored:
     kind = _KINDS.get(result.state or "", SegmentKind.CALL) if result else SegmentKind.CALL
     end = Moment(result.at) if result else None
     label = shortened(request.name or _UNNAMED)
-    return Owned(request.id, segment(Lane.FUNCTION, kind, (Moment(request.at), end), label, request.id))
+    return Anchored(request.id, segment(Lane.FUNCTION, kind, (Moment(request.at), end), label, request.id))
 
 
 def are_paired(rows: Iterable[SaidRow], functions: Iterable[SaidRow]) -> bool:

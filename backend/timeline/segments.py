@@ -11,8 +11,8 @@ from backend.vocabulary import Lane, SegmentKind
 
 LONGEST_LABEL: Final = 80  # characters
 
-# What a segment belongs to, and with it the page: a message, by its id, or the beginning of a voice session.
-Owner = UUID | str
+# What a segment belongs to, which decides its page: a message, by its id, or the beginning of a voice session.
+AnchorId = UUID | str
 
 
 class Moment(NamedTuple):
@@ -37,10 +37,10 @@ class Segment(NamedTuple):
     label: str
 
 
-class Owned(NamedTuple):
-    """A segment and its owner."""
+class Anchored(NamedTuple):
+    """A segment, and what it belongs to."""
 
-    owner: Owner
+    anchor: AnchorId
     segment: Segment
 
 
@@ -53,7 +53,7 @@ class Window:
 
     said: Sequence[SaidRow]
     sessions: Sequence[SessionRow]
-    events: dict[Owner, AnchorRow]
+    events: dict[AnchorId, AnchorRow]
     functions: Sequence[SaidRow]
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from backend.dao_service.timeline_dao import WORDS, SaidRow
 from backend.schemas.fields import clock_time, plausible
-from backend.timeline.segments import Moment, Owned, Window, lasting, segment, shortened
+from backend.timeline.segments import Anchored, Moment, Window, lasting, segment, shortened
 from backend.timeline.strands import ASIDES, UNNOTICED, Strands
 from backend.vocabulary import Lane, SegmentKind
 from verbatim_record.vocabulary import Role
@@ -53,37 +53,37 @@ def speeches(window: Window, found: Strands) -> list[Speech]:
     return made
 
 
-def spoken(speech: Speech, found: Strands) -> Iterator[Owned]:
+def spoken(speech: Speech, found: Strands) -> Iterator[Anchored]:
     """Yield the segments of a speech: itself, and the moment at which it was interrupted."""
     row = speech.said
     kind = SegmentKind.BACKCHANNEL if row.behavior in ASIDES else SegmentKind.SPEECH
     label = shortened(row.words, is_cut=row.length > WORDS)
-    yield Owned(row.id, segment(speech.lane, kind, (speech.start, speech.end), label, row.id))
+    yield Anchored(row.id, segment(speech.lane, kind, (speech.start, speech.end), label, row.id))
     audio = found.audio.get(row.id)
     cut = next((text for text in (audio.texts if audio else [row]) if text.interrupted), None)
     if cut and speech.end and speech.lane == Lane.ASSISTANT:
         label = "Interrupted by the user"
-        yield Owned(row.id, segment(speech.lane, SegmentKind.INTERRUPTION, (speech.end, speech.end), label, cut.id))
+        yield Anchored(row.id, segment(speech.lane, SegmentKind.INTERRUPTION, (speech.end, speech.end), label, cut.id))
 
 
-def typed(window: Window) -> Iterator[Owned]:
+def typed(window: Window) -> Iterator[Anchored]:
     """Yield a segment for each message of either side that was typed."""
     for row in window.said:
         if row.role in _LANES and not row.spoken:
             at, label = Moment(row.at), shortened(row.words, is_cut=row.length > WORDS)
-            yield Owned(row.id, segment(_LANES[Role(row.role)], SegmentKind.TEXT, (at, at), label, row.id))
+            yield Anchored(row.id, segment(_LANES[Role(row.role)], SegmentKind.TEXT, (at, at), label, row.id))
 
 
-def wordless(found: Strands) -> Iterator[Owned]:
+def wordless(found: Strands) -> Iterator[Anchored]:
     """Yield a segment for each speech without a text; one that goes on may still get one."""
-    for owner, lane, start, end, is_open in found.wordless:
+    for anchor, lane, start, end, is_open in found.wordless:
         if is_open:
-            yield Owned(owner, segment(lane, SegmentKind.SPEECH, (start, None), "Speaking"))
+            yield Anchored(anchor, segment(lane, SegmentKind.SPEECH, (start, None), "Speaking"))
         else:
-            yield Owned(owner, segment(lane, SegmentKind.WORDLESS, (start, end), "Speech of which no text came"))
+            yield Anchored(anchor, segment(lane, SegmentKind.WORDLESS, (start, end), "Speech of which no text came"))
 
 
-def silences(ordered: Sequence[Speech], window: Window, found: Strands) -> Iterator[Owned]:
+def silences(ordered: Sequence[Speech], window: Window, found: Strands) -> Iterator[Anchored]:
     """Yield the silences of more than two seconds, each in the lane of the side that ends it.
 
     There is none where the connection was lost, within a session or between two.
@@ -98,7 +98,7 @@ def silences(ordered: Sequence[Speech], window: Window, found: Strands) -> Itera
             start, end = last.end, speech.start
             if not is_new and not any(gap.start.at < end.at and gap.end.at > start.at for gap in found.breaks):
                 label = f"{lasting(end.at - start.at)} of silence"
-                yield Owned(speech.said.id, segment(speech.lane, SegmentKind.SILENCE, (start, end), label))
+                yield Anchored(speech.said.id, segment(speech.lane, SegmentKind.SILENCE, (start, end), label))
         if last is None or speech.end is None or (last.end and speech.end.at >= last.end.at):
             last = speech
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from backend.dao_service.timeline_dao import EventRow, SaidRow, SessionRow
 from backend.dao_service.voice_event_dao import place_of
-from backend.timeline.segments import Moment, Owner, Window
+from backend.timeline.segments import AnchorId, Moment, Window
 from backend.vocabulary import Lane
 from verbatim_record.vocabulary import Role
 
@@ -30,7 +30,7 @@ ASIDES: Final = frozenset({"backchannel", "filler"})
 class Heard(NamedTuple):
     """An event at its corrected time."""
 
-    owner: Owner
+    anchor: AnchorId
     type: str
     moment: Moment
     detail: str | None
@@ -40,7 +40,7 @@ class Heard(NamedTuple):
 class Audio:
     """One speech of the assistant: its texts, and what the events tell of its beginning and end."""
 
-    owner: Owner
+    anchor: AnchorId
     texts: list[SaidRow] = field(default_factory=list)
     start: Moment | None = None
     end: Moment | None = None
@@ -51,7 +51,7 @@ class Audio:
 class Wordless(NamedTuple):
     """A speech that no text belongs to; ``end`` is None while it goes on."""
 
-    owner: Owner
+    anchor: AnchorId
     lane: Lane
     start: Moment
     end: Moment | None
@@ -61,7 +61,7 @@ class Wordless(NamedTuple):
 class Break(NamedTuple):
     """A lost connection within a session, from what was heard last to the next connection."""
 
-    owner: Owner
+    anchor: AnchorId
     start: Moment
     end: Moment
 
@@ -86,7 +86,7 @@ def strands(window: Window) -> Strands:
         strand = _Strand(found, session)
         for entry in _in_order(session, said, window):
             strand.add(entry)
-        if window.events[strand.owner].last:  # else what comes next is outside of the window
+        if window.events[strand.anchor].last:  # else what comes next is outside of the window
             strand.close()
     return found
 
@@ -100,9 +100,9 @@ def _in_order(session: SessionRow, said: Sequence[SaidRow], window: Window) -> I
         yield from rows
         low = max((row.at for row in rows if low is None or row.at > low), default=low)
         high = min((row.at for row in after), default=None)
-        owner: Owner = rows[0].id if rows else session.id
-        for event in window.events[owner].events:
-            yield Heard(owner, event.type, _corrected(event, low, high), event.detail)
+        anchor: AnchorId = rows[0].id if rows else session.id
+        for event in window.events[anchor].events:
+            yield Heard(anchor, event.type, _corrected(event, low, high), event.detail)
 
 
 def _place(row: SaidRow) -> int:
@@ -116,21 +116,21 @@ def _corrected(event: EventRow, low: datetime | None, high: datetime | None) -> 
 
 
 class _Strand:
-    """Follows one session; ``owner`` is the owner of its last entry."""
+    """Follows one session; ``anchor`` is its last message, or its beginning while it has none."""
 
     def __init__(self, found: Strands, session: SessionRow) -> None:
-        self.owner: Owner = session.id
+        self.anchor: AnchorId = session.id
         self._found = found
         self._session = session
         self._audio: Audio | None = None
-        self._began: tuple[Owner, Moment] | None = None  # of the user's speech whose text has not come
+        self._began: tuple[AnchorId, Moment] | None = None  # of the user's speech whose text has not come
         self._answered = False  # since then
         self._last: Moment | None = None
         self._connected = False
 
     def add(self, entry: SaidRow | Heard) -> None:
         if isinstance(entry, SaidRow):
-            self.owner = entry.id
+            self.anchor = entry.id
             self._say(entry)
             self._last = Moment(entry.at)
         else:
@@ -187,7 +187,7 @@ class _Strand:
         if self._began and self._answered:  # the assistant has spoken since, so no text will come any more
             self._drop_speech()
         if self._began is None:
-            self._began, self._answered = (heard.owner, heard.moment), False
+            self._began, self._answered = (heard.anchor, heard.moment), False
 
     def _assistant_begins(self, heard: Heard) -> None:
         self._answered = True
@@ -196,7 +196,7 @@ class _Strand:
             audio.start = heard.moment
         else:
             self._drop_audio()
-            self._audio = Audio(heard.owner, start=heard.moment)
+            self._audio = Audio(heard.anchor, start=heard.moment)
 
     def _end_audio(self, moment: Moment) -> None:
         if self._audio and self._audio.end is None:
@@ -205,9 +205,9 @@ class _Strand:
 
     def _connect(self, heard: Heard) -> None:
         # What is heard before the first message of a session begins with its first connection.
-        if self._last and (self._connected or heard.owner != self._session.id):
+        if self._last and (self._connected or heard.anchor != self._session.id):
             lost = self._last._replace(estimated=True)
-            self._found.breaks.append(Break(heard.owner, lost, heard.moment))
+            self._found.breaks.append(Break(heard.anchor, lost, heard.moment))
             self._end_audio(lost)
             self._drop_speech()
         self._drop_audio()
@@ -217,11 +217,11 @@ class _Strand:
         audio, self._audio = self._audio, None
         if audio and audio.start and not audio.texts:
             self._found.wordless.append(
-                Wordless(audio.owner, Lane.ASSISTANT, audio.start, audio.end or audio.start, audio.is_open)
+                Wordless(audio.anchor, Lane.ASSISTANT, audio.start, audio.end or audio.start, audio.is_open)
             )
 
     def _drop_speech(self, *, is_open: bool = False) -> None:
         if self._began:
-            owner, moment = self._began
-            self._found.wordless.append(Wordless(owner, Lane.USER, moment, moment, is_open))
+            anchor, moment = self._began
+            self._found.wordless.append(Wordless(anchor, Lane.USER, moment, moment, is_open))
             self._began = None
