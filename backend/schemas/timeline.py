@@ -18,6 +18,7 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
     "message_id": "019ab5c0-2f6e-7c1a-9d55-3b1f0c8e7a42",
     "label": "Remind me to call the dentist tomorrow at nine.",
 }
+_DEFAULT_LIMIT: Final = 200  # as many messages as a page shows of a transcript at once
 
 
 class TimelineSegment(BaseModel):
@@ -89,6 +90,6 @@ class TimelineQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = Field(
-        default=page.LARGEST_PAGE, description="Messages and voice sessions of this part; each has a few segments."
+        default=_DEFAULT_LIMIT, description="Messages and voice sessions of this part; each has a few segments."
     )
     cursor: page.Cursor | None = None

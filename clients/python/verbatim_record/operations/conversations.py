@@ -193,7 +193,7 @@ def timeline(
 ) -> Call[Timeline]:
     """Return a part of a conversation's timeline: who spoke when, silences, calls, connections and incidents.
 
-    A part shows at most ``limit`` messages and voice sessions, 1 to 500, 500 by default; each has a few segments. While
+    A part shows at most ``limit`` messages and voice sessions, 1 to 500, 200 by default; each has a few segments. While
     `has_more`, ask for the next part with its `next_cursor` as ``cursor``. Raises as `get` does.
     """
     where = path("conversations", conversation_id, "timeline")
