@@ -27,6 +27,7 @@ for command in (
     records.replay,
     reading.show,
     reading.follow,
+    reading.timeline,
     reading.export,
     searching.search,
     stats,

@@ -98,7 +98,7 @@ async def count(database: Database, owner: str | None, query: StatsQuery) -> Sta
         computed_at=now,
         total=Figures(**_sum(found).figures()),
         buckets=[Bucket(start=start, **found.get(int(start.timestamp()), _Tally()).figures()) for start in starts],
-        histogram=_histogram({part: count for part, count in answers.histogram}),
+        histogram=_histogram(dict(answers.histogram)),
         slowest=[_slow_answer(*row) for row in answers.slowest],
     )
 

@@ -72,6 +72,7 @@ MATRIX = {
     "eraseSubject": Row(Scope.CONVERSATIONS_ERASE, 200, 200, lambda _: {}, service=422),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "getTimeline": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "followConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getIntent": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "putIntent": Row(Scope.INTENTS_WRITE, 403, 403, lambda _: {"intent": "GOAL", "payload": {}}, service=200),

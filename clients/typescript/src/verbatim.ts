@@ -161,6 +161,15 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", path, options, undefined, SLOW);
   }
 
+  /** Who spoke when; while `has_more`, ask for the next part with `next_cursor` as `cursor`. */
+  getTimeline(
+    conversationId: string,
+    query?: t.GetTimelineQuery,
+    options?: t.CallOptions,
+  ): Promise<t.Timeline> {
+    return this.#send("GET", conversation(conversationId, `/timeline${search({ ...query })}`), options);
+  }
+
   readFeed(query?: t.ReadFeedQuery, options?: t.CallOptions): Promise<t.MessagePage> {
     return this.#send("GET", `/messages/feed${search({ ...query })}`, options, undefined, SLOW);
   }

@@ -42,6 +42,7 @@ METHODS: Final = {
         "conversations.openai_chat",
         "conversations.deepgram_settings",
     ),
+    "getTimeline": ("conversations.timeline",),
     "followConversation": ("conversations.follow",),
     "beginVoiceSession": ("sessions.begin",),
     "getVoiceSession": ("sessions.get",),

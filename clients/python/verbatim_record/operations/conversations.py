@@ -32,6 +32,7 @@ from verbatim_record.models import (
     Included,
     Intent,
     JsonObject,
+    Timeline,
     Transcript,
     TranscriptFormat,
 )
@@ -192,6 +193,24 @@ def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
     Raises VerbatimError.
     """
     return _transcript(conversation_id, json_object, format="deepgram")
+
+
+def timeline(
+    conversation_id: UUID | str,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+    if_match: str | None = None,
+    if_none_match: str | None = None,
+) -> Call[Timeline]:
+    """Return a part of a conversation's timeline: who spoke when, silences, calls, connections and incidents.
+
+    A part shows at most ``limit`` messages and voice sessions, 1 to 500, 200 by default; each has a few segments. While
+    `has_more`, ask for the next part with its `next_cursor` as ``cursor``. Raises as `get` does.
+    """
+    where = path("conversations", conversation_id, "timeline")
+    headers = conditions(if_match, if_none_match)
+    return Call(HTTPMethod.GET, where, versioned(Timeline), query(limit=limit, cursor=cursor), headers)
 
 
 def follow(conversation_id: UUID | str, *, after_sequence: int = 0) -> Following[int]:
