@@ -64,6 +64,12 @@ bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
 
+bench-search: .venv/dev  ## searches, and what they cost who posts, among ROWS=10000000 messages; needs 1.6 kB of disk for each
+	@rm -rf .cache/search
+	@$(BIN)/python -m tests.benchmarks.search_corpus build .cache/search --rows $(or $(ROWS),10000000)
+	@$(BIN)/python -m tests.benchmarks.search_corpus searches .cache/search; $(BIN)/python -m tests.benchmarks.search_corpus posts .cache/search
+	@rm -rf .cache/search
+
 bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1000000 conversations is adopted
 	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
 

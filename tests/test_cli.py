@@ -203,6 +203,15 @@ def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: st
         assert runner.current(empty_database_url) == there
 
 
+async def test_the_words_of_messages_can_be_made_anew(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE search_progress SET folding = 1 WHERE serving")
+    done = await asyncio.to_thread(verbatim, "reindex", DATABASE_URL=database_url)
+    assert done.code == 0, done.err
+    assert await connection.fetchval("SELECT array_agg(folding ORDER BY serving) FROM search_progress") == [0, -1]
+
+
 def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
     result = verbatim("migrate", "--to", "9999", DATABASE_URL=empty_database_url)
     assert (result.code, result.err.count("\n")) == (1, 1)
