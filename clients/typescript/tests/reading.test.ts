@@ -59,6 +59,18 @@ test("what is recorded is read back page by page and in each format", async () =
   assert.equal((await verbatim.getTranscript(id, { format: "deepgram" })).agent.context.messages.length, 3);
 });
 
+test("a call is summarised, and calls are counted", async () => {
+  const id = await talk("one", "two");
+  const { summary } = await verbatim.getConversation(id, { include: "summary" });
+  assert.deepEqual([summary?.state, summary?.turns, summary?.first_words], ["live", 1, "one"]);
+  assert.equal((await verbatim.getConversation(id)).summary, undefined);
+  const page = await verbatim.listConversations({ include: "summary", limit: 1 });
+  assert.deepEqual(page.data[0]?.summary, summary);
+  const { total, buckets } = await verbatim.getStats({ source: "posts" });
+  assert.ok(total.calls > 0 && buckets.length > 90);
+  assert.equal(buckets.reduce((sum, { turns }) => sum + turns, 0), total.turns);
+});
+
 test("a batch has an answer for each message", async () => {
   const conversation_id = await talk();
   const good = { conversation_id, role: "user", content: "Hello" } as const;
