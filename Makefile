@@ -57,9 +57,10 @@ demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a 
 bench: .venv/dev  ## measure against the literal version, in this same minute
 	@$(BIN)/python -m tests.benchmarks.bench
 
-bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long conversation costs
+bench-reading: .venv/dev  ## how soon followers hear, and what pages of a long conversation, figures and summaries cost
 	@$(BIN)/python -m tests.benchmarks.followers
 	@$(BIN)/python -m tests.benchmarks.pages
+	@$(BIN)/python -m tests.benchmarks.figures
 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder

@@ -1,8 +1,9 @@
 """SQL that summarises whole conversations, many in one statement.
 
-A summary is a function of a conversation's messages and of its voice sessions with their events. Every transaction that
-writes one of these raises `conversations.last_sequence` or changes a row of `voice_sessions`: one that stores events or
-writes latencies into messages sets `seen_at`. So as long as the `Basis` of a conversation is the same, its figures are.
+A summary is a function of a conversation's messages and of its voice sessions with their events. Every transaction of
+the service that writes one of these raises `conversations.last_sequence` or changes a row of `voice_sessions`: one that
+stores events or writes latencies into messages sets `seen_at`. So while the `Basis` of a conversation stays, its
+figures do.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -92,6 +92,18 @@ test("a timeline is read part by part", async () => {
   assert.deepEqual(second.segments.map(({ label }) => label), ["three"]);
 });
 
+test("a call is summarised, and calls are counted", async () => {
+  const id = await talk("one", "two");
+  const { summary } = await verbatim.getConversation(id, { include: "summary" });
+  assert.deepEqual([summary?.state, summary?.turns, summary?.first_words], ["live", 1, "one"]);
+  assert.equal((await verbatim.getConversation(id)).summary, undefined);
+  const page = await verbatim.listConversations({ include: "summary", limit: 1 });
+  assert.deepEqual(page.data[0]?.summary, summary);
+  const { total, buckets } = await verbatim.getStats({ source: "posts" });
+  assert.ok(total.calls > 0 && buckets.length > 90);
+  assert.equal(buckets.reduce((sum, { turns }) => sum + turns, 0), total.turns);
+});
+
 test("a batch has an answer for each message", async () => {
   const conversation_id = await talk();
   const good = { conversation_id, role: "user", content: "Hello" } as const;

@@ -73,6 +73,22 @@ async def test_a_message_is_on_record_as_it_was_given(client: AnyClient) -> None
     assert await say(client, conversation, "Chào anh.", id=identity, **more) == message
 
 
+async def test_calls_are_summarised_and_counted(client: AnyClient) -> None:
+    conversation = await begin(client)
+    await say(client, conversation)
+    found = await client.call(lambda client: client.conversations.get(conversation, include="summary"))
+    assert (found.summary.state, found.summary.turns, found.summary.first_words) == ("live", 1, "Hello.")
+    assert (await client.call(lambda client: client.conversations.get(conversation))).summary is None
+    assert [
+        each.summary for each in await client.take(lambda client: client.conversations.list(include="summary"))
+    ] == [found.summary]
+    since = datetime.now(UTC) - timedelta(hours=1)
+    stats = await client.call(lambda client: client.stats(since=since, bucket="PT15M", context_type="voice"))
+    assert (stats.since, stats.bucket, stats.total.calls, stats.total.turns) == (since, "PT15M", 1, 1)
+    assert sum(each.turns for each in stats.buckets) == 1
+    assert stats.total.latency_ms.total.p95 is None
+
+
 async def test_a_batch_has_a_result_for_each_message(client: AnyClient) -> None:
     conversation = await begin(client)
     missing = uuid4()
