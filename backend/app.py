@@ -32,6 +32,7 @@ from backend.api import (
     live,
     mcp,
     problems,
+    search,
     service,
     subjects,
     transcripts,
@@ -53,6 +54,7 @@ from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
+from backend.search.indexer import SearchIndexer
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
@@ -97,6 +99,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     conversations.router,
     transcripts.router,
     live.router,
+    search.router,
     subjects.router,
     intents.router,
     deliveries.router,
@@ -150,6 +153,8 @@ def create_app(settings: Settings) -> FastAPI:
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
+    if settings.search:
+        background.append(SearchIndexer(database))
     checked = Database(settings.database_url, LIMITS, direct=settings.pooler_bypass_url)
     parts = _Parts(
         database,
@@ -161,6 +166,7 @@ def create_app(settings: Settings) -> FastAPI:
         _token_client(settings),
         outbox,
         background,
+        settings.search,
     )
     app = FastAPI(
         title="Verbatim",
@@ -207,6 +213,7 @@ class _Parts:
     deepgram_tokens: TokenClient | None
     outbox: Outbox | None
     background: Sequence[BackgroundTask | Dispatcher]
+    search: bool
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -241,6 +248,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
+                "search": parts.search,
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,

@@ -206,6 +206,9 @@ class Settings(BaseSettings):
             ge=1, le=7 * 86_400, description="Seconds without an event after which the service ends a voice session."
         ),
     ] = 3600
+    search: Annotated[
+        bool, Field(description="Whether messages can be searched, for which this service stores their words.")
+    ] = True
     rate_limit_subject: Annotated[
         RateLimit, Field(description="Requests that one person or service may send with valid tokens.")
     ] = "60000/minute"

@@ -26,6 +26,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
+from tests.searching import say_at
 
 
 class Result(NamedTuple):
@@ -409,6 +410,27 @@ async def test_exporting_prints_each_conversation_whole(
     assert mine.out.splitlines() == exported.out.splitlines()[:2]
     late = await asyncio.to_thread(verbatim, "export", "--since", "2999-01-01", DATABASE_URL=database_url)
     assert (late.code, late.out) == (0, "")
+
+
+async def test_searching_prints_what_was_said_with_time_conversation_and_role(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    for position, content in enumerate(["Gọi\n\x1b[31m nha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
+        await say_at(connection, conversation, content, position)
+
+    async def search(*words: str, **environment: str) -> Result:
+        return await asyncio.to_thread(verbatim, "search", *words, DATABASE_URL=database_url, **environment)
+
+    long, short = (await search("nha si")).out.splitlines()
+    assert re.fullmatch(rf"\[\d{{4}}-\d\d-\d\d [\d:]{{8}}\] {conversation} user: Gọi <U\+001B>\[31m nha sĩ", short)
+    assert re.search(r" user: …x{79} Nha sĩ Lan y{229}…$", long)
+    hits = [json.loads(line) for line in (await search("nha", "--json", "--limit", "1")).out.splitlines()]
+    assert [(hit["ranges"], hit["before"]["content"]) for hit in hits] == [([[401, 404]], "Ai?")]
+    assert (await search("nha", "--role", "assistant", "--subject", "minh")).err == "Nothing was found.\n"
+    for wrong in ("-", "a" * 201):
+        assert ((await search(wrong)).code, (await search(wrong)).err.count("\n")) == (2, 1)
+    assert (await search("nha", VERBATIM_SEARCH="false")).code == 1
 
 
 def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, operating, reading, records, tokens, tools
+from backend.cli import deliveries, operating, reading, records, searching, tokens, tools
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
@@ -27,7 +27,9 @@ for command in (
     reading.show,
     reading.follow,
     reading.export,
+    searching.search,
     records.erase,
+    operating.reindex,
     tools.mcp,
 ):
     app.command()(command)

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from backend.cli.access import run_with_database
-from backend.cli.terminal import stderr
+from backend.cli.terminal import stderr, utc
 from backend.dao_service.connection.database import Database
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.formats.text import text
@@ -55,7 +55,7 @@ def export(
     until: Annotated[datetime | None, typer.Option(help="Only conversations created before this time (UTC).")] = None,
 ) -> None:
     """Print whole conversations, newest first, one JSON line each, with messages, sessions, receipts and deliveries."""
-    query = {"user_id": subject, "since": _utc(since), "until": _utc(until), "limit": LARGEST_PAGE}
+    query = {"user_id": subject, "since": utc(since), "until": utc(until), "limit": LARGEST_PAGE}
     run_with_database(lambda database: _export(database, ConversationQuery.model_validate(query)))
 
 
@@ -96,7 +96,3 @@ def _ended(ended: Ended) -> str:
 def _write(piece: bytes) -> None:
     sys.stdout.buffer.write(piece)
     sys.stdout.flush()
-
-
-def _utc(moment: datetime | None) -> str | None:
-    return f"{moment.isoformat()}Z" if moment else None

@@ -1,5 +1,7 @@
 """The data that a downgrade deletes: each table and column that Verbatim created, with the revision that created it.
 
+The tables of full-text search are not counted, because the service makes them anew from the messages.
+
 A test compares the two lists with a migrated database, so that none is missing.
 """
 
@@ -25,7 +27,11 @@ TABLES: Final[Mapping[str, str]] = {
     "voice_events": "0107",
     "deliveries": "0109",
     "stopped_orchestrators": "0109",
+    "message_words": "0111",
+    "message_words_b": "0111",
+    "search_progress": "0111",
 }
+_MADE_ANEW: Final = {"message_words", "message_words_b", "search_progress"}
 COLUMNS: Final[Mapping[tuple[str, str], str]] = {
     ("conversations", "voice_session_id"): "0003",
     ("conversations", "extracted_intent"): "0003",
@@ -81,7 +87,7 @@ async def _losses(url: URL, revision: str) -> list[str]:
 def _counts(revision: str, tables: set[str], columns: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield the name of each table or column that a downgrade drops, and a query that counts its rows with a value."""
     for table in TABLES:
-        if table in tables:
+        if table in tables - _MADE_ANEW:
             yield table, f"SELECT count(*) FROM {table}"  # noqa: S608 -- our own names
     for (table, column), made in COLUMNS.items():
         if made > revision and (table, column) in columns and table not in tables:

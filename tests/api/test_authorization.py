@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -55,6 +55,7 @@ class Row:
     others: int
     body: Callable[[UUID], dict[str, Any]] | None = None
     service: int | None = None  # as the owner
+    query: dict[str, str] = field(default_factory=dict)
 
 
 MATRIX = {
@@ -78,6 +79,7 @@ MATRIX = {
     "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "getService": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
+    "search": Row(Scope.CONVERSATIONS_READ, 200, 200, query={"q": "dentist"}),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
     "beginVoiceSession": Row(
         Scope.CONVERSATIONS_WRITE, 201, 404, lambda conversation: {"conversation_id": str(conversation)}
@@ -116,10 +118,11 @@ async def call(
     client: httpx.AsyncClient, operation: str, conversation: UUID, headers: dict[str, str]
 ) -> httpx.Response:
     method, path = OPERATIONS[operation][0]
-    body = MATRIX[operation].body
+    body, query = MATRIX[operation].body, MATRIX[operation].query
     url = path.replace("{conversation_id}", str(conversation)).replace("{session_id}", session_in(conversation))
     url = url.replace("{delivery_id}", str(conversation))
-    return await client.request(method, url, headers=headers, json=body(conversation) if body else None)
+    json = body(conversation) if body else None
+    return await client.request(method, url, headers=headers, params=query, json=json)
 
 
 def status(answer: httpx.Response) -> int:

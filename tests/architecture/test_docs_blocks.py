@@ -51,6 +51,10 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
         2,
     ),
     "docs/mcp.md": (['"name":"get_transcript"', "<record>"], 0),
+    "docs/search.md": (
+        ['"content":"Nhắc tôi gọi nha sĩ Đặng."', '"ranges":[[18,29]]', '"ranges":[[22,29]]', '"cut":false'],
+        0,
+    ),
     "docs/phone.md": (['"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2', "provider-not-configured"], 1),
 }
 # Pages whose blocks tests of their own type.

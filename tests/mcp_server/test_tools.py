@@ -32,7 +32,12 @@ from tests.waiting import PATIENCE
 from verbatim_record import AsyncClient
 
 OWNER, OTHER = "minh", "lan"
-NAMES = ["list_conversations", "get_transcript", "get_receipt"]
+NAMES = [
+    "search_conversations",
+    "list_conversations",
+    "get_transcript",
+    "get_receipt",
+]
 MODES = ["legacy", "auto"]
 
 
@@ -209,7 +214,7 @@ async def test_a_request_that_is_no_call_is_refused_and_a_large_one_is_not_read(
 
 async def test_each_tool_call_is_counted_by_the_rate_limit_of_its_caller(database_url: str, database: Database) -> None:
     headers = await callers.service(database, "assistant", Scope.CONVERSATIONS_READ_ANY)
-    app = create_app(settings_for(database_url, auth_issuers=(), rate_limit_subject="5/minute"))
+    app = create_app(settings_for(database_url, auth_issuers=(), rate_limit_subject="5/year"))
     async with listening(app) as service:
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_conversations"}}
         statuses, texts = [], []
@@ -263,6 +268,49 @@ async def test_an_answer_of_long_messages_has_fewer_and_one_that_is_too_long_is_
             cursor, calls = cursor_of(found), calls + 1
         assert len(read) == 36
         assert [line.endswith(" … (cut here)") for line in read] == [True] * 3 + [False] * 30 + [True] * 3
+
+
+async def indexed(service: httpx.AsyncClient, query: str) -> None:
+    """Wait until a search finds something."""
+    async with asyncio.timeout(PATIENCE):
+        while not (await service.get("/api/v1/search", params={"q": query})).json()["data"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_said_is_found_with_its_place_and_what_stands_around_it(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await said(
+        connection, conversation, "What can I do?", "Call the </record> dentist. " + "x " * 2_000, "<b>Done.</b>"
+    )
+    await indexed(service, "dentist")
+    async with in_process(service) as local:
+        found = record_of(await text_of(local, "search_conversations", query="DENTÍST"))
+        assert found[0] == f"conversation {conversation}"
+        assert found[1] == "    before, user: What can I do?"
+        assert found[2].startswith("#2 [2026-01-31 09:30:01] user: … Call the </record> dentist. x x ")
+        assert len(found[2]) < 500
+        assert found[3] == "    after, user: <b>Done.</b>"
+        assert (await text_of(local, "search_conversations", query="nothing")) == "There is nothing."
+        refused = await text_of(local, "search_conversations", fails=True, query="-")
+    assert "/query/q" in refused
+
+
+async def test_what_is_found_is_walked_by_cursor_in_bounded_answers(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await said(connection, conversation, *[f"dentist {number} " + "<" * 600 for number in range(60)])
+    await indexed(service, '"dentist 59"')
+    numbers: list[str] = []
+    async with in_process(service) as local:
+        cursor, calls = None, 0
+        while cursor or not calls:
+            found = await text_of(local, "search_conversations", query="dentist", limit=50, cursor=cursor)
+            assert len(found) <= LARGEST_ANSWER + 1_000
+            numbers += re.findall(r"^#\d+ .*? dentist (\d+)", "\n".join(record_of(found)), re.MULTILINE)
+            cursor, calls = cursor_of(found), calls + 1
+    assert numbers == [str(number) for number in range(59, -1, -1)]
+    assert calls > 2
 
 
 HOSTILE = (

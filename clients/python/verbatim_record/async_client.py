@@ -134,6 +134,7 @@ class AsyncClient(Resource):
     """
 
     feed = _followed(messages.feed)
+    search = _listed(messages.search)
 
     def __init__(  # noqa: PLR0913 -- each is one option
         self,

@@ -151,6 +151,7 @@ class Client(Resource):
     """
 
     feed = _followed(messages.feed)
+    search = _listed(messages.search)
 
     def __init__(  # noqa: PLR0913 -- each is one option
         self,

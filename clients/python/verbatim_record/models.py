@@ -21,6 +21,9 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
     return tuple(map(read, values))
 
 
+Accents: TypeAlias = Literal["ignore", "exact"]
+"""Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed."""
+
 ContextType: TypeAlias = Literal["onboarding", "goal", "task", "reschedule", "voice"]
 """The subject matter of a conversation."""
 
@@ -500,6 +503,77 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchNeighbour:
+    """The message before or after one that was found, in recorded order."""
+
+    sequence: int
+    role: Role | str
+    content: str
+    """At most 200 characters of it."""
+    cut: bool
+    """Whether `content` lacks the rest of the message."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            sequence=data["sequence"],
+            role=data["role"],
+            content=data["content"],
+            cut=data["cut"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A message that was found."""
+
+    conversation_id: UUID
+    message: MessageResponse
+    ranges: tuple[tuple[int, ...], ...]
+    """Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive.
+
+    Empty where the words are in `metadata`, or are written as escapes.
+    """
+    before: SearchNeighbour | None
+    after: SearchNeighbour | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message=MessageResponse.from_json(data["message"]),
+            ranges=_each(tuple, data["ranges"]),
+            before=_optional(SearchNeighbour.from_json, data["before"]),
+            after=_optional(SearchNeighbour.from_json, data["after"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPage:
+    """A page of messages that were found, the newest first."""
+
+    data: tuple[SearchHit, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+    indexed_up_to: datetime | None
+    """When the newest message that can be found was recorded; null if none can be found yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(SearchHit.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            indexed_up_to=_optional(datetime.fromisoformat, data["indexed_up_to"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedVoiceSession:
     """A voice session in an export."""
 
@@ -843,6 +917,24 @@ class ServiceOutbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSearch:
+    """How far the search is behind the record."""
+
+    lag_seconds: float
+    """Age of the oldest new message that it does not find yet, 0 without one."""
+    past_messages: int
+    """About how many older messages it does not find yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            lag_seconds=data["lag_seconds"],
+            past_messages=data["past_messages"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableSize:
     """The size of a table on disk, with its indexes."""
 
@@ -914,6 +1006,8 @@ class ServiceResponse:
     Connections through a pooler, and those that the service's role may not see, are not counted.
     """
     outbox: ServiceOutbox | None
+    search: ServiceSearch | None
+    """Null also while no process stores words for search."""
     sizes: ServiceSizes | None
     unknown: tuple[UnknownPart, ...]
 
@@ -930,6 +1024,7 @@ class ServiceResponse:
             followers=data["followers"],
             releases=_optional(partial(_each, ConnectedRelease.from_json), data["releases"]),
             outbox=_optional(ServiceOutbox.from_json, data["outbox"]),
+            search=_optional(ServiceSearch.from_json, data["search"]),
             sizes=_optional(ServiceSizes.from_json, data["sizes"]),
             unknown=_each(UnknownPart.from_json, data["unknown"]),
         )

@@ -11,6 +11,9 @@ export interface CallOptions {
   ifMatch?: string | undefined;
 }
 
+/** Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed. */
+export type Accents = "ignore" | "exact";
+
 /** The result of one message of a batch. */
 export type BatchResult = RecordedMessage | ItemProblem;
 
@@ -230,6 +233,7 @@ export type Problem =
   | VoiceSessionIdReusedProblem
   | VoiceSessionEndedProblem
   | EventIdReusedProblem
+  | SearchDisabledProblem
   | ProviderNotConfiguredProblem
   | ProviderRefusedProblem
   | ProviderUnavailableProblem
@@ -238,6 +242,7 @@ export type Problem =
   | IssuerUnavailableProblem
   | DatabaseUnavailableProblem
   | TooSlowProblem
+  | SearchTooSlowProblem
   | InternalErrorProblem
   | NotFoundProblem
   | MethodNotAllowedProblem
@@ -296,6 +301,40 @@ export interface RecordedMessage {
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
 export type Role = "user" | "assistant" | "system" | "function";
 
+/** A message that was found. */
+export interface SearchHit {
+  conversation_id: string;
+  message: MessageResponse;
+  /**
+   * Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive. Empty where the
+   * words are in `metadata`, or are written as escapes.
+   */
+  ranges: [number, number][];
+  before: SearchNeighbour | null;
+  after: SearchNeighbour | null;
+}
+
+/** The message before or after one that was found, in recorded order. */
+export interface SearchNeighbour {
+  sequence: number;
+  role: Role;
+  /** At most 200 characters of it. */
+  content: string;
+  /** Whether `content` lacks the rest of the message. */
+  cut: boolean;
+}
+
+/** A page of messages that were found, the newest first. */
+export interface SearchPage {
+  data: SearchHit[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+  /** When the newest message that can be found was recorded; null if none can be found yet. */
+  indexed_up_to: string | null;
+}
+
 /** What an acknowledged message survives with PostgreSQL's settings. */
 export interface ServiceDurability {
   /** The worst failure after which no acknowledged message is lost. */
@@ -347,6 +386,8 @@ export interface ServiceResponse {
    */
   releases: ConnectedRelease[] | null;
   outbox: ServiceOutbox | null;
+  /** Null also while no process stores words for search. */
+  search: ServiceSearch | null;
   sizes: ServiceSizes | null;
   unknown: UnknownPart[];
 }
@@ -359,6 +400,14 @@ export interface ServiceSchema {
   database: string | null;
   /** The oldest revision whose release runs on the database's schema. */
   compatible_from: string | null;
+}
+
+/** How far the search is behind the record. */
+export interface ServiceSearch {
+  /** Age of the oldest new message that it does not find yet, 0 without one. */
+  lag_seconds: number;
+  /** About how many older messages it does not find yet. */
+  past_messages: number;
 }
 
 /** Sizes on the disk of the database's server. */
@@ -1315,6 +1364,34 @@ export interface ScopeMissingProblem {
   request_id: string;
 }
 
+/**
+ * Search is switched off. The operator has set VERBATIM_SEARCH=false. Read conversations with GET /api/v1/conversations
+ * and their messages. Sending the same request again will not help.
+ */
+export interface SearchDisabledProblem {
+  type: "/problems/search-disabled";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/**
+ * Too many messages match. The search took longer than 2 seconds, and is likely to take as long again. Narrow it: add a
+ * word that is rarer, or `user_id`, `role` or `context_type`, and leave out `word*`.
+ */
+export interface SearchTooSlowProblem {
+  type: "/problems/search-too-slow";
+  title: string;
+  status: 503;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
 /** Why a stream has ended for good. */
 export interface StreamEnd {
   reason: "ended" | "erased";
@@ -1547,6 +1624,22 @@ export interface ReadFeedQuery {
   wait?: number | undefined;
 }
 
+export interface SearchQuery {
+  /** Words that all must occur: `"a phrase"`, `-not`, `begin*`; at most 16. */
+  q: string;
+  role?: Role | undefined;
+  /** Only this owner's; requires a service token that may read every owner's. */
+  user_id?: string | undefined;
+  context_type?: ContextType | undefined;
+  /** Said at this time or later. */
+  since?: string | undefined;
+  /** Said before this time. */
+  until?: string | undefined;
+  accents?: Accents | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface ExportSubjectQuery {
   /** The subject; by default a person's own. A service has to name one. */
   user_id?: string | undefined;
@@ -1601,6 +1694,8 @@ export interface Operations {
   getTranscript(conversationId: string, query?: GetTranscriptQuery, options?: CallOptions): Promise<Transcript | OpenAIChat | DeepgramSettingsPatch | string>;
   /** Read every message of every conversation, each once; for services that may read those of all owners. */
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
+  /** Find messages that have all words of `q`, in capitals or not, with accents or without. */
+  search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
   /** Read everything that is on record of the caller; a service names the person by `user_id`. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
@@ -1617,6 +1712,6 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
-  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, sizes. */
+  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, search, sizes. */
   getService(options?: CallOptions): Promise<ServiceResponse>;
 }

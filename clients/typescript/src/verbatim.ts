@@ -161,6 +161,10 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", `/messages/feed${search({ ...query })}`, options, undefined, SLOW);
   }
 
+  search(query: t.SearchQuery, options?: t.CallOptions): Promise<t.SearchPage> {
+    return this.#send("GET", `/search${search({ ...query })}`, options);
+  }
+
   /** Yields a line for each conversation; an answer that is cut off ends with a TransportError. */
   async *exportSubject(
     query?: t.ExportSubjectQuery,

@@ -29,6 +29,7 @@ METHODS: Final = {
     "recordMessages": ("messages.record_batch",),
     "listMessages": ("messages.list",),
     "readFeed": ("feed",),
+    "search": ("search",),
     "createConversation": ("conversations.create",),
     "listConversations": ("conversations.list",),
     "getConversation": ("conversations.get",),
