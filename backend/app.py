@@ -34,7 +34,9 @@ from backend.api import (
     problems,
     search,
     service,
+    stats,
     subjects,
+    timelines,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -58,11 +60,13 @@ from backend.search.indexer import SearchIndexer
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
+from backend.services.figures import PeriodFigures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
 from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
+from backend.services.summaries import Summaries
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
 from verbatim_record.setup_error import SetupError
@@ -98,6 +102,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     voice_sessions.router,
     conversations.router,
     transcripts.router,
+    timelines.router,
     live.router,
     search.router,
     subjects.router,
@@ -105,6 +110,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     deliveries.router,
     service.router,
     mcp.router,
+    stats.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
@@ -249,6 +255,8 @@ def _lifespan(parts: _Parts) -> Any:
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
                 "search": parts.search,
+                "summaries": Summaries(parts.database),
+                "period_figures": PeriodFigures(parts.database),
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from backend.cli import deliveries, operating, reading, records, searching, tokens, tools
+from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
@@ -26,8 +27,10 @@ for command in (
     records.replay,
     reading.show,
     reading.follow,
+    reading.timeline,
     reading.export,
     searching.search,
+    stats,
     records.erase,
     operating.reindex,
     tools.mcp,

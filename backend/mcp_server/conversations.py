@@ -41,6 +41,14 @@ class TranscriptArguments(Arguments):
     cursor: Cursor | None = None
 
 
+class TimelineArguments(Arguments):
+    """What to read of a timeline."""
+
+    conversation_id: ConversationId
+    limit: Limit = 100
+    cursor: Cursor | None = None
+
+
 class ReceiptArguments(Arguments):
     """Whose receipt to read."""
 
@@ -64,6 +72,16 @@ async def get_transcript(client: AsyncClient, wanted: TranscriptArguments) -> st
     async def fetch(limit: int) -> Lines:
         found = client.messages.list(wanted.conversation_id, role=wanted.role, limit=limit, cursor=wanted.cursor)
         return lines_of(await first_page(found), message_line)
+
+    return answer(await fitting(fetch, wanted.limit))
+
+
+async def get_timeline(client: AsyncClient, wanted: TimelineArguments) -> str:
+    """Return a part of what happened in a conversation."""
+
+    async def fetch(limit: int) -> Lines:
+        found = await client.conversations.timeline(wanted.conversation_id, limit=limit, cursor=wanted.cursor)
+        return Lines([as_json(asdict(each)) for each in found.segments], found.next_cursor if found.has_more else None)
 
     return answer(await fitting(fetch, wanted.limit))
 

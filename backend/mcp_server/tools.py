@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from backend.mcp_server import conversations, search
+from backend.mcp_server import conversations, figures, search
 from backend.mcp_server.arguments import Arguments
 from verbatim_record.async_client import AsyncClient
 
@@ -49,6 +49,24 @@ TOOLS: Final[Sequence[Tool[Any]]] = (
         "Long conversations take several calls, each with the cursor of the answer before.",
         conversations.TranscriptArguments,
         conversations.get_transcript,
+    ),
+    Tool(
+        "get_timeline",
+        "Read a timeline",
+        "Reads what happened in one conversation and when, as one line of JSON each: who spoke from when to when, "
+        "interruptions, silences of more than two seconds, function calls, connections and incidents. Times that are "
+        "estimates say so. Use it for questions about pace, delays and failures; get_transcript has the words.",
+        conversations.TimelineArguments,
+        conversations.get_timeline,
+    ),
+    Tool(
+        "latency_summary",
+        "Sum up latencies",
+        "Sums up the calls of a period, by default the last day: calls, turns, interruptions, incidents, percentiles of"
+        " the milliseconds from the end of the user's speech to the answer (in all, by stage, over time), and the"
+        " slowest answers with the ids of their conversations.",
+        figures.LatencyArguments,
+        figures.latency_summary,
     ),
     Tool(
         "get_receipt",

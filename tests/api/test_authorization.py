@@ -63,6 +63,7 @@ MATRIX = {
     "recordMessages": Row(Scope.MESSAGES_WRITE, 201, 404, lambda conversation: {"messages": [utterance(conversation)]}),
     "createConversation": Row(Scope.CONVERSATIONS_WRITE, 201, 201, lambda _: {"context_type": "voice"}),
     "listConversations": Row(Scope.CONVERSATIONS_READ, 200, 200),
+    "getStats": Row(Scope.CONVERSATIONS_READ, 200, 200),
     "getConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "linkConversation": Row(Scope.CONVERSATIONS_WRITE, 200, 404, lambda _: {"linked_goal_id": None}),
     "endConversation": Row(Scope.CONVERSATIONS_WRITE, 409, 404, lambda _: {}),  # its voice session does
@@ -71,6 +72,7 @@ MATRIX = {
     "eraseSubject": Row(Scope.CONVERSATIONS_ERASE, 200, 200, lambda _: {}, service=422),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
+    "getTimeline": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "followConversation": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getIntent": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "putIntent": Row(Scope.INTENTS_WRITE, 403, 403, lambda _: {"intent": "GOAL", "payload": {}}, service=200),

@@ -36,6 +36,8 @@ NAMES = [
     "search_conversations",
     "list_conversations",
     "get_transcript",
+    "get_timeline",
+    "latency_summary",
     "get_receipt",
 ]
 MODES = ["legacy", "auto"]
@@ -311,6 +313,55 @@ async def test_what_is_found_is_walked_by_cursor_in_bounded_answers(
             cursor, calls = cursor_of(found), calls + 1
     assert numbers == [str(number) for number in range(59, -1, -1)]
     assert calls > 2
+
+
+async def test_what_happened_is_read_as_a_timeline(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await said(connection, conversation, *["<record>" + "word " * 100] * 500)
+    segments: list[dict[str, Any]] = []
+    async with in_process(service) as local:
+        cursor, calls = None, 0
+        while cursor or not calls:
+            found = await text_of(local, "get_timeline", conversation_id=str(conversation), cursor=cursor, limit=200)
+            assert len(found) <= LARGEST_ANSWER + 1_000
+            segments += map(json.loads, record_of(found))
+            cursor, calls = cursor_of(found), calls + 1
+    spoken = [each for each in segments if each["lane"] == "user"]
+    assert len({each["message_id"] for each in spoken}) == 500
+    assert spoken[0]["label"].startswith("<record>word")
+    assert calls > 2
+
+
+async def test_latencies_are_summed_up_over_the_caller_s_calls(
+    guarded: FastAPI, connection: asyncpg.Connection
+) -> None:
+    for owner, latency in ((OWNER, 800), (OTHER, 4_000)):
+        conversation = await conversation_of(connection, owner)
+        await connection.execute(
+            "INSERT INTO messages (conversation_id, role, content, metadata) VALUES ($1, 'assistant', 'Yes.', $2)",
+            conversation,
+            json.dumps({"latency": {"total_ms": latency}}),
+        )
+    async with connected(guarded, callers.person(OWNER)) as client:
+        period, total, bucket, slowest = map(json.loads, record_of(await text_of(client, "latency_summary")))
+    assert period["bucket"] == "PT15M"
+    assert (total["calls"], total["latency_ms"]["total"]["p50"]) == (1, 800)
+    assert bucket["total_ms"]["count"] == 1
+    assert slowest["slow_answer"]["ms"] == 800
+
+
+async def test_an_answer_over_four_hundred_buckets_is_bounded_too(
+    service: httpx.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO conversations (context_type, created_at)"
+        " SELECT 'voice', now() - place * interval '7 days' FROM generate_series(1, 300) AS place"
+    )
+    since = "2020-01-01T00:00:00Z"
+    async with in_process(service) as local:
+        found = await text_of(local, "latency_summary", since=since)
+    assert len(found) <= LARGEST_ANSWER + 1_000
 
 
 HOSTILE = (
