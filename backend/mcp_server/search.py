@@ -53,5 +53,5 @@ def _hit(hit: SearchHit) -> str:
 
 
 def _neighbour(where: str, found: SearchNeighbour | None) -> str:
-    # On one line, so that its words cannot look like another message.
-    return marked(f"    {where}, {found.role}: {' '.join(found.content.split())}") if found else ""
+    # At the margin, where no line of a message but the first begins, and on one line.
+    return marked(f"{where} it, #{found.sequence} {found.role}: {' '.join(found.content.split())}") if found else ""
