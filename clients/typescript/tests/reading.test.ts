@@ -57,6 +57,16 @@ test("what is recorded is read back page by page and in each format", async () =
   assert.equal((await verbatim.getTranscript(id, { format: "jsonl" })).trim().split("\n").length, 3);
   assert.deepEqual((await verbatim.getTranscript(id, { format: "openai" })).messages[0], { role: "user", content: "one" });
   assert.equal((await verbatim.getTranscript(id, { format: "deepgram" })).agent.context.messages.length, 3);
+  const { messages } = await verbatim.getTranscript(id, { format: "openai", strict: true });
+  assert.deepEqual(messages, [{ role: "user", content: "one\n\ntwo\n\nthree" }]);
+  assert.match(await verbatim.getTranscript(id, { format: "srt" }), /^1\n00:00:00,000 --> /);
+});
+
+test("an operator reads the state of the service", async () => {
+  const { readiness, schema, workers } = await verbatim.getService();
+  assert.equal(readiness.ready, true);
+  assert.equal(schema?.code, schema?.database);
+  assert.equal(workers, 1);
 });
 
 test("what was said is found page by page, with its place in the text", async () => {

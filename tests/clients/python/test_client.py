@@ -171,10 +171,22 @@ async def test_a_transcript_comes_in_each_format(client: AnyClient) -> None:
     assert "user: " in await client.call(lambda client: client.conversations.transcript_text(conversation))
     vtt = await client.call(lambda client: client.conversations.transcript_text(conversation, "vtt"))
     assert vtt.startswith("WEBVTT")
+    srt = await client.call(lambda client: client.conversations.transcript_text(conversation, "srt"))
+    assert srt.startswith("1\n00:00:00,000 --> ")
     chat = await client.call(lambda client: client.conversations.openai_chat(conversation))
     assert chat["messages"][0]["role"] == "user"
+    await say(client, conversation, "three")
+    strict = await client.call(lambda client: client.conversations.openai_chat(conversation, strict=True))
+    assert strict["messages"] == [{"role": "user", "content": "one\u2028two\n\nthree"}]
     settings = await client.call(lambda client: client.conversations.deepgram_settings(conversation))
-    assert len(settings["agent"]["context"]["messages"]) == 1
+    assert len(settings["agent"]["context"]["messages"]) == 2
+
+
+async def test_an_operator_reads_the_state_of_the_service(client: AnyClient) -> None:
+    found = await client.call(lambda client: client.service.get())
+    assert (found.readiness.ready, found.readiness.schema, found.workers, found.unknown) == (True, "ok", 1, ())
+    assert found.sizes
+    assert found.sizes.tables[0].bytes > 0
 
 
 async def test_a_timeline_is_read_part_by_part(client: AnyClient) -> None:
