@@ -152,6 +152,7 @@ async def test_a_cursor_may_name_any_position(
     assert bool(await found(shared_service, "anything", cursor=cursor)) == (position > 0)
 
 
+@pytest.mark.pooled
 async def test_what_is_found_comes_with_its_place_in_the_text_and_its_neighbours(
     shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection, shared_conversation: UUID
 ) -> None:
@@ -273,6 +274,7 @@ async def test_an_erased_conversation_is_found_no_more(
     assert await found(shared_service, "ephemeral") == []
 
 
+@pytest.mark.pooled
 async def test_a_search_that_takes_too_long_is_refused_with_what_to_do(
     service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
 ) -> None:
