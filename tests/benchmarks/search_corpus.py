@@ -185,6 +185,7 @@ def _facts(rows: int) -> Iterator[tuple[str, int, str]]:
 @contextmanager
 def _database(folder: Path) -> Iterator[str]:
     with EmbeddedPostgres(folder, durable=True) as postgres:
+        runner.upgrade(postgres.url)
         yield postgres.url
 
 
@@ -425,7 +426,6 @@ def build(folder: Path, rows: int, console: Console, *, seconds: float = math.in
     """Make the corpus in ``folder``, or what is left of it, and stop soon after ``seconds``."""
     deadline = time.monotonic() + seconds
     with _database(folder) as url:
-        runner.upgrade(url)
         asyncio.run(_build(url, rows, deadline, console))
 
 
