@@ -226,7 +226,9 @@ class Settings(BaseSettings):
         tuple[IPvAnyNetwork, ...],
         Field(description="Addresses or networks of proxies, as JSON, whose X-Forwarded-For and -Proto are trusted."),
     ] = ()
-    token: Annotated[Token | None, Field(description="The token that `verbatim replay` sends to a service.")] = None
+    token: Annotated[
+        Token | None, Field(description="The token that `verbatim replay` and `verbatim mcp` send to a service.")
+    ] = None
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="The lowest level of lines in the log.")
     ] = "INFO"

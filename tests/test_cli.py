@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -327,6 +327,33 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert again.code == 0
     await host.close()
+
+
+async def test_a_timeline_is_printed_with_the_time_since_the_beginning(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, input_modality, timestamp)"
+        " SELECT $1, role, content, 'voice', at::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])"
+        " AS said (role, content, at)",
+        conversation,
+        ["user", "assistant"],
+        ["What time\u202e is it?", "Half past nine."],
+        ["2026-01-31 12:00Z", "2026-01-31 12:01:05Z"],
+    )
+    printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), DATABASE_URL=database_url)
+    lines = [" ".join(line.split()) for line in printed.out.splitlines() if "late" not in line]
+    assert lines == [
+        "00:00 ~1.1 s user speech What time<U+202E> is it?",
+        "00:01 ~63.9 s assistant silence 1 min of silence",
+        "01:05 ~1.0 s assistant speech Half past nine.",
+    ]
+    printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), "--json", DATABASE_URL=database_url)
+    assert [json.loads(line)["lane"] for line in printed.out.splitlines() if "late" not in line] == [
+        "user",
+        "assistant",
+        "assistant",
+    ]
 
 
 async def test_showing_prints_what_was_said(

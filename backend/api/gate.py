@@ -12,7 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
-from backend.api.dependencies import API
+from backend.api.dependencies import API, MCP
 from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
 from backend.api.search import PATH as SEARCH
 from backend.auth import Authenticator
@@ -89,7 +89,7 @@ class Gate:
         if client := scope.get("client"):
             caller.set(f"address {client[0]}")
         subject = None
-        if scope["path"].startswith(API):
+        if scope["path"].startswith(API) or scope["path"] == MCP:
             try:
                 subject = await self._authenticate(scope)
             except Refused:

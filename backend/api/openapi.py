@@ -22,6 +22,7 @@ from backend.schemas.delivery import IntentExtracted
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import BatchResults, MessageBatch, MessageCreate
 from backend.schemas.search import SearchPage
+from backend.schemas.service import ServiceResponse
 from backend.schemas.stream import ConversationStreamEvent, FeedStreamEvent
 from backend.schemas.subject import ErasureCreate, ExportedConversation
 from backend.schemas.voice_session import VoiceEventBatch, VoiceEventResults, VoiceSessionCreate, VoiceSessionEnd
@@ -68,6 +69,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     SearchPage,
     VoiceEventResults,
     IntentExtracted,
+    ServiceResponse,
 )
 _SERVERS: Final = [
     {"url": "/", "description": "The service that this document comes from."},

@@ -7,7 +7,8 @@ a response.
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -34,7 +35,6 @@ class _Listener:
         self._loop = loop
         self._factory = factory
         self._listener = listener
-        self._arriving: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         listener.setblocking(False)
         self._listen()
@@ -65,12 +65,24 @@ class _Listener:
                 self._timer = self._loop.call_later(_PAUSE, self._listen)
                 return
             connection.setblocking(False)
-            task = self._loop.create_task(self._connect(connection))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+            self._connect(connection)
 
-    async def _connect(self, connection: socket.socket) -> None:
+    def _connect(self, connection: socket.socket) -> None:
+        """Begin the protocol of a connection in the next iteration of the loop; a task would begin it one later."""
+        connecting = self._loop.connect_accepted_socket(self._factory, connection)
         try:
-            await self._loop.connect_accepted_socket(self._factory, connection)
+            begun = connecting.send(None)
         except OSError:  # the client has disconnected
             connection.close()
+        else:
+            begun.add_done_callback(partial(_finish, connecting, connection))
+
+
+def _finish(connecting: Coroutine[Any, None, object], connection: socket.socket, _begun: asyncio.Future[None]) -> None:
+    """Let ``connecting`` return, because uvloop closes the connection of a coroutine that never does."""
+    try:
+        connecting.send(None)
+    except StopIteration:
+        return
+    except OSError:
+        connection.close()

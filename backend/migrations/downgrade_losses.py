@@ -48,6 +48,7 @@ COLUMNS: Final[Mapping[tuple[str, str], str]] = {
     ("messages", "client_sequence"): "0102",
     ("messages", "feed_position"): "0108",
     ("voice_sessions", "client_lost"): "0110",
+    ("voice_events", "time_estimated"): "0112",
 }
 _SIGNED_TABLES: Final = """
     SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name)
@@ -55,7 +56,10 @@ _SIGNED_TABLES: Final = """
 """
 _SIGNED_COLUMNS: Final = """
     SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-    WHERE attrelid IN (to_regclass('conversations'), to_regclass('messages'), to_regclass('voice_sessions'))
+    WHERE attrelid IN (
+            to_regclass('conversations'), to_regclass('messages'), to_regclass('voice_sessions'),
+            to_regclass('voice_events')
+        )
         AND NOT attisdropped
         AND col_description(attrelid, attnum) = 'Made by Verbatim.'
 """

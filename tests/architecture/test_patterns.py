@@ -65,7 +65,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
     Used("backend.formats.invisible", "_MYANMAR"): [lambda n: "\u1000" * n],
     Used("backend.formats.invisible", "_UNSEEN"): [lambda n: "\0" * n],
     Used("backend.formats.invisible", "_SUSPECT"): [lambda n: "\0" * n],
-    Used("backend.formats.invisible", "_WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
+    Used("backend.formats.invisible", "WITHOUT_SPACES"): [lambda n: "\u0e01" * n],
     Used("verbatim_record.repair", "UNSTORABLE"): [lambda n: "\0" * n, lambda n: "a" * n],
     Used("backend.schemas.nested_json", "_MARK"): [
         lambda n: '"' + "\\" * n,

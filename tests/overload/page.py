@@ -22,8 +22,8 @@ Made on {date}, {machine}; the service, PostgreSQL and the attacker share it.
 ## How to read the table
 
 - **what was sent**: by the attacker, for 8 s; for 15 s where the service has to give up waiting for bytes; for 20 s
-  where one caller is greedy. A connection that the service closes is opened again: at once after an answer, else
-  after 1 s. No attacker waits for `Retry-After`.
+  where the p99 needs more posts of the innocent caller. A connection that the service closes is opened again: at once
+  after an answer, else after 1 s. No attacker waits for `Retry-After`.
 - **what the service did**: answers by status; *ended* counts connections that the service refused or closed without an
   answer; *open* counts connections that were still open, or waiting for an answer, when the attack stopped.
 - Each scenario ran three times, with all others between. The row is the run with the median ratio, or the median p99 of

@@ -49,9 +49,19 @@ _EVERY: Final = (
     ),
     Scenario("silent connections", "2,000 connections send nothing", attacks.silent, seconds=_LONG),
     Scenario("slow bodies", "400 connections send one byte of a body every 0.5 s", attacks.slow_bodies, seconds=_LONG),
-    Scenario("endless bodies", "400 connections send bodies of 4 MiB and more that never end", attacks.endless_bodies),
+    Scenario(
+        "endless bodies",
+        "400 connections send bodies of 4 MiB and more that never end",
+        attacks.endless_bodies,
+        seconds=_MANY_POSTS,
+    ),
     Scenario("unread pages", "40 pages of 500 messages of 32 kB each are asked for and not read", attacks.unread_pages),
-    Scenario("unread transcripts", "40 transcripts of 16 MB are asked for and not read", attacks.unread_transcripts),
+    Scenario(
+        "unread transcripts",
+        "40 transcripts of 16 MB are asked for and not read",
+        attacks.unread_transcripts,
+        seconds=_MANY_POSTS,
+    ),
     Scenario(
         "unread streams",
         "150 live streams of texts of 32 kB with one emoji each are not read, while more such texts are posted",
@@ -69,6 +79,7 @@ _EVERY: Final = (
         "JSON: fields, depth, escapes",
         "190,000 unknown fields; nesting of 1,000,000; a string of escapes; up to 4 MiB each",
         attacks.json_fields,
+        seconds=_MANY_POSTS,
     ),
     Scenario(
         "greedy subject: batches",

@@ -80,6 +80,18 @@ test("a search that is too slow is not repeated", async (t) => {
   assert.equal(requests, 1);
 });
 
+test("a timeline is read part by part", async () => {
+  const id = await talk("one", "two", "three");
+  const first = await verbatim.getTimeline(id, { limit: 2 });
+  assert.deepEqual(first.segments.map(({ lane, kind, label }) => [lane, kind, label]), [
+    ["user", "speech", "one"],
+    ["user", "speech", "two"],
+  ]);
+  assert.equal(first.has_more, true);
+  const second = await verbatim.getTimeline(id, { cursor: first.next_cursor ?? "" });
+  assert.deepEqual(second.segments.map(({ label }) => label), ["three"]);
+});
+
 test("a batch has an answer for each message", async () => {
   const conversation_id = await talk();
   const good = { conversation_id, role: "user", content: "Hello" } as const;

@@ -161,6 +161,19 @@ async def test_a_transcript_comes_in_each_format(client: AnyClient) -> None:
     assert len(settings["agent"]["context"]["messages"]) == 1
 
 
+async def test_a_timeline_is_read_part_by_part(client: AnyClient) -> None:
+    conversation = await begin(client)
+    for content in ("one", "two"):
+        await say(client, conversation, content)
+    first = await client.call(lambda client: client.conversations.timeline(conversation, limit=1))
+    assert [(each.lane, each.kind, each.label) for each in first.segments] == [("user", "speech", "one")]
+    assert first.has_more
+    second = await client.call(lambda client: client.conversations.timeline(conversation, cursor=first.next_cursor))
+    assert ([each.label for each in second.segments], second.has_more) == (["two"], False)
+    with pytest.raises(NotModified):
+        await client.call(lambda client: client.conversations.timeline(conversation, limit=1, if_none_match=first.etag))
+
+
 async def test_a_voice_session_leads_to_its_receipt(client: AnyClient) -> None:
     session = await client.call(lambda client: client.sessions.begin())
     event: dict[str, Any] = {"type": "ConversationText", "role": "user", "content": "Hello."}
