@@ -25,7 +25,7 @@ _FEW: Final = 100.0  # new messages a second
 _QUIET: Final = 30.0  # seconds with fewer
 _POLL: Final = 0.2  # seconds between two looks, because no wake-up reaches this process
 _PATIENCE: Final = 30.0  # seconds to wait for the lock
-_NICENESS: Final = 10  # of it and of PostgreSQL's process for it: requests come first if processors are scarce
+_NICENESS: Final = 19  # of it and of PostgreSQL's process for it: requests come first if processors are scarce
 _RESPITE: Final = 60.0  # seconds until the next attempt if the process cannot be started
 
 log = structlog.get_logger(__name__)

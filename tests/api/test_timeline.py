@@ -315,6 +315,11 @@ async def test_speech_of_which_no_text_came_is_shown(phone: Phone) -> None:
     ]
 
 
+async def test_where_the_assistant_speaks_without_a_text_there_is_no_silence(phone: Phone) -> None:
+    await phone.send(*heard([*TURN, (6, ASSISTANT_STARTS), (9, AUDIO_DONE), (10, USER_STARTS), (11, ASKED)]))
+    assert [each[1:4] for each in await timeline(phone)][2:] == [("wordless", 6, 9), ("speech", 10, 11)]
+
+
 async def test_a_phone_that_counts_nothing_is_followed_in_the_order_of_recording(phone: Phone) -> None:
     for event in heard(TURN):
         await phone.send({**event, "client_sequence": None})
@@ -457,11 +462,11 @@ async def test_a_conversation_of_100_000_messages_is_read_in_bounded_parts(
 async def test_a_message_with_thousands_of_events_does_not_make_a_part_larger(
     phone: Phone, shared_connection: asyncpg.Connection
 ) -> None:
-    await phone.send(*heard([(float(number), said("user", "word")) for number in range(60)]))
+    await phone.send(*heard([(float(number), said("user", "word")) for number in range(130)]))
     await shared_connection.execute(
         """
         INSERT INTO voice_events (voice_session_id, id, type, client_sequence, after_sequence)
-        SELECT $1, gen_random_uuid(), type, n % 60 + 1, 0 FROM generate_series(1, 12000) AS n,
+        SELECT $1, gen_random_uuid(), type, n % 130 + 1, 0 FROM generate_series(1, 2600) AS n,
             unnest(ARRAY['UserStartedSpeaking', 'AgentStartedSpeaking', 'Error']) AS type
         """,
         phone.session_id,
@@ -470,4 +475,4 @@ async def test_a_message_with_thousands_of_events_does_not_make_a_part_larger(
     assert read["has_more"]
     assert len(read["segments"]) <= 2_000
     segments = await whole(phone.client, phone.conversation_id, 500)
-    assert len([each for each in segments if each["kind"] == "speech" and each["message_id"]]) == 60
+    assert len([each for each in segments if each["kind"] == "speech" and each["message_id"]]) == 130
