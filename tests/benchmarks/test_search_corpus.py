@@ -1,5 +1,6 @@
 """A small corpus, searched and posted to, so that the measurement cannot rot. Other tests run beside it."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.benchmark
 
 
 def test_a_corpus_is_made_searched_and_posted_to(tmp_path: Path) -> None:
-    console = Console(record=True, quiet=True)
+    console = Console(record=True, file=io.StringIO())
     search_corpus.build(tmp_path, 2_000, console)
     search_corpus.searches(tmp_path, 1, console)
     search_corpus.posts(tmp_path, 1, 0.3, console)
