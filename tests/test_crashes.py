@@ -142,7 +142,7 @@ async def test_what_was_acknowledged_survives_the_death_of_the_service(
 ) -> None:
     witness = Witness()
     service = await serve(DATABASE_URL=database_url)
-    replaying = asyncio.create_task(_replay(source, service.url, patience=0, witness=witness))
+    replaying = asyncio.create_task(_replay(source, service.url, patience=2, witness=witness))
     await witness.wait()
     await service.kill()
     cut = await replaying
