@@ -45,7 +45,7 @@ def main() -> int:
         options.json.write_text(json.dumps([_figures(result) for result in results], indent=2))
     if not options.scenario:
         options.page.parent.mkdir(exist_ok=True)
-        options.page.write_text(page(results))
+        options.page.write_text(page(results, options.rounds))
     faults = [sentence for result in results for sentence in broken(result)]
     print(*(faults or ["Every scenario stayed within its bounds."]), sep="\n")  # noqa: T201
     return int(bool(faults))
