@@ -56,7 +56,7 @@ def test_a_small_attack_loses_nothing_and_leaves_the_service_alive(name: str, re
 def test_the_page_has_a_row_for_every_scenario_and_a_sentence_for_every_bound_that_is_exceeded(
     results: dict[str, Result],
 ) -> None:
-    written = page(list(results.values()))
+    written = page(list(results.values()), 1)
     assert all(f"| **{name}**: " in written for name in SCENARIOS)
     assert all(f"- {sentence}" in written for result in results.values() for sentence in broken(result))
 
