@@ -27,8 +27,7 @@ Made on {date}, {machine}; the service, PostgreSQL and the attacker share it.
 - **what the service did**: answers by status; *ended* counts connections that the service refused or closed without an
   answer; *open* counts connections that were still open, or waiting for an answer, when the attack stopped.
 - Rounds of all scenarios: {rounds}. A row is the run with the median ratio, or the median p99 of 201 answers (of
-  an even number, the worse of the two in the middle); memory and recovery are the worst of all runs, and *lost* is their
-  sum.
+  an even number, the worse of the middle two); memory and recovery are the worst of all runs, and *lost* is their sum.
 - No time in the tables is the attacker's: a process that is kept busy by its own load measures itself.
 - **memory**: the largest resident size of the worker, read every 50 ms. A worker is killed at {most_memory:,.0f} MiB.
 - **innocent p99**: another subject at another address posts one message every 50 ms, each on a new connection; the 99th
