@@ -3,13 +3,10 @@
 `metadata.latency` holds `total_ms` (from the end of the user's speech to the beginning of the answer), and where they
 are known `stt_ms`, `llm_ms` and `tts_ms`. Earlier releases wrote what each framework reports: Deepgram's `ttt_ms` for
 the model; Pipecat's `user_to_bot_ms`, and `ttfb_ms` by the name of the processor; LiveKit's seconds under
-`metadata.metrics`. Statistics read all of these through `latency` or `latency_sql` alone.
+`metadata.metrics`. Statistics read all of these through `latency_sql` alone.
 """
 
-from typing import Final, NamedTuple
-
-from sqlalchemy import ColumnElement, Float, cast, func, literal_column, text, true
-from sqlalchemy.dialects.postgresql import JSONB
+from typing import Final
 
 # For each latency the paths (SQL/JSON, strict) at which it may be, in milliseconds (N) or in seconds (S); the first one
 # that exists counts. Whatever a client stored there, only a number from 0 to a day is read: a larger one is no latency,
@@ -35,38 +32,18 @@ _PATHS: Final = {
 }
 
 
-class Latency(NamedTuple):
-    """Columns with the latencies of a message in milliseconds, each NULL where it is unknown."""
-
-    total_ms: ColumnElement[float | None]
-    stt_ms: ColumnElement[float | None]
-    llm_ms: ColumnElement[float | None]
-    tts_ms: ColumnElement[float | None]
-
-
-def latency(metadata: ColumnElement[object]) -> Latency:
-    """Return the columns with the latencies that ``metadata``, a column of JSONB, holds in any shape."""
-    return Latency(**{name: _first(metadata, paths) for name, paths in _PATHS.items()})
-
-
 def latency_sql(metadata: str) -> dict[str, str]:
-    """Return the same as SQL text, by the name of the latency; ``metadata`` is the SQL of a value of JSONB."""
+    """Return SQL for the latencies in milliseconds that ``metadata`` holds in any shape, by name.
+
+    Each is NULL where it is unknown. ``metadata`` is the SQL of a value of JSONB.
+    """
+    # Silent (true), because a path that is not there has no value to multiply.
     return {
         name: "coalesce("
         + ", ".join(f"jsonb_path_query_first({metadata}, {_path_sql(path)}, '{{}}', true)" for path in paths)
         + ")::float8"
         for name, paths in _PATHS.items()
     }
-
-
-def _first(metadata: ColumnElement[object], paths: tuple[str, ...]) -> ColumnElement[float | None]:
-    # Silent, because a path that is not there has no value to multiply.
-    found = (func.jsonb_path_query_first(metadata, _path(path), text("'{}'"), true(), type_=JSONB) for path in paths)
-    return cast(func.coalesce(*found), Float)
-
-
-def _path(path: str) -> ColumnElement[object]:
-    return literal_column(_path_sql(path))
 
 
 def _path_sql(path: str) -> str:
