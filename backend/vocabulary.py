@@ -16,8 +16,13 @@ BODY_TOO_LARGE: Final = "body-too-large"
 
 # The ``end_reason`` of a voice session that the service has ended after its timeout (`session_timeout`).
 ABANDONED: Final = "abandoned"
-# The types of a voice session's events that are incidents, whose text is kept.
+# The types of a voice session's events that are incidents, whose text is kept. As `IN {INCIDENTS}` it is SQL, too.
 INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
+# The values of `metadata.behavior` ("uh-huh") with which a message begins no turn and interrupts none; likewise SQL.
+ASIDES: Final = ("backchannel", "filler")
+# 150 words a minute, the rate of English conversation that the National Center for Voice and Speech names, of five
+# letters and a space each. It estimates how long a text takes to say.
+CHARACTERS_PER_SECOND: Final = 15
 
 
 class ContextType(StrEnum):

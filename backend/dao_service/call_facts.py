@@ -6,11 +6,11 @@
 
 from typing import Final
 
-from backend.vocabulary import ABANDONED, INCIDENTS, Source
+from backend.vocabulary import ABANDONED, ASIDES, INCIDENTS, Source
 
 # A message that belongs to a turn. A backchannel ("uh-huh") or a filler interrupts no turn and begins none.
-SPEAKS: Final = """
-    m.role IN ('user', 'assistant') AND coalesce(m.metadata ->> 'behavior', '') NOT IN ('backchannel', 'filler')
+SPEAKS: Final = f"""
+    m.role IN ('user', 'assistant') AND coalesce(m.metadata ->> 'behavior', '') NOT IN {ASIDES}
 """
 INTERRUPTED: Final = "(m.role = 'assistant' AND m.metadata -> 'interrupted' = 'true') IS TRUE"
 # The two sides of a function call have one call_id; a message without one is a whole call.

@@ -16,12 +16,14 @@ from uuid import UUID
 import asyncpg
 
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
-from backend.vocabulary import ABANDONED, LARGEST_INT
+from backend.vocabulary import ABANDONED, INCIDENTS, LARGEST_INT
 
 WORDS: Final = 160  # characters of a text that are read for a label
 LONGEST: Final = 3_000  # characters up to which the length of a text is counted
 MOST_EVENTS: Final = 20  # of each kind that are read after one message
 
+# The types of events that tell when a side speaks, and when the connection is made.
+_SPEECH: Final = ("Welcome", "UserStartedSpeaking", "AgentStartedSpeaking", "AgentAudioDone")
 # The host's columns may hold times outside the years 1 to 9999, which no `datetime` can hold.
 _READABLE: Final = "least(greatest({}, '0001-01-02Z'), '9999-12-30Z')"
 _SPAN: Final = f"""
@@ -67,12 +69,12 @@ _SESSIONS: Final = f"""
 """  # noqa: S608 -- made of constants
 
 
-def _events(types: str) -> str:
+def _events(types: tuple[str, ...]) -> str:
     """Return SQL for the first events of ``types`` that belong to ``anchor``, numbered and not, each by an index."""
     select = f"""
         SELECT type, received_at, time_estimated, client_sequence, number,
             left(coalesce(detail ->> 'code', detail ->> 'message', detail ->> 'description'), {WORDS}) AS detail
-        FROM voice_events WHERE voice_session_id = anchor.session AND type IN ({types})
+        FROM voice_events WHERE voice_session_id = anchor.session AND type IN {types}
     """  # noqa: S608 -- made of constants
     return f"""
         (
@@ -100,8 +102,8 @@ _OF_ANCHORS: Final = f"""
         ) AS sequence
     ) AS next
     LEFT JOIN LATERAL (
-        {_events("'Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone'")}
-        UNION ALL {_events("'Error', 'Warning', 'InjectionRefused', 'FrustrationDetected'")}
+        {_events(_SPEECH)}
+        UNION ALL {_events(INCIDENTS)}
     ) AS event ON true
     ORDER BY place, client_sequence NULLS LAST, event.number
 """  # noqa: S608 -- made of constants

@@ -14,14 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import UNCOUNTED
+from backend.vocabulary import ASIDES
 
 _BEFORE: Final = 500  # entries that each query reads before the place in question
 _AFTER: Final = 2_000  # entries that each query reads from there on; a batch of events has 500
-_MESSAGES: Final = """
-    SELECT {place} AS place, 0 AS late, sequence AS number, role AS kind, id, metadata AS detail,
-        role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN ('backchannel', 'filler') AS opening
-    FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation AND {which}
-"""
+_MESSAGES: Final = f"""
+    SELECT {{place}} AS place, 0 AS late, sequence AS number, role AS kind, id, metadata AS detail,
+        role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN {ASIDES} AS opening
+    FROM messages WHERE voice_session_id = :session AND conversation_id = :conversation AND {{which}}
+"""  # noqa: S608 -- made of constants
 _EVENTS: Final = """
     SELECT {place}, 1, number, type, id, detail, false
     FROM voice_events WHERE voice_session_id = :session AND {which} AND type IN (

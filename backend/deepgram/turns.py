@@ -20,7 +20,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from backend.schemas.fields import JsonObject
-from backend.vocabulary import Enrichment
+from backend.vocabulary import ASIDES, Enrichment
 from verbatim_record.vocabulary import Role
 
 
@@ -35,7 +35,6 @@ class TurnEvent(StrEnum):
 
 
 _LATENCIES: Final = (TurnEvent.STARTED_SPEAKING, TurnEvent.LATENCY_REPORT)  # the later one overrides
-_ASIDES: Final = {"backchannel", "filler"}
 _SUFFIX: Final = "_latency"
 # Deepgram's names of the model's time (text to text), of which the first one reported becomes `llm_ms`, as from the
 # recorder's adapters; the parts keep their names beside it.
@@ -84,7 +83,7 @@ def enrichments(
 
 
 def _begins_turn(entry: TimelineEntry) -> bool:
-    return entry.kind == TurnEvent.WELCOME or (entry.kind == Role.USER and entry.detail.get("behavior") not in _ASIDES)
+    return entry.kind == TurnEvent.WELCOME or (entry.kind == Role.USER and entry.detail.get("behavior") not in ASIDES)
 
 
 class _Turn:

@@ -18,12 +18,12 @@ import orjson
 
 from backend.formats.invisible import visible
 from backend.formats.line_wrap import wrap
+from backend.vocabulary import CHARACTERS_PER_SECOND
 from verbatim_record.vocabulary import Role
 
 _SPOKEN: Final = {Role.USER, Role.ASSISTANT}
 _LINES: Final = 2  # of a cue
 _LEAST_MS: Final = 1_000  # how long an utterance without text would last
-_CHARACTERS_A_SECOND: Final = 15  # speed of speech, for the time that a text takes to say
 _LONGEST: Final = timedelta(hours=1)  # between `timestamp` and the times in `metadata`, beyond which those are wrong
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _WEBVTT_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -78,7 +78,7 @@ class Captions:
         start = self._milliseconds(begun)
         written = self._captions(start)
         start = max(start, self._latest)
-        end = self._milliseconds(ended) if ended else start + _LEAST_MS + len(said) * 1_000 // _CHARACTERS_A_SECOND
+        end = self._milliseconds(ended) if ended else start + _LEAST_MS + len(said) * 1_000 // CHARACTERS_PER_SECOND
         speaker = message["role"].capitalize()
         self._last = _Utterance(start, max(end, start + 1), speaker, self._text(speaker, said))
         return written

@@ -20,14 +20,11 @@ from typing import Final
 from backend.dao_service.timeline_dao import WORDS, SaidRow
 from backend.schemas.fields import clock_time, plausible
 from backend.timeline.segments import Anchored, Moment, Window, lasting, segment, shortened
-from backend.timeline.strands import ASIDES, UNNOTICED, Strands
-from backend.vocabulary import Lane, SegmentKind
+from backend.timeline.strands import UNNOTICED, Strands
+from backend.vocabulary import ASIDES, CHARACTERS_PER_SECOND, Lane, SegmentKind
 from verbatim_record.vocabulary import Role
 
 SILENCE: Final = timedelta(seconds=2)  # a longer one is shown
-# 150 words a minute, the rate of English conversation that the National Center for Voice and Speech names, of five
-# letters and a space each.
-CHARACTERS_PER_SECOND: Final = 15
 _LANES: Final = {Role.USER: Lane.USER, Role.ASSISTANT: Lane.ASSISTANT}
 
 

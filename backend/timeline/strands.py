@@ -19,12 +19,11 @@ from uuid import UUID
 from backend.dao_service.timeline_dao import EventRow, SaidRow, SessionRow
 from backend.dao_service.voice_event_dao import place_of
 from backend.timeline.segments import AnchorId, Moment, Window
-from backend.vocabulary import Lane
+from backend.vocabulary import ASIDES, Lane
 from verbatim_record.vocabulary import Role
 
 # What a time may be moved by without being called an estimate: the resolution of phones' clocks.
 UNNOTICED: Final = timedelta(milliseconds=1)
-ASIDES: Final = frozenset({"backchannel", "filler"})
 
 
 class Heard(NamedTuple):

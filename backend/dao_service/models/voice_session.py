@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.dao_service.models.base import Base
+from backend.vocabulary import INCIDENTS
 
-_IS_INCIDENT = text("type IN ('Error', 'Warning', 'InjectionRefused', 'FrustrationDetected')")
+_IS_INCIDENT = text(f"type IN {INCIDENTS}")
 
 
 class VoiceSession(Base):
