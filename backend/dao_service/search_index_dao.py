@@ -133,12 +133,12 @@ _FILLED: Final = """
 """
 _FIGURES: Final = """
     SELECT
-        (
+        greatest((
             SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM messages
             WHERE feed_position > reached ORDER BY feed_position LIMIT 1
-        ),
+        ), 0),
         (
-            SELECT sum(greatest(recorded.reltuples - words.reltuples, 0))::float8
+            SELECT coalesce(sum(greatest(recorded.reltuples - words.reltuples, 0)), 0)::float8
             FROM search_progress AS other
             JOIN pg_class AS words ON words.oid = to_regclass(other.words)
             JOIN pg_class AS recorded ON recorded.oid = to_regclass('messages')
@@ -216,14 +216,13 @@ class PastEntries(NamedTuple):
 
 
 class SearchFigures(NamedTuple):
-    """``lag``: the age in seconds of the oldest message whose words are missing, None if there is none.
+    """``lag``: the age in seconds of the oldest message whose words are missing, 0 if there is none.
 
-    ``past``: about how many messages of the past are not filled yet, None if the past is complete. ``messages``: about
-    how many search finds.
+    ``past``: about how many messages of the past are not filled yet. ``messages``: about how many search finds.
     """
 
-    lag: float | None
-    past: float | None
+    lag: float
+    past: float
     messages: int
 
 

@@ -9,9 +9,8 @@ import structlog
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.schema_dao import SchemaDAO
-from backend.dao_service.search_index_dao import SearchIndexDAO
 from backend.observability import metrics
-from backend.services import deliveries, durability
+from backend.services import deliveries, durability, search_index
 from backend.services.durability import Survives
 
 FIGURES_FRESH_SECONDS: Final = 10.0  # seconds between two readings, at least
@@ -75,12 +74,10 @@ class DatabaseMetrics:
         metrics.DELIVERY_OLDEST.set(max(0, time.time() - found.oldest.timestamp()) if found.oldest else 0)
 
     async def _read_search(self) -> None:
-        async with self._database.driver_connection() as connection:
-            found = await SearchIndexDAO(connection).figures()
-        if found is not None:
-            metrics.SEARCH_LAG.set(max(found.lag or 0, 0))
+        if found := await search_index.figures(self._database):
+            metrics.SEARCH_LAG.set(found.lag)
             metrics.SEARCH_MESSAGES.set(found.messages)
-            metrics.SEARCH_PAST_MESSAGES.set(found.past or 0)
+            metrics.SEARCH_PAST_MESSAGES.set(found.past)
 
 
 def _number(revision: str | None) -> int:

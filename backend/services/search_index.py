@@ -2,9 +2,16 @@
 
 from backend.dao_service import search_index_dao
 from backend.dao_service.connection.database import Database
+from backend.dao_service.search_index_dao import SearchFigures, SearchIndexDAO
 
 
 async def rebuild(database: Database) -> None:
     """Have the words of all messages stored anew; searches go on in those that are there."""
     async with database.writing() as session:
         await search_index_dao.request_rebuild(session)
+
+
+async def figures(database: Database) -> SearchFigures | None:
+    """Return how far the words are behind the messages; None if no worker has begun yet."""
+    async with database.driver_connection() as connection:
+        return await SearchIndexDAO(connection).figures()

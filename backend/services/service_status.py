@@ -17,7 +17,6 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.schema_dao import Durability, SchemaDAO
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
-from backend.dao_service.search_index_dao import SearchIndexDAO
 from backend.dao_service.server_dao import ServerDAO
 from backend.errors import RecordError
 from backend.observability import workers
@@ -35,7 +34,7 @@ from backend.schemas.service import (
     TableSize,
     UnknownPart,
 )
-from backend.services import deliveries, durability
+from backend.services import deliveries, durability, search_index
 from backend.services.health import Health
 from backend.services.single_flight import SingleFlight
 from backend.vocabulary import Scope
@@ -150,9 +149,8 @@ async def _outbox(database: Database) -> ServiceOutbox:
 
 
 async def _search(database: Database) -> ServiceSearch | None:
-    async with database.driver_connection() as connection:
-        found = await SearchIndexDAO(connection).figures()
-    return found and ServiceSearch(lag_seconds=max(found.lag or 0, 0), past_messages=round(found.past or 0))
+    found = await search_index.figures(database)
+    return found and ServiceSearch(lag_seconds=found.lag, past_messages=round(found.past))
 
 
 async def _releases(database: Database) -> list[ConnectedRelease]:

@@ -365,7 +365,7 @@ async def _lags(url: str, until: asyncio.Event) -> list[float]:
     found = []
     while not until.is_set():
         figures = await SearchIndexDAO(connection).figures()
-        found.append((figures.lag if figures else None) or 0.0)
+        found.append(figures.lag if figures else 0.0)
         await asyncio.sleep(0.1)
     await connection.close()
     return found
