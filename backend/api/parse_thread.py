@@ -10,8 +10,8 @@ single call into C (`json.loads`, Pydantic's list of errors) still blocks the ev
 more than 35 ms, and a whole body at most 250 ms. Python code in the thread releases the lock after the switch interval
 (`app`).
 
-Marks inside strings do not count as values: the result of a function is often JSON text of a MiB. They send a body to
-the thread, which removes the strings before it applies MAX_MARKS. Both counts go over the body in pieces and end beyond
+Marks inside strings do not count as values: the result of a function is often JSON text of a MiB. So if a body has more
+than MAX_MARKS, the thread counts again without the strings. Both counts go over the body in pieces and end beyond
 MAX_MARKS, so that a body of two MiB that is refused for its values costs as little as its beginning.
 """
 
@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Final, TypeVar
 
 from fastapi import Request
@@ -54,7 +55,7 @@ class _Thread:
         self._waiting[subject] += cost
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, copy_context().run, _limited, read, body)
+            return await loop.run_in_executor(self._executor, copy_context().run, read, body)
         finally:
             self._waiting[subject] -= cost
             if not self._waiting[subject]:
@@ -70,14 +71,17 @@ async def parsed(request: Request, read: Callable[[bytes], ParsedT], body: bytes
     Raises what ``read`` raises, HTTPException 413 beyond MAX_MARKS, and Busy when the waiting bodies exceed
     MAX_WAITING, or those of the caller's subject MAX_WAITING_PER_SUBJECT.
     """
-    cost = min(_marks(_pieces(body)), MAX_MARKS) * _COST_OF_MARK + len(body) // _BYTES_OF_MICROSECOND
+    marks = _marks(_pieces(body))
+    cost = min(marks, MAX_MARKS) * _COST_OF_MARK + len(body) // _BYTES_OF_MICROSECOND
     if cost <= INLINE_COST:
         return read(body)
+    if marks > MAX_MARKS:
+        read = partial(_limited, read)
     return await _THREAD.run(read, body, request.state.principal.subject, cost)
 
 
 def _limited(read: Callable[[bytes], ParsedT], body: bytes) -> ParsedT:
-    if _marks(_pieces(body)) > MAX_MARKS and _marks(without_strings(body)) > MAX_MARKS:
+    if _marks(without_strings(body)) > MAX_MARKS:
         raise HTTPException(413)
     return read(body)
 
