@@ -27,7 +27,7 @@ from backend.embedded_postgres.initdb import NAME
 from backend.observability import logs
 from backend.services.appender import Appender
 from backend.settings import Settings
-from tests import clusters, lanes
+from tests import callers, clusters, lanes
 from tests.pooler import PgBouncer
 from tests.waiting import PATIENCE
 
@@ -182,6 +182,16 @@ async def shared_database_url(postgres: URL, template: str) -> AsyncIterator[str
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_service(shared_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with running(create_app(settings_for(shared_database_url))) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_guarded(
+    shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A service that wants the tokens of `tests.callers`."""
+    issuers = callers.issuers(tmp_path_factory.mktemp("issuers"))
+    async with running(create_app(settings_for(shared_database_url, auth_issuers=issuers))) as client:
         yield client
 
 

@@ -1,7 +1,6 @@
 """Search: who finds what, in pages, with filters, whatever is typed."""
 
 import base64
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,6 @@ import asyncpg
 import httpx
 import orjson
 import pytest
-import pytest_asyncio
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
@@ -296,15 +294,6 @@ async def test_a_service_without_search_says_so(database_url: str) -> None:
     async with running(create_app(settings_for(database_url, search=False))) as client:
         answer = await client.get(SEARCH, params={"q": "anything"})
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/search-disabled")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_guarded(
-    shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[httpx.AsyncClient]:
-    issuers = callers.issuers(tmp_path_factory.mktemp("issuer"))
-    async with running(create_app(settings_for(shared_database_url, auth_issuers=issuers))) as client:
-        yield client
 
 
 async def test_each_finds_what_is_theirs_and_nothing_of_others(

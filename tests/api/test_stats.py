@@ -13,7 +13,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from backend.app import create_app
 from backend.dao_service.connection.database import Database, PoolLimits
 from backend.errors import Busy
 from backend.principal import LOCAL, caller
@@ -23,22 +22,13 @@ from backend.services.figures import PeriodFigures
 from backend.vocabulary import Scope
 from tests import call_world, callers
 from tests.call_world import WIDTHS
-from tests.conftest import connect, running, settings_for, utterance
+from tests.conftest import connect, settings_for, utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import begin, numbered, said
 
 STATS: Final = "/api/v1/stats"
 HOUR: Final = timedelta(hours=1)
 Headers = dict[str | None, dict[str, str]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def guarded(
-    shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[httpx.AsyncClient]:
-    issuers = callers.issuers(tmp_path_factory.mktemp("keys"))
-    async with running(create_app(settings_for(shared_database_url, auth_issuers=issuers))) as client:
-        yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,7 +67,7 @@ def asked(chance: random.Random, calls: list[call_world.Call]) -> dict[str, str]
 @pytest.mark.pooled
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_figures_are_those_of_the_calls(
-    guarded: httpx.AsyncClient, headers: Headers, shared_connection: asyncpg.Connection, seed: int
+    shared_guarded: httpx.AsyncClient, headers: Headers, shared_connection: asyncpg.Connection, seed: int
 ) -> None:
     chance = random.Random(seed)
     first, days = datetime(2030 + seed, 3, 1, tzinfo=UTC), 9  # each world has a year of its own
@@ -92,13 +82,13 @@ async def test_the_figures_are_those_of_the_calls(
     for query in queries:
         # What is counted here is remembered for a minute, so the period ends at another moment.
         later = datetime.fromisoformat(query["until"]) + timedelta(microseconds=1)
-        await guarded.get(STATS, params=query | {"until": later.isoformat()}, headers=headers[None])
+        await shared_guarded.get(STATS, params=query | {"until": later.isoformat()}, headers=headers[None])
     await shared_connection.executemany("UPDATE messages SET metadata = $2 WHERE id = $1", kept.items())
     for each in late:
         each.metadata = kept[each.id]
     for query in queries:
         for owner, bearer in headers.items():
-            answer = await guarded.get(STATS, params=query, headers=bearer)
+            answer = await shared_guarded.get(STATS, params=query, headers=bearer)
             assert answer.status_code == 200, answer.text
             compare(answer.json(), calls, owner, query)
 
@@ -232,12 +222,12 @@ async def test_the_edges_of_time_are_counted(shared_service: httpx.AsyncClient, 
 
 
 async def test_an_answer_is_remembered_for_its_caller_alone(
-    guarded: httpx.AsyncClient, headers: Headers, shared_connection: asyncpg.Connection
+    shared_guarded: httpx.AsyncClient, headers: Headers, shared_connection: asyncpg.Connection
 ) -> None:
     period = {"since": "2021-01-01T00:00:00Z", "until": "2021-01-02T00:00:00Z"}
 
     async def calls(owner: str | None) -> int:
-        answer = await guarded.get(STATS, params=period, headers=headers[owner])
+        answer = await shared_guarded.get(STATS, params=period, headers=headers[owner])
         return int(answer.json()["total"]["calls"])
 
     async def open_one(owner: str | None) -> None:
