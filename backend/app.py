@@ -31,6 +31,7 @@ from backend.api import (
     intents,
     live,
     problems,
+    stats,
     subjects,
     transcripts,
     voice_messages,
@@ -54,10 +55,12 @@ from backend.observability import logs, metrics
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
+from backend.services.figures import PeriodFigures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
 from backend.services.session_timeout import SessionReopener, SessionTimeout
+from backend.services.summaries import Summaries
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
 from verbatim_record.setup_error import SetupError
@@ -97,6 +100,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     subjects.router,
     intents.router,
     deliveries.router,
+    stats.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
@@ -234,6 +238,8 @@ def _lifespan(parts: _Parts) -> Any:
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
+                "summaries": Summaries(parts.database),
+                "period_figures": PeriodFigures(parts.database),
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,

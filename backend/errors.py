@@ -339,12 +339,12 @@ class ProviderUnavailable(Unavailable):
 
 
 class TooSlow(Unavailable):
-    """A query exceeded the statement timeout; the same query is likely to exceed it again."""
+    """A query exceeded its time; the same query is likely to exceed it again. ``advice`` says what would help."""
 
     retry_after = None
 
-    def __init__(self) -> None:
-        super().__init__("The database took too long to read this; ask for less at a time, or try again later.")
+    def __init__(self, advice: str = "ask for less at a time, or try again later") -> None:
+        super().__init__(f"The database took too long to read this; {advice}.")
 
 
 class DatabaseUnavailable(Unavailable):

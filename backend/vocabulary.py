@@ -16,6 +16,8 @@ BODY_TOO_LARGE: Final = "body-too-large"
 
 # The ``end_reason`` of a voice session that the service has ended after its timeout (`session_timeout`).
 ABANDONED: Final = "abandoned"
+# The types of a voice session's events that are incidents, whose text is kept.
+INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 
 
 class ContextType(StrEnum):
@@ -41,6 +43,23 @@ class Enrichment(StrEnum):
 
     LATENCY = "latency"
     INTERRUPTED = "interrupted"
+
+
+class CallState(StrEnum):
+    """Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
+
+    LIVE = "live"
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+
+
+class Source(StrEnum):
+    """What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others."""
+
+    DEEPGRAM = "deepgram"
+    PIPECAT = "pipecat"
+    LIVEKIT = "livekit"
+    POSTS = "posts"
 
 
 class DeliveryState(StrEnum):

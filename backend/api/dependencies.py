@@ -15,6 +15,7 @@ from backend.schemas.parsing import parse
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
 from backend.services.session_timeout import SessionReopener
+from backend.services.summaries import Summaries
 
 API: Final = "/api/v1"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # load balancers and Prometheus poll these
@@ -33,6 +34,11 @@ def appender_of(request: Request) -> Appender:
 def session_reopener_of(request: Request) -> SessionReopener:
     """Return the part of this worker that reopens a timed-out voice session when its phone sends again."""
     return cast("SessionReopener", request.state.session_reopener)
+
+
+def summaries_of(request: Request) -> Summaries:
+    """Return the summaries of conversations that this worker remembers."""
+    return cast("Summaries", request.state.summaries)
 
 
 async def _database(request: Request) -> Database:

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from backend.cli import deliveries, operating, reading, records, tokens
+from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
@@ -27,6 +28,7 @@ for command in (
     reading.show,
     reading.follow,
     reading.export,
+    stats,
     records.erase,
 ):
     app.command()(command)

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.dao_service.models.base import Base
 
+_IS_INCIDENT = text("type IN ('Error', 'Warning', 'InjectionRefused', 'FrustrationDetected')")
+
 
 class VoiceSession(Base):
     """One row of ``voice_sessions``.
@@ -54,6 +56,8 @@ class VoiceEvent(Base):
     __tablename__ = "voice_events"
     __table_args__ = (
         Index("idx_voice_events_count", "voice_session_id", "client_sequence"),
+        Index("idx_voice_events_incidents", "voice_session_id", postgresql_where=_IS_INCIDENT),
+        Index("idx_voice_events_incident_time", "received_at", postgresql_where=_IS_INCIDENT),
         Index(
             "idx_voice_events_turns",
             "voice_session_id",

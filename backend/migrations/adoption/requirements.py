@@ -60,6 +60,7 @@ INDEXES: Final = {
         "idx_messages_conversation",
         "messages_conversation_id_sequence_key",
         "idx_messages_spoken",
+        "idx_messages_time",
         "idx_messages_session",
         "idx_messages_feed",
         "idx_messages_before_feed",

@@ -13,7 +13,7 @@ from verbatim_record.core import Core
 from verbatim_record.http_client import LIMITS, http_client, service_url
 from verbatim_record.methods import Method, Resource
 from verbatim_record.models import MessageResponse
-from verbatim_record.operations import conversations, deliveries, intents, messages, sessions, subjects
+from verbatim_record.operations import conversations, deliveries, figures, intents, messages, sessions, subjects
 from verbatim_record.retries import DEFAULT_RETRIES, Retries
 
 P = ParamSpec("P")
@@ -128,6 +128,7 @@ class AsyncClient(Resource):
     """
 
     feed = _followed(messages.feed)
+    stats = _called(figures.stats)
 
     def __init__(  # noqa: PLR0913 -- each is one option
         self,

@@ -21,6 +21,9 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
     return tuple(map(read, values))
 
 
+CallState: TypeAlias = Literal["live", "ended", "abandoned"]
+"""Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
+
 ContextType: TypeAlias = Literal["onboarding", "goal", "task", "reschedule", "voice"]
 """The subject matter of a conversation."""
 
@@ -32,6 +35,9 @@ Direction: TypeAlias = Literal["forward", "backward"]
 
 FeedStart: TypeAlias = Literal["beginning", "end"]
 """Where the feed begins without a cursor: at the first message on record, or after the last."""
+
+Included: TypeAlias = Literal["summary"]
+"""What an answer contains on request."""
 
 InputModality: TypeAlias = Literal["voice", "text"]
 """How a message reached the assistant: spoken or typed."""
@@ -45,8 +51,14 @@ Order: TypeAlias = Literal["spoken", "recorded"]
 Role: TypeAlias = Literal["user", "assistant", "system", "function"]
 """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
 
+Source: TypeAlias = Literal["deepgram", "pipecat", "livekit", "posts"]
+"""What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others."""
+
 TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "openai", "deepgram"]
 """The formats of a transcript."""
+
+Width: TypeAlias = Literal["PT1M", "PT5M", "PT15M", "PT1H", "PT6H", "P1D", "P7D"]
+"""The width of a bucket, as a duration of ISO 8601. Buckets begin at multiples of it in UTC; weeks on Mondays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,6 +409,76 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallLatency:
+    """The total latencies of a call's answers in milliseconds; null without an answer whose latency is known."""
+
+    p50: float | None
+    p95: float | None
+    max: float | None
+    count: int
+    """The number of answers whose latency is known."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            p50=data["p50"],
+            p95=data["p95"],
+            max=data["max"],
+            count=data["count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptSummary:
+    """What the receipts of a conversation's voice sessions say together."""
+
+    complete: bool
+    """Whether every receipt is complete."""
+    missing: int
+    """The number of events that the phone numbered or gave up, and that are missing."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            complete=data["complete"],
+            missing=data["missing"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What happened in a conversation, in figures; `docs/figures.md` defines each."""
+
+    state: CallState | str
+    turns: int
+    interruptions: int
+    functions: int
+    """The number of function calls."""
+    incidents: int
+    latency_ms: CallLatency
+    first_words: str | None
+    """The first 100 characters of the user's first message, if that is one of the first 20 messages."""
+    receipts: ReceiptSummary | None
+    """`null` for a conversation without voice sessions."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            state=data["state"],
+            turns=data["turns"],
+            interruptions=data["interruptions"],
+            functions=data["functions"],
+            incidents=data["incidents"],
+            latency_ms=CallLatency.from_json(data["latency_ms"]),
+            first_words=data["first_words"],
+            receipts=_optional(ReceiptSummary.from_json, data["receipts"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationResponse:
     """One conversation as it stands in the record."""
 
@@ -413,6 +495,8 @@ class ConversationResponse:
     message_count: int
     created_at: datetime
     updated_at: datetime
+    summary: Summary | None = None
+    """With `include=summary`. A list leaves out the summaries that take longer than a second."""
     etag: str | None = field(default=None, compare=False)
     """The version that the service answered with, for `if_match`; None inside of a list."""
 
@@ -433,6 +517,7 @@ class ConversationResponse:
             message_count=data["message_count"],
             created_at=datetime.fromisoformat(data["created_at"]),
             updated_at=datetime.fromisoformat(data["updated_at"]),
+            summary=_optional(Summary.from_json, data.get("summary")),
             etag=etag,
         )
 
@@ -713,6 +798,221 @@ class DeliveriesRetried:
         return cls(
             failed=data["failed"],
             held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentiles:
+    """Percentiles of latencies in milliseconds, each one of the latencies; null if `count` is 0."""
+
+    count: int
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            count=data["count"],
+            p50=data.get("p50"),
+            p90=data.get("p90"),
+            p95=data.get("p95"),
+            p99=data.get("p99"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFigures:
+    """The latencies of answers: from the end of the user's speech to the beginning of the answer, and its stages."""
+
+    total: Percentiles
+    stt: Percentiles
+    """Speech recognition."""
+    llm: Percentiles
+    """The language model."""
+    tts: Percentiles
+    """Speech synthesis."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            total=Percentiles.from_json(data["total"]),
+            stt=Percentiles.from_json(data["stt"]),
+            llm=Percentiles.from_json(data["llm"]),
+            tts=Percentiles.from_json(data["tts"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What happened in a period."""
+
+    calls: int
+    """Conversations that were created."""
+    minutes: float
+    """Their lengths together; a call that goes on counts 0."""
+    abandoned: int
+    """Those whose end the service presumed, because the phone was silent."""
+    incomplete: int
+    """Those that have ended with a receipt that is not complete."""
+    intents: dict[str, int]
+    """The number of those with an intent, by intent."""
+    turns: int
+    """How often a speaker began to speak after the other, or first."""
+    interruptions: int
+    """Answers that the user interrupted."""
+    incidents: dict[str, int]
+    """The number of incidents, by type."""
+    latency_ms: LatencyFigures
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            calls=data["calls"],
+            minutes=data["minutes"],
+            abandoned=data["abandoned"],
+            incomplete=data["incomplete"],
+            intents=data["intents"],
+            turns=data["turns"],
+            interruptions=data["interruptions"],
+            incidents=data["incidents"],
+            latency_ms=LatencyFigures.from_json(data["latency_ms"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """The figures of one bucket."""
+
+    calls: int
+    """Conversations that were created."""
+    minutes: float
+    """Their lengths together; a call that goes on counts 0."""
+    abandoned: int
+    """Those whose end the service presumed, because the phone was silent."""
+    incomplete: int
+    """Those that have ended with a receipt that is not complete."""
+    intents: dict[str, int]
+    """The number of those with an intent, by intent."""
+    turns: int
+    """How often a speaker began to speak after the other, or first."""
+    interruptions: int
+    """Answers that the user interrupted."""
+    incidents: dict[str, int]
+    """The number of incidents, by type."""
+    latency_ms: LatencyFigures
+    start: datetime
+    """Inclusive; the bucket ends where the next one starts."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            calls=data["calls"],
+            minutes=data["minutes"],
+            abandoned=data["abandoned"],
+            incomplete=data["incomplete"],
+            intents=data["intents"],
+            turns=data["turns"],
+            interruptions=data["interruptions"],
+            incidents=data["incidents"],
+            latency_ms=LatencyFigures.from_json(data["latency_ms"]),
+            start=datetime.fromisoformat(data["start"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramPart:
+    """How many answers had a total latency from `from_ms` (inclusive) to `to_ms` (exclusive; null is no bound)."""
+
+    from_ms: float
+    to_ms: float | None
+    count: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            from_ms=data["from_ms"],
+            to_ms=data["to_ms"],
+            count=data["count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLatencies:
+    """The latencies of an answer in milliseconds, each null if it is unknown."""
+
+    stt: float | None
+    llm: float | None
+    tts: float | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            stt=data["stt"],
+            llm=data["llm"],
+            tts=data["tts"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowAnswer:
+    """One of the slowest answers of the period."""
+
+    conversation_id: UUID
+    message_id: UUID
+    at: datetime
+    """When it was said: the message's `timestamp`."""
+    ms: float
+    """The total latency."""
+    stages: StageLatencies
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message_id=UUID(data["message_id"]),
+            at=datetime.fromisoformat(data["at"]),
+            ms=data["ms"],
+            stages=StageLatencies.from_json(data["stages"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """The figures of a period: in all, and by buckets, of which each is there, also where nothing happened."""
+
+    since: datetime
+    until: datetime
+    bucket: Width | str
+    computed_at: datetime
+    """The figures may be up to a minute old."""
+    total: Figures
+    buckets: tuple[Bucket, ...]
+    histogram: tuple[HistogramPart, ...]
+    """By total latency: ten parts for each power of ten, from the first that is not empty to the last."""
+    slowest: tuple[SlowAnswer, ...]
+    """The 20 with the largest total latency, the slowest first."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            since=datetime.fromisoformat(data["since"]),
+            until=datetime.fromisoformat(data["until"]),
+            bucket=data["bucket"],
+            computed_at=datetime.fromisoformat(data["computed_at"]),
+            total=Figures.from_json(data["total"]),
+            buckets=_each(Bucket.from_json, data["buckets"]),
+            histogram=_each(HistogramPart.from_json, data["histogram"]),
+            slowest=_each(SlowAnswer.from_json, data["slowest"]),
         )
 
 

@@ -19,6 +19,41 @@ export interface BatchResults {
   results: BatchResult[];
 }
 
+/** The figures of one bucket. */
+export interface Bucket {
+  /** Conversations that were created. */
+  calls: number;
+  /** Their lengths together; a call that goes on counts 0. */
+  minutes: number;
+  /** Those whose end the service presumed, because the phone was silent. */
+  abandoned: number;
+  /** Those that have ended with a receipt that is not complete. */
+  incomplete: number;
+  /** The number of those with an intent, by intent. */
+  intents: { [name: string]: number };
+  /** How often a speaker began to speak after the other, or first. */
+  turns: number;
+  /** Answers that the user interrupted. */
+  interruptions: number;
+  /** The number of incidents, by type. */
+  incidents: { [name: string]: number };
+  latency_ms: LatencyFigures;
+  /** Inclusive; the bucket ends where the next one starts. */
+  start: string;
+}
+
+/** The total latencies of a call's answers in milliseconds; null without an answer whose latency is known. */
+export interface CallLatency {
+  p50: number | null;
+  p95: number | null;
+  max: number | null;
+  /** The number of answers whose latency is known. */
+  count: number;
+}
+
+/** Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing. */
+export type CallState = "live" | "ended" | "abandoned";
+
 /** The subject matter of a conversation. */
 export type ContextType = "onboarding" | "goal" | "task" | "reschedule" | "voice";
 
@@ -58,6 +93,8 @@ export interface ConversationResponse {
   message_count: number;
   created_at: string;
   updated_at: string;
+  /** With `include=summary`. A list leaves out the summaries that take longer than a second. */
+  summary?: Summary;
 }
 
 /** How many deliveries are sent again, by their state before. */
@@ -133,6 +170,34 @@ export interface ExtractedIntent {
 /** Where the feed begins without a cursor: at the first message on record, or after the last. */
 export type FeedStart = "beginning" | "end";
 
+/** What happened in a period. */
+export interface Figures {
+  /** Conversations that were created. */
+  calls: number;
+  /** Their lengths together; a call that goes on counts 0. */
+  minutes: number;
+  /** Those whose end the service presumed, because the phone was silent. */
+  abandoned: number;
+  /** Those that have ended with a receipt that is not complete. */
+  incomplete: number;
+  /** The number of those with an intent, by intent. */
+  intents: { [name: string]: number };
+  /** How often a speaker began to speak after the other, or first. */
+  turns: number;
+  /** Answers that the user interrupted. */
+  interruptions: number;
+  /** The number of incidents, by type. */
+  incidents: { [name: string]: number };
+  latency_ms: LatencyFigures;
+}
+
+/** How many answers had a total latency from ``from_ms`` (inclusive) to ``to_ms`` (exclusive; null is no bound). */
+export interface HistogramPart {
+  from_ms: number;
+  to_ms: number | null;
+  count: number;
+}
+
 /** An event whose fields are stored: an error, a warning, a refused injection, a frustrated user. */
 export interface Incident {
   type: string;
@@ -140,6 +205,9 @@ export interface Incident {
   received_at: string;
   detail: { [name: string]: JsonValue };
 }
+
+/** What an answer contains on request. */
+export type Included = "summary";
 
 /** How a message reached the assistant: spoken or typed. */
 export type InputModality = "voice" | "text";
@@ -170,6 +238,17 @@ export interface Kept {
   detail: string;
 }
 
+/** The latencies of answers: from the end of the user's speech to the beginning of the answer, and its stages. */
+export interface LatencyFigures {
+  total: Percentiles;
+  /** Speech recognition. */
+  stt: Percentiles;
+  /** The language model. */
+  llm: Percentiles;
+  /** Speech synthesis. */
+  tts: Percentiles;
+}
+
 /** A page of messages. */
 export interface MessagePage {
   data: MessageResponse[];
@@ -197,6 +276,15 @@ export interface MessageResponse {
 
 /** The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded). */
 export type Order = "spoken" | "recorded";
+
+/** Percentiles of latencies in milliseconds, each one of the latencies; null if ``count`` is 0. */
+export interface Percentiles {
+  count: number;
+  p50?: number | null;
+  p90?: number | null;
+  p95?: number | null;
+  p99?: number | null;
+}
 
 export type Problem =
   | TokenMissingProblem
@@ -270,6 +358,14 @@ export interface Receipt {
   client_lost: number;
 }
 
+/** What the receipts of a conversation's voice sessions say together. */
+export interface ReceiptSummary {
+  /** Whether every receipt is complete. */
+  complete: boolean;
+  /** The number of events that the phone numbered or gave up, and that are missing. */
+  missing: number;
+}
+
 /** The result of an event that is on record, with the messages that it became. */
 export interface RecordedEvent {
   kind: "recorded";
@@ -288,6 +384,57 @@ export interface RecordedMessage {
 
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
 export type Role = "user" | "assistant" | "system" | "function";
+
+/** One of the slowest answers of the period. */
+export interface SlowAnswer {
+  conversation_id: string;
+  message_id: string;
+  /** When it was said: the message's `timestamp`. */
+  at: string;
+  /** The total latency. */
+  ms: number;
+  stages: StageLatencies;
+}
+
+/** What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others. */
+export type Source = "deepgram" | "pipecat" | "livekit" | "posts";
+
+/** The latencies of an answer in milliseconds, each null if it is unknown. */
+export interface StageLatencies {
+  stt: number | null;
+  llm: number | null;
+  tts: number | null;
+}
+
+/** The figures of a period: in all, and by buckets, of which each is there, also where nothing happened. */
+export interface Stats {
+  since: string;
+  until: string;
+  bucket: Width;
+  /** The figures may be up to a minute old. */
+  computed_at: string;
+  total: Figures;
+  buckets: Bucket[];
+  /** By total latency: ten parts for each power of ten, from the first that is not empty to the last. */
+  histogram: HistogramPart[];
+  /** The 20 with the largest total latency, the slowest first. */
+  slowest: SlowAnswer[];
+}
+
+/** What happened in a conversation, in figures; `docs/figures.md` defines each. */
+export interface Summary {
+  state: CallState;
+  turns: number;
+  interruptions: number;
+  /** The number of function calls. */
+  functions: number;
+  incidents: number;
+  latency_ms: CallLatency;
+  /** The first 100 characters of the user's first message, if that is one of the first 20 messages. */
+  first_words: string | null;
+  /** `null` for a conversation without voice sessions. */
+  receipts: ReceiptSummary | null;
+}
 
 /** The formats of a transcript. */
 export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "openai" | "deepgram";
@@ -332,6 +479,9 @@ export interface VoiceSessionState {
   /** The first 100. */
   incidents: Incident[];
 }
+
+/** The width of a bucket, as a duration of ISO 8601. Buckets begin at multiples of it in UTC; weeks on Mondays. */
+export type Width = "PT1M" | "PT5M" | "PT15M" | "PT1H" | "PT6H" | "P1D" | "P7D";
 
 /** The request cannot be read as HTTP. Check the client library. */
 export interface BadRequestProblem {
@@ -1407,8 +1557,15 @@ export interface ListConversationsQuery {
   since?: string | undefined;
   /** Created before this time. */
   until?: string | undefined;
+  /** What each conversation contains besides. */
+  include?: Included | undefined;
   limit?: number | undefined;
   cursor?: string | undefined;
+}
+
+export interface GetConversationQuery {
+  /** What the answer contains besides. */
+  include?: Included | undefined;
 }
 
 export interface ListMessagesQuery {
@@ -1453,6 +1610,18 @@ export interface ListDeliveriesQuery {
   cursor?: string | undefined;
 }
 
+export interface GetStatsQuery {
+  /** From this time on; by default a day before `until`. */
+  since?: string | undefined;
+  /** Before this time; by default now. */
+  until?: string | undefined;
+  /** The width of a bucket; by default the smallest of which at most 100 are needed. An answer has at most 400. */
+  bucket?: Width | undefined;
+  context_type?: ContextType | undefined;
+  /** Only what this has recorded. */
+  source?: Source | undefined;
+}
+
 /** The body of each webhook, by its type. */
 export interface Webhooks {
   /** Receive the intent of a conversation, signed by Standard Webhooks; verify the signature before you act. */
@@ -1482,7 +1651,7 @@ export interface Operations {
   /** List conversations, newest first. */
   listConversations(query?: ListConversationsQuery, options?: CallOptions): Promise<ConversationPage>;
   /** Read one conversation, without its messages. */
-  getConversation(conversationId: string, options?: CallOptions): Promise<ConversationResponse>;
+  getConversation(conversationId: string, query?: GetConversationQuery, options?: CallOptions): Promise<ConversationResponse>;
   /** Link a conversation to a goal or a task of the host; `null` removes a link. */
   linkConversation(conversationId: string, body: ConversationPatch, options?: CallOptions): Promise<ConversationResponse>;
   /** Erase a conversation with all its messages. This cannot be undone. */
@@ -1511,4 +1680,6 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
+  /** Count calls, turns, incidents and latencies over time, by default over the last day. */
+  getStats(query?: GetStatsQuery, options?: CallOptions): Promise<Stats>;
 }

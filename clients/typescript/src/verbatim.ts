@@ -115,8 +115,12 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", `/conversations${search({ ...query })}`, options);
   }
 
-  getConversation(conversationId: string, options?: t.CallOptions): Promise<t.ConversationResponse> {
-    return this.#send("GET", conversation(conversationId), options);
+  getConversation(
+    conversationId: string,
+    query?: t.GetConversationQuery,
+    options?: t.CallOptions,
+  ): Promise<t.ConversationResponse> {
+    return this.#send("GET", conversation(conversationId, search({ ...query })), options);
   }
 
   linkConversation(
@@ -185,6 +189,10 @@ export class Verbatim implements t.Operations {
 
   getIntent(conversationId: string, options?: t.CallOptions): Promise<t.ConversationIntent> {
     return this.#send("GET", conversation(conversationId, "/intent"), options);
+  }
+
+  getStats(query?: t.GetStatsQuery, options?: t.CallOptions): Promise<t.Stats> {
+    return this.#send("GET", `/stats${search({ ...query })}`, options, undefined, SLOW);
   }
 
   listDeliveries(query?: t.ListDeliveriesQuery, options?: t.CallOptions): Promise<t.DeliveryPage> {
@@ -289,7 +297,7 @@ export class Verbatim implements t.Operations {
 
   /** Whether a conversation has ended, and not because its phone fell silent, which may come back. */
   async #hasEnded(conversationId: string, signal?: AbortSignal): Promise<boolean> {
-    const { ended_at, voice_session_id } = await this.getConversation(conversationId, { signal });
+    const { ended_at, voice_session_id } = await this.getConversation(conversationId, undefined, { signal });
     if (ended_at === null || voice_session_id === null) return ended_at !== null;
     return (await this.getVoiceSession(voice_session_id, { signal })).end_reason !== "abandoned";
   }

@@ -54,6 +54,7 @@ METHODS: Final = {
     "getDelivery": ("deliveries.get",),
     "retryDelivery": ("deliveries.retry",),
     "retryFailedDeliveries": ("deliveries.retry_all",),
+    "getStats": ("stats",),
     "exportSubject": ("subjects.export",),
     "eraseSubject": ("subjects.erase",),
 }

@@ -29,6 +29,7 @@ from verbatim_record.models import (
     ContextType,
     ConversationPage,
     ConversationResponse,
+    Included,
     Intent,
     JsonObject,
     Transcript,
@@ -61,14 +62,15 @@ def list(
     user_id: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    include: Included | None = None,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[ConversationPage]:
     """Return the conversations that all given filters select, newest first, page by page.
 
-    ``since`` is inclusive, ``until`` exclusive; both are about `created_at`. A page has at most ``limit``
-    conversations, 1 to 500, 50 by default. ``cursor`` is the `next_cursor` of an earlier page. Raises VerbatimError
-    while iterating.
+    ``since`` is inclusive, ``until`` exclusive; both are about `created_at`. With ``include="summary"`` each has its
+    `summary`, unless that takes the service longer than a second. A page has at most ``limit`` conversations, 1 to 500,
+    50 by default. ``cursor`` is the `next_cursor` of an earlier page. Raises VerbatimError while iterating.
     """
     parameters = query(
         context_type=context_type,
@@ -80,6 +82,7 @@ def list(
         user_id=user_id,
         since=since,
         until=until,
+        include=include,
         limit=limit,
         cursor=cursor,
     )
@@ -87,15 +90,20 @@ def list(
 
 
 def get(
-    conversation_id: UUID | str, *, if_match: str | None = None, if_none_match: str | None = None
+    conversation_id: UUID | str,
+    *,
+    include: Included | None = None,
+    if_match: str | None = None,
+    if_none_match: str | None = None,
 ) -> Call[ConversationResponse]:
-    """Return one conversation, without its messages.
+    """Return one conversation, without its messages; with ``include="summary"`` it has its `summary`.
 
-    Raises PreconditionFailed unless ``if_match`` is the `etag` of the current version, NotModified if ``if_none_match``
+    Its `etag` is then that of the answer with the summary, which `link`, `end` and `erase` do not take. Raises
+    PreconditionFailed unless ``if_match`` is the `etag` of the current version, NotModified if ``if_none_match``
     is, and VerbatimError.
     """
-    headers = conditions(if_match, if_none_match)
-    return Call(HTTPMethod.GET, path("conversations", conversation_id), versioned(ConversationResponse), {}, headers)
+    where, headers = path("conversations", conversation_id), conditions(if_match, if_none_match)
+    return Call(HTTPMethod.GET, where, versioned(ConversationResponse), query(include=include), headers)
 
 
 def link(
