@@ -223,6 +223,7 @@ class Settings(BaseSettings):
         tuple[IPvAnyNetwork, ...],
         Field(description="Addresses or networks of proxies, as JSON, whose X-Forwarded-For and -Proto are trusted."),
     ] = ()
+    console: Annotated[bool, Field(description="Whether the service serves its console at `/console/`.")] = True
     token: Annotated[Token | None, Field(description="The token that `verbatim replay` sends to a service.")] = None
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="The lowest level of lines in the log.")
