@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 from tests.documentation import ROOT
 from tests.installed import program
@@ -50,8 +50,8 @@ class Tab:
 
     async def settle(self) -> None:
         """Wait until nothing is being read."""
-        await self.page.wait_for_selector("h1")
-        await self.page.wait_for_function("!document.querySelector('[aria-busy=true], .skeleton')")
+        await expect(self.page.locator("h1")).to_be_visible()
+        await expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
 
     async def violations(self) -> list[str]:
         """Return what axe finds in the page."""
@@ -62,7 +62,7 @@ class Tab:
     async def photograph(self, name: str) -> None:
         """Save what the page looks like, if the environment names a folder for it."""
         if _PICTURES:
-            await self.page.screenshot(path=Path(_PICTURES) / f"{name}.png", full_page=True)
+            await self.page.screenshot(path=Path(_PICTURES) / f"{name}.png")
 
     def watch(self) -> None:
         """Note the faults from now on."""

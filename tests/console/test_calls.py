@@ -70,6 +70,6 @@ async def test_every_call_is_on_one_of_the_pages(shared_tab: Tab, shared_calls: 
         if not await following.count():
             break
         await following.click()
-        await shared_tab.page.wait_for_function("!document.querySelector('[aria-busy=true]')")
+        await shared_tab.settle()
     assert len(found) == MANY + 4
     assert f"#/calls/{shared_calls.spoken}" in found
