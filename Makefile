@@ -99,7 +99,7 @@ docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would
 lock: .venv/dev  ## resolve the pins anew; they agree with each other, since they share an environment
 	@$(UV_LOCK) pyproject.toml --extra redis -o requirements.lock
 	@$(UV_LOCK) --group build -c requirements.lock -o requirements-build.lock
-	@$(UV_LOCK) pyproject.toml --extra redis --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+	@$(UV_LOCK) pyproject.toml --extra redis --extra mcp --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
 	@$(UV_LOCK) --group docs -c requirements-dev.lock -o requirements-docs.lock
 	@$(UV_LOCK) clients/python/pyproject.toml --extra pipecat --extra livekit -c requirements.lock -c requirements-build.lock \
 		-o requirements-voice.lock

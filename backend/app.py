@@ -30,9 +30,13 @@ from backend.api import (
     health,
     intents,
     live,
+    mcp,
     problems,
+    search,
+    service,
     stats,
     subjects,
+    timelines,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -52,6 +56,7 @@ from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
+from backend.search.indexer import SearchIndexer
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
@@ -59,6 +64,7 @@ from backend.services.figures import PeriodFigures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
+from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
 from backend.services.summaries import Summaries
 from backend.settings import Settings
@@ -96,10 +102,14 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     voice_sessions.router,
     conversations.router,
     transcripts.router,
+    timelines.router,
     live.router,
+    search.router,
     subjects.router,
     intents.router,
     deliveries.router,
+    service.router,
+    mcp.router,
     stats.router,
 )
 
@@ -149,6 +159,8 @@ def create_app(settings: Settings) -> FastAPI:
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
+    if settings.search:
+        background.append(SearchIndexer(database))
     checked = Database(settings.database_url, LIMITS, direct=settings.pooler_bypass_url)
     parts = _Parts(
         database,
@@ -160,6 +172,7 @@ def create_app(settings: Settings) -> FastAPI:
         _token_client(settings),
         outbox,
         background,
+        settings.search,
     )
     app = FastAPI(
         title="Verbatim",
@@ -208,6 +221,7 @@ class _Parts:
     deepgram_tokens: TokenClient | None
     outbox: Outbox | None
     background: Sequence[BackgroundTask | Dispatcher]
+    search: bool
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -216,6 +230,7 @@ def _lifespan(parts: _Parts) -> Any:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
         figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
+        service_status = ServiceStatus(parts.checked, checks)
         async with AsyncExitStack() as stack:  # if a part fails to start or to close, the others are still closed
             stack.callback(log.info, "stopped")
             for part in (
@@ -224,6 +239,7 @@ def _lifespan(parts: _Parts) -> Any:
                 counts,
                 checks,
                 figures,
+                service_status,
                 parts.deepgram_tokens,
                 parts.authenticator,
             ):
@@ -240,6 +256,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
+                "search": parts.search,
                 "summaries": Summaries(parts.database),
                 "period_figures": PeriodFigures(parts.database),
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
@@ -248,6 +265,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "health": checks,
                 "metrics": counts,
                 "figures": figures,
+                "service_status": service_status,
                 "request_queue": parts.request_queue,
             }
 

@@ -62,6 +62,39 @@ class Source(StrEnum):
     POSTS = "posts"
 
 
+class Lane(StrEnum):
+    """The row of a timeline in which a segment is drawn."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    FUNCTION = "function"
+    CONNECTION = "connection"
+    INCIDENT = "incident"
+
+
+class SegmentKind(StrEnum):
+    """What a segment of a timeline shows."""
+
+    SPEECH = "speech"
+    BACKCHANNEL = "backchannel"
+    TEXT = "text"
+    WORDLESS = "wordless"
+    INTERRUPTION = "interruption"
+    SILENCE = "silence"
+    CALL = "call"
+    FAILED_CALL = "failed_call"
+    CANCELLED_CALL = "cancelled_call"
+    SESSION = "session"
+    RECONNECT = "reconnect"
+    ERROR = "error"
+    WARNING = "warning"
+    REFUSED_INJECTION = "refused_injection"
+    FRUSTRATION = "frustration"
+    REPAIRED = "repaired"
+    LATE = "late"
+    CLIENT_LOST = "client_lost"
+
+
 class DeliveryState(StrEnum):
     """The state of a delivery to the orchestrator; `held` since it has answered 410 to a delivery."""
 

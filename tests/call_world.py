@@ -3,6 +3,7 @@
 The figures here are computed from what was made up, by loops and sorting; nothing of the service's SQL is used.
 """
 
+import json
 import math
 import random
 from collections import Counter
@@ -236,8 +237,8 @@ def _uuid(chance: random.Random) -> UUID:
 async def put_on_record(connection: asyncpg.Connection, calls: Sequence[Call]) -> None:
     """Insert ``calls`` as they were made up; a message has the sequence that its place in ``said`` gives it."""
     await connection.executemany(
-        "INSERT INTO conversations (id, user_id, context_type, created_at, ended_at, duration_seconds, extracted_intent)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO conversations (id, user_id, context_type, created_at, ended_at, duration_seconds,"
+        " extracted_intent) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         [
             (call.id, call.owner, call.context_type, call.created_at, call.ended_at, call.seconds, call.intent)
             for call in calls
@@ -262,7 +263,7 @@ async def put_on_record(connection: asyncpg.Connection, calls: Sequence[Call]) -
             for number, kind, received_at in each.events
         ],
     )
-    await connection.set_type_codec("jsonb", encoder=_json, decoder=str, schema="pg_catalog")
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
     await connection.executemany(
         'INSERT INTO messages (id, conversation_id, role, content, metadata, "timestamp", voice_session_id,'
         " client_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -318,7 +319,7 @@ def turns(call: Call, said: Sequence[Said]) -> tuple[list[Said], int]:
     return begun, len(begun)
 
 
-def stats(  # noqa: PLR0913 -- each is one parameter of the operation
+def stats(
     calls: Iterable[Call],
     since: datetime,
     until: datetime,
@@ -389,9 +390,3 @@ def _figures(
 
 def _percentiles(values: Sequence[float]) -> dict[str, Any]:
     return {"count": len(values), **{name: percentile(values, share) for name, share in PERCENTILES.items()}}
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)

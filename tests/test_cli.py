@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -26,6 +26,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
+from tests.searching import say_at
 
 
 class Result(NamedTuple):
@@ -319,6 +320,33 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     await host.close()
 
 
+async def test_a_timeline_is_printed_with_the_time_since_the_beginning(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, input_modality, timestamp)"
+        " SELECT $1, role, content, 'voice', at::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])"
+        " AS said (role, content, at)",
+        conversation,
+        ["user", "assistant"],
+        ["What time\u202e is it?", "Half past nine."],
+        ["2026-01-31 12:00Z", "2026-01-31 12:01:05Z"],
+    )
+    printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), DATABASE_URL=database_url)
+    lines = [" ".join(line.split()) for line in printed.out.splitlines() if "late" not in line]
+    assert lines == [
+        "00:00 ~1.1 s user speech What time<U+202E> is it?",
+        "00:01 ~63.9 s assistant silence 1 min of silence",
+        "01:05 ~1.0 s assistant speech Half past nine.",
+    ]
+    printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), "--json", DATABASE_URL=database_url)
+    assert [json.loads(line)["lane"] for line in printed.out.splitlines() if "late" not in line] == [
+        "user",
+        "assistant",
+        "assistant",
+    ]
+
+
 async def test_showing_prints_what_was_said(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
@@ -409,6 +437,27 @@ async def test_exporting_prints_each_conversation_whole(
     assert mine.out.splitlines() == exported.out.splitlines()[:2]
     late = await asyncio.to_thread(verbatim, "export", "--since", "2999-01-01", DATABASE_URL=database_url)
     assert (late.code, late.out) == (0, "")
+
+
+async def test_searching_prints_what_was_said_with_time_conversation_and_role(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    for position, content in enumerate(["Gọi\n\x1b[31m nha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
+        await say_at(connection, conversation, content, position)
+
+    async def search(*words: str, **environment: str) -> Result:
+        return await asyncio.to_thread(verbatim, "search", *words, DATABASE_URL=database_url, **environment)
+
+    long, short = (await search("nha si")).out.splitlines()
+    assert re.fullmatch(rf"\[\d{{4}}-\d\d-\d\d [\d:]{{8}}\] {conversation} user: Gọi <U\+001B>\[31m nha sĩ", short)
+    assert re.search(r" user: …x{79} Nha sĩ Lan y{229}…$", long)
+    hits = [json.loads(line) for line in (await search("nha", "--json", "--limit", "1")).out.splitlines()]
+    assert [(hit["ranges"], hit["before"]["content"]) for hit in hits] == [([[401, 404]], "Ai?")]
+    assert (await search("nha", "--role", "assistant", "--subject", "minh")).err == "Nothing was found.\n"
+    for wrong in ("-", "a" * 201):
+        assert ((await search(wrong)).code, (await search(wrong)).err.count("\n")) == (2, 1)
+    assert (await search("nha", VERBATIM_SEARCH="false")).code == 1
 
 
 def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:

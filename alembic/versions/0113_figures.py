@@ -7,7 +7,7 @@ old conversations are erased, new rows take the place of old ones and each range
 import verbatim_steps as steps
 
 revision = "0113"
-down_revision = "0110"
+down_revision = "0112"
 branch_labels = None
 depends_on = None
 

@@ -18,6 +18,7 @@ from backend.services.session_timeout import SessionReopener
 from backend.services.summaries import Summaries
 
 API: Final = "/api/v1"
+MCP: Final = "/mcp"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # load balancers and Prometheus poll these
 _PLAIN: Final = frozenset({"", "identity"})  # the values of Content-Encoding for a body that is not compressed
 BODY_BYTES: Final = 2 * 2**20  # of a body, inclusive

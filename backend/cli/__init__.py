@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, operating, reading, records, tokens
+from backend.cli import deliveries, operating, reading, records, searching, tokens, tools
 from backend.cli.console import open_console
 from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
@@ -28,9 +28,13 @@ for command in (
     records.replay,
     reading.show,
     reading.follow,
+    reading.timeline,
     reading.export,
+    searching.search,
     stats,
     records.erase,
+    operating.reindex,
+    tools.mcp,
 ):
     app.command()(command)
 app.command("console")(open_console)

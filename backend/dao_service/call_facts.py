@@ -6,7 +6,7 @@
 
 from typing import Final
 
-from backend.vocabulary import ABANDONED, INCIDENTS, CallState, Source
+from backend.vocabulary import ABANDONED, INCIDENTS, Source
 
 # A message that belongs to a turn. A backchannel ("uh-huh") or a filler interrupts no turn and begins none.
 SPEAKS: Final = """
@@ -19,19 +19,15 @@ CALLED: Final = "CASE m.role WHEN 'function' THEN coalesce(m.metadata ->> 'call_
 MEASURED: Final = "m.role = 'assistant' AND m.metadata ?| ARRAY['latency', 'metrics']"
 # A constant, so that PostgreSQL uses the partial indexes.
 IS_INCIDENT: Final = f"e.type IN {INCIDENTS}"
-# The end of a conversation is presumed if the end of the voice session that ended it is.
-STATE: Final = f"""
-    CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN EXISTS (
-        SELECT FROM voice_sessions AS s
-        WHERE s.conversation_id = c.id AND s.ended_at = c.ended_at AND s.end_reason = '{ABANDONED}'
-    ) THEN '{CallState.ABANDONED}' ELSE '{CallState.ENDED}' END
-"""
+# The end of a conversation is presumed if the end of the voice session that ended it is. An aggregate of its sessions.
+IS_PRESUMED: Final = f"coalesce(bool_or(s.ended_at = c.ended_at AND s.end_reason = '{ABANDONED}'), false)"
 # What the receipts of a conversation's sessions say together, as one row; see `voice_session_dao` for one receipt.
 RECEIPTS: Final = f"""
     SELECT count(*) AS sessions, coalesce(sum(missing), 0)::bigint AS missing,
-        coalesce(bool_and(missing = 0 AND is_final), true) AS complete
+        coalesce(bool_and(missing = 0 AND is_final), true) AS complete, {IS_PRESUMED} AS is_presumed
     FROM (
-        SELECT s.ended_at IS NOT NULL AND s.end_reason IS DISTINCT FROM '{ABANDONED}' AS is_final,
+        SELECT s.ended_at, s.end_reason,
+            s.ended_at IS NOT NULL AND s.end_reason IS DISTINCT FROM '{ABANDONED}' AS is_final,
             greatest(highest, s.last_client_sequence, 0)::bigint - received + s.client_lost AS missing
         FROM voice_sessions AS s CROSS JOIN LATERAL (
             SELECT count(*) AS received, max(number) AS highest FROM (
@@ -42,7 +38,7 @@ RECEIPTS: Final = f"""
             ) AS arrived
         ) AS counted
         WHERE s.conversation_id = c.id
-    ) AS receipt
+    ) AS s
 """  # noqa: S608 -- made of constants
 _NAMED: Final = "', '".join(source for source in Source if source is not Source.POSTS)
 

@@ -13,12 +13,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 # For each latency the paths (SQL/JSON, strict) at which it may be, in milliseconds (N) or in seconds (S); the first one
 # that exists counts. Whatever a client stored there, only a number from 0 to a day is read: a larger one is no latency,
-# and one near 1e308 is beyond PostgreSQL's floating point in another unit.
+# and in another unit it may exceed PostgreSQL's floating point. A value that is no number compares as neither.
 _DAY: Final = 86_400  # seconds
-_NUMBERS: Final = {
-    f" {unit}": f' ? (@.type() == "number" && @ >= 0 && @ <= {most})'
-    for unit, most in (("N", _DAY * 1000), ("S", _DAY))
-}
+_NUMBERS: Final = {f" {unit}": f" ? (@ >= 0 && @ <= {most})" for unit, most in (("N", _DAY * 1000), ("S", _DAY))}
 _PATHS: Final = {
     "total_ms": ("$.latency.total_ms N", "$.latency.user_to_bot_ms N", "$.metrics.e2e_latency S * 1000"),
     "stt_ms": ("$.latency.stt_ms N", '$.latency.ttfb_ms.keyvalue() ? (@.key like_regex "STTService").value N'),

@@ -22,6 +22,9 @@ BASELINE: Final = "0109"  # the last revision of release 0.2.0
 BEFORE_BASELINE: Final = "0024"  # the same schema, as checkouts before release 0.2.0 stamped it
 _COMPATIBLE: Final = "Compatible with releases from revision "
 
+# SQL of a row of pg_stat_activity: the revision in its `application_name`, or NULL if the connection is not ours.
+CONNECTED_REVISION: Final = r"substring(application_name FROM 'verbatim \(schema ([0-9]+)\)')"
+
 READ_STAMP: Final[TextClause] = text(f"""
     SELECT CASE version_num WHEN '{BEFORE_BASELINE}' THEN '{BASELINE}' ELSE version_num END,
            substring(obj_description(to_regclass('{VERSION_TABLE}'), 'pg_class') FROM '{_COMPATIBLE}([0-9]+)')

@@ -16,26 +16,31 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.call_facts import CALLED, INTERRUPTED, IS_INCIDENT, MEASURED, RECEIPTS, SPEAKS, STATE
+from backend.dao_service.call_facts import CALLED, INTERRUPTED, IS_INCIDENT, IS_PRESUMED, MEASURED, RECEIPTS, SPEAKS
 from backend.dao_service.latency import latency_sql
+from backend.vocabulary import CallState
 
 _FIRST_WORDS: Final = 100  # characters
 _EARLY: Final = 20  # messages, the first ones in spoken order, among which the first words are looked for
 _IDS: Final = bindparam("ids", type_=ARRAY(SQL_UUID))
 
 _BASES: Final = text(f"""
-    SELECT c.id, c.last_sequence, (
-        SELECT sha256(convert_to(string_agg(
-            concat_ws(' ', s.id, s.seen_at, s.ended_at, s.end_reason, s.last_client_sequence, s.client_lost),
-            ',' ORDER BY s.id
-        ), 'UTF8')) FROM voice_sessions AS s WHERE s.conversation_id = c.id
-    ) AS sessions, {STATE} AS state, (
+    SELECT c.id, c.last_sequence, session.digest,
+        CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN session.is_presumed THEN '{CallState.ABANDONED}'
+            ELSE '{CallState.ENDED}' END, (
         SELECT left(content, {_FIRST_WORDS}) FROM (
             SELECT role, content, timestamp, sequence FROM messages
             WHERE conversation_id = c.id ORDER BY timestamp, sequence LIMIT {_EARLY}
         ) AS early WHERE role = 'user' ORDER BY timestamp, sequence LIMIT 1
     ) AS first_words
-    FROM conversations AS c WHERE c.id = ANY(:ids)
+    FROM conversations AS c CROSS JOIN LATERAL (
+        SELECT {IS_PRESUMED} AS is_presumed, sha256(convert_to(string_agg(
+            concat_ws(' ', s.id, s.seen_at, s.ended_at, s.end_reason, s.last_client_sequence, s.client_lost),
+            ',' ORDER BY s.id
+        ), 'UTF8')) AS digest
+        FROM voice_sessions AS s WHERE s.conversation_id = c.id
+    ) AS session
+    WHERE c.id = ANY(:ids)
 """).bindparams(_IDS)  # noqa: S608 -- made of constants
 _FIGURES: Final = text(f"""
     SELECT c.id, said.turns, said.interruptions, said.functions, (
@@ -43,7 +48,7 @@ _FIGURES: Final = text(f"""
         WHERE s.conversation_id = c.id AND {IS_INCIDENT}
     ) AS incidents, said.answers, said.percentiles[1] AS p50, said.percentiles[2] AS p95, said.slowest,
         receipt.sessions, receipt.complete, receipt.missing
-    FROM unnest(:ids) AS c (id) CROSS JOIN LATERAL (
+    FROM conversations AS c CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE speaks AND role IS DISTINCT FROM before) AS turns,
             count(*) FILTER (WHERE interrupted) AS interruptions, count(DISTINCT call) AS functions,
             count(total_ms) AS answers, max(total_ms) AS slowest,
@@ -56,6 +61,7 @@ _FIGURES: Final = text(f"""
             ) AS message
         ) AS message
     ) AS said CROSS JOIN LATERAL ({RECEIPTS}) AS receipt
+    WHERE c.id = ANY(:ids)
 """).bindparams(_IDS)  # noqa: S608 -- made of constants
 
 
@@ -67,11 +73,10 @@ class Basis(NamedTuple):
 
 
 class Current(NamedTuple):
-    """What is read anew each time: the basis, the state, and the first words of the user, at most 100 characters."""
+    """What is read anew each time: the basis and, to be shown, `state` and `first_words`."""
 
     basis: Basis
-    state: str
-    first_words: str | None
+    shown: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,9 @@ class SummaryDAO:
     async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Current]:
         """Return the present state of each of the conversations that exist, by id."""
         rows = await self._session.execute(_BASES, {"ids": ids})
-        return {row.id: Current(Basis(row.last_sequence, row.sessions), row.state, row.first_words) for row in rows}
+        return {
+            row[0]: Current(Basis(row[1], row[2]), {"state": CallState(row[3]), "first_words": row[4]}) for row in rows
+        }
 
     async def figures(self, ids: Collection[UUID]) -> Mapping[UUID, CallFigures]:
         """Return the figures of each of the conversations, by id."""

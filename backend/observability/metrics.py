@@ -57,6 +57,15 @@ DELIVERIES: Final = Counter(
 )
 
 
+SEARCH_INDEXED: Final = Counter(
+    "verbatim_search_indexed_total",
+    "Messages whose words were stored for search: new ones, and those of the past, also when a new folding is built.",
+    ["kind"],
+)
+SEARCH_NEW: Final = SEARCH_INDEXED.labels("new")
+SEARCH_PAST: Final = SEARCH_INDEXED.labels("past")
+
+
 def _of_database(name: str, description: str) -> Gauge:
     """Return a gauge of a value in the database, which is the same for every worker: the latest measurement counts.
 
@@ -78,6 +87,15 @@ DELIVERIES_FAILED: Final = _of_database(
 )
 DELIVERY_OLDEST: Final = _of_database(
     "verbatim_delivery_oldest_seconds", "Seconds since the oldest pending delivery was queued, 0 without one."
+)
+
+SEARCH_LAG: Final = _of_database(
+    "verbatim_search_lag_seconds",
+    "Age of the oldest message that came since search began and that it does not find yet, 0 without one.",
+)
+SEARCH_PAST_MESSAGES: Final = _of_database(
+    "verbatim_search_past_messages",
+    "About how many messages of the past have no words for search yet, 0 when all have.",
 )
 
 DATABASE_UP: Final = _of_database(

@@ -190,7 +190,7 @@ class Stats(BaseModel):
                             "message_id": "019ab5c0-4444-7000-8000-000000000004",
                             "at": "2026-01-31T09:30:02.250Z",
                             "ms": 1410.0,
-                            "stages": {"stt": None, "llm": 1100.0, "tts": None},
+                            "stages": {"stt": 90.0, "llm": 1100.0, "tts": 180.0},
                         }
                     ],
                 }

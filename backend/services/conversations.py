@@ -1,6 +1,7 @@
 """The use cases of conversations: open, list, read, link, end and erase them, each in one transaction."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -37,6 +38,7 @@ from verbatim_record.ids import new_id
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
 Precondition = Callable[[ConversationResponse], None]
 
+_PATIENCE: Final = timedelta(seconds=1)  # for the figures of a page, which one very long conversation must not delay
 _PAGE_BYTES: Final = 2**20  # of the intents in a page; serializing them takes ten times as much memory
 
 
@@ -99,8 +101,9 @@ async def get(
         if found is None:
             raise ConversationNotFound(conversation_id)
         answer = ConversationResponse.model_validate(found)
-    if summaries:
-        answer.summary = await summaries.of(conversation_id)
+        known = await summaries.look_up(session, [conversation_id]) if summaries else None
+    if summaries and known:
+        answer.summary = (await summaries.complete(known)).get(conversation_id)
     return answer
 
 
@@ -122,8 +125,9 @@ async def newest(
             wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES
         )
         shown = [ConversationResponse.model_validate(row) for row in rows]
-    if summaries:
-        found = await summaries.of_page([each.id for each in shown])
+        known = await summaries.look_up(session, [each.id for each in shown]) if summaries else None
+    if summaries and known:
+        found = await summaries.complete(known, _PATIENCE)
         for each in shown:
             each.summary = found.get(each.id)
     if shown:

@@ -1,22 +1,22 @@
 """The figures of a period: calls, turns, incidents and latencies over time, for one owner's conversations or for all.
 
 They are counted from the messages themselves, which reads every message of the period. So a worker counts for one
-caller at a time and leaves connections to other requests, a count may take only some seconds, and its answer is
-remembered for a minute: for the same owner and the same question.
+caller at a time, with at most three connections and two left to other requests; a count may take only some seconds; and
+its answer is remembered for a minute, for the same owner and the same question.
 """
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cachetools import TTLCache
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.fair_semaphore import FairSemaphore
-from backend.dao_service.figures_dao import STAGES, FigureRows, FiguresDAO, Period
+from backend.dao_service.figures_dao import STAGES, AnswerRows, CallRows, FiguresDAO, Period, Rows
 from backend.errors import Busy, TooSlow
 from backend.principal import Principal, caller
 from backend.schemas.stats import (
@@ -34,7 +34,8 @@ from backend.vocabulary import Scope
 _TIMEOUT: Final = timedelta(seconds=4)
 _AGE: Final = 60.0  # seconds for which an answer is remembered
 _MEMORY: Final = 8 * 2**20  # bytes of answers that a worker remembers; one of 400 buckets has 250,000
-_AT_ONCE: Final = 2  # counts of a worker
+_AT_ONCE: Final = 3  # statements of a count, of which there are three
+_LEFT: Final = 2  # connections that a count leaves to other requests, if the pool has more than that
 _PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # The preferred numbers R10 (ISO 3), from 10 ms to 100 s.
 _BOUNDS: Final = (
@@ -44,6 +45,7 @@ _BOUNDS: Final = (
 _NARROW: Final = "ask for a shorter period, or for the figures of one context_type"
 
 _Key = tuple[str | None, StatsQuery]
+ResultT = TypeVar("ResultT")
 
 
 class PeriodFigures:
@@ -51,7 +53,7 @@ class PeriodFigures:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._permits = FairSemaphore(max(min(_AT_ONCE, database.limits.pool_size - 1), 1), share=1)
+        self._permits = FairSemaphore(1, share=1)
         self._known: TTLCache[_Key, bytes] = TTLCache(_MEMORY, _AGE, getsizeof=len)
 
     async def stats(self, principal: Principal, query: StatsQuery) -> bytes:
@@ -86,15 +88,8 @@ async def count(database: Database, owner: str | None, query: StatsQuery) -> Sta
     now = datetime.now(UTC)
     since, until, width = query.period(now)
     period = Period(since, until, width.duration, owner, query.context_type, query.source)
-    within = min(_TIMEOUT, timedelta(seconds=database.limits.statement))
-    try:
-        async with database.reading() as session:
-            rows = await FiguresDAO(session).count(
-                period, percentiles=[*_PERCENTILES.values()], bounds=_BOUNDS, within=within
-            )
-    except TooSlow as error:
-        raise TooSlow(_NARROW) from error
-    found = _tallies(rows)
+    calls, turns, answers = await _rows(database, period)
+    found = _tallies(calls, turns, answers)
     starts = (width.begin(since) + number * width.duration for number in range(width.buckets(since, until)))
     return Stats(
         since=since,
@@ -103,9 +98,31 @@ async def count(database: Database, owner: str | None, query: StatsQuery) -> Sta
         computed_at=now,
         total=Figures(**_sum(found).figures()),
         buckets=[Bucket(start=start, **found.get(int(start.timestamp()), _Tally()).figures()) for start in starts],
-        histogram=_histogram(dict(rows.histogram)),
-        slowest=[_slow_answer(*row) for row in rows.slowest],
+        histogram=_histogram(dict(answers.histogram)),
+        slowest=[_slow_answer(*row) for row in answers.slowest],
     )
+
+
+async def _rows(database: Database, period: Period) -> tuple[CallRows, Rows, AnswerRows]:
+    """Return what is on record of ``period``, read on as many connections as a count may have; raises TooSlow."""
+    longest = min(_TIMEOUT, timedelta(seconds=database.limits.statement))
+    lanes = asyncio.Semaphore(max(min(_AT_ONCE, database.limits.pool_size - _LEFT), 1))
+
+    async def read(statement: Callable[[FiguresDAO], Awaitable[ResultT]]) -> ResultT:
+        async with lanes, database.reading() as session:
+            figures = FiguresDAO(session)
+            await figures.limit(longest)
+            return await statement(figures)
+
+    shares = [*_PERCENTILES.values()]
+    answers = asyncio.create_task(read(lambda figures: figures.answers(period, shares, _BOUNDS)))
+    calls = asyncio.create_task(read(lambda figures: figures.calls(period)))
+    turns = asyncio.create_task(read(lambda figures: figures.turns(period)))
+    await asyncio.gather(answers, calls, turns, return_exceptions=True)  # so that none goes on after the count
+    try:
+        return calls.result(), turns.result(), answers.result()
+    except TooSlow as error:
+        raise TooSlow(_NARROW) from error
 
 
 @dataclass(slots=True)
@@ -149,18 +166,18 @@ class _Tally:
         }
 
 
-def _tallies(rows: FigureRows) -> dict[int | None, _Tally]:
+def _tallies(of_calls: CallRows, of_turns: Rows, of_answers: AnswerRows) -> dict[int | None, _Tally]:
     """Return what was counted by bucket, and under None the answers of the whole period."""
     found: defaultdict[int | None, _Tally] = defaultdict(_Tally)
-    for bucket, calls, seconds, abandoned, incomplete in rows.calls:
+    for bucket, calls, seconds, abandoned, incomplete in of_calls.calls:
         found[bucket] = _Tally(calls, seconds, abandoned, incomplete)
-    for bucket, turns in rows.turns:
+    for bucket, turns in of_turns:
         found[bucket].turns = turns
-    for bucket, interruptions, *latencies in rows.answers:
+    for bucket, interruptions, *latencies in of_answers.answers:
         found[bucket].interruptions, found[bucket].latencies = interruptions, latencies
-    for bucket, word, number in rows.intents:
+    for bucket, word, number in of_calls.intents:
         found[bucket].intents[word] = number
-    for bucket, word, number in rows.incidents:
+    for bucket, word, number in of_calls.incidents:
         found[bucket].incidents[word] = number
     return dict(found)
 
@@ -183,7 +200,8 @@ def _histogram(answers: Mapping[int, int]) -> list[HistogramPart]:
     ]
 
 
-def _slow_answer(call: str, message: str, at: str, total: float, *stages: float | None) -> SlowAnswer:
+def _slow_answer(call: str, message: str, at: str, latencies: Sequence[float | None]) -> SlowAnswer:
+    total, *stages = latencies
     return SlowAnswer.model_validate(
         {
             "conversation_id": call,

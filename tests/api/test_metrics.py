@@ -203,5 +203,6 @@ def test_of_several_workers_each_is_measured_and_so_is_their_supervisor(database
                 found.setdefault(name, set()).add(pid)
         assert text.count("# TYPE process_resident_memory_bytes gauge") == 1
         assert text.count(f'verbatim_build_info{{version="{__version__}"}} 1.0') == 1
+        assert client.get(f"{API}/service").json()["workers"] == len(workers)
     for figure in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "start_time_seconds"):
         assert found[f"process_{figure}"] == wanted

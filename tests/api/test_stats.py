@@ -6,9 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -17,6 +15,7 @@ import pytest_asyncio
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database, PoolLimits
+from backend.errors import Busy
 from backend.principal import LOCAL, caller
 from backend.schemas.stats import StatsQuery
 from backend.services import figures
@@ -24,7 +23,7 @@ from backend.services.figures import PeriodFigures
 from backend.vocabulary import Scope
 from tests import call_world, callers
 from tests.call_world import WIDTHS
-from tests.conftest import connect, open_conversation, running, settings_for, utterance
+from tests.conftest import connect, running, settings_for, utterance
 from tests.deepgram.examples import EXAMPLES
 from tests.phones import begin, numbered, said
 
@@ -59,7 +58,9 @@ def moments(document: dict[str, Any]) -> tuple[datetime, datetime]:
 def asked(chance: random.Random, first: datetime, days: int) -> dict[str, str]:
     """Return the parameters of a period that begins and ends somewhere, often at the edge of a bucket."""
     width = chance.choice([*WIDTHS])
-    zone = chance.choice([UTC, *(datetime.fromisoformat(f"2026-01-01T00:00{each}").tzinfo for each in ("+07:00", "-03:30"))])
+    zone = chance.choice(
+        [UTC, *(datetime.fromisoformat(f"2026-01-01T00:00{each}").tzinfo for each in ("+07:00", "-03:30"))]
+    )
     most = min(WIDTHS[width] * 300, timedelta(days=days))
     since = first + chance.random() * (timedelta(days=days) - most)
     since -= chance.choice([timedelta(), (since - call_world.MONDAY) % WIDTHS[width]])
@@ -115,9 +116,7 @@ def compare(found: dict[str, Any], calls: list[call_world.Call], owner: str | No
         for each in found["slowest"]
     ]
     assert slowest == expected["slowest"]
-    parts = [
-        (each["from_ms"], each["to_ms"] or 1e9, each["count"]) for each in found["histogram"]
-    ]
+    parts = [(each["from_ms"], each["to_ms"] or 1e9, each["count"]) for each in found["histogram"]]
     assert [
         (low, high, sum(low <= latency < high for latency in expected["latencies"])) for low, high, _ in parts
     ] == parts
@@ -277,30 +276,28 @@ async def test_what_takes_too_long_says_how_to_ask_for_less(
 
 
 @pytest.mark.usefixtures("locked")
-async def test_counts_leave_connections_to_other_requests(
-    database_url: str, connection: asyncpg.Connection
+@pytest.mark.parametrize("size", [1, 3, 5, 20])
+async def test_one_caller_is_counted_for_at_a_time_and_leaves_connections(
+    database_url: str, connection: asyncpg.Connection, size: int
 ) -> None:
     settings = settings_for(database_url)
-    limits = PoolLimits(pool_size=3, pool_wait=0.05, lock=60, statement=60)
+    limits = PoolLimits(pool_size=size, pool_wait=0.05, lock=60, statement=60)
     database = Database(settings.database_url or "", limits, direct=settings.pooler_bypass_url)
     counted = PeriodFigures(database)
-
-    async def ask(name: str, source: str) -> None:
-        caller.set(name)
-        await counted.stats(LOCAL, StatsQuery.model_validate({"source": source}))
-
-    slow = [asyncio.create_task(ask(name, "posts")) for name in ("a", "b")]
-    while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") < 2:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    first = asyncio.create_task(counted.stats(LOCAL, StatsQuery()))
+    while await connection.fetchval(waiting) < max(min(size - 2, 3), 1):
         await asyncio.sleep(0)
-    for name in ("a", "c"):
-        with pytest.raises(figures.Busy):
-            await ask(name, "livekit")
-    async with database.reading():
-        pass
-    for task in slow:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    for name in ("service", "another"):
+        caller.set(name)
+        with pytest.raises(Busy):
+            await counted.stats(LOCAL, StatsQuery.model_validate({"source": "posts"}))
+    if size > 1:
+        async with database.reading():
+            pass
+    first.cancel()
+    with suppress(asyncio.CancelledError):
+        await first
     await database.close()
 
 
@@ -313,13 +310,3 @@ async def test_a_conversation_that_was_erased_counts_no_more(service: httpx.Asyn
     assert (await service.delete(f"/api/v1/conversations/{phone.conversation_id}")).status_code == 204
     after = await service.get(STATS, params=period | {"until": "2026-02-01T00:00:01Z"})
     assert (after.json()["total"]["turns"], after.json()["total"]["incidents"]) == (0, {})
-
-
-async def test_a_host_may_name_its_users_by_uuid(
-    guarded: httpx.AsyncClient, shared_connection: asyncpg.Connection
-) -> None:
-    subject = str(uuid4())
-    transaction = shared_connection.transaction()
-    del transaction, subject
-    await open_conversation(shared_connection)
-    assert guarded

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from backend.dao_service.connection.database import Database
-from backend.services import summaries
+from backend.principal import LOCAL
+from backend.services import conversations
 from backend.services.summaries import Summaries
 from tests import call_world
 from tests.conftest import connect, utterance
@@ -79,9 +80,9 @@ async def test_whatever_is_recorded_or_ended_shows_in_the_next_summary(
 
     async def next_summary() -> None:
         found.append(await summary(service, phone.conversation_id))
-        anew = await Summaries(database).of(phone.conversation_id)
-        assert anew
-        assert anew.model_dump(mode="json") == found[-1]
+        anew = await conversations.get(database, LOCAL, phone.conversation_id, Summaries(database))
+        assert anew.summary
+        assert anew.summary.model_dump(mode="json") == found[-1]
 
     await phone.send(*numbered([said("user", "Hello."), said("assistant", "Hello!")]))
     await next_summary()
@@ -100,7 +101,14 @@ async def test_whatever_is_recorded_or_ended_shows_in_the_next_summary(
     await phone.send(*numbered([EXAMPLES["AgentThinking"]], 7))
     await next_summary()
     shown = [
-        (each["state"], each["turns"], each["interruptions"], each["incidents"], each["latency_ms"]["p50"], each["receipts"])
+        (
+            each["state"],
+            each["turns"],
+            each["interruptions"],
+            each["incidents"],
+            each["latency_ms"]["p50"],
+            each["receipts"],
+        )
         for each in found
     ]
     assert shown == [
@@ -131,7 +139,7 @@ async def test_the_first_words_are_those_of_the_user(service: httpx.AsyncClient,
 async def test_the_list_comes_without_the_summaries_that_take_too_long(
     service: httpx.AsyncClient, connection: asyncpg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summaries, "_PATIENCE", timedelta(milliseconds=20))
+    monkeypatch.setattr(conversations, "_PATIENCE", timedelta(milliseconds=20))
     known, unknown = await begin(service), await begin(service)
     await summary(service, known.conversation_id)
     holder = await connect(database_url)

@@ -47,6 +47,7 @@ OUR_INDEXES = {
     "idx_conversations_voice_session",
     "idx_messages_feed",
     "idx_messages_session",
+    "idx_messages_time",
 }
 OUR_CHECKS = {
     "messages_content_size_check",

@@ -50,7 +50,8 @@ class VoiceEvent(Base):
 
     It is stored so that the receipt finds no gap, and so that latencies can be assigned to their turn. ``detail`` holds
     the fields that are kept, ``after_sequence`` is the conversation's last sequence when the event arrived, and
-    ``number`` is the order of arrival.
+    ``number`` is the order of arrival. ``time_estimated`` tells that the phone sent no usable time, so that
+    ``received_at`` is the time of arrival.
     """
 
     __tablename__ = "voice_events"
@@ -68,6 +69,14 @@ class VoiceEvent(Base):
                 "type IN ('Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport')"
             ),
         ),
+        Index(
+            "idx_voice_events_incidents",
+            "voice_session_id",
+            "client_sequence",
+            "after_sequence",
+            "number",
+            postgresql_where=text("type IN ('Error', 'Warning', 'InjectionRefused', 'FrustrationDetected')"),
+        ),
     )
 
     voice_session_id: Mapped[str] = mapped_column(ForeignKey("voice_sessions.id", ondelete="CASCADE"), primary_key=True)
@@ -78,3 +87,4 @@ class VoiceEvent(Base):
     client_sequence: Mapped[int | None] = mapped_column(Integer)
     after_sequence: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
+    time_estimated: Mapped[bool] = mapped_column(server_default=text("false"))

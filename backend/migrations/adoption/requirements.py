@@ -73,6 +73,9 @@ OWN_TABLES: Final = (
     "voice_events",
     "deliveries",
     "stopped_orchestrators",
+    "message_words",
+    "message_words_b",
+    "search_progress",
 )
 TRIGGERS: Final = {
     "verbatim_take_place": "it gives each new row its sequence",

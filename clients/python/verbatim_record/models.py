@@ -21,6 +21,9 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
     return tuple(map(read, values))
 
 
+Accents: TypeAlias = Literal["ignore", "exact"]
+"""Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed."""
+
 CallState: TypeAlias = Literal["live", "ended", "abandoned"]
 """Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
 
@@ -45,16 +48,41 @@ InputModality: TypeAlias = Literal["voice", "text"]
 Intent: TypeAlias = Literal["GOAL", "NEW_TASK", "RESCHEDULE_TASK"]
 """What the person wants done, as the assistant understood it."""
 
+Lane: TypeAlias = Literal["user", "assistant", "function", "connection", "incident"]
+"""The row of a timeline in which a segment is drawn."""
+
 Order: TypeAlias = Literal["spoken", "recorded"]
 """The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded)."""
 
 Role: TypeAlias = Literal["user", "assistant", "system", "function"]
 """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
 
+SegmentKind: TypeAlias = Literal[
+    "speech",
+    "backchannel",
+    "text",
+    "wordless",
+    "interruption",
+    "silence",
+    "call",
+    "failed_call",
+    "cancelled_call",
+    "session",
+    "reconnect",
+    "error",
+    "warning",
+    "refused_injection",
+    "frustration",
+    "repaired",
+    "late",
+    "client_lost",
+]
+"""What a segment of a timeline shows."""
+
 Source: TypeAlias = Literal["deepgram", "pipecat", "livekit", "posts"]
 """What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others."""
 
-TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "openai", "deepgram"]
+TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "srt", "openai", "deepgram"]
 """The formats of a transcript."""
 
 Width: TypeAlias = Literal["PT1M", "PT5M", "PT15M", "PT1H", "PT6H", "P1D", "P7D"]
@@ -585,6 +613,137 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineSegment:
+    """One segment of a timeline."""
+
+    lane: Lane | str
+    kind: SegmentKind | str
+    started_at: datetime
+    ended_at: datetime | None
+    """The same as `started_at` for a moment; null while it goes on."""
+    estimated: bool
+    """Whether one of the two times is an estimate."""
+    message_id: UUID | None
+    """The message that it shows, or that was interrupted."""
+    label: str
+    """At most 80 characters for people: the first words, a function's name, a sentence."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            lane=data["lane"],
+            kind=data["kind"],
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            estimated=data["estimated"],
+            message_id=_optional(UUID, data["message_id"]),
+            label=data["label"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """A part of a conversation's timeline, its segments by their beginnings."""
+
+    conversation_id: UUID
+    started_at: datetime
+    """The time of its first message or voice session."""
+    ended_at: datetime | None
+    segments: tuple[TimelineSegment, ...]
+    next_cursor: str | None
+    """The `cursor` of the next part; it stays valid at the end."""
+    has_more: bool
+    """Whether more follows now."""
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            segments=_each(TimelineSegment.from_json, data["segments"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchNeighbour:
+    """The message before or after one that was found, in recorded order."""
+
+    sequence: int
+    role: Role | str
+    content: str
+    """At most 200 characters of it."""
+    cut: bool
+    """Whether `content` lacks the rest of the message."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            sequence=data["sequence"],
+            role=data["role"],
+            content=data["content"],
+            cut=data["cut"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A message that was found."""
+
+    conversation_id: UUID
+    message: MessageResponse
+    ranges: tuple[tuple[int, ...], ...]
+    """Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive.
+
+    Empty where the words are in `metadata`, or are written as escapes.
+    """
+    before: SearchNeighbour | None
+    after: SearchNeighbour | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message=MessageResponse.from_json(data["message"]),
+            ranges=_each(tuple, data["ranges"]),
+            before=_optional(SearchNeighbour.from_json, data["before"]),
+            after=_optional(SearchNeighbour.from_json, data["after"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPage:
+    """A page of messages that were found, the newest first."""
+
+    data: tuple[SearchHit, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+    indexed_up_to: datetime | None
+    """When the newest message that can be found was recorded; null if none can be found yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(SearchHit.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            indexed_up_to=_optional(datetime.fromisoformat, data["indexed_up_to"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedVoiceSession:
     """A voice session in an export."""
 
@@ -798,6 +957,225 @@ class DeliveriesRetried:
         return cls(
             failed=data["failed"],
             held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceReadiness:
+    """Whether the worker that answers can record messages: for each part `ok`, or a word that names the fault."""
+
+    ready: bool
+    database: str
+    schema: str
+    writes: str
+    queue: str
+    remedy: str | None
+    """What is wrong and what to do, in sentences; null if nothing is."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            ready=data["ready"],
+            database=data["database"],
+            schema=data["schema"],
+            writes=data["writes"],
+            queue=data["queue"],
+            remedy=data["remedy"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDurability:
+    """What an acknowledged message survives with PostgreSQL's settings."""
+
+    survives: str
+    """The worst failure after which no acknowledged message is lost."""
+    promise: str
+    """The same in a sentence, with the settings and standbys that decide it."""
+    faults: tuple[str, ...]
+    """A sentence for each setting with which acknowledged messages can be lost."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            survives=data["survives"],
+            promise=data["promise"],
+            faults=tuple(data["faults"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSchema:
+    """The schema's revisions; a release runs on its own and on newer ones that are compatible with it."""
+
+    code: str
+    """The revision that this release was written for."""
+    database: str | None
+    """The revision that the database was migrated to; null before the first."""
+    compatible_from: str | None
+    """The oldest revision whose release runs on the database's schema."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            code=data["code"],
+            database=data["database"],
+            compatible_from=data["compatible_from"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceVersions:
+    """The versions of what runs; `postgresql` is null while the database does not answer."""
+
+    service: str
+    python: str
+    postgresql: str | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            service=data["service"],
+            python=data["python"],
+            postgresql=data["postgresql"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedRelease:
+    """The database connections of the processes of one release, on every machine."""
+
+    schema: str
+    """The revision that the release was written for."""
+    connections: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            schema=data["schema"],
+            connections=data["connections"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOutbox:
+    """The deliveries to the orchestrator, each number counted up to 100,000."""
+
+    waiting: int
+    """Those that are due or wait for another attempt."""
+    held: int
+    """Those that are held since the orchestrator answered 410."""
+    failed: int
+    """Those that were given up after the last attempt."""
+    oldest_at: datetime | None
+    """When the oldest waiting delivery was queued."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            waiting=data["waiting"],
+            held=data["held"],
+            failed=data["failed"],
+            oldest_at=_optional(datetime.fromisoformat, data["oldest_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSize:
+    """The size of a table on disk, with its indexes."""
+
+    table: str
+    bytes: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            table=data["table"],
+            bytes=data["bytes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSizes:
+    """Sizes on the disk of the database's server."""
+
+    database_bytes: int
+    tables: tuple[TableSize, ...]
+    """The tables that the service uses, the largest first."""
+    wal_bytes: int | None
+    """The write-ahead log; null if the service's role may not see it (`pg_monitor` may)."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            database_bytes=data["database_bytes"],
+            tables=_each(TableSize.from_json, data["tables"]),
+            wal_bytes=data["wal_bytes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownPart:
+    """A part of the answer that could not be read, and is null."""
+
+    part: str
+    reason: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            part=data["part"],
+            reason=data["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceResponse:
+    """The state of the service. A part that could not be read is null, and `unknown` says why."""
+
+    checked_at: datetime
+    """When this was read. An answer is at most three seconds old."""
+    readiness: ServiceReadiness
+    durability: ServiceDurability | None
+    schema: ServiceSchema | None
+    versions: ServiceVersions
+    workers: int
+    """Worker processes of the `verbatim serve` that answers, not of others."""
+    followers: int
+    """Clients that follow a conversation or the feed, at all of these workers."""
+    releases: tuple[ConnectedRelease, ...] | None
+    """The releases that are connected to the database, on this machine and on others.
+
+    Connections through a pooler, and those that the service's role may not see, are not counted.
+    """
+    outbox: ServiceOutbox | None
+    sizes: ServiceSizes | None
+    unknown: tuple[UnknownPart, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            checked_at=datetime.fromisoformat(data["checked_at"]),
+            readiness=ServiceReadiness.from_json(data["readiness"]),
+            durability=_optional(ServiceDurability.from_json, data["durability"]),
+            schema=_optional(ServiceSchema.from_json, data["schema"]),
+            versions=ServiceVersions.from_json(data["versions"]),
+            workers=data["workers"],
+            followers=data["followers"],
+            releases=_optional(partial(_each, ConnectedRelease.from_json), data["releases"]),
+            outbox=_optional(ServiceOutbox.from_json, data["outbox"]),
+            sizes=_optional(ServiceSizes.from_json, data["sizes"]),
+            unknown=_each(UnknownPart.from_json, data["unknown"]),
         )
 
 

@@ -11,6 +11,9 @@ export interface CallOptions {
   ifMatch?: string | undefined;
 }
 
+/** Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed. */
+export type Accents = "ignore" | "exact";
+
 /** The result of one message of a batch. */
 export type BatchResult = RecordedMessage | ItemProblem;
 
@@ -53,6 +56,13 @@ export interface CallLatency {
 
 /** Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing. */
 export type CallState = "live" | "ended" | "abandoned";
+
+/** The database connections of the processes of one release, on every machine. */
+export interface ConnectedRelease {
+  /** The revision that the release was written for. */
+  schema: string;
+  connections: number;
+}
 
 /** The subject matter of a conversation. */
 export type ContextType = "onboarding" | "goal" | "task" | "reschedule" | "voice";
@@ -238,6 +248,9 @@ export interface Kept {
   detail: string;
 }
 
+/** The row of a timeline in which a segment is drawn. */
+export type Lane = "user" | "assistant" | "function" | "connection" | "incident";
+
 /** The latencies of answers: from the end of the user's speech to the beginning of the answer, and its stages. */
 export interface LatencyFigures {
   total: Percentiles;
@@ -311,6 +324,7 @@ export type Problem =
   | VoiceSessionIdReusedProblem
   | VoiceSessionEndedProblem
   | EventIdReusedProblem
+  | SearchDisabledProblem
   | ProviderNotConfiguredProblem
   | ProviderRefusedProblem
   | ProviderUnavailableProblem
@@ -319,6 +333,7 @@ export type Problem =
   | IssuerUnavailableProblem
   | DatabaseUnavailableProblem
   | TooSlowProblem
+  | SearchTooSlowProblem
   | InternalErrorProblem
   | NotFoundProblem
   | MethodNotAllowedProblem
@@ -385,6 +400,142 @@ export interface RecordedMessage {
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
 export type Role = "user" | "assistant" | "system" | "function";
 
+/** A message that was found. */
+export interface SearchHit {
+  conversation_id: string;
+  message: MessageResponse;
+  /**
+   * Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive. Empty where the
+   * words are in `metadata`, or are written as escapes.
+   */
+  ranges: [number, number][];
+  before: SearchNeighbour | null;
+  after: SearchNeighbour | null;
+}
+
+/** The message before or after one that was found, in recorded order. */
+export interface SearchNeighbour {
+  sequence: number;
+  role: Role;
+  /** At most 200 characters of it. */
+  content: string;
+  /** Whether `content` lacks the rest of the message. */
+  cut: boolean;
+}
+
+/** A page of messages that were found, the newest first. */
+export interface SearchPage {
+  data: SearchHit[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+  /** When the newest message that can be found was recorded; null if none can be found yet. */
+  indexed_up_to: string | null;
+}
+
+/** What a segment of a timeline shows. */
+export type SegmentKind =
+  | "speech"
+  | "backchannel"
+  | "text"
+  | "wordless"
+  | "interruption"
+  | "silence"
+  | "call"
+  | "failed_call"
+  | "cancelled_call"
+  | "session"
+  | "reconnect"
+  | "error"
+  | "warning"
+  | "refused_injection"
+  | "frustration"
+  | "repaired"
+  | "late"
+  | "client_lost";
+
+/** What an acknowledged message survives with PostgreSQL's settings. */
+export interface ServiceDurability {
+  /** The worst failure after which no acknowledged message is lost. */
+  survives: string;
+  /** The same in a sentence, with the settings and standbys that decide it. */
+  promise: string;
+  /** A sentence for each setting with which acknowledged messages can be lost. */
+  faults: string[];
+}
+
+/** The deliveries to the orchestrator, each number counted up to 100,000. */
+export interface ServiceOutbox {
+  /** Those that are due or wait for another attempt. */
+  waiting: number;
+  /** Those that are held since the orchestrator answered 410. */
+  held: number;
+  /** Those that were given up after the last attempt. */
+  failed: number;
+  /** When the oldest waiting delivery was queued. */
+  oldest_at: string | null;
+}
+
+/** Whether the worker that answers can record messages: for each part `ok`, or a word that names the fault. */
+export interface ServiceReadiness {
+  ready: boolean;
+  database: string;
+  schema: string;
+  writes: string;
+  queue: string;
+  /** What is wrong and what to do, in sentences; null if nothing is. */
+  remedy: string | null;
+}
+
+/** The state of the service. A part that could not be read is null, and `unknown` says why. */
+export interface ServiceResponse {
+  /** When this was read. An answer is at most three seconds old. */
+  checked_at: string;
+  readiness: ServiceReadiness;
+  durability: ServiceDurability | null;
+  schema: ServiceSchema | null;
+  versions: ServiceVersions;
+  /** Worker processes of the `verbatim serve` that answers, not of others. */
+  workers: number;
+  /** Clients that follow a conversation or the feed, at all of these workers. */
+  followers: number;
+  /**
+   * The releases that are connected to the database, on this machine and on others. Connections through a pooler, and
+   * those that the service's role may not see, are not counted.
+   */
+  releases: ConnectedRelease[] | null;
+  outbox: ServiceOutbox | null;
+  sizes: ServiceSizes | null;
+  unknown: UnknownPart[];
+}
+
+/** The schema's revisions; a release runs on its own and on newer ones that are compatible with it. */
+export interface ServiceSchema {
+  /** The revision that this release was written for. */
+  code: string;
+  /** The revision that the database was migrated to; null before the first. */
+  database: string | null;
+  /** The oldest revision whose release runs on the database's schema. */
+  compatible_from: string | null;
+}
+
+/** Sizes on the disk of the database's server. */
+export interface ServiceSizes {
+  database_bytes: number;
+  /** The tables that the service uses, the largest first. */
+  tables: TableSize[];
+  /** The write-ahead log; null if the service's role may not see it (`pg_monitor` may). */
+  wal_bytes: number | null;
+}
+
+/** The versions of what runs; `postgresql` is null while the database does not answer. */
+export interface ServiceVersions {
+  service: string;
+  python: string;
+  postgresql: string | null;
+}
+
 /** One of the slowest answers of the period. */
 export interface SlowAnswer {
   conversation_id: string;
@@ -436,8 +587,48 @@ export interface Summary {
   receipts: ReceiptSummary | null;
 }
 
+/** The size of a table on disk, with its indexes. */
+export interface TableSize {
+  table: string;
+  bytes: number;
+}
+
+/** A part of a conversation's timeline, its segments by their beginnings. */
+export interface Timeline {
+  conversation_id: string;
+  /** The time of its first message or voice session. */
+  started_at: string;
+  ended_at: string | null;
+  segments: TimelineSegment[];
+  /** The `cursor` of the next part; it stays valid at the end. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
+/** One segment of a timeline. */
+export interface TimelineSegment {
+  lane: Lane;
+  kind: SegmentKind;
+  started_at: string;
+  /** The same as `started_at` for a moment; null while it goes on. */
+  ended_at: string | null;
+  /** Whether one of the two times is an estimate. */
+  estimated: boolean;
+  /** The message that it shows, or that was interrupted. */
+  message_id: string | null;
+  /** At most 80 characters for people: the first words, a function's name, a sentence. */
+  label: string;
+}
+
 /** The formats of a transcript. */
-export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "openai" | "deepgram";
+export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "srt" | "openai" | "deepgram";
+
+/** A part of the answer that could not be read, and is null. */
+export interface UnknownPart {
+  part: string;
+  reason: string;
+}
 
 /** The result of one event of a batch. */
 export type VoiceEventResult = RecordedEvent | ItemProblem;
@@ -1225,7 +1416,8 @@ export interface OpenAIToolCall {
 /** The assistant calls a function. */
 export interface OpenAIToolCalls {
   role: "assistant";
-  content: null;
+  /** What the assistant said before the call; only with `strict`, else null. */
+  content: string | null;
   tool_calls: OpenAIToolCall[];
 }
 
@@ -1358,6 +1550,34 @@ export interface ScopeMissingProblem {
   type: "/problems/scope-missing";
   title: string;
   status: 403;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/**
+ * Search is switched off. The operator has set VERBATIM_SEARCH=false. Read conversations with GET /api/v1/conversations
+ * and their messages. Sending the same request again will not help.
+ */
+export interface SearchDisabledProblem {
+  type: "/problems/search-disabled";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/**
+ * Too many messages match. The search took longer than 2 seconds, and is likely to take as long again. Narrow it: add a
+ * word that is rarer, or `user_id`, `role` or `context_type`, and leave out `word*`.
+ */
+export interface SearchTooSlowProblem {
+  type: "/problems/search-too-slow";
+  title: string;
+  status: 503;
   detail: string;
   instance: string;
   /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
@@ -1586,6 +1806,17 @@ export interface ListMessagesQuery {
 
 export interface GetTranscriptQuery {
   format?: TranscriptFormat | undefined;
+  /**
+   * For `openai`: the one order that every chat template accepts. Neighbours of one role become one message, empty
+   * texts are left out, and `user` and `assistant` take turns, `user` first.
+   */
+  strict?: boolean | undefined;
+}
+
+export interface GetTimelineQuery {
+  /** Messages and voice sessions of this part; each has a few segments. */
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 export interface ReadFeedQuery {
@@ -1596,6 +1827,22 @@ export interface ReadFeedQuery {
   limit?: number | undefined;
   /** Seconds to wait for a message if there is none yet (long polling). */
   wait?: number | undefined;
+}
+
+export interface SearchQuery {
+  /** Words that all must occur: `"a phrase"`, `-not`, `begin*`; at most 16. */
+  q: string;
+  role?: Role | undefined;
+  /** Only this owner's; requires a service token that may read every owner's. */
+  user_id?: string | undefined;
+  context_type?: ContextType | undefined;
+  /** Said at this time or later. */
+  since?: string | undefined;
+  /** Said before this time. */
+  until?: string | undefined;
+  accents?: Accents | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 export interface ExportSubjectQuery {
@@ -1662,8 +1909,12 @@ export interface Operations {
   listMessages(conversationId: string, query?: ListMessagesQuery, options?: CallOptions): Promise<MessagePage>;
   /** Read a whole conversation at one point in time, as a streamed response. */
   getTranscript(conversationId: string, query?: GetTranscriptQuery, options?: CallOptions): Promise<Transcript | OpenAIChat | DeepgramSettingsPatch | string>;
+  /** Read when each side spoke, and what happened: silences, function calls, connections and incidents. */
+  getTimeline(conversationId: string, query?: GetTimelineQuery, options?: CallOptions): Promise<Timeline>;
   /** Read every message of every conversation, each once; for services that may read those of all owners. */
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
+  /** Find messages that have all words of `q`, in capitals or not, with accents or without. */
+  search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
   /** Read everything that is on record of the caller; a service names the person by `user_id`. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
@@ -1680,6 +1931,8 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
+  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, sizes. */
+  getService(options?: CallOptions): Promise<ServiceResponse>;
   /** Count calls, turns, incidents and latencies over time, by default over the last day. */
   getStats(query?: GetStatsQuery, options?: CallOptions): Promise<Stats>;
 }

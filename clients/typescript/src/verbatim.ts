@@ -22,6 +22,7 @@ export interface Transcripts {
   text: string;
   markdown: string;
   vtt: string;
+  srt: string;
   openai: t.OpenAIChat;
   deepgram: t.DeepgramSettingsPatch;
 }
@@ -153,15 +154,28 @@ export class Verbatim implements t.Operations {
 
   getTranscript<F extends t.TranscriptFormat = "json">(
     conversationId: string,
-    query?: { format?: F | undefined },
+    query?: { format?: F | undefined; strict?: boolean | undefined },
     options?: t.CallOptions,
   ): Promise<Transcripts[F]> {
     const path = conversation(conversationId, `/transcript${search({ ...query })}`);
     return this.#send("GET", path, options, undefined, SLOW);
   }
 
+  /** Who spoke when; while `has_more`, ask for the next part with `next_cursor` as `cursor`. */
+  getTimeline(
+    conversationId: string,
+    query?: t.GetTimelineQuery,
+    options?: t.CallOptions,
+  ): Promise<t.Timeline> {
+    return this.#send("GET", conversation(conversationId, `/timeline${search({ ...query })}`), options);
+  }
+
   readFeed(query?: t.ReadFeedQuery, options?: t.CallOptions): Promise<t.MessagePage> {
     return this.#send("GET", `/messages/feed${search({ ...query })}`, options, undefined, SLOW);
+  }
+
+  search(query: t.SearchQuery, options?: t.CallOptions): Promise<t.SearchPage> {
+    return this.#send("GET", `/search${search({ ...query })}`, options);
   }
 
   /** Yields a line for each conversation; an answer that is cut off ends with a TransportError. */
@@ -209,6 +223,10 @@ export class Verbatim implements t.Operations {
 
   retryDelivery(deliveryId: string, options?: t.CallOptions): Promise<t.DeliveryResponse> {
     return this.#send("POST", `/deliveries/${encodeURIComponent(deliveryId)}/retry`, options);
+  }
+
+  getService(options?: t.CallOptions): Promise<t.ServiceResponse> {
+    return this.#send("GET", "/service", options);
   }
 
   /**

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from tests.conftest import settings_for
 from tests.documentation import ROOT
 from tests.orchestrator_stand_in import settings as orchestrator_settings
 from tests.streams import listening
+from tests.waiting import until_found
 from verbatim_record.errors import NotModified
 from verbatim_record.models import MessageCreate, MessageResponse, VoiceEventCreate
 from verbatim_record.problems import (
@@ -106,6 +108,21 @@ async def test_a_list_is_filtered(client: AnyClient) -> None:
     assert len(await client.take(lambda client: client.conversations.list(ended=False, until=later))) == 1
 
 
+async def test_a_search_goes_on_over_its_pages(client: AnyClient, connection: asyncpg.Connection) -> None:
+    conversation = await begin(client)
+    for content in ("Gọi nha sĩ.", "Ai?", "Nha sĩ Lan."):
+        await say(client, conversation, content)
+    await until_found(connection, "SELECT count(*) = 3 FROM message_words")
+    hits = await client.take(lambda client: client.search("nha si", role="user", limit=1))
+    assert [(hit.message.content, hit.ranges) for hit in hits] == [
+        ("Nha sĩ Lan.", ((0, 3), (4, 6))),
+        ("Gọi nha sĩ.", ((4, 7), (8, 10))),
+    ]
+    assert (hits[0].conversation_id, hits[0].before.content, hits[0].after) == (conversation, "Ai?", None)
+    [page] = await client.take(lambda client: client.search("nha", accents="exact").pages())
+    assert page.indexed_up_to == hits[0].message.created_at
+
+
 async def test_a_change_is_made_only_of_the_version_that_the_client_has_seen(client: AnyClient) -> None:
     conversation = await begin(client)
     seen = await client.call(lambda client: client.conversations.get(conversation))
@@ -142,6 +159,19 @@ async def test_a_transcript_comes_in_each_format(client: AnyClient) -> None:
     assert chat["messages"][0]["role"] == "user"
     settings = await client.call(lambda client: client.conversations.deepgram_settings(conversation))
     assert len(settings["agent"]["context"]["messages"]) == 1
+
+
+async def test_a_timeline_is_read_part_by_part(client: AnyClient) -> None:
+    conversation = await begin(client)
+    for content in ("one", "two"):
+        await say(client, conversation, content)
+    first = await client.call(lambda client: client.conversations.timeline(conversation, limit=1))
+    assert [(each.lane, each.kind, each.label) for each in first.segments] == [("user", "speech", "one")]
+    assert first.has_more
+    second = await client.call(lambda client: client.conversations.timeline(conversation, cursor=first.next_cursor))
+    assert ([each.label for each in second.segments], second.has_more) == (["two"], False)
+    with pytest.raises(NotModified):
+        await client.call(lambda client: client.conversations.timeline(conversation, limit=1, if_none_match=first.etag))
 
 
 async def test_a_voice_session_leads_to_its_receipt(client: AnyClient) -> None:

@@ -32,6 +32,7 @@ from verbatim_record.models import (
     Included,
     Intent,
     JsonObject,
+    Timeline,
     Transcript,
     TranscriptFormat,
 )
@@ -168,18 +169,22 @@ def transcript(
 
 
 def transcript_text(
-    conversation_id: UUID | str, format: Literal["text", "markdown", "vtt", "jsonl"] = "text"
+    conversation_id: UUID | str, format: Literal["text", "markdown", "vtt", "srt", "jsonl"] = "text"
 ) -> Call[str]:
-    """Return a transcript as text for people, as Markdown, as captions (WebVTT), or as JSON Lines.
+    """Return a transcript as text for people, as Markdown, as captions (WebVTT or SubRip), or as JSON Lines.
 
     Raises VerbatimError.
     """
     return _transcript(conversation_id, text, format=format)
 
 
-def openai_chat(conversation_id: UUID | str) -> Call[JsonObject]:
-    """Return the conversation as `{"messages": […]}`, for a model that continues it; raises VerbatimError."""
-    return _transcript(conversation_id, json_object, format="openai")
+def openai_chat(conversation_id: UUID | str, *, strict: bool = False) -> Call[JsonObject]:
+    """Return the conversation as `{"messages": […]}`, for a model that continues it.
+
+    With ``strict`` they are in the one order that every model accepts: `user` and `assistant` take turns. Raises
+    VerbatimError.
+    """
+    return _transcript(conversation_id, json_object, format="openai", strict=strict or None)
 
 
 def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
@@ -188,6 +193,24 @@ def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
     Raises VerbatimError.
     """
     return _transcript(conversation_id, json_object, format="deepgram")
+
+
+def timeline(
+    conversation_id: UUID | str,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+    if_match: str | None = None,
+    if_none_match: str | None = None,
+) -> Call[Timeline]:
+    """Return a part of a conversation's timeline: who spoke when, silences, calls, connections and incidents.
+
+    A part shows at most ``limit`` messages and voice sessions, 1 to 500, 200 by default; each has a few segments. While
+    `has_more`, ask for the next part with its `next_cursor` as ``cursor``. Raises as `get` does.
+    """
+    where = path("conversations", conversation_id, "timeline")
+    headers = conditions(if_match, if_none_match)
+    return Call(HTTPMethod.GET, where, versioned(Timeline), query(limit=limit, cursor=cursor), headers)
 
 
 def follow(conversation_id: UUID | str, *, after_sequence: int = 0) -> Following[int]:
@@ -205,6 +228,8 @@ def _transcript(
     read: Callable[[httpx.Response], T],
     headers: Mapping[str, str] | None = None,
     format: TranscriptFormat = "json",
+    *,
+    strict: bool | None = None,
 ) -> Call[T]:
     where = path("conversations", conversation_id, "transcript")
-    return Call(HTTPMethod.GET, where, read, query(format=format), headers or {})
+    return Call(HTTPMethod.GET, where, read, query(format=format, strict=strict), headers or {})
