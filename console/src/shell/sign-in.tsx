@@ -1,5 +1,5 @@
 import { Dialog } from "../parts/dialog.tsx";
-import { asked, signIn } from "../session.ts";
+import { asked, PATTERN, signIn } from "../session.ts";
 
 /** Asks for a token while the service refuses to answer without one. The page behind then goes on. */
 export function SignIn() {
@@ -19,6 +19,8 @@ export function SignIn() {
             type="password"
             autoComplete="current-password"
             required
+            pattern={PATTERN}
+            title="ASCII characters without spaces"
             autofocus
             spellcheck={false}
             aria-describedby="token-kept"
