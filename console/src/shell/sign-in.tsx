@@ -6,11 +6,13 @@ export function SignIn() {
   if (!asked.value) return null;
   return (
     <Dialog title="Sign in">
-      <p>
-        {asked.value === "refused"
-          ? "The token has expired, or is not accepted here. Enter another one; the page then goes on."
-          : "This service needs a token: one that `verbatim console` makes, or your own."}
-      </p>
+      {asked.value === "refused" ? (
+        <p>The token has expired, or is not accepted here. Enter another one; the page then goes on.</p>
+      ) : (
+        <p>
+          This service needs a token: one that <code>verbatim console</code> makes, or your own.
+        </p>
+      )}
       <form onSubmit={submit}>
         <label>
           <span>Token</span>
