@@ -41,8 +41,9 @@ export function isUnauthorized(error: unknown): boolean {
   return error instanceof ProblemError && error.problem.status === 401;
 }
 
-/** Whether the service may answer the same request later. */
+/** Whether the service may answer the same request later. What took too long would take as long again. */
 export function isPassing(error: unknown): boolean {
+  if (error instanceof ProblemError && (error.is("too-slow") || error.is("search-too-slow"))) return false;
   if (error instanceof ProblemError) return error.problem.status >= 500 || error.problem.status === 429;
   return error instanceof TransportError || (error instanceof UnexpectedResponse && error.status >= 500);
 }
@@ -50,10 +51,15 @@ export function isPassing(error: unknown): boolean {
 async function watched(url: string, init: RequestInit): Promise<StreamingAnswer> {
   try {
     const answer = await fetch(url, { ...init, cache: "no-store", credentials: "omit", redirect: "error" });
-    connection.value = answer.status >= 500 && answer.status !== 501 ? "failing" : "online";
+    connection.value = answer.status >= 500 && !isOfThisRequest(answer) ? "failing" : "online";
     return answer;
   } catch (error) {
     if (!init.signal?.aborted) connection.value = "offline";
     throw error;
   }
+}
+
+/** Whether a 5xx says nothing of other requests: the service itself sent it, and names no time after which it can answer. */
+function isOfThisRequest({ headers }: Response): boolean {
+  return headers.get("content-type") === "application/problem+json" && !headers.has("retry-after");
 }

@@ -3,7 +3,9 @@ import type { ComponentType } from "preact";
 import type { Keys } from "./keys.ts";
 import { Call } from "./pages/call.tsx";
 import { Calls } from "./pages/calls.tsx";
+import { Latency } from "./pages/latency.tsx";
 import { NoPage } from "./pages/no-page.tsx";
+import { Volume } from "./pages/volume.tsx";
 import { go, href } from "./route.ts";
 
 export interface PageProps {
@@ -25,6 +27,8 @@ interface PageEntry {
 /** In the order of the navigation. */
 export const NAVIGATION: readonly PageEntry[] = [
   { name: "calls", title: "Calls", keys: ["g c"], Page: Calls, One: Call },
+  { name: "latency", title: "Latency", keys: ["g l"], Page: Latency },
+  { name: "volume", title: "Volume", keys: ["g v"], Page: Volume },
 ];
 
 export const PAGE_KEYS: Keys = Object.fromEntries(

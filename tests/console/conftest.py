@@ -7,6 +7,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.conftest import serving
+from tests.console import figures
 from tests.console.browser import Tab, chromium, tab
 from tests.console.calls import Calls, record
 
@@ -28,6 +29,12 @@ def shared_address(shared_database_url: str) -> Iterator[str]:
 async def shared_calls(shared_address: str) -> Calls:
     """Calls of every kind, on record in the service."""
     return await record(shared_address)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_figures(shared_database_url: str) -> None:
+    """Calls of two days of the past, on record in the service."""
+    await figures.put_on_record(shared_database_url)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
