@@ -62,7 +62,7 @@ async def cells(rows: Locator) -> list[list[str]]:
 def latency(ms: float | None) -> str:
     """Return a latency as the console writes it."""
     if ms is None:
-        return "–"
+        return "\N{EN DASH}"
     if ms < 999.5:
         return f"{Decimal(ms).quantize(Decimal(1), ROUND_HALF_UP)} ms"
     digits = "0.01" if ms < 9_995 else "0.1" if ms < 99_995 else "1"

@@ -1,11 +1,12 @@
 """The page of latencies."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Browser, Request, expect
 
-from tests.conftest import connect
+from tests.conftest import connect, serving
 from tests.console.browser import THEMES, WIDTHS, Tab, Theme, tab
 from tests.console.figures import DAYS, NOW, cells, figure, latency, stats, table
 
@@ -105,14 +106,15 @@ async def test_the_slowest_answers_are_links_into_their_calls(shared_tab: Tab, s
     assert [row[1:] for row in await cells(rows)] == [
         [latency(each["ms"]), *(latency(each["stages"][stage]) for stage in STAGES)] for each in expected
     ]
+    worst = shared_tab.page.locator(".worst a")
+    await expect(worst).to_contain_text(latency(expected[0]["ms"]))
+    await expect(worst).to_have_attribute("href", str(await rows.first.get_by_role("link").get_attribute("href")))
     await rows.nth(3).get_by_role("link").click()
     await expect(shared_tab.page).to_have_url(re.compile(expected[3]["conversation_id"]))
     await expect(shared_tab.page.locator(".turns .here")).to_contain_text("Could you move the dentist to Thursday?")
 
 
-async def test_yesterdays_slowest_answer_is_found_with_the_keyboard_alone(
-    shared_tab: Tab, shared_address: str
-) -> None:
+async def test_yesterdays_slowest_answer_is_found_with_the_keyboard_alone(shared_tab: Tab, shared_address: str) -> None:
     page = shared_tab.page
     await page.clock.set_fixed_time(NOW)
     slowest = (await stats(shared_address, since="2024-03-02T17:00:00Z"))["slowest"][0]
@@ -161,8 +163,15 @@ async def test_days_in_the_wrong_order_are_not_asked_for(shared_tab: Tab) -> Non
     assert await shared_tab.violations() == []
 
 
+@pytest.fixture
+def shared_hurried(shared_database_url: str) -> Iterator[str]:
+    """The address of a service that gives up before the two seconds for which it waits for a lock."""
+    with serving(shared_database_url, VERBATIM_STATEMENT_TIMEOUT="0.5") as address:
+        yield address
+
+
 async def test_what_takes_too_long_to_count_is_asked_for_once_and_can_be_narrowed(
-    shared_browser: Browser, shared_address: str, shared_database_url: str
+    shared_browser: Browser, shared_hurried: str, shared_database_url: str
 ) -> None:
     holder = await connect(shared_database_url)
     counts: list[str] = []
@@ -171,12 +180,12 @@ async def test_what_takes_too_long_to_count_is_asked_for_once_and_can_be_narrowe
         if "/stats" in request.url:
             counts.append(request.url)
 
-    async with tab(shared_browser, shared_address) as opened:
+    async with tab(shared_browser, shared_hurried) as opened:
         page = opened.page
         page.on("request", count)
         async with holder.transaction():
             await holder.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
-            await opened.page.goto(f"{shared_address}/console/{PLACE}&context_type=voice")
+            await opened.page.goto(f"{shared_hurried}/console/{PLACE}&context_type=voice")
             await expect(page.get_by_role("heading", name="This is too much to count at once")).to_be_visible()
             await opened.photograph("latency-too-slow")
             assert await opened.violations() == []

@@ -39,6 +39,7 @@ function Plots({ stats }: { stats: Stats }) {
     <div class="figures">
       <div>
         <Table caption="Percentiles of the period" columns={SUMMARY} rows={STAGES.map(([stage, title]) => ({ title, of: stats.total.latency_ms[stage] }))} rowKey={({ title }) => title} />
+        <Worst answer={stats.slowest[0]} />
         <OverTime stats={stats} spans={spans} />
         <div class="multiples">
           {STAGES.slice(1).map(([stage, title]) => (
@@ -195,6 +196,25 @@ function Histogram({ stats: { histogram, total } }: { stats: Stats }) {
   );
 }
 
+/** A link to the slowest answer, near the top also where the list of them stands below the plots. */
+function Worst({ answer }: { answer: SlowAnswer | undefined }) {
+  if (!answer) return null;
+  return (
+    <p class="worst">
+      The slowest answer took{" "}
+      <a href={placeOf(answer)}>
+        {latency(answer.ms)}, <Time at={answer.at} />
+      </a>
+      .
+    </p>
+  );
+}
+
+/** The call finds an answer by its time. */
+function placeOf({ conversation_id, at }: SlowAnswer): string {
+  return href(["calls", conversation_id], { at });
+}
+
 function Slowest({ answers }: { answers: readonly SlowAnswer[] }) {
   if (answers.length === 0) return null;
   return (
@@ -206,13 +226,12 @@ function Slowest({ answers }: { answers: readonly SlowAnswer[] }) {
   );
 }
 
-/** The call finds the answer by its time, for which it needs no other request. */
 const SLOWEST: readonly Column<SlowAnswer>[] = [
   {
     title: "Said",
-    cell: ({ conversation_id, at }) => (
-      <a href={href(["calls", conversation_id], { at })} data-row>
-        <Time at={at} />
+    cell: (answer) => (
+      <a href={placeOf(answer)} data-row>
+        <Time at={answer.at} />
       </a>
     ),
   },

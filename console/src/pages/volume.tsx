@@ -72,7 +72,7 @@ function Plots({ stats }: { stats: Stats }) {
       <p class="hint">
         A call counts when it began; <a href={listOf(stats)}>see the calls of these days</a>.
       </p>
-      <div class="multiples">
+      <div class="multiples measures">
         {MEASURES.map((measure) => (
           <OneMeasure key={measure.title} stats={stats} spans={spans} measure={measure} />
         ))}

@@ -32,6 +32,7 @@ interface Props {
 
 const MARGIN = { left: 52, right: 12, top: 8, bottom: 22 };
 const EACH = { x: 90, y: 36 }; // pixels for a tick
+const EDGE = 12; // pixels before the right edge, where the middle of a label would not fit
 
 /** Draws the axes, and what `children` returns between them. The plot itself is hidden from screen readers: `Figure`. */
 export function Plot({ x, y, height = 180, left = MARGIN.left, readout, onPick, stops, children }: Props) {
@@ -70,7 +71,7 @@ export function Plot({ x, y, height = 180, left = MARGIN.left, readout, onPick, 
         {across.ticks(Math.max(2, Math.floor((frame.right - frame.left) / EACH.x))).map(([value, words]) => (
           <g key={value} class="tick" transform={`translate(${across.scale(value)} ${frame.bottom})`}>
             <line y2="4" />
-            <text y="16" text-anchor="middle">
+            <text y="16" text-anchor={across.scale(value) > frame.right - EDGE ? "end" : "middle"}>
               {words}
             </text>
           </g>

@@ -11,7 +11,7 @@ export interface Axis {
   /** `elapsed` is milliseconds since a beginning, and needs a `format`. */
   kind: "time" | "elapsed" | "linear" | "log";
   domain: readonly [number, number];
-  /** What stands at a tick; a time says itself. */
+  /** What stands at a tick, empty for none; a time says itself. */
   format?: (value: number) => string;
 }
 
@@ -37,7 +37,7 @@ export function scaleOf({ kind, domain, format }: Axis, range: readonly [number,
     ticks: (most) => {
       const words = format ?? scale.tickFormat(most, kind === "log" ? "~s" : undefined);
       const values = kind === "log" ? decades(domain, most * DENSER) : scale.ticks(most);
-      return values.map((value) => [value, words(value)]);
+      return values.map((value): [number, string] => [value, words(value)]).filter(([, said]) => said !== "");
     },
   };
 }
