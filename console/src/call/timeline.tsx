@@ -9,9 +9,12 @@ interface Props {
   segments: readonly Timed[];
   /** The beginning of the call, in milliseconds since 1970. */
   begun: number;
-  /** The part that is shown, and the part that the transcript shows. */
+  /** The time that is drawn. */
   span: Span;
-  read: Span | undefined;
+  /** The part of it that the transcript shows, undefined if that is all. */
+  part: Span | undefined;
+  /** Whether the call goes on after the last segment. */
+  isCut: boolean;
   onPick: (segment: Timed) => void;
 }
 
@@ -22,14 +25,14 @@ const REACH = 4; // pixels at which the pointer finds a moment
 const ROWS = 1000;
 
 /** Who spoke when, and what happened, in lanes over the time of the call. */
-export function Timeline({ segments, begun, span, read, onPick }: Props) {
+export function Timeline({ segments, begun, span, part, isCut, onPick }: Props) {
   const domain = [span[0] - begun, span[1] - begun] as const;
   const pixel = (span[1] - span[0]) / 800;
   const near = (x: number) => segmentsAt(segments, begun + x, pixel * REACH);
   return (
     <Figure
       title="Timeline"
-      sentence={sentenceOf(segments)}
+      sentence={sentenceOf(segments) + (isCut ? " Drawn to here; the call goes on." : "")}
       columns={["From", "To", "Lane", "What", "Words", "Times"]}
       rows={() => rows(segments, begun, span)}
     >
@@ -47,7 +50,7 @@ export function Timeline({ segments, begun, span, read, onPick }: Props) {
         {(frame) => (
           <g class="timeline">
             <Patterns />
-            {read && <Part frame={frame} from={read[0] - begun} to={read[1] - begun} />}
+            {part && <Part frame={frame} from={part[0] - begun} to={part[1] - begun} />}
             {marksIn(segments, span, (span[1] - span[0]) / (frame.right - frame.left)).map((mark, index) => (
               <Drawn key={index} mark={mark} frame={frame} begun={begun} />
             ))}
@@ -163,15 +166,17 @@ const SHAPES: Readonly<Record<string, string>> = {
   client_lost: "M-5 0h10M0-5v10M-4-4l8 8M4-4l-8 8",
 };
 
+// Around the middle of a sample.
 const KEY: readonly (readonly [words: string, has: (segment: Timed) => boolean, d: string, look?: string])[] = [
-  ["estimated times", ({ estimated }) => estimated, "M1 1h16v8h-16z", "estimated"],
-  ["no words", ({ kind }) => kind === "wordless", "M1 2h16v6h-16z", "hollow"],
-  ["silence over 2 s", ({ kind }) => kind === "silence", "M1 1v8M1 5h16M17 1v8"],
-  ["interruption", ({ kind }) => kind === "interruption", "M4 0h10l-5 10z", "full"],
-  ["reconnect", ({ kind }) => kind === "reconnect", "M4 10l4-10M11 10l4-10"],
-  ["failed call", ({ kind }) => kind === "failed_call", "M5 1l8 8M13 1l-8 8"],
+  ["estimated times", ({ estimated }) => estimated, "M-8-4h16v8h-16z", "estimated"],
+  ["no words", ({ kind }) => kind === "wordless", "M-8-3h16v6h-16z"],
+  ["typed", ({ kind }) => kind === "text", "M-4-4h8v8h-8z", "full"],
+  ["silence over 2 s", ({ kind }) => kind === "silence", "M-8-4v8M-8 0h16M8-4v8"],
+  ["interruption", ({ kind }) => kind === "interruption", "M-5-5h10l-5 10z", "full"],
+  ["reconnect", ({ kind }) => kind === "reconnect", "M-5 5l4-10M1 5l4-10"],
+  ["failed call", ({ kind }) => kind === "failed_call", "M-4-4l8 8M4-4l-8 8"],
   ...Object.entries(SHAPES).map(
-    ([kind, d]) => [kind.replaceAll("_", " "), (segment: Timed) => segment.kind === kind, `M9 5m0 0${d.replace("M", "m")}`, kind] as const,
+    ([kind, d]) => [kind.replaceAll("_", " "), (segment: Timed) => segment.kind === kind, d, kind] as const,
   ),
 ];
 
@@ -181,8 +186,8 @@ function Key({ segments }: { segments: readonly Timed[] }) {
     <ul class="legend" aria-hidden="true">
       {KEY.filter(([, has]) => segments.some(has)).map(([name, , d, look]) => (
         <li key={name}>
-          <svg width="18" height="11" class={`sample ${look ?? ""}`}>
-            <path d={d} />
+          <svg width="18" height="14" class={`sample ${look ?? ""}`}>
+            <path transform="translate(9 7)" d={d} />
           </svg>
           {name}
         </li>
