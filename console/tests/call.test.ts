@@ -124,7 +124,7 @@ test("the sentence counts what happened", () => {
   ].map((each) => timed(each, BEGUN));
   assert.equal(
     sentenceOf(segments),
-    "The user spoke 00:03, the assistant 01:02; 1 interruption; 1 silence over 2 s, the longest 4.2 s; 1 function call; 0 reconnects; 1 incident.",
+    "The user spoke 00:03, the assistant 01:02; 1 interruption; 1 silence over 2 s, the longest 4.2 s; 1 function call; 1 incident.",
   );
 });
 

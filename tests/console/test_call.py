@@ -322,7 +322,7 @@ async def test_a_call_is_erased_only_after_a_question(shared_tab: Tab, shared_cl
 async def test_a_call_that_is_missing_is_a_sentence(shared_browser: Browser, shared_address: str, place: str) -> None:
     async with tab(shared_browser, shared_address) as opened:
         await opened.page.goto(f"{shared_address}/console/#/calls/{place}")
-        await expect(opened.page.get_by_role("alert")).to_be_visible()
+        await expect(opened.page.get_by_role("heading", name="No such call")).to_be_visible()
         assert await opened.violations() == []
 
 

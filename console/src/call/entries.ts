@@ -27,7 +27,7 @@ export type Entry = Said | Call | Happened;
 // The others are marks of messages.
 const BETWEEN: ReadonlySet<SegmentKind> = new Set([
   "error", "warning", "refused_injection", "frustration", "client_lost", "reconnect",
-]); // prettier-ignore
+]);
 
 /** Returns the entries of messages, which are in spoken order, with the segments that begin `from` … `to` among them. */
 export function entriesOf(

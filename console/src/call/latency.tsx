@@ -3,7 +3,7 @@ import { Figure } from "../plot/figure.tsx";
 import { type Frame, Plot } from "../plot/frame.tsx";
 import { Mark } from "../plot/marks.tsx";
 import { type Answer, height, type Stage, STAGES } from "./answers.ts";
-import { elapsed } from "./axis.ts";
+import { elapsed, tick } from "./axis.ts";
 import type { Span } from "./drawn.ts";
 import { MessageLink } from "./place.tsx";
 import { LEFT } from "./timeline.tsx";
@@ -18,6 +18,7 @@ interface Props {
   onPick: (answer: Answer) => void;
 }
 
+const TITLE = "Latency of answers";
 const HEIGHT = 170;
 const NAMES: Record<Stage, string> = { stt: "speech recognition", llm: "language model", tts: "speech synthesis" };
 const WIDEST = 10; // pixels of a bar
@@ -32,61 +33,64 @@ export function Latency({ answers, figures, begun, span, onPick }: Props) {
       (best, answer) => (!best || Math.abs(answer.at - begun - x) < Math.abs(best.at - begun - x) ? answer : best),
       undefined,
     );
+  if (answers.length === 0)
+    return (
+      <section class="none">
+        <h2>{TITLE}</h2>
+        <p class="dim">No answer of this call has a latency on record.</p>
+      </section>
+    );
   return (
     <Figure
-      title="Latency of answers"
+      title={TITLE}
       sentence={sentence(answers, figures, begun)}
       columns={["Answer", "At", "Total", ...STAGES.map((stage) => NAMES[stage])]}
       rows={() => rows(shown, begun)}
     >
-      {answers.length > 0 && (
-        <>
-          <Plot
-            x={{ kind: "elapsed", domain: [span[0] - begun, span[1] - begun], format: elapsed }}
-            y={{ kind: "linear", domain: [0, most * 1.08], format: (ms) => (ms === 0 ? "0" : latency(ms)) }}
-            height={HEIGHT}
-            left={LEFT}
-            readout={(x) => readout(nearest(x), begun)}
-            onPick={(x) => {
-              const answer = nearest(x);
-              if (answer) onPick(answer);
-            }}
-          >
-            {(frame) => (
-              <g class="stages">
-                <Fills />
-                {tallest(shown, begun, frame).map((answer) => (
-                  <Bar key={answer.sequence} answer={answer} begun={begun} frame={frame} width={widthOf(shown, frame)} />
-                ))}
-                {figures?.p50 != null && <Mark frame={frame} y={figures.p50}>{`p50 ${latency(figures.p50)}`}</Mark>}
-                {figures?.p95 != null && <Mark frame={frame} y={figures.p95}>{`p95 ${latency(figures.p95)}`}</Mark>}
-              </g>
-            )}
-          </Plot>
-          <ul class="legend" aria-hidden="true">
-            {STAGES.filter((stage) => answers.some((answer) => answer[stage] !== null)).map((stage) => (
-              <li key={stage}>
-                <svg width="18" height="11" class="stages">
-                  <rect class={`stage ${stage}`} x="1" y="0.5" width="16" height="10" />
-                </svg>
-                {NAMES[stage]}
-              </li>
+      <Plot
+        x={{ kind: "elapsed", domain: [span[0] - begun, span[1] - begun], format: tick }}
+        y={{ kind: "linear", domain: [0, most * 1.08], format: (ms) => (ms === 0 ? "0" : latency(ms)) }}
+        height={HEIGHT}
+        left={LEFT}
+        readout={(x) => readout(nearest(x), begun)}
+        onPick={(x) => {
+          const answer = nearest(x);
+          if (answer) onPick(answer);
+        }}
+      >
+        {(frame) => (
+          <g class="stages">
+            <Fills />
+            {tallest(shown, begun, frame).map((answer) => (
+              <Bar key={answer.sequence} answer={answer} begun={begun} frame={frame} width={widthOf(shown, frame)} />
             ))}
-            <li>
-              <svg width="18" height="11" class="stages">
-                <rect class="stage rest" x="1" y="0.5" width="16" height="10" />
-              </svg>
-              not accounted for
-            </li>
-          </ul>
-        </>
-      )}
+            {figures?.p50 != null && <Mark frame={frame} y={figures.p50}>{`p50 ${latency(figures.p50)}`}</Mark>}
+            {figures?.p95 != null && <Mark frame={frame} y={figures.p95}>{`p95 ${latency(figures.p95)}`}</Mark>}
+          </g>
+        )}
+      </Plot>
+      <ul class="legend" aria-hidden="true">
+        {STAGES.filter((stage) => answers.some((answer) => answer[stage] !== null)).map((stage) => (
+          <Sample key={stage} look={stage} name={NAMES[stage]} />
+        ))}
+        <Sample look="rest" name="not accounted for" />
+      </ul>
     </Figure>
   );
 }
 
+function Sample({ look, name }: { look: string; name: string }) {
+  return (
+    <li>
+      <svg width="18" height="11" class="stages">
+        <rect class={`stage ${look}`} x="1" y="0.5" width="16" height="10" />
+      </svg>
+      {name}
+    </li>
+  );
+}
+
 function sentence(answers: readonly Answer[], figures: CallLatency | undefined, begun: number): string {
-  if (answers.length === 0) return "No answer of this call has a latency on record.";
   const slowest = answers.reduce((worst, answer) => (height(answer) > height(worst) ? answer : worst));
   const of = figures?.count ? `p50 ${latency(figures.p50)}, p95 ${latency(figures.p95)} of ${plural(figures.count, "answer")}; ` : "";
   return `${of}the slowest took ${latency(height(slowest))} at ${elapsed(slowest.at - begun)}.`;

@@ -2,7 +2,7 @@ import { count } from "../format.ts";
 import { Said } from "../parts/said.tsx";
 import { Figure } from "../plot/figure.tsx";
 import { type Frame, Plot } from "../plot/frame.tsx";
-import { elapsed } from "./axis.ts";
+import { elapsed, tick } from "./axis.ts";
 import { LANES, lasting, type Mark, marksIn, segmentsAt, sentenceOf, type Span, type Timed } from "./drawn.ts";
 
 interface Props {
@@ -18,7 +18,7 @@ interface Props {
   onPick: (segment: Timed) => void;
 }
 
-const HEIGHT = 230;
+const HEIGHT = 200;
 export const LEFT = 84; // pixels for the names of the lanes
 const SIDE = 9; // half the height of a speech, in pixels
 const REACH = 4; // pixels at which the pointer finds a moment
@@ -37,7 +37,7 @@ export function Timeline({ segments, begun, span, part, isCut, onPick }: Props) 
       rows={() => rows(segments, begun, span)}
     >
       <Plot
-        x={{ kind: "elapsed", domain, format: elapsed }}
+        x={{ kind: "elapsed", domain, format: tick }}
         y={{ kind: "linear", domain: [LANES.length - 0.5, -0.5], format: (lane) => LANES[lane]?.[1] ?? "" }}
         height={HEIGHT}
         left={LEFT}

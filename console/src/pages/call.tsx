@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { ConversationResponse, DeliveryResponse } from "../../../clients/typescript/src/types.ts";
-import { isPassing, ProblemError, type Verbatim } from "../api.ts";
+import { ask, ProblemError, type Verbatim } from "../api.ts";
 import { answerOf } from "../call/answers.ts";
 import { Details, unlessForbidden } from "../call/details.tsx";
 import { type Span, spanOf, type Timed, timed } from "../call/drawn.ts";
@@ -35,7 +35,9 @@ export function Call({ path: [id = ""] }: PageProps) {
   });
   const { data, error } = call.state.value;
   live.current = data?.ended_at === null;
-  if (erased.value || (data && isGone(error))) return <Erased />;
+  if (erased.value || (data && isMissing(error)))
+    return <Gone title="This call was erased">What was said in it is gone, and cannot be brought back.</Gone>;
+  if (isMissing(error)) return <Gone title="No such call">There is no call with this id, or it is not yours.</Gone>;
   return (
     <>
       <Heading title={data ? `Call of ${moment(data.created_at)}` : "Call"}>
@@ -48,12 +50,12 @@ export function Call({ path: [id = ""] }: PageProps) {
   );
 }
 
-function Erased() {
+function Gone({ title, children }: { title: string; children: string }) {
   return (
     <>
-      <Heading title="This call was erased" />
+      <Heading title={title} />
       <p>
-        What was said in it is gone, and cannot be brought back. <a href={href(["calls"])}>See all calls</a>.
+        {children} <a href={href(["calls"])}>See all calls</a>.
       </p>
     </>
   );
@@ -70,8 +72,11 @@ function Parts({ call, again, onErased }: PartsProps) {
   const live = call.ended_at === null;
   const every = live ? EVERY.live : 0;
   const onlyPart = useSignal(false);
-  const reader = useMemo(() => new Reader(id), [id]);
-  const transcript = useLoad(`${id} ${wanted() ?? ""}`, (api, signal) => reader.open(api, wanted(), live, signal));
+  const reader = useMemo(
+    () => new Reader((query, signal) => ask((api) => api.listMessages(id, query, { signal }), signal)),
+    [id],
+  );
+  const transcript = useLoad(`${id} ${wanted() ?? ""}`, (_, signal) => reader.open(wanted(), live, signal));
   const timeline = useParts(`${id} timeline`, (api, cursor, signal) => readTimeline(api, id, cursor, signal), every);
   const answers = useParts(`${id} answers`, (api, cursor, signal) => readAnswers(api, id, cursor, signal), every);
   const { messages, earlier, later } = reader.shown.value;
@@ -180,7 +185,7 @@ function slowFrom({ summary }: ConversationResponse): number | null | undefined 
   return summary && summary.latency_ms.count >= 20 ? summary.latency_ms.p95 : undefined;
 }
 
-/** Whether the service says that what was read before is not there any more. */
-function isGone(error: unknown): boolean {
-  return error instanceof ProblemError && !isPassing(error) && (error.is("conversation-not-found") || error.is("conversation-erased"));
+/** Whether there is no such call; an id that is no UUID is invalid. */
+function isMissing(error: unknown): boolean {
+  return error instanceof ProblemError && [404, 410, 422].includes(error.problem.status);
 }
