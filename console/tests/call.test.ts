@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { JsonValue, MessageResponse, Receipt, Role, TimelineSegment } from "../../clients/typescript/src/types.ts";
 import { answerOf, height } from "../src/call/answers.ts";
 import { marksIn, segmentsAt, sentenceOf, spanOf, timed } from "../src/call/drawn.ts";
-import { argumentsOf, type Call, entriesOf, lateOf, messagesOf, repairedOf, tookOf } from "../src/call/entries.ts";
+import { argumentsOf, between, type Call, entriesOf, lateOf, messagesOf, repairedOf, tookOf } from "../src/call/entries.ts";
 import { languageOf } from "../src/call/language.ts";
 import { completeness, lackOf } from "../src/call/sessions.ts";
 
@@ -77,12 +77,12 @@ test("a request and its result are one call, by the id or else by the name", () 
 
 test("what went wrong stands between the messages, within the bounds", () => {
   const segments = [segment("incident", "error", 1.5, 1.5), segment("incident", "late", 1.6, 1.6), segment("connection", "reconnect", 5, 6)];
-  const kinds = (bounds?: readonly [number, number]) =>
-    entriesOf([message(1, "user", ""), message(2, "user", "")], segments, bounds).map((entry) =>
+  const kinds = (from: number, to: number) =>
+    entriesOf([message(1, "user", ""), message(2, "user", "")], between(segments, from, to)).map((entry) =>
       entry.kind === "happened" ? entry.segment.kind : entry.kind,
     );
-  assert.deepEqual(kinds(), ["said", "error", "said", "reconnect"]);
-  assert.deepEqual(kinds([-Infinity, BEGUN + 2_000]), ["said", "error", "said"]);
+  assert.deepEqual(kinds(-Infinity, Infinity), ["said", "error", "said", "reconnect"]);
+  assert.deepEqual(kinds(-Infinity, BEGUN + 2_000), ["said", "error", "said"]);
 });
 
 test("a message is late from a minute on, and names what was repaired in it", () => {

@@ -85,7 +85,10 @@ export function sentenceOf(segments: readonly Timed[]): string {
     plural(number("silence"), "silence") + ` over 2 s, the longest ${lasting(longest)}`,
     plural(number("call", "failed_call", "cancelled_call"), "function call"),
     plural(number("reconnect"), "reconnect"),
-    plural(lane("incident").length, "incident"),
+    plural(number("error", "warning", "refused_injection", "frustration"), "incident"),
+    plural(number("late"), "late message"),
+    plural(number("repaired"), "repaired message"),
+    plural(number("client_lost"), "loss at the phone", "losses at the phone"),
   ].filter((words) => !words.startsWith("0 "));
   const both = `The user spoke ${clock(spoken(lane("user")))}, the assistant ${clock(spoken(lane("assistant")))}`;
   return `${[both, ...counted].join("; ")}.`;

@@ -61,8 +61,8 @@ export function Latency({ answers, figures, begun, span, onPick }: Props) {
         {(frame) => (
           <g class="stages">
             <Fills />
-            {tallest(shown, begun, frame).map((answer) => (
-              <Bar key={answer.sequence} answer={answer} begun={begun} frame={frame} width={widthOf(shown, frame)} />
+            {bars(tallest(shown, begun, frame), begun, frame, widthOf(shown, frame)).map(([name, d]) => (
+              <path key={name} class={`stage ${name}`} d={d} />
             ))}
             {figures?.p50 != null && <Mark frame={frame} y={figures.p50}>{`p50 ${latency(figures.p50)}`}</Mark>}
             {figures?.p95 != null && <Mark frame={frame} y={figures.p95}>{`p95 ${latency(figures.p95)}`}</Mark>}
@@ -83,7 +83,7 @@ function Sample({ look, name }: { look: string; name: string }) {
   return (
     <li>
       <svg width="18" height="11" class="stages">
-        <rect class={`stage ${look}`} x="1" y="0.5" width="16" height="10" />
+        <path class={`stage ${look}`} d="M1 .5h16v10h-16z" />
       </svg>
       {name}
     </li>
@@ -113,21 +113,21 @@ function readout(answer: Answer | undefined, begun: number): string | undefined 
   return [`${elapsed(answer.at - begun)} · ${latency(height(answer))}`, ...stages].join(" · ");
 }
 
-/** The stages of an answer upon each other, up to its total. */
-function Bar({ answer, begun, frame, width }: { answer: Answer; begun: number; frame: Frame; width: number }) {
-  const x = frame.x(answer.at - begun) - width / 2;
-  let base = 0;
-  const box = (name: string, value: number) => {
-    const [bottom, top] = [frame.y(base), frame.y(base + value)];
-    base += value;
-    return value > 0 && <rect key={name} class={`stage ${name}`} x={x} y={top} width={width} height={Math.max(0.5, bottom - top - 0.5)} />;
-  };
-  return (
-    <>
-      {STAGES.map((stage) => box(stage, answer[stage] ?? 0))}
-      {box("rest", height(answer) - base)}
-    </>
-  );
+/** Returns the stages of all answers upon each other, up to their totals: an element for each stage. */
+function bars(answers: readonly Answer[], begun: number, { x, y }: Frame, width: number): [name: string, d: string][] {
+  const found: Record<Stage | "rest", string> = { stt: "", llm: "", tts: "", rest: "" };
+  for (const answer of answers) {
+    const left = (x(answer.at - begun) - width / 2).toFixed(1);
+    let base = 0;
+    const stack = (name: Stage | "rest", value: number) => {
+      if (value <= 0) return;
+      found[name] += `M${left} ${y(base).toFixed(1)}h${width.toFixed(1)}V${y(base + value).toFixed(1)}H${left}z`;
+      base += value;
+    };
+    for (const stage of STAGES) stack(stage, answer[stage] ?? 0);
+    stack("rest", height(answer) - base);
+  }
+  return Object.entries(found);
 }
 
 /** Returns the answers that are drawn: of those in one pixel the slowest. */

@@ -1,3 +1,5 @@
+import type { ComponentChildren } from "preact";
+import type { SegmentKind } from "../../../clients/typescript/src/types.ts";
 import { count } from "../format.ts";
 import { Said } from "../parts/said.tsx";
 import { Figure } from "../plot/figure.tsx";
@@ -22,6 +24,7 @@ const HEIGHT = 200;
 export const LEFT = 84; // pixels for the names of the lanes
 const SIDE = 9; // half the height of a speech, in pixels
 const REACH = 4; // pixels at which the pointer finds a moment
+const LABELLED = 40; // pixels from which on the length of a silence has room
 const ROWS = 1000;
 
 /** Who spoke when, and what happened, in lanes over the time of the call. */
@@ -51,9 +54,7 @@ export function Timeline({ segments, begun, span, part, isCut, onPick }: Props) 
           <g class="timeline">
             <Patterns />
             {part && <Part frame={frame} from={part[0] - begun} to={part[1] - begun} />}
-            {marksIn(segments, span, (span[1] - span[0]) / (frame.right - frame.left)).map((mark, index) => (
-              <Drawn key={index} mark={mark} frame={frame} begun={begun} />
-            ))}
+            <Drawn marks={marksIn(segments, span, (span[1] - span[0]) / (frame.right - frame.left))} frame={frame} begun={begun} />
           </g>
         )}
       </Plot>
@@ -100,63 +101,67 @@ function Part({ frame, from, to }: { frame: Frame; from: number; to: number }) {
   return <rect class="part" x={left} y={frame.top} width={Math.max(2, right - left)} height={frame.bottom - frame.top} />;
 }
 
-/** A segment, by its kind: shapes and outlines say what colours say, too. */
-function Drawn({ mark: { segment, start, end, count: number }, frame, begun }: { mark: Mark; frame: Frame; begun: number }) {
-  const { lane, kind, estimated } = segment;
-  const y = frame.y(LANES.findIndex(([name]) => name === lane));
-  const place = (at: number) => Math.min(frame.right, Math.max(frame.left, frame.x(at - begun)));
-  const [left, right] = [place(start), place(end)];
-  const width = Math.max(1.5, right - left);
-  const moment = (d: string) => <path class="moment" transform={`translate(${left.toFixed(1)} ${y})`} d={d} />;
-  const box = (half: number, look = "") => (
-    <rect class={estimated ? `${look} estimated` : look} x={left} y={y - half} width={width} height={2 * half} />
-  );
-  switch (kind) {
-    case "silence":
-      return (
-        <g class={`lane ${lane} silence`}>
-          <path d={`M${left} ${y - 4}V${y + 4}M${left} ${y}H${right}M${right} ${y - 4}V${y + 4}`} />
-          {number === 1 && right - left > 40 && (
-            <text x={(left + right) / 2} y={y - 5} text-anchor="middle">
-              {lasting(end - start)}
-            </text>
-          )}
-        </g>
-      );
-    case "reconnect":
-      return (
-        <g class={`lane ${lane} reconnect`}>
-          <rect x={left} y={y - SIDE} width={width} height={2 * SIDE} />
-          <path d={`M${left - 2} ${y + SIDE}l4-${2 * SIDE}M${right - 2} ${y + SIDE}l4-${2 * SIDE}`} />
-        </g>
-      );
-    case "interruption":
-      return <g class={`lane ${lane}`}>{moment(`M-5-${SIDE + 3}h10l-5 ${SIDE + 6}z`)}</g>;
-    case "text":
-      return <g class={`lane ${lane}`}>{moment("M-4-4h8v8h-8z")}</g>;
-    case "session":
-      return <g class={`lane ${lane}`}>{box(3)}</g>;
-    case "backchannel":
-      return <g class={`lane ${lane}`}>{box(4)}</g>;
-    case "wordless":
-      return <g class={`lane ${lane}`}>{box(SIDE - 3, "hollow")}</g>;
-    case "call":
-    case "failed_call":
-    case "cancelled_call":
-      return (
-        <g class={`lane ${lane}`}>
-          {box(SIDE - 3, kind === "call" ? "" : "hollow")}
-          {kind === "failed_call" && moment("M-4-4l8 8M4-4l-8 8")}
-        </g>
-      );
-    case "speech":
-      return <g class={`lane ${lane}`}>{box(SIDE)}</g>;
-    default:
-      return <g class={`lane ${lane} ${kind}`}>{moment(SHAPES[kind] ?? "")}</g>;
+// Half the heights of the segments that are boxes, in pixels.
+const BOXES: Readonly<Partial<Record<SegmentKind, number>>> = {
+  speech: SIDE,
+  backchannel: 4,
+  wordless: 6,
+  call: 6,
+  failed_call: 6,
+  cancelled_call: 6,
+  session: 3,
+};
+const HOLLOW: ReadonlySet<SegmentKind> = new Set(["wordless", "failed_call", "cancelled_call"]);
+
+/** Segments by their kinds: shapes and outlines say what colours say, too. All boxes of one look are one element. */
+function Drawn({ marks, frame, begun }: { marks: readonly Mark[]; frame: Frame; begun: number }) {
+  const boxes = new Map<string, string>();
+  const others: ComponentChildren[] = [];
+  for (const { segment, start, end, count: number } of marks) {
+    const { lane, kind, estimated } = segment;
+    const y = frame.y(LANES.findIndex(([name]) => name === lane));
+    const [left, right] = [start, end].map((at) =>
+      round(Math.min(frame.right, Math.max(frame.left, frame.x(at - begun)))),
+    ) as [number, number];
+    const half = BOXES[kind];
+    if (half !== undefined) {
+      const look = `lane box ${lane}${HOLLOW.has(kind) ? " hollow" : ""}${estimated ? " estimated" : ""}`;
+      const box = `M${left} ${y - half}h${Math.max(1.5, round(right - left))}v${2 * half}H${left}z`;
+      boxes.set(look, (boxes.get(look) ?? "") + box);
+    }
+    const d = MOMENTS[kind];
+    if (d) others.push(<path class={`lane moment ${lane} ${kind}`} transform={`translate(${left} ${y})`} d={d} />);
+    if (kind === "reconnect") others.push(<path class="lane break" d={`M${left - 2} ${y + SIDE}l4-${2 * SIDE}M${right - 2} ${y + SIDE}l4-${2 * SIDE}`} />);
+    if (kind === "silence") others.push(<Silence left={left} right={right} y={y} length={number === 1 ? lasting(end - start) : ""} />);
   }
+  return (
+    <>
+      {[...boxes].map(([look, d]) => (
+        <path key={look} class={look} d={d} />
+      ))}
+      {others}
+    </>
+  );
 }
 
-const SHAPES: Readonly<Record<string, string>> = {
+function Silence({ left, right, y, length }: { left: number; right: number; y: number; length: string }) {
+  return (
+    <g class="lane silence">
+      <path d={`M${left} ${y - 4}v8m0-4H${right}m0-4v8`} />
+      {right - left > LABELLED && (
+        <text x={(left + right) / 2} y={y - 5} text-anchor="middle">
+          {length}
+        </text>
+      )}
+    </g>
+  );
+}
+
+function round(pixels: number): number {
+  return Math.round(pixels * 10) / 10;
+}
+
+const SHAPES: Readonly<Partial<Record<SegmentKind, string>>> = {
   error: "M-5-5l10 10M5-5l-10 10",
   warning: "M0-6l6 11h-12z",
   refused_injection: "M-5-5h10v10h-10z",
@@ -164,6 +169,14 @@ const SHAPES: Readonly<Record<string, string>> = {
   repaired: "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
   late: "M-5-5L0 0L5-5M-5 1L0 6L5 1",
   client_lost: "M-5 0h10M0-5v10M-4-4l8 8M4-4l-8 8",
+};
+
+// Around the time of a segment, and the middle of its lane.
+const MOMENTS: Readonly<Partial<Record<SegmentKind, string>>> = {
+  ...SHAPES,
+  interruption: `M-5-${SIDE + 3}h10l-5 ${SIDE + 6}z`,
+  text: "M-4-4h8v8h-8z",
+  failed_call: "M-4-4l8 8M4-4l-8 8",
 };
 
 // Around the middle of a sample.
