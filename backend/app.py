@@ -57,6 +57,7 @@ from backend.delivery import Dispatcher, Orchestrator
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
 from backend.search.indexer import SearchIndexer
+from backend.search.process import WorkerProcess
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
@@ -160,7 +161,10 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
     if settings.search:
-        background.append(SearchIndexer(database))
+        apart = WorkerProcess(
+            settings.database_url, settings.pooler_bypass_url, settings.statement_timeout, settings.log_level
+        )
+        background.append(SearchIndexer(database, apart.work))
     checked = Database(settings.database_url, LIMITS, direct=settings.pooler_bypass_url)
     parts = _Parts(
         database,

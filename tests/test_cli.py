@@ -28,7 +28,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
-from tests.searching import say_at
+from tests.searching import index_at
 
 
 class Result(NamedTuple):
@@ -203,6 +203,15 @@ def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: st
         assert result.code == 0, result.err
         assert str(there or "nothing") in result.out
         assert runner.current(empty_database_url) == there
+
+
+async def test_the_words_of_messages_can_be_made_anew(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE search_progress SET folding = 1 WHERE serving")
+    done = await asyncio.to_thread(verbatim, "reindex", DATABASE_URL=database_url)
+    assert done.code == 0, done.err
+    assert await connection.fetchval("SELECT array_agg(folding ORDER BY serving) FROM search_progress") == [0, -1]
 
 
 def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
@@ -445,8 +454,9 @@ async def test_searching_prints_what_was_said_with_time_conversation_and_role(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
     conversation = await open_conversation(connection)
+    say = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', $2) RETURNING id"
     for position, content in enumerate(["Gọi\n\x1b[31m nha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
-        await say_at(connection, conversation, content, position)
+        await index_at(connection, await connection.fetchval(say, conversation, content), position)
 
     async def search(*words: str, **environment: str) -> Result:
         return await asyncio.to_thread(verbatim, "search", *words, DATABASE_URL=database_url, **environment)
@@ -460,6 +470,52 @@ async def test_searching_prints_what_was_said_with_time_conversation_and_role(
     for wrong in ("-", "a" * 201):
         assert ((await search(wrong)).code, (await search(wrong)).err.count("\n")) == (2, 1)
     assert (await search("nha", VERBATIM_SEARCH="false")).code == 1
+
+
+async def test_figures_are_printed_as_a_table_and_as_json(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, metadata) VALUES ($1, 'user', 'Hello.', '{}'),"
+        " ($1, 'assistant', 'Hello!', '{\"latency\": {\"total_ms\": 780}}')",
+        conversation,
+    )
+    printed = await asyncio.to_thread(verbatim, "stats", "--since", "2h", "--bucket", "P7D", DATABASE_URL=database_url)
+    titles, *weeks, total, slowest = printed.out.splitlines()
+    assert titles.split()[:4] == ["from", "(UTC)", "calls", "minutes"]
+    assert weeks[-1].split()[2:4] == ["1", "0.0"]  # two weeks early on a Monday
+    assert total.split() == ["all", "1", "0.0", "2", "0", "0", "0", "0", "1", "780", "780", "780", "780"]
+    assert "780 ms: message " in slowest
+    assert str(conversation) in slowest
+    words = ("stats", "--since", "2020-01-01", "--until", "2020-01-02T00:00+07:00", "--json")
+    printed = await asyncio.to_thread(verbatim, *words, DATABASE_URL=database_url)
+    found = json.loads(printed.out)
+    assert (found["since"], found["until"], found["bucket"]) == (
+        "2020-01-01T00:00:00Z",
+        "2020-01-01T17:00:00Z",
+        "PT15M",
+    )
+    assert (found["total"]["calls"], len(found["buckets"])) == (0, 68)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--since", "yesterday"], "neither a duration"),
+        (["--since", "99999999999d"], "neither a duration"),
+        (["--since", "²h"], "neither a duration"),
+        (["--since", "0001-01-01"], "outside the years"),
+        (["--since", "0m"], "must be before"),
+        (["--since", "9w", "--bucket", "PT1M"], "the smallest that fits is PT6H"),
+    ],
+)
+def test_a_period_that_cannot_be_counted_is_explained(
+    verbatim: Command, database_url: str, words: list[str], said: str
+) -> None:
+    result = verbatim("stats", *words, DATABASE_URL=database_url)
+    assert result.code == 2
+    assert said in " ".join(result.err.replace("│", " ").split())
 
 
 def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:

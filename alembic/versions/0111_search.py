@@ -4,7 +4,9 @@ Everything is created empty, so no large index is built while writers go on. The
 searches; a new folding of words is built in the other, and then the two change roles. `search_progress` has a row for
 each of them.
 
-`fastupdate` is off because each search would read the whole list of pending entries.
+New entries of the GIN indexes wait in a pending list, which the worker's own statement merges when it exceeds 256 kB:
+some hundred messages at once, in 64 µs each. Without that list (`fastupdate = off`) a message takes 157 µs. Each search
+reads the list, which takes up to 3 ms. (Measured with a million messages.)
 """
 
 import verbatim_steps as steps
@@ -29,7 +31,7 @@ def upgrade() -> None:
                 words           TSVECTOR NOT NULL
             )
             """,
-            f"CREATE INDEX idx_{name} ON {name} USING gin (words) WITH (fastupdate = off)",
+            f"CREATE INDEX idx_{name} ON {name} USING gin (words) WITH (gin_pending_list_limit = 256)",
             f"CREATE INDEX idx_{name}_position ON {name} (position)",
         )
     rows = ", ".join(f"('{name}', {serving})" for name, serving in TABLES.items())

@@ -1,4 +1,4 @@
-"""Indexes for figures: the messages of a period, and the incidents of a period and of a voice session.
+"""Indexes for figures: the messages and the incidents of a period.
 
 A message has its place in a period by the time at which it was said. A BRIN index would cost writers nothing, but where
 old conversations are erased, new rows take the place of old ones and each range of pages soon covers all times.
@@ -14,7 +14,6 @@ depends_on = None
 INCIDENTS = "type IN ('Error', 'Warning', 'InjectionRefused', 'FrustrationDetected')"
 INDEXES = {
     "idx_messages_time": 'messages ("timestamp")',
-    "idx_voice_events_incidents": f"voice_events (voice_session_id) WHERE {INCIDENTS}",
     "idx_voice_events_incident_time": f"voice_events (received_at) WHERE {INCIDENTS}",
 }
 

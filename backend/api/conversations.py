@@ -60,13 +60,18 @@ async def create_conversation(
 
 
 @router.get(
-    "", operation_id="listConversations", response_description="A page of conversations.", responses=refusals(422, 503)
+    "",
+    operation_id="listConversations",
+    response_description="A page of conversations.",
+    response_model=ConversationPage,
+    responses=refusals(422, 503),
 )
 async def list_conversations(
     request: Request, query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
-) -> ConversationPage:
+) -> Response:
     """List conversations, newest first."""
-    return await conversations.newest(database, caller, query, summaries_of(request) if query.include else None)
+    page = await conversations.newest(database, caller, query, summaries_of(request) if query.include else None)
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get(

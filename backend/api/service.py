@@ -17,7 +17,7 @@ router = APIRouter(prefix=f"{API}/service", tags=["service"])
     "", operation_id="getService", response_description="The state of the service.", responses=refusals(422, 503)
 )
 async def get_service(request: Request, caller: DeliveryManager) -> ServiceResponse:
-    """Read the state of the service: readiness, durability, versions, workers, followers, outbox, sizes.
+    """Read the state of the service: readiness, durability, versions, workers, followers, outbox, search, sizes.
 
     It answers also while the database does not: a part that could not be read is null, and `unknown` says why.
     """

@@ -30,10 +30,10 @@ RECEIPTS: Final = f"""
             s.ended_at IS NOT NULL AND s.end_reason IS DISTINCT FROM '{ABANDONED}' AS is_final,
             greatest(highest, s.last_client_sequence, 0)::bigint - received + s.client_lost AS missing
         FROM voice_sessions AS s CROSS JOIN LATERAL (
-            SELECT count(*) AS received, max(number) AS highest FROM (
+            SELECT count(DISTINCT number) AS received, max(number) AS highest FROM (
                 SELECT client_sequence AS number FROM messages
                 WHERE conversation_id = s.conversation_id AND voice_session_id = s.id AND client_sequence > 0
-                UNION
+                UNION ALL
                 SELECT client_sequence FROM voice_events WHERE voice_session_id = s.id AND client_sequence > 0
             ) AS arrived
         ) AS counted

@@ -190,32 +190,36 @@ def _turns(filters: _Filters) -> TextClause:
 
 @lru_cache
 def _answers(filters: _Filters) -> TextClause:
-    latencies = ", ".join(latency_sql("m.metadata").values())
+    latencies = ", ".join(
+        f"CASE WHEN {MEASURED} THEN {sql} END AS {stage}"
+        for stage, sql in zip(STAGES, latency_sql("m.metadata").values(), strict=True)
+    )
     percentiles = ", ".join(
-        f"count(ms[{place}]) AS {stage}_count, "
-        f"percentile_disc(CAST(:percentiles AS float8[])) WITHIN GROUP (ORDER BY ms[{place}]) AS {stage}_at"
-        for place, stage in enumerate(STAGES, 1)
+        f"count({each}) AS {each}_count, "
+        f"percentile_disc(CAST(:percentiles AS float8[])) WITHIN GROUP (ORDER BY {each}) AS {each}_at"
+        for each in STAGES
     )
     return _statement(f"""
         WITH answer AS MATERIALIZED (
             SELECT {_BUCKET.format("m.timestamp")} AS bucket, m.timestamp AS at, m.conversation_id, m.id,
-                {INTERRUPTED} AS interrupted, CASE WHEN {MEASURED} THEN ARRAY[{latencies}] END AS ms
+                {INTERRUPTED} AS interrupted, {latencies}
             FROM messages AS m {filters.conversation_of("m")}
             WHERE {_said(filters)} AND m.role = 'assistant'
         ), answers AS (
             SELECT bucket, count(*) FILTER (WHERE interrupted) AS interruptions, {percentiles}
             FROM answer GROUP BY GROUPING SETS ((bucket), ())
         ), histogram AS (
-            SELECT width_bucket(ms[1], CAST(:bounds AS float8[])) AS part, count(*) AS answers
-            FROM answer WHERE ms[1] IS NOT NULL GROUP BY part
+            SELECT width_bucket(total, CAST(:bounds AS float8[])) AS part, count(*) AS answers
+            FROM answer WHERE total IS NOT NULL GROUP BY part
         ), slowest AS (
-            SELECT conversation_id, id, at, ms FROM answer WHERE ms[1] IS NOT NULL
-            ORDER BY ms[1] DESC, at, id LIMIT {SLOWEST}
+            SELECT conversation_id, id, at, {", ".join(STAGES)} FROM answer WHERE total IS NOT NULL
+            ORDER BY total DESC, at, id LIMIT {SLOWEST}
         )
         SELECT {_rows("answers", "interruptions", *(f"{each}_{what}" for each in STAGES for what in ("count", "at")))},
             (SELECT coalesce(json_agg(json_build_array(part, answers)), '[]') FROM histogram),
-            (SELECT coalesce(json_agg(json_build_array(conversation_id, id, at, ms) ORDER BY ms[1] DESC, at, id), '[]')
-                FROM slowest)
+            (SELECT coalesce(json_agg(json_build_array(
+                conversation_id, id, at, {", ".join(STAGES)}
+            ) ORDER BY total DESC, at, id), '[]') FROM slowest)
     """)  # noqa: S608 -- made of constants
 
 

@@ -40,6 +40,12 @@ _KEY: Final = 0x5653 << 48  # "VS", for the advisory lock
 _MOST_CONVERSATIONS: Final = 500  # that one statement looks through for messages that are older than the feed
 _LARGEST: Final = 2**63 - 1
 
+_WANTED: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+"""
 _PROGRESS: Final = """
     SELECT filled_to, old_created_at::text, old_conversation, old_sequence, old_position, complete,
         words, serving, folding, reached, stale_from,
@@ -137,7 +143,8 @@ _FIGURES: Final = """
             JOIN pg_class AS words ON words.oid = to_regclass(other.words)
             JOIN pg_class AS recorded ON recorded.oid = to_regclass('messages')
             WHERE other.folding > 0 AND NOT other.complete
-        )
+        ),
+        coalesce(pg_stat_get_live_tuples(to_regclass(words)), 0)
     FROM search_progress WHERE serving AND folding <> 0
 """
 
@@ -211,11 +218,13 @@ class PastEntries(NamedTuple):
 class SearchFigures(NamedTuple):
     """``lag``: the age in seconds of the oldest message whose words are missing, None if there is none.
 
-    ``past``: about how many messages of the past are not filled yet, None if the past is complete.
+    ``past``: about how many messages of the past are not filled yet, None if the past is complete. ``messages``: about
+    how many search finds.
     """
 
     lag: float | None
     past: float | None
+    messages: int
 
 
 async def request_rebuild(session: AsyncSession) -> None:
@@ -229,10 +238,28 @@ class SearchIndexDAO:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def become_worker(self) -> bool:
-        """Take the lock of the one worker, until the connection is closed; return whether it was free."""
+    async def become_worker(self, patience: float = 0) -> bool:
+        """Take the lock of the one worker, until the connection is closed; wait for it up to ``patience`` seconds.
+
+        Return whether it was free, or became free.
+        """
         await self._connection.execute("SET synchronous_commit = off")
-        return bool(await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", _KEY))
+        if await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", _KEY):
+            return True
+        if not patience:
+            return False
+        limit = f"SET LOCAL lock_timeout = {round(patience * 1000)}; SET LOCAL statement_timeout = 0"
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute(limit)
+                await self._connection.execute(f"SELECT pg_advisory_lock({_KEY})", timeout=2 * patience)
+        except asyncpg.LockNotAvailableError:
+            return False
+        return True
+
+    async def is_wanted(self) -> bool:
+        """Return whether another process waits for the lock."""
+        return bool(await self._connection.fetchval(_WANTED, _KEY >> 32))
 
     async def progress(self) -> list[Progress]:
         """Return the progress of both tables, the one that serves first."""

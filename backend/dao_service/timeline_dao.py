@@ -20,7 +20,7 @@ from backend.vocabulary import ABANDONED, LARGEST_INT
 
 WORDS: Final = 160  # characters of a text that are read for a label
 LONGEST: Final = 3_000  # characters up to which the length of a text is counted
-MOST_EVENTS: Final = 50  # of each kind that are read after one message
+MOST_EVENTS: Final = 20  # of each kind that are read after one message
 
 # The host's columns may hold times outside the years 1 to 9999, which no `datetime` can hold.
 _READABLE: Final = "least(greatest({}, '0001-01-02Z'), '9999-12-30Z')"

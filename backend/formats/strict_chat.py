@@ -99,7 +99,8 @@ class StrictChat:
         return written
 
     def _wait(self, call: FunctionCall) -> None:
-        self._waiting.append(call if call.arguments.strip() else call._replace(arguments="{}"))
+        call = call if call.arguments.strip() else call._replace(arguments="{}")
+        self._waiting.append(call)
         self._size += len(call.arguments) + len(call.response)
         while len(self._waiting) > 1 and self._size > _MOST:
             left = self._waiting.popleft()

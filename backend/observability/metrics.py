@@ -57,15 +57,6 @@ DELIVERIES: Final = Counter(
 )
 
 
-SEARCH_INDEXED: Final = Counter(
-    "verbatim_search_indexed_total",
-    "Messages whose words were stored for search: new ones, and those of the past, also when a new folding is built.",
-    ["kind"],
-)
-SEARCH_NEW: Final = SEARCH_INDEXED.labels("new")
-SEARCH_PAST: Final = SEARCH_INDEXED.labels("past")
-
-
 def _of_database(name: str, description: str) -> Gauge:
     """Return a gauge of a value in the database, which is the same for every worker: the latest measurement counts.
 
@@ -92,6 +83,9 @@ DELIVERY_OLDEST: Final = _of_database(
 SEARCH_LAG: Final = _of_database(
     "verbatim_search_lag_seconds",
     "Age of the oldest message that came since search began and that it does not find yet, 0 without one.",
+)
+SEARCH_MESSAGES: Final = _of_database(
+    "verbatim_search_messages", "About how many messages search finds, by PostgreSQL's statistics."
 )
 SEARCH_PAST_MESSAGES: Final = _of_database(
     "verbatim_search_past_messages",

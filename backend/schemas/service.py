@@ -59,6 +59,13 @@ class ServiceOutbox(BaseModel):
     oldest_at: datetime | None = Field(description="When the oldest waiting delivery was queued.")
 
 
+class ServiceSearch(BaseModel):
+    """How far the search is behind the record."""
+
+    lag_seconds: float = Field(description="Age of the oldest new message that it does not find yet, 0 without one.")
+    past_messages: int = Field(description="About how many older messages it does not find yet.")
+
+
 class TableSize(BaseModel):
     """The size of a table on disk, with its indexes."""
 
@@ -111,6 +118,7 @@ class ServiceResponse(BaseModel):
                     "followers": 12,
                     "releases": [{"schema": "0110", "connections": 16}],
                     "outbox": {"waiting": 1, "held": 0, "failed": 0, "oldest_at": "2026-01-31T09:35:58.000000Z"},
+                    "search": {"lag_seconds": 0.4, "past_messages": 0},
                     "sizes": {
                         "database_bytes": 83886080,
                         "tables": [{"table": "messages", "bytes": 71303168}],
@@ -134,5 +142,6 @@ class ServiceResponse(BaseModel):
         "through a pooler, and those that the service's role may not see, are not counted."
     )
     outbox: ServiceOutbox | None
+    search: ServiceSearch | None = Field(description="Null also while no process stores words for search.")
     sizes: ServiceSizes | None
     unknown: list[UnknownPart]

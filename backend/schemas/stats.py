@@ -73,8 +73,8 @@ class StatsQuery(BaseModel):
 
         Raises Invalid for a period that is empty, or has more than MOST_BUCKETS buckets.
         """
-        until = self.until or now
-        since = self.since or until - DEFAULT_PERIOD
+        until = (self.until or now).astimezone(UTC)
+        since = (self.since or until - DEFAULT_PERIOD).astimezone(UTC)
         if since >= until:
             raise Invalid([Fault("/query/since", "must be before `until`, which is now if it is left out")])
         wanted = self.bucket or _smallest(since, until, _DEFAULT_BUCKETS) or Width.WEEK

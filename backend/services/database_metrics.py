@@ -79,6 +79,7 @@ class DatabaseMetrics:
             found = await SearchIndexDAO(connection).figures()
         if found is not None:
             metrics.SEARCH_LAG.set(max(found.lag or 0, 0))
+            metrics.SEARCH_MESSAGES.set(found.messages)
             metrics.SEARCH_PAST_MESSAGES.set(found.past or 0)
 
 

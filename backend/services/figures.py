@@ -98,7 +98,7 @@ async def count(database: Database, owner: str | None, query: StatsQuery) -> Sta
         computed_at=now,
         total=Figures(**_sum(found).figures()),
         buckets=[Bucket(start=start, **found.get(int(start.timestamp()), _Tally()).figures()) for start in starts],
-        histogram=_histogram(dict(answers.histogram)),
+        histogram=_histogram(dict(map(tuple, answers.histogram))),
         slowest=[_slow_answer(*row) for row in answers.slowest],
     )
 
@@ -200,8 +200,7 @@ def _histogram(answers: Mapping[int, int]) -> list[HistogramPart]:
     ]
 
 
-def _slow_answer(call: str, message: str, at: str, latencies: Sequence[float | None]) -> SlowAnswer:
-    total, *stages = latencies
+def _slow_answer(call: str, message: str, at: str, total: float, *stages: float | None) -> SlowAnswer:
     return SlowAnswer.model_validate(
         {
             "conversation_id": call,

@@ -1,4 +1,4 @@
-"""The state of the service for its operator: readiness, durability, versions, processes, outbox, sizes.
+"""The state of the service for its operator: readiness, durability, versions, processes, outbox, search, sizes.
 
 Each part that PostgreSQL tells is read in a transaction of its own. A part that cannot be read is left out with the
 reason, and the others are answered: an operator asks when something is broken.
@@ -17,6 +17,7 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.schema_dao import Durability, SchemaDAO
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
+from backend.dao_service.search_index_dao import SearchIndexDAO
 from backend.dao_service.server_dao import ServerDAO
 from backend.errors import RecordError
 from backend.observability import workers
@@ -28,6 +29,7 @@ from backend.schemas.service import (
     ServiceReadiness,
     ServiceResponse,
     ServiceSchema,
+    ServiceSearch,
     ServiceSizes,
     ServiceVersions,
     TableSize,
@@ -74,6 +76,7 @@ class ServiceStatus:
         parts = _Parts(self._database)
         server = await parts.read("durability", _server)
         outbox = await parts.read("outbox", _outbox)
+        search = await parts.read("search", _search)
         releases = await parts.read("releases", _releases)
         sizes = await parts.read("sizes", _sizes)
         return ServiceResponse(
@@ -95,6 +98,7 @@ class ServiceStatus:
             followers=running.followers,
             releases=releases,
             outbox=outbox,
+            search=search,
             sizes=sizes,
             unknown=parts.unknown,
         )
@@ -143,6 +147,12 @@ def _schema(stamp: Stamp) -> ServiceSchema:
 async def _outbox(database: Database) -> ServiceOutbox:
     found = await deliveries.backlog(database)
     return ServiceOutbox(waiting=found.pending, held=found.held, failed=found.failed, oldest_at=found.oldest)
+
+
+async def _search(database: Database) -> ServiceSearch | None:
+    async with database.driver_connection() as connection:
+        found = await SearchIndexDAO(connection).figures()
+    return found and ServiceSearch(lag_seconds=max(found.lag or 0, 0), past_messages=round(found.past or 0))
 
 
 async def _releases(database: Database) -> list[ConnectedRelease]:

@@ -10,9 +10,11 @@ the times of the messages before and after it, and each end before the next begi
 therefore the same times whatever page it is, because nothing depends on more than the neighbours.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Final
 
 from backend.dao_service.timeline_dao import WORDS, SaidRow
@@ -76,18 +78,22 @@ def typed(window: Window) -> Iterator[Anchored]:
 
 def wordless(found: Strands) -> Iterator[Anchored]:
     """Yield a segment for each speech without a text; one that goes on may still get one."""
-    for anchor, lane, start, end, is_open in found.wordless:
-        if is_open:
-            yield Anchored(anchor, segment(lane, SegmentKind.SPEECH, (start, None), "Speaking"))
-        else:
-            yield Anchored(anchor, segment(lane, SegmentKind.WORDLESS, (start, end), "Speech of which no text came"))
+    for anchor, lane, start, end in found.wordless:
+        kind, label = (
+            (SegmentKind.WORDLESS, "Speech of which no text came") if end else (SegmentKind.SPEECH, "Speaking")
+        )
+        yield Anchored(anchor, segment(lane, kind, (start, end), label))
 
 
 def silences(ordered: Sequence[Speech], window: Window, found: Strands) -> Iterator[Anchored]:
     """Yield the silences of more than two seconds, each in the lane of the side that ends it.
 
-    There is none where the connection was lost, within a session or between two.
+    There is none where the connection was lost, within a session or between two, or where the assistant spoke without
+    a text.
     """
+    unheard = ((each.start.at, each.end.at) for each in found.wordless if each.end and each.lane == Lane.ASSISTANT)
+    gaps = sorted([*((gap.start.at, gap.end.at) for gap in found.breaks), *unheard])
+    beginnings, ends = [gap[0] for gap in gaps], [*accumulate((gap[1] for gap in gaps), max)]
     resumed = {each.id for each in window.sessions if each.previous_end and each.previous_end < each.started_at}
     last: Speech | None = None
     for speech in ordered:
@@ -96,7 +102,8 @@ def silences(ordered: Sequence[Speech], window: Window, found: Strands) -> Itera
         if last and last.end and speech.start.at - last.end.at > SILENCE:
             is_new = speech.said.session != last.said.session and speech.said.session in resumed
             start, end = last.end, speech.start
-            if not is_new and not any(gap.start.at < end.at and gap.end.at > start.at for gap in found.breaks):
+            before = bisect_left(beginnings, end.at)
+            if not is_new and not (before and ends[before - 1] > start.at):
                 label = f"{lasting(end.at - start.at)} of silence"
                 yield Anchored(speech.said.id, segment(speech.lane, SegmentKind.SILENCE, (start, end), label))
         if last is None or speech.end is None or (last.end and speech.end.at >= last.end.at):

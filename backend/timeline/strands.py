@@ -55,7 +55,6 @@ class Wordless(NamedTuple):
     lane: Lane
     start: Moment
     end: Moment | None
-    is_open: bool
 
 
 class Break(NamedTuple):
@@ -216,12 +215,11 @@ class _Strand:
     def _drop_audio(self) -> None:
         audio, self._audio = self._audio, None
         if audio and audio.start and not audio.texts:
-            self._found.wordless.append(
-                Wordless(audio.anchor, Lane.ASSISTANT, audio.start, audio.end or audio.start, audio.is_open)
-            )
+            end = None if audio.is_open else audio.end or audio.start
+            self._found.wordless.append(Wordless(audio.anchor, Lane.ASSISTANT, audio.start, end))
 
     def _drop_speech(self, *, is_open: bool = False) -> None:
         if self._began:
             anchor, moment = self._began
-            self._found.wordless.append(Wordless(anchor, Lane.USER, moment, moment, is_open))
+            self._found.wordless.append(Wordless(anchor, Lane.USER, moment, None if is_open else moment))
             self._began = None

@@ -80,8 +80,8 @@ MATRIX = {
     "getDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
-    "search": Row(Scope.CONVERSATIONS_READ, 200, 200, query={"q": "dentist"}),
     "getService": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
+    "search": Row(Scope.CONVERSATIONS_READ, 200, 200, query={"q": "dentist"}),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
     "beginVoiceSession": Row(
         Scope.CONVERSATIONS_WRITE, 201, 404, lambda conversation: {"conversation_id": str(conversation)}

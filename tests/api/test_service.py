@@ -81,7 +81,7 @@ async def test_while_the_database_is_away_the_rest_is_answered_and_says_so(tmp_p
     assert (found["readiness"]["ready"], found["readiness"]["database"]) == (False, "unavailable")
     assert found["readiness"]["remedy"]
     assert (found["workers"], found["versions"]["service"]) == (1, __version__)
-    unknown = ["durability", "outbox", "releases", "sizes"]
+    unknown = ["durability", "outbox", "search", "releases", "sizes"]
     assert [each["part"] for each in found["unknown"]] == unknown
     assert [found[part] for part in unknown] == [None] * len(unknown)
     assert all(each["reason"] for each in found["unknown"])

@@ -50,11 +50,11 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
         ],
         2,
     ),
+    "docs/mcp.md": (['"name":"get_transcript"', "<record>"], 0),
     "docs/search.md": (
         ['"content":"Nhắc tôi gọi nha sĩ Đặng."', '"ranges":[[18,29]]', '"ranges":[[22,29]]', '"cut":false'],
         0,
     ),
-    "docs/mcp.md": (['"name":"get_transcript"', "<record>"], 0),
     "docs/figures.md": (
         ['"first_words":"Could you move the dentist?"', '"bucket":"PT15M"', '"bucket":"P1D"', '"p99":780.0'],
         0,

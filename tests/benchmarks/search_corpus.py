@@ -1,6 +1,6 @@
 """How long a search takes among ten million messages, and what storing their words costs those who post.
 
-    python -m tests.benchmarks.search_corpus build FOLDER [--rows N]
+    python -m tests.benchmarks.search_corpus build FOLDER [--rows N] [--seconds N]
     python -m tests.benchmarks.search_corpus searches FOLDER
     python -m tests.benchmarks.search_corpus posts FOLDER [--rounds N] [--seconds N]
 
@@ -8,6 +8,7 @@
 worker has filled the past. Each message is one of 50,000 sentences, whose words are drawn as in natural speech: the
 n-th word of a language is n times rarer than the first (Zipf). One word is in 29 % of the sentences. Everything is
 drawn from one seed. The real folding makes the words of the sentences, and PostgreSQL the messages from the sentences.
+With --seconds it stops after about as many, and goes on when it is run again.
 
 `searches` asks for common, ordinary and rare words, pairs, phrases and languages without spaces, as an owner and as a
 service. `posts` measures posts a second of a service without the worker and with it, in turns, and the worker's lag.
@@ -15,11 +16,13 @@ service. `posts` measures posts a second of a service without the worker and wit
 
 import argparse
 import asyncio
+import math
 import random
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
@@ -58,6 +61,7 @@ OWNERS: Final = 1_000
 SENTENCES: Final = 50_000
 COMMON: Final = "okay"
 COMMON_SHARE: Final = 0.29
+PREFIX: Final = "a prefix"  # which costs more, and is searched for only where `*` is typed
 OWNER_BAR: Final = 0.050  # seconds, p95
 SERVICE_BAR: Final = 0.250
 RATE_BAR: Final = 0.98  # of the posts a second without search
@@ -89,8 +93,15 @@ _LANGUAGES: Final = {
 _SPACELESS: Final = {"th", "ja", "zh"}
 
 _INDEXES: Final = """
-    SELECT indexname, indexdef FROM pg_indexes
+    SELECT tablename, indexname, indexdef FROM pg_indexes
     WHERE tablename IN ('messages', 'message_words') AND indexname LIKE 'idx\\_%'
+"""
+_COMPLETE: Final = "UPDATE search_progress SET folding = $1, reached = $2, complete = true WHERE serving"
+_SIZES: Final = """
+    SELECT relname, pg_relation_size(oid) AS size FROM pg_class
+    WHERE relname LIKE '%message%' AND relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+        AND pg_relation_size(oid) > 100000
+    ORDER BY 2
 """
 _CONVERSATIONS: Final = """
     INSERT INTO conversations (id, user_id, context_type, last_sequence, created_at)
@@ -175,47 +186,73 @@ def _facts(rows: int) -> Iterator[tuple[str, int, str]]:
 @contextmanager
 def _database(folder: Path) -> Iterator[str]:
     with EmbeddedPostgres(folder, durable=True) as postgres:
+        runner.upgrade(postgres.url)
         yield postgres.url
 
 
-async def _build(url: str, rows: int, console: Console) -> None:
+@dataclass(frozen=True)
+class _Builder:
+    """Builds ``rows`` messages, as long as it is not later than ``deadline``."""
+
+    connection: asyncpg.Connection
+    rows: int
+    deadline: float
+    console: Console
+
+    async def build(self) -> bool:
+        """Go on with what is there; return whether all is done."""
+        # Nothing here needs the triggers: everything is complete as it is inserted.
+        await self.connection.execute("""
+            SET session_replication_role = replica; SET synchronous_commit = off; SET maintenance_work_mem = '1GB';
+            SET work_mem = '64MB'; SET statement_timeout = 0
+        """)
+        if not await self.connection.fetchval("SELECT to_regclass('sentences') IS NOT NULL"):
+            await self._begin()
+        for table, statement in (("messages", _MESSAGES), ("message_words", _WORDS_OF)):
+            if not (await self._fill(table, statement) and await self._index(table)):
+                return False
+        await self.connection.execute("SELECT setval('messages_feed_position_seq', $1)", self.rows)
+        await self.connection.execute(_COMPLETE, FOLDING_VERSION, self.rows)
+        await self.connection.execute("VACUUM ANALYZE")
+        for size in await self.connection.fetch(_SIZES):
+            self.console.print(f"{size['relname']}: {size['size'] / self.rows:,.0f} bytes a message")
+        return True
+
+    async def _begin(self) -> None:
+        async with self.connection.transaction():
+            await self.connection.execute(f"CREATE TABLE dropped AS {_INDEXES}")
+            for index in await self.connection.fetch("SELECT indexname FROM dropped"):
+                await self.connection.execute(f"DROP INDEX {index['indexname']}")
+            await _load_sentences(self.connection, self.rows)
+            await self.connection.execute(_CONVERSATIONS, -(-self.rows // _CONVERSATION), OWNERS, _CONVERSATION)
+        await self.connection.execute("VACUUM ANALYZE")
+
+    async def _fill(self, table: str, statement: str) -> bool:
+        begun = await self.connection.fetchval(f"SELECT count(*) FROM {table}")
+        for first in range(begun, self.rows, _STRIDE):
+            if time.monotonic() > self.deadline:
+                return False
+            await self.connection.execute(statement, first, min(first + _STRIDE, self.rows))
+            self.console.print(f"{min(first + _STRIDE, self.rows):,} {table}")
+        await self.connection.execute(f"ANALYZE {table}")
+        return True
+
+    async def _index(self, table: str) -> bool:
+        dropped = await self.connection.fetch("SELECT * FROM dropped WHERE tablename = $1 ORDER BY indexname", table)
+        for index in dropped:
+            if await self.connection.fetchval("SELECT to_regclass($1) IS NOT NULL", index["indexname"]):
+                continue
+            if time.monotonic() > self.deadline:
+                return False
+            await self.connection.execute(index["indexdef"])
+            self.console.print(index["indexname"])
+        return True
+
+
+async def _build(url: str, rows: int, deadline: float, console: Console) -> None:
     connection = await connect(url)
-    # Nothing here needs the triggers: everything is complete as it is inserted.
-    await connection.execute("""
-        SET session_replication_role = replica; SET synchronous_commit = off; SET maintenance_work_mem = '1GB';
-        SET work_mem = '64MB'; SET statement_timeout = 0
-    """)
-    indexes = await connection.fetch(_INDEXES)
-    for index in indexes:
-        await connection.execute(f"DROP INDEX {index['indexname']}")
-    await _load_sentences(connection, rows)
-    await connection.execute(_CONVERSATIONS, -(-rows // _CONVERSATION), OWNERS, _CONVERSATION)
-    for first in range(0, rows, _STRIDE):
-        await connection.execute(_MESSAGES, first, min(first + _STRIDE, rows))
-        console.print(f"{min(first + _STRIDE, rows):,} messages")
-    await connection.execute("SELECT setval('messages_feed_position_seq', $1)", rows)
-    for index in sorted(indexes, key=lambda each: "feed" not in each["indexname"]):
-        if "message_words" not in index["indexname"]:
-            await connection.execute(index["indexdef"])
-    await connection.execute("ANALYZE messages")
-    for first in range(0, rows, _STRIDE):
-        await connection.execute(_WORDS_OF, first, min(first + _STRIDE, rows))
-        console.print(f"words of {min(first + _STRIDE, rows):,}")
-    for index in indexes:
-        if "message_words" in index["indexname"]:
-            await connection.execute(index["indexdef"])
-            console.print(f"{index['indexname']}")
-    await connection.execute(
-        "UPDATE search_progress SET folding = $1, reached = $2, complete = true WHERE serving", FOLDING_VERSION, rows
-    )
-    await connection.execute("DROP TABLE sentences, facts")
-    await connection.execute("VACUUM ANALYZE")
-    sizes = await connection.fetch("""
-        SELECT relname, pg_relation_size(oid) AS size FROM pg_class
-        WHERE relname LIKE '%message%' AND relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i') ORDER BY 2
-    """)
-    for size in sizes:
-        console.print(f"{size['relname']}: {size['size'] / rows:,.0f} bytes a message")
+    if not await _Builder(connection, rows, deadline, console).build():
+        console.print("Not done: run the same again.")
     await connection.close()
 
 
@@ -251,7 +288,7 @@ def _queries() -> dict[str, list[str]]:
         "two words and not a third": [f"{COMMON} {of[2]} -{of[5]}" for of in words.values()],
         "a common word and a rare one": [f"{COMMON} {each}" for of in words.values() for each in of[1_000::4_000]],
         "a word that is nowhere": ["xylophone", "歯科医院長"],
-        "a prefix": [f"{of[place][:3]}*" for of in (words["en"], words["de"]) for place in range(0, 40, 8)],
+        PREFIX: [f"{of[place][:3]}*" for of in (words["en"], words["de"]) for place in range(0, 40, 8)],
     }
 
 
@@ -295,13 +332,15 @@ def searches(folder: Path, times: int, console: Console) -> bool:
     with _database(folder) as url:
         found = asyncio.run(_search(url, times))
     _show(found, console)
+    met = True
     for name, kinds, bar in (("owner", found.owner, OWNER_BAR), ("service", found.service, SERVICE_BAR)):
-        p95 = _percentile([each for values in kinds.values() for each in values], 0.95)
-        console.print(f"{name}: p95 {1000 * p95:.1f} ms, to be at most {1000 * bar:.0f} ms")
-    return all(
-        _percentile([each for values in kinds.values() for each in values], 0.95) <= bar
-        for kinds, bar in ((found.owner, OWNER_BAR), (found.service, SERVICE_BAR))
-    )
+        words = _percentile([each for kind, values in kinds.items() if kind != PREFIX for each in values], 0.95)
+        prefixes = _percentile(kinds[PREFIX], 0.95)
+        console.print(
+            f"{name}: p95 {1000 * words:.1f} ms, to be at most {1000 * bar:.0f}; prefixes {1000 * prefixes:.1f}"
+        )
+        met = met and words <= bar
+    return met
 
 
 def _posts_of(conversation: UUID, contents: list[str], count: int) -> list[bytes]:
@@ -363,7 +402,7 @@ def posts(folder: Path, rounds: int, seconds: float, console: Console) -> bool:
     contents = [each.content for each in sentences(1_000)][:1_000]
     found = Posts([], [], [])
     with _database(folder) as url:
-        for number in range(2 * rounds):
+        for number in range(-1, 2 * rounds):  # the first warms everything up, and does not count
             with_search = number % 2 == 1
             places = asyncio.run(_open_conversations(url))
             requests = [_posts_of(each, contents, round(_POSTS * seconds / _CALLERS)) for each in places]
@@ -372,8 +411,9 @@ def posts(folder: Path, rounds: int, seconds: float, console: Console) -> bool:
                 if with_search:
                     asyncio.run(_caught_up(url))
                 rate, lags = asyncio.run(_watched(url, address, requests, seconds))
-                (found.beside if with_search else found.without).append(rate)
-                found.lags.extend(lags if with_search else [])
+                if number >= 0:
+                    (found.beside if with_search else found.without).append(rate)
+                    found.lags.extend(lags if with_search else [])
                 console.print(f"{'with' if with_search else 'without'} search: {rate:,.0f} posts a second")
                 if with_search:
                     begun = time.perf_counter()
@@ -385,11 +425,11 @@ def posts(folder: Path, rounds: int, seconds: float, console: Console) -> bool:
     return share >= RATE_BAR and lag <= LAG_BAR
 
 
-def build(folder: Path, rows: int, console: Console) -> None:
-    """Make the corpus in ``folder``."""
+def build(folder: Path, rows: int, console: Console, *, seconds: float = math.inf) -> None:
+    """Make the corpus in ``folder``, or what is left of it, and stop soon after ``seconds``."""
+    deadline = time.monotonic() + seconds
     with _database(folder) as url:
-        runner.upgrade(url)
-        asyncio.run(_build(url, rows, console))
+        asyncio.run(_build(url, rows, deadline, console))
 
 
 def main() -> int:
@@ -399,15 +439,15 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--times", type=int, default=100, help="searches of each kind")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, help="of a round of posts, or of building")
     options = parser.parse_args()
     console = Console()
     match options.step:
         case "searches":
             return 0 if searches(options.folder, options.times, console) else 1
         case "posts":
-            return 0 if posts(options.folder, options.rounds, options.seconds, console) else 1
-    build(options.folder, options.rows, console)
+            return 0 if posts(options.folder, options.rounds, options.seconds or 8, console) else 1
+    build(options.folder, options.rows, console, seconds=options.seconds or math.inf)
     return 0
 
 

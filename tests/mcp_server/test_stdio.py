@@ -1,5 +1,6 @@
 """`verbatim mcp` serves the tools on standard input and output, from a running service."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,9 @@ async def test_the_command_serves_what_its_token_may_read(
     app = create_app(settings_for(database_url, auth_issuers=callers.issuers(tmp_path)))
     async with listening(app) as service:
         command = ["-m", "backend", "mcp", "--url", str(service.base_url)]
-        program = StdioServerParameters(command=sys.executable, args=command, env={"VERBATIM_TOKEN": token})
+        program = StdioServerParameters(
+            command=sys.executable, args=command, env={**os.environ, "VERBATIM_TOKEN": token}
+        )
         async with Client(program) as client:
             assert [tool.name for tool in (await client.list_tools()).tools] == NAMES
             read = await text_of(client, "get_transcript", conversation_id=str(mine))

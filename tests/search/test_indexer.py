@@ -1,7 +1,7 @@
 """The worker that stores the words of messages: whatever happens, the index becomes the one built from nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -14,10 +14,11 @@ from backend.dao_service.portions import Bounds
 from backend.dao_service.search_index_dao import TABLES
 from backend.search import indexer
 from backend.search.indexer import SearchIndexer
+from backend.search.process import WorkerProcess
 from backend.search.vector import SearchableMessage, tsvector
 from backend.services import search_index
 from tests.conftest import connect, open_conversation
-from tests.waiting import until_found
+from tests.waiting import PATIENCE, until_found
 
 pytestmark = pytest.mark.pooled
 
@@ -59,8 +60,10 @@ async def see_that_the_index_is_whole(connection: asyncpg.Connection, table: str
 
 
 @asynccontextmanager
-async def indexing(database: Database) -> AsyncIterator[SearchIndexer]:
-    worker = SearchIndexer(database)
+async def indexing(
+    database: Database, work_apart: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> AsyncIterator[SearchIndexer]:
+    worker = SearchIndexer(database, work_apart)
     worker.start()
     try:
         yield worker
@@ -196,6 +199,27 @@ async def test_of_several_workers_one_works_and_another_takes_over(
         await see_that_the_index_is_whole(connection)
         [second] = await connection.fetchval(workers)
         assert second != first
+
+
+async def test_while_many_messages_come_in_a_process_of_its_own_works_and_ends_with_the_one_that_serves(
+    database: Database,
+    database_url: str,
+    connection: asyncpg.Connection,
+    conversation: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexer, "_WINDOW", 0.0)
+    monkeypatch.setattr(indexer, "_MANY", 0.0)
+    holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 22099 << 16 AND granted"
+    apart = WorkerProcess(database_url, None, 5.0, "ERROR")
+    async with indexing(database, apart.work):
+        first = await until_found(connection, holder)
+        async with asyncio.timeout(PATIENCE):
+            while await connection.fetchval(holder) in {None, first}:
+                await say(connection, conversation, 10)
+        await say(connection, conversation, 10)
+        await see_that_the_index_is_whole(connection)
+    await until_found(connection, f"SELECT NOT EXISTS ({holder})")
 
 
 async def test_what_a_message_may_hold_is_indexed_without_an_error(

@@ -30,7 +30,7 @@ class _Words:
     def __table_args__(cls) -> tuple[Index, ...]:
         name = f"idx_{cls.__tablename__}"
         return (
-            Index(name, "words", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+            Index(name, "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": "256"}),
             Index(f"{name}_position", "position"),
         )
 

@@ -57,7 +57,6 @@ class VoiceEvent(Base):
     __tablename__ = "voice_events"
     __table_args__ = (
         Index("idx_voice_events_count", "voice_session_id", "client_sequence"),
-        Index("idx_voice_events_incidents", "voice_session_id", postgresql_where=_IS_INCIDENT),
         Index("idx_voice_events_incident_time", "received_at", postgresql_where=_IS_INCIDENT),
         Index(
             "idx_voice_events_turns",
@@ -75,7 +74,7 @@ class VoiceEvent(Base):
             "client_sequence",
             "after_sequence",
             "number",
-            postgresql_where=text("type IN ('Error', 'Warning', 'InjectionRefused', 'FrustrationDetected')"),
+            postgresql_where=_IS_INCIDENT,
         ),
     )
 

@@ -1087,6 +1087,24 @@ class ServiceOutbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSearch:
+    """How far the search is behind the record."""
+
+    lag_seconds: float
+    """Age of the oldest new message that it does not find yet, 0 without one."""
+    past_messages: int
+    """About how many older messages it does not find yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            lag_seconds=data["lag_seconds"],
+            past_messages=data["past_messages"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableSize:
     """The size of a table on disk, with its indexes."""
 
@@ -1158,6 +1176,8 @@ class ServiceResponse:
     Connections through a pooler, and those that the service's role may not see, are not counted.
     """
     outbox: ServiceOutbox | None
+    search: ServiceSearch | None
+    """Null also while no process stores words for search."""
     sizes: ServiceSizes | None
     unknown: tuple[UnknownPart, ...]
 
@@ -1174,6 +1194,7 @@ class ServiceResponse:
             followers=data["followers"],
             releases=_optional(partial(_each, ConnectedRelease.from_json), data["releases"]),
             outbox=_optional(ServiceOutbox.from_json, data["outbox"]),
+            search=_optional(ServiceSearch.from_json, data["search"]),
             sizes=_optional(ServiceSizes.from_json, data["sizes"]),
             unknown=_each(UnknownPart.from_json, data["unknown"]),
         )

@@ -506,6 +506,8 @@ export interface ServiceResponse {
    */
   releases: ConnectedRelease[] | null;
   outbox: ServiceOutbox | null;
+  /** Null also while no process stores words for search. */
+  search: ServiceSearch | null;
   sizes: ServiceSizes | null;
   unknown: UnknownPart[];
 }
@@ -518,6 +520,14 @@ export interface ServiceSchema {
   database: string | null;
   /** The oldest revision whose release runs on the database's schema. */
   compatible_from: string | null;
+}
+
+/** How far the search is behind the record. */
+export interface ServiceSearch {
+  /** Age of the oldest new message that it does not find yet, 0 without one. */
+  lag_seconds: number;
+  /** About how many older messages it does not find yet. */
+  past_messages: number;
 }
 
 /** Sizes on the disk of the database's server. */
@@ -1931,7 +1941,7 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
-  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, sizes. */
+  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, search, sizes. */
   getService(options?: CallOptions): Promise<ServiceResponse>;
   /** Count calls, turns, incidents and latencies over time, by default over the last day. */
   getStats(query?: GetStatsQuery, options?: CallOptions): Promise<Stats>;

@@ -57,6 +57,16 @@ test("what is recorded is read back page by page and in each format", async () =
   assert.equal((await verbatim.getTranscript(id, { format: "jsonl" })).trim().split("\n").length, 3);
   assert.deepEqual((await verbatim.getTranscript(id, { format: "openai" })).messages[0], { role: "user", content: "one" });
   assert.equal((await verbatim.getTranscript(id, { format: "deepgram" })).agent.context.messages.length, 3);
+  const { messages } = await verbatim.getTranscript(id, { format: "openai", strict: true });
+  assert.deepEqual(messages, [{ role: "user", content: "one\n\ntwo\n\nthree" }]);
+  assert.match(await verbatim.getTranscript(id, { format: "srt" }), /^1\n00:00:00,000 --> /);
+});
+
+test("an operator reads the state of the service", async () => {
+  const { readiness, schema, workers } = await verbatim.getService();
+  assert.equal(readiness.ready, true);
+  assert.equal(schema?.code, schema?.database);
+  assert.equal(workers, 1);
 });
 
 test("what was said is found page by page, with its place in the text", async () => {
@@ -90,6 +100,18 @@ test("a timeline is read part by part", async () => {
   assert.equal(first.has_more, true);
   const second = await verbatim.getTimeline(id, { cursor: first.next_cursor ?? "" });
   assert.deepEqual(second.segments.map(({ label }) => label), ["three"]);
+});
+
+test("a call is summarised, and calls are counted", async () => {
+  const id = await talk("one", "two");
+  const { summary } = await verbatim.getConversation(id, { include: "summary" });
+  assert.deepEqual([summary?.state, summary?.turns, summary?.first_words], ["live", 1, "one"]);
+  assert.equal((await verbatim.getConversation(id)).summary, undefined);
+  const page = await verbatim.listConversations({ include: "summary", limit: 1 });
+  assert.deepEqual(page.data[0]?.summary, summary);
+  const { total, buckets } = await verbatim.getStats({ source: "posts" });
+  assert.ok(total.calls > 0 && buckets.length > 90);
+  assert.equal(buckets.reduce((sum, { turns }) => sum + turns, 0), total.turns);
 });
 
 test("a batch has an answer for each message", async () => {

@@ -73,6 +73,22 @@ async def test_a_message_is_on_record_as_it_was_given(client: AnyClient) -> None
     assert await say(client, conversation, "Chào anh.", id=identity, **more) == message
 
 
+async def test_calls_are_summarised_and_counted(client: AnyClient) -> None:
+    conversation = await begin(client)
+    await say(client, conversation)
+    found = await client.call(lambda client: client.conversations.get(conversation, include="summary"))
+    assert (found.summary.state, found.summary.turns, found.summary.first_words) == ("live", 1, "Hello.")
+    assert (await client.call(lambda client: client.conversations.get(conversation))).summary is None
+    assert [
+        each.summary for each in await client.take(lambda client: client.conversations.list(include="summary"))
+    ] == [found.summary]
+    since = datetime.now(UTC) - timedelta(hours=1)
+    stats = await client.call(lambda client: client.stats(since=since, bucket="PT15M", context_type="voice"))
+    assert (stats.since, stats.bucket, stats.total.calls, stats.total.turns) == (since, "PT15M", 1, 1)
+    assert sum(each.turns for each in stats.buckets) == 1
+    assert stats.total.latency_ms.total.p95 is None
+
+
 async def test_a_batch_has_a_result_for_each_message(client: AnyClient) -> None:
     conversation = await begin(client)
     missing = uuid4()
@@ -155,10 +171,22 @@ async def test_a_transcript_comes_in_each_format(client: AnyClient) -> None:
     assert "user: " in await client.call(lambda client: client.conversations.transcript_text(conversation))
     vtt = await client.call(lambda client: client.conversations.transcript_text(conversation, "vtt"))
     assert vtt.startswith("WEBVTT")
+    srt = await client.call(lambda client: client.conversations.transcript_text(conversation, "srt"))
+    assert srt.startswith("1\n00:00:00,000 --> ")
     chat = await client.call(lambda client: client.conversations.openai_chat(conversation))
     assert chat["messages"][0]["role"] == "user"
+    await say(client, conversation, "three")
+    strict = await client.call(lambda client: client.conversations.openai_chat(conversation, strict=True))
+    assert strict["messages"] == [{"role": "user", "content": "one\u2028two\n\nthree"}]
     settings = await client.call(lambda client: client.conversations.deepgram_settings(conversation))
-    assert len(settings["agent"]["context"]["messages"]) == 1
+    assert len(settings["agent"]["context"]["messages"]) == 2
+
+
+async def test_an_operator_reads_the_state_of_the_service(client: AnyClient) -> None:
+    found = await client.call(lambda client: client.service.get())
+    assert (found.readiness.ready, found.readiness.schema, found.workers, found.unknown) == (True, "ok", 1, ())
+    assert found.sizes
+    assert found.sizes.tables[0].bytes > 0
 
 
 async def test_a_timeline_is_read_part_by_part(client: AnyClient) -> None:
