@@ -1,4 +1,4 @@
-"""Calls for the page of one call: one with all that can happen in a call, and ones in many languages and of any length."""
+"""Calls for the page of one call: with all that can happen in one, in many languages, and of any length."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,12 @@ _HEARD: Final[Sequence[_Event]] = (
         {
             "type": "FunctionCallRequest",
             "functions": [
-                {"id": "call_1", "name": "move_task", "arguments": '{"task": "dentist",  "day": 5}', "client_side": False}
+                {
+                    "id": "call_1",
+                    "name": "move_task",
+                    "arguments": '{"task": "dentist",  "day": 5}',
+                    "client_side": False,
+                }
             ],
         },
     ),
