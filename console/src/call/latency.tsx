@@ -1,3 +1,4 @@
+import { useMemo } from "preact/hooks";
 import { latency, plural } from "../format.ts";
 import { Figure } from "../plot/figure.tsx";
 import { type Frame, Plot } from "../plot/frame.tsx";
@@ -26,7 +27,7 @@ const ROWS = 1000;
 
 /** How long the user waited for each answer, by the stages that are known. */
 export function Latency({ answers, figures, begun, span, onPick }: Props) {
-  const shown = answers.filter(({ at }) => at >= span[0] && at <= span[1]);
+  const shown = useMemo(() => answers.filter(({ at }) => at >= span[0] && at <= span[1]), [answers, span[0], span[1]]);
   const most = Math.max(1, figures?.p95 ?? 0, ...shown.map(height));
   const nearest = (x: number) =>
     shown.reduce<Answer | undefined>(
@@ -61,9 +62,7 @@ export function Latency({ answers, figures, begun, span, onPick }: Props) {
         {(frame) => (
           <g class="stages">
             <Fills />
-            {bars(tallest(shown, begun, frame), begun, frame, widthOf(shown, frame)).map(([name, d]) => (
-              <path key={name} class={`stage ${name}`} d={d} />
-            ))}
+            <Bars answers={shown} begun={begun} frame={frame} />
             {figures?.p50 != null && <Mark frame={frame} y={figures.p50}>{`p50 ${latency(figures.p50)}`}</Mark>}
             {figures?.p95 != null && <Mark frame={frame} y={figures.p95}>{`p95 ${latency(figures.p95)}`}</Mark>}
           </g>
@@ -111,6 +110,20 @@ function readout(answer: Answer | undefined, begun: number): string | undefined 
   if (!answer) return undefined;
   const stages = STAGES.filter((stage) => answer[stage] !== null).map((stage) => `${NAMES[stage]} ${latency(answer[stage])}`);
   return [`${elapsed(answer.at - begun)} · ${latency(height(answer))}`, ...stages].join(" · ");
+}
+
+/** The bars of answers, which are drawn again only if one of these changes. */
+function Bars({ answers, begun, frame }: { answers: readonly Answer[]; begun: number; frame: Frame }) {
+  return useMemo(
+    () => (
+      <>
+        {bars(tallest(answers, begun, frame), begun, frame, widthOf(answers, frame)).map(([name, d]) => (
+          <path key={name} class={`stage ${name}`} d={d} />
+        ))}
+      </>
+    ),
+    [answers, begun, frame.left, frame.right, frame.y(1)],
+  );
 }
 
 /** Returns the stages of all answers upon each other, up to their totals: an element for each stage. */

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import type { SegmentKind } from "../../../clients/typescript/src/types.ts";
 import { count } from "../format.ts";
 import { Said } from "../parts/said.tsx";
@@ -31,11 +32,12 @@ const ROWS = 1000;
 export function Timeline({ segments, begun, span, part, isCut, onPick }: Props) {
   const domain = [span[0] - begun, span[1] - begun] as const;
   const pixel = (span[1] - span[0]) / 800;
+  const sentence = useMemo(() => sentenceOf(segments), [segments]);
   const near = (x: number) => segmentsAt(segments, begun + x, pixel * REACH);
   return (
     <Figure
       title="Timeline"
-      sentence={sentenceOf(segments) + (isCut ? " Drawn to here; the call goes on." : "")}
+      sentence={sentence + (isCut ? " Drawn to here; the call goes on." : "")}
       columns={["From", "To", "Lane", "What", "Words", "Times"]}
       rows={() => rows(segments, begun, span)}
     >
@@ -54,7 +56,7 @@ export function Timeline({ segments, begun, span, part, isCut, onPick }: Props) 
           <g class="timeline">
             <Patterns />
             {part && <Part frame={frame} from={part[0] - begun} to={part[1] - begun} />}
-            <Drawn marks={marksIn(segments, span, (span[1] - span[0]) / (frame.right - frame.left))} frame={frame} begun={begun} />
+            <Drawn segments={segments} span={span} frame={frame} begun={begun} />
           </g>
         )}
       </Plot>
@@ -113,8 +115,24 @@ const BOXES: Readonly<Partial<Record<SegmentKind, number>>> = {
 };
 const HOLLOW: ReadonlySet<SegmentKind> = new Set(["wordless", "failed_call", "cancelled_call"]);
 
+interface DrawnProps {
+  segments: readonly Timed[];
+  span: Span;
+  frame: Frame;
+  begun: number;
+}
+
+/** The segments in a span, which are drawn again only if one of these changes. */
+function Drawn({ segments, span, frame, begun }: DrawnProps) {
+  const { left, right } = frame;
+  return useMemo(
+    () => draw(marksIn(segments, span, (span[1] - span[0]) / (right - left)), frame, begun),
+    [segments, span[0], span[1], left, right, begun],
+  );
+}
+
 /** Segments by their kinds: shapes and outlines say what colours say, too. All boxes of one look are one element. */
-function Drawn({ marks, frame, begun }: { marks: readonly Mark[]; frame: Frame; begun: number }) {
+function draw(marks: readonly Mark[], frame: Frame, begun: number) {
   const boxes = new Map<string, string>();
   const others: ComponentChildren[] = [];
   for (const { segment, start, end, count: number } of marks) {
@@ -195,9 +213,10 @@ const KEY: readonly (readonly [words: string, has: (segment: Timed) => boolean, 
 
 /** What the shapes mean that are there. */
 function Key({ segments }: { segments: readonly Timed[] }) {
+  const found = useMemo(() => KEY.filter(([, has]) => segments.some(has)), [segments]);
   return (
     <ul class="legend" aria-hidden="true">
-      {KEY.filter(([, has]) => segments.some(has)).map(([name, , d, look]) => (
+      {found.map(([name, , d, look]) => (
         <li key={name}>
           <svg width="18" height="14" class={`sample ${look ?? ""}`}>
             <path transform="translate(9 7)" d={d} />
