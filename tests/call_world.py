@@ -21,6 +21,7 @@ SOURCES: Final = ("deepgram", "pipecat", "livekit", None, "a program of the host
 STAGES: Final = ("total", "stt", "llm", "tts")
 INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+MOST_BUCKETS: Final = 400
 MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 WIDTHS: Final = {
     "PT1M": timedelta(minutes=1),
@@ -87,6 +88,12 @@ class Call:
     intent: str | None
     sessions: list[Session]
     said: list[Said]
+
+    @property
+    def moments(self) -> list[datetime]:
+        """When the call began, and when something of it was said or received."""
+        received = [moment for session in self.sessions for _, _, moment in session.events]
+        return [self.created_at, *(each.at for each in self.said), *received]
 
     @property
     def state(self) -> str:

@@ -16,9 +16,12 @@ _STORE: Final = """
 """
 
 
-async def say_at(connection: asyncpg.Connection, conversation: UUID, content: str, position: int) -> None:
-    """Record a message, and index it at a position of the feed, as if that many others had come before."""
-    recorded = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', $2) RETURNING id"
-    identity = await connection.fetchval(recorded, conversation, content)
-    words = tsvector(SearchableMessage(content, "user", None, None, "voice", position))
-    await connection.execute(_STORE, identity, conversation, position, words)
+async def index_at(connection: asyncpg.Connection, message: UUID, position: int) -> None:
+    """Index a message at a position of the feed, as if that many others had come before.
+
+    If a service indexes this database, it must have indexed the message before.
+    """
+    found = await connection.fetchrow("SELECT conversation_id, content FROM messages WHERE id = $1", message)
+    assert found
+    words = tsvector(SearchableMessage(found["content"], "user", None, None, "voice", position))
+    await connection.execute(_STORE, message, found["conversation_id"], position, words)

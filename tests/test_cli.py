@@ -28,7 +28,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
-from tests.searching import say_at
+from tests.searching import index_at
 
 
 class Result(NamedTuple):
@@ -454,8 +454,9 @@ async def test_searching_prints_what_was_said_with_time_conversation_and_role(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
     conversation = await open_conversation(connection)
+    say = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', $2) RETURNING id"
     for position, content in enumerate(["Gọi\n\x1b[31m nha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
-        await say_at(connection, conversation, content, position)
+        await index_at(connection, await connection.fetchval(say, conversation, content), position)
 
     async def search(*words: str, **environment: str) -> Result:
         return await asyncio.to_thread(verbatim, "search", *words, DATABASE_URL=database_url, **environment)

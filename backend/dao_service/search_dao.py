@@ -5,6 +5,7 @@ the order of positions until it has met enough that match, which takes very long
 and sorts all matches among its positions; `services.search` bounds how many these may be.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
@@ -92,13 +93,11 @@ class Neighbour(NamedTuple):
 
 
 class SearchDAO:
-    """The statements of searches, on the driver's ``connection``; none may take longer than ``timeout`` seconds."""
+    """The statements of one search, on the driver's ``connection``; together they may take ``timeout`` seconds."""
 
     def __init__(self, connection: asyncpg.Connection, *, timeout: float) -> None:
         self._connection = connection
-        # A plan that is made once for every query does not know whether a word is rare.
-        milliseconds = round(timeout * 1000)
-        self._settings = f"SET LOCAL statement_timeout = {milliseconds}; SET LOCAL plan_cache_mode = force_custom_plan"
+        self._deadline = time.monotonic() + timeout
 
     async def newest(self) -> Newest | None:
         """Return the newest message that can be found, None if there is none."""
@@ -112,10 +111,15 @@ class SearchDAO:
         values = positions.start, positions.stop, *astuple(wanted)
         try:
             async with self._connection.transaction():
-                await self._connection.execute(self._settings)
+                await self._connection.execute(self._settings())
                 return HitRows(*await fetch(self._connection, HitRow, query, bounds, tsquery, *values))
         except asyncpg.QueryCanceledError as error:
             raise SearchTooSlow from error
+
+    def _settings(self) -> str:
+        milliseconds = max(round((self._deadline - time.monotonic()) * 1000), 1)  # 0 would be no time-out
+        # A plan that is made once for every query does not know whether a word is rare.
+        return f"SET LOCAL statement_timeout = {milliseconds}; SET LOCAL plan_cache_mode = force_custom_plan"
 
     async def neighbours(self, places: Sequence[tuple[UUID, int]], characters: int) -> list[Neighbour]:
         """Return the messages at ``places`` (conversation and sequence) that exist, cut to ``characters``."""

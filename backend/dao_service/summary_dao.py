@@ -18,14 +18,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.call_facts import CALLED, INTERRUPTED, IS_INCIDENT, IS_PRESUMED, MEASURED, RECEIPTS, SPEAKS
+from backend.dao_service.connection.database import driver_of
 from backend.dao_service.latency import latency_sql
 from backend.vocabulary import CallState
 
 _FIRST_WORDS: Final = 100  # characters
 _EARLY: Final = 20  # messages, the first ones in spoken order, among which the first words are looked for
-_IDS: Final = bindparam("ids", type_=ARRAY(SQL_UUID))
 
-_BASES: Final = text(f"""
+_BASES: Final = f"""
     SELECT c.id, c.last_sequence, session.digest,
         CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN session.is_presumed THEN '{CallState.ABANDONED}'
             ELSE '{CallState.ENDED}' END, (
@@ -41,8 +41,8 @@ _BASES: Final = text(f"""
         ), 'UTF8')) AS digest
         FROM voice_sessions AS s WHERE s.conversation_id = c.id
     ) AS session
-    WHERE c.id = ANY(:ids)
-""").bindparams(_IDS)  # noqa: S608 -- made of constants
+    WHERE c.id = ANY($1::uuid[])
+"""  # noqa: S608 -- made of constants
 _FIGURES: Final = text(f"""
     SELECT c.id, said.turns, said.interruptions, said.functions, (
         SELECT count(*) FROM voice_sessions AS s JOIN voice_events AS e ON e.voice_session_id = s.id
@@ -63,7 +63,7 @@ _FIGURES: Final = text(f"""
         ) AS message
     ) AS said CROSS JOIN LATERAL ({RECEIPTS}) AS receipt
     WHERE c.id = ANY(:ids)
-""").bindparams(_IDS)  # noqa: S608 -- made of constants
+""").bindparams(bindparam("ids", type_=ARRAY(SQL_UUID)))  # noqa: S608 -- made of constants
 
 
 class Basis(NamedTuple):
@@ -115,7 +115,8 @@ class SummaryDAO:
 
     async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Current]:
         """Return the present state of each of the conversations that exist, by id."""
-        rows = await self._session.execute(_BASES, {"ids": ids})
+        driver = await driver_of(await self._session.connection())  # SQLAlchemy doubles the processor time of this
+        rows = await driver.fetch(_BASES, ids)
         return {
             row[0]: Current(Basis(row[1], row[2]), {"state": CallState(row[3]), "first_words": row[4]}) for row in rows
         }

@@ -89,14 +89,14 @@ def words(folded: str) -> Iterator[Word]:
     """Yield the words of a folded text, in their order."""
     position = 1
     for run in _RUN.finditer(folded):
-        if run["dense"] is None:
-            yield Word(run[0][:LONGEST_WORD], position, *run.span(), dense=False)
+        start, end = run.span()
+        if run.lastgroup is None:
+            yield Word(folded[start:end][:LONGEST_WORD], position, start, end, False)
             position += 1
             continue
-        places = [place for place in range(*run.span()) if not folded[place].isspace()]
+        places = [place for place in range(start, end) if not folded[place].isspace()]
         for place, following in pairwise(places):
-            yield Word(folded[place] + folded[following], position, place, following + 1, dense=True)
+            yield Word(folded[place] + folded[following], position, place, following + 1, True)
             position += 1
-        last = places[-1]
-        yield Word(folded[last], position, last, last + 1, dense=True)
+        yield Word(folded[end - 1], position, end - 1, end, True)
         position += 1

@@ -3,8 +3,8 @@
 A common word is in so many messages that sorting them all would take seconds. So a page is filled in three steps: from
 the newest `NEAR` positions and some more, from the newest `FAR`, and only then from all. Each step is a statement whose
 positions are named by lexemes, so that the index finds no more than these. The first two are bounded whatever is
-searched for, and the third is reached only if the words are rare among the newest million. A statement that still takes
-longer than `_TIMEOUT` is ended, and the search refused: it must be narrowed.
+searched for, and the third is reached only if the words are rare among the newest million. A search that still takes
+longer than `_TIMEOUT` is ended and refused: it must be narrowed.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from verbatim_record.vocabulary import Role
 
 AnyT = TypeVar("AnyT")
 
-_TIMEOUT: Final = 2.0  # seconds for one step
+_TIMEOUT: Final = 2.0  # seconds for all steps of a search
 _PAGE_BYTES: Final = 2**20  # of a page, which is in memory while its client reads it
 _MOST_EXAMINED: Final = 1_000  # messages whose accents one request compares
 _INLINE_BYTES: Final = 2**16  # of messages whose words are looked for in the event loop, which takes some milliseconds

@@ -19,7 +19,7 @@ from backend.search.vector import FAR, NEAR
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import open_conversation, running, settings_for, utterance
-from tests.searching import INDEXED, say_at
+from tests.searching import INDEXED, index_at
 from tests.waiting import until_found
 
 SEARCH: Final = "/api/v1/search"
@@ -235,8 +235,9 @@ async def test_what_lies_far_apart_in_the_feed_is_found_in_order(
     top = 7 * FAR + 5 * NEAR + 3
     places = [top, top - 1, top - NEAR, top - 2 * NEAR, top - FAR, top - 2 * FAR, 1, 0, -1, -NEAR, -FAR - 1, -9 * FAR]
     word = f"apart{limit}"
-    for place in places:
-        await say_at(shared_connection, shared_conversation, f"{word} {place}", place)
+    bodies = [utterance(shared_conversation, f"{word} {place}") for place in places]
+    for identity, place in zip(await say(shared_service, shared_connection, *bodies), places, strict=True):
+        await index_at(shared_connection, UUID(identity), place)
     seen: list[str] = []
     query: dict[str, Any] = {"q": word, "limit": limit}
     while True:

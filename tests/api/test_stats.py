@@ -55,21 +55,23 @@ def moments(document: dict[str, Any]) -> tuple[datetime, datetime]:
     return datetime.fromisoformat(document["since"]), datetime.fromisoformat(document["until"])
 
 
-def asked(chance: random.Random, first: datetime, days: int) -> dict[str, str]:
-    """Return the parameters of a period that begins and ends somewhere, often at the edge of a bucket."""
+def asked(chance: random.Random, calls: list[call_world.Call]) -> dict[str, str]:
+    """Return the parameters of a period that begins and ends at moments at which something happened, or near them."""
+    moments = sorted({moment for call in calls for moment in call.moments})
     width = chance.choice([*WIDTHS])
-    zone = chance.choice(
-        [UTC, *(datetime.fromisoformat(f"2026-01-01T00:00{each}").tzinfo for each in ("+07:00", "-03:30"))]
-    )
-    most = min(WIDTHS[width] * 300, timedelta(days=days))
-    since = first + chance.random() * (timedelta(days=days) - most)
-    since -= chance.choice([timedelta(), (since - call_world.MONDAY) % WIDTHS[width]])
-    until = since + chance.choice([most, WIDTHS[width] * chance.randrange(1, 40)])
-    found = {"since": since.astimezone(zone).isoformat(), "until": until.astimezone(zone).isoformat(), "bucket": width}
+    since = chance.choice(moments)
+    since -= chance.choice([timedelta(), timedelta(), (since - call_world.MONDAY) % WIDTHS[width]])
+    most = since + WIDTHS[width] * (call_world.MOST_BUCKETS - 1)
+    until = chance.choice([*(moment for moment in moments if since < moment < most), most])
+    zones = [datetime.fromisoformat(f"2026-01-01T00:00{zone}").tzinfo for zone in ("Z", "+07:00", "-03:30")]
+    found = {
+        name: moment.astimezone(chance.choice(zones)).isoformat()
+        for name, moment in (("since", since), ("until", until))
+    }
     for name, words in (("context_type", ["voice", "task"]), ("source", ["deepgram", "pipecat", "livekit", "posts"])):
         if chance.random() < 0.4:
             found[name] = chance.choice(words)
-    return found
+    return found | {"bucket": width}
 
 
 @pytest.mark.pooled
@@ -86,17 +88,17 @@ async def test_the_figures_are_those_of_the_calls(
         each.metadata = {name: value for name, value in each.metadata.items() if name not in {"latency", "metrics"}}
     await call_world.put_on_record(shared_connection, calls)
     queries = [{"since": first.isoformat(), "until": (first + timedelta(days=days)).isoformat(), "bucket": "PT1H"}]
-    queries += [asked(chance, first, days) for _ in range(8)]
+    queries += [asked(chance, calls) for _ in range(9)]
     for query in queries:
-        await guarded.get(STATS, params=query, headers=headers[None])
-    # The latencies that are written into messages later. What was counted before is remembered for a minute.
+        # What is counted here is remembered for a minute, so the period ends at another moment.
+        later = datetime.fromisoformat(query["until"]) + timedelta(microseconds=1)
+        await guarded.get(STATS, params=query | {"until": later.isoformat()}, headers=headers[None])
     await shared_connection.executemany("UPDATE messages SET metadata = $2 WHERE id = $1", kept.items())
     for each in late:
         each.metadata = kept[each.id]
     for query in queries:
-        later = datetime.fromisoformat(query["until"]) + timedelta(microseconds=1)
         for owner, bearer in headers.items():
-            answer = await guarded.get(STATS, params=query | {"until": later.isoformat()}, headers=bearer)
+            answer = await guarded.get(STATS, params=query, headers=bearer)
             assert answer.status_code == 200, answer.text
             compare(answer.json(), calls, owner, query)
 

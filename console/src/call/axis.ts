@@ -5,3 +5,9 @@ import { clock } from "../format.ts";
 export function elapsed(ms: number): string {
   return clock(ms / 1000);
 }
+
+/** The same, with tenths between two seconds. */
+export function tick(ms: number): string {
+  const tenths = Math.round(ms / 100) % 10;
+  return tenths === 0 ? elapsed(ms) : `${elapsed(ms)}.${tenths}`;
+}

@@ -4,22 +4,25 @@ import { ask, ProblemError } from "../api.ts";
 import { clock, count, plural } from "../format.ts";
 import type { Loading } from "../load.ts";
 import { Confirm } from "../parts/dialog.tsx";
-import { Loaded } from "../parts/loaded.tsx";
 import { Copy, Problem } from "../parts/problem.tsx";
 import { Said } from "../parts/said.tsx";
 import { Time } from "../parts/time.tsx";
+import { Inner } from "./inner.tsx";
 import { lackOf, type Session } from "./sessions.ts";
 import { Fact, Told } from "./verdict.tsx";
 
 interface Props {
   call: ConversationResponse;
   sessions: Loading<Session[]>;
+  /** How many sessions the call has besides these. */
+  further: number;
   deliveries: Loading<readonly DeliveryResponse[] | "forbidden">;
   onErased: () => void;
 }
 
 /** All else that is on record of a call, and what can be done with it. */
-export function Details({ call, sessions, deliveries, onErased }: Props) {
+export function Details({ call, sessions, further, deliveries, onErased }: Props) {
+  const all = sessions.state.value.data ?? [];
   return (
     <section class="details" aria-labelledby="details">
       <h2 id="details" tabIndex={-1}>
@@ -28,16 +31,19 @@ export function Details({ call, sessions, deliveries, onErased }: Props) {
       <Intent call={call} deliveries={deliveries} />
       <section>
         <h3>Voice sessions</h3>
-        <Loaded of={sessions} lines={4}>
-          {(all) => (
+        <Inner of={sessions} lines={4}>
+          {() => (
             <>
               {all.length === 0 && <p class="hint">None: programs posted its messages.</p>}
               {all.map((session) => (
                 <OneSession key={session.state.id} {...session} />
               ))}
+              {further > 0 && (
+                <p class="hint">{plural(further, "further session")}: turn to the part of the transcript that they recorded.</p>
+              )}
             </>
           )}
-        </Loaded>
+        </Inner>
       </section>
       <section>
         <h3>Record</h3>
@@ -65,6 +71,7 @@ export function Details({ call, sessions, deliveries, onErased }: Props) {
 }
 
 function Intent({ call, deliveries }: Pick<Props, "call" | "deliveries">) {
+  const all = deliveries.state.value.data;
   return (
     <section>
       <h3>Intent</h3>
@@ -76,13 +83,13 @@ function Intent({ call, deliveries }: Pick<Props, "call" | "deliveries">) {
           <Json value={call.intent_payload} />
         </>
       )}
-      <Loaded of={deliveries} lines={2}>
-        {(all) =>
+      <Inner of={deliveries} lines={2}>
+        {() =>
           all === "forbidden" ? (
             <p class="hint">Deliveries are shown to a token with the scope deliveries:manage.</p>
           ) : (
             <ul class="plain">
-              {all.map((delivery) => (
+              {all?.map((delivery) => (
                 <li key={delivery.id}>
                   <Time at={delivery.created_at} /> {delivery.type}
                   <Told delivery={delivery} />
@@ -91,7 +98,7 @@ function Intent({ call, deliveries }: Pick<Props, "call" | "deliveries">) {
             </ul>
           )
         }
-      </Loaded>
+      </Inner>
     </section>
   );
 }

@@ -80,14 +80,18 @@ export function sentenceOf(segments: readonly Timed[]): string {
   const lane = (name: Lane) => segments.filter((segment) => segment.lane === name);
   const number = (...kinds: SegmentKind[]) => segments.filter(({ kind }) => kinds.includes(kind)).length;
   const longest = Math.max(...segments.filter(({ kind }) => kind === "silence").map(({ start, end }) => end - start));
-  return [
-    `The user spoke ${clock(spoken(lane("user")))}, the assistant ${clock(spoken(lane("assistant")))}`,
+  const counted = [
     plural(number("interruption"), "interruption"),
-    plural(number("silence"), "silence") + " over 2 s" + (longest > 0 ? `, the longest ${lasting(longest)}` : ""),
+    plural(number("silence"), "silence") + ` over 2 s, the longest ${lasting(longest)}`,
     plural(number("call", "failed_call", "cancelled_call"), "function call"),
     plural(number("reconnect"), "reconnect"),
-    `${plural(lane("incident").length, "incident")}.`,
-  ].join("; ");
+    plural(number("error", "warning", "refused_injection", "frustration"), "incident"),
+    plural(number("late"), "late message"),
+    plural(number("repaired"), "repaired message"),
+    plural(number("client_lost"), "loss at the phone", "losses at the phone"),
+  ].filter((words) => !words.startsWith("0 "));
+  const both = `The user spoke ${clock(spoken(lane("user")))}, the assistant ${clock(spoken(lane("assistant")))}`;
+  return `${[both, ...counted].join("; ")}.`;
 }
 
 /** `12.3 s`. */

@@ -27,17 +27,18 @@ export type Entry = Said | Call | Happened;
 // The others are marks of messages.
 const BETWEEN: ReadonlySet<SegmentKind> = new Set([
   "error", "warning", "refused_injection", "frustration", "client_lost", "reconnect",
-]); // prettier-ignore
+]);
 
-/** Returns the entries of messages, which are in spoken order, with the segments that begin `from` … `to` among them. */
-export function entriesOf(
-  messages: readonly MessageResponse[],
-  segments: readonly TimelineSegment[] = [],
-  [from, to]: readonly [number, number] = [-Infinity, Infinity],
-): Entry[] {
+/** Returns the segments that stand between messages and begin `from` … `to`, both inclusive, in milliseconds since 1970. */
+export function between<S extends TimelineSegment>(segments: readonly S[], from: number, to: number): S[] {
+  return segments.filter((segment) => BETWEEN.has(segment.kind) && begin(segment) >= from && begin(segment) <= to);
+}
+
+/** Returns the entries of messages, which are in spoken order, with segments among them. */
+export function entriesOf(messages: readonly MessageResponse[], segments: readonly TimelineSegment[] = []): Entry[] {
   const found: Entry[] = [];
   const waiting = new Map<string, Call>();
-  const happened = segments.filter((segment) => BETWEEN.has(segment.kind) && within(begin(segment), from, to));
+  const happened = [...segments];
   for (const message of messages) {
     while (happened[0] && begin(happened[0]) <= Date.parse(message.timestamp))
       found.push({ kind: "happened", segment: happened.shift()! });
@@ -106,8 +107,4 @@ function takeFunction(message: MessageResponse, found: Entry[], waiting: Map<str
 
 function begin({ started_at }: TimelineSegment): number {
   return Date.parse(started_at);
-}
-
-function within(at: number, from: number, to: number): boolean {
-  return at >= from && at <= to;
 }

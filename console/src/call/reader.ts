@@ -7,7 +7,6 @@
  */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { ListMessagesQuery, MessagePage, MessageResponse } from "../../../clients/typescript/src/types.ts";
-import { ask, type Verbatim } from "../api.ts";
 
 export const PAGE = 200; // messages
 
@@ -22,12 +21,13 @@ export interface Shown {
 
 const NUMBER = /^\d{1,15}$/;
 
-type List = (query: ListMessagesQuery) => Promise<MessagePage>;
+/** Reads a page of the call's messages. */
+export type List = (query: ListMessagesQuery, signal?: AbortSignal) => Promise<MessagePage>;
 
 export class Reader {
   readonly #shown = signal<Shown>({ messages: [], earlier: false, later: false, fresh: 0 });
   readonly #paused = signal(false);
-  readonly #conversation: string;
+  readonly #read: List;
   #loaded: MessageResponse[] = [];
   #known = new Set<number>(); // the sequences of what is loaded or waits
   #waiting: MessageResponse[] = []; // came during a pause
@@ -39,8 +39,8 @@ export class Reader {
   #fresh = 0;
   #moving = false;
 
-  constructor(conversation: string) {
-    this.#conversation = conversation;
+  constructor(read: List) {
+    this.#read = read;
   }
 
   get shown(): ReadonlySignal<Shown> {
@@ -56,9 +56,9 @@ export class Reader {
    *
    * What is shown already stays.
    */
-  async open(api: Verbatim, at: string | undefined, last: boolean, signal: AbortSignal): Promise<true> {
+  async open(at: string | undefined, last: boolean, signal?: AbortSignal): Promise<true> {
     if (this.#loaded.length > 0 && (!at || this.#shown.value.messages.some((message) => isAt(message, at)))) return true;
-    const list: List = (query) => api.listMessages(this.#conversation, { limit: PAGE, ...query }, { signal });
+    const list: List = (query) => this.#read({ limit: PAGE, ...query }, signal);
     const time = at && (await timeOf(list, at));
     if (time) await this.#openAround(list, time);
     else if (last) await this.#openEnd(list);
@@ -127,7 +127,7 @@ export class Reader {
     if (this.#moving) return;
     this.#moving = true;
     try {
-      await ask((api) => to((query) => api.listMessages(this.#conversation, { ...query, limit: PAGE })));
+      await to((query) => this.#read({ ...query, limit: PAGE }));
     } finally {
       this.#moving = false;
     }

@@ -1,9 +1,10 @@
 import { useSignal } from "@preact/signals";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { MessageResponse } from "../../../clients/typescript/src/types.ts";
 import { plural } from "../format.ts";
 import { Problem } from "../parts/problem.tsx";
 import type { Timed } from "./drawn.ts";
-import { entriesOf, messagesOf } from "./entries.ts";
+import { between, entriesOf, messagesOf } from "./entries.ts";
 import { wanted } from "./place.tsx";
 import { isAt, type Reader } from "./reader.ts";
 import { Row } from "./row.tsx";
@@ -33,10 +34,7 @@ export function Transcript({ reader, segments, begun, slow, live }: Props) {
       (caught: unknown) => (error.value = caught),
     );
   };
-  const bounds = [
-    earlier ? Date.parse(messages[0]?.timestamp ?? "") : -Infinity,
-    later ? Date.parse(messages.at(-1)?.timestamp ?? "") : Infinity,
-  ] as const;
+  const rows = useRows(messages, segmentsOf(reader, segments), begun, slow);
   return (
     <section aria-labelledby="transcript">
       <header class="bar">
@@ -62,15 +60,7 @@ export function Transcript({ reader, segments, begun, slow, live }: Props) {
       )}
       <div ref={list} {...(live && { role: "log", "aria-live": aloud ? "polite" : "off", "aria-label": "Transcript" })}>
         <ol class="turns">
-          {entriesOf(messages, segments, bounds).map((entry) => (
-            <Row
-              key={entry.kind === "happened" ? `${entry.segment.kind} ${entry.segment.started_at}` : messagesOf(entry)[0]?.id}
-              entry={entry}
-              begun={begun}
-              slow={slow}
-              isHere={messagesOf(entry).some((message) => isAt(message, wanted() ?? ""))}
-            />
-          ))}
+          {rows}
         </ol>
         {messages.length === 0 && <p class="hint">{live ? "Nothing has been said yet." : "Nothing was said in this call."}</p>}
       </div>
@@ -87,6 +77,31 @@ export function Transcript({ reader, segments, begun, slow, live }: Props) {
       {error.value !== undefined && <Problem error={error.value} />}
     </section>
   );
+}
+
+/** Returns the rows, and the same ones while nothing of them changes, so that they are not compared. */
+function useRows(messages: readonly MessageResponse[], happened: readonly Timed[], begun: number, slow: Props["slow"]) {
+  const at = wanted() ?? "";
+  return useMemo(
+    () =>
+      entriesOf(messages, happened).map((entry) => (
+        <Row
+          key={entry.kind === "happened" ? `${entry.segment.kind} ${entry.segment.started_at}` : messagesOf(entry)[0]?.id}
+          entry={entry}
+          begun={begun}
+          slow={slow}
+          isHere={messagesOf(entry).some((message) => isAt(message, at))}
+        />
+      )),
+    [messages, happened.map(({ started_at }) => started_at).join(), begun, slow, at],
+  );
+}
+
+/** Returns what happened between the messages that are shown; before the first and after the last of the call, too. */
+function segmentsOf(reader: Reader, segments: readonly Timed[]): Timed[] {
+  const { messages, earlier, later } = reader.shown.value;
+  const [first, last] = [messages[0], messages.at(-1)].map((message) => Date.parse(message?.timestamp ?? ""));
+  return between(segments, earlier ? (first ?? 0) : -Infinity, later ? (last ?? 0) : Infinity);
 }
 
 /** Pauses what is being followed, or goes on with all that has come since. */

@@ -1,10 +1,11 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
-import type { ConversationResponse } from "../../../clients/typescript/src/types.ts";
-import { isPassing, ProblemError } from "../api.ts";
-import { type Answer, answerOf } from "../call/answers.ts";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import type { ConversationResponse, DeliveryResponse } from "../../../clients/typescript/src/types.ts";
+import { ask, ProblemError, type Verbatim } from "../api.ts";
+import { answerOf } from "../call/answers.ts";
 import { Details, unlessForbidden } from "../call/details.tsx";
 import { type Span, spanOf, type Timed, timed } from "../call/drawn.ts";
+import { Inner } from "../call/inner.tsx";
 import { Latency } from "../call/latency.tsx";
 import { useCallKeys } from "../call/moving.ts";
 import { useParts } from "../call/parts.ts";
@@ -28,13 +29,15 @@ const PART = 500; // messages of a part of the timeline
 /** One call: what happened when, how long answers took, what was said, and what else is on record. */
 export function Call({ path: [id = ""] }: PageProps) {
   const erased = useSignal(false);
-  const live = useSignal(true);
+  const live = useRef(true);
   const call = useLoad(id, (api, signal) => api.getConversation(id, { include: "summary" }, { signal }), {
-    every: live.value ? EVERY.live : EVERY.ended,
+    every: live.current ? EVERY.live : EVERY.ended,
   });
   const { data, error } = call.state.value;
-  live.value = data?.ended_at === null;
-  if (erased.value || (data && isGone(error))) return <Erased />;
+  live.current = data?.ended_at === null;
+  if (erased.value || (data && isMissing(error)))
+    return <Gone title="This call was erased">What was said in it is gone, and cannot be brought back.</Gone>;
+  if (isMissing(error)) return <Gone title="No such call">There is no call with this id, or it is not yours.</Gone>;
   return (
     <>
       <Heading title={data ? `Call of ${moment(data.created_at)}` : "Call"}>
@@ -47,12 +50,12 @@ export function Call({ path: [id = ""] }: PageProps) {
   );
 }
 
-function Erased() {
+function Gone({ title, children }: { title: string; children: string }) {
   return (
     <>
-      <Heading title="This call was erased" />
+      <Heading title={title} />
       <p>
-        What was said in it is gone, and cannot be brought back. <a href={href(["calls"])}>See all calls</a>.
+        {children} <a href={href(["calls"])}>See all calls</a>.
       </p>
     </>
   );
@@ -68,61 +71,86 @@ function Parts({ call, again, onErased }: PartsProps) {
   const { id } = call;
   const live = call.ended_at === null;
   const every = live ? EVERY.live : 0;
-  const whole = useSignal(true);
-  const reader = useMemo(() => new Reader(id), [id]);
-  const at = wanted();
-  const transcript = useLoad(`${id} ${at ?? ""}`, (api, signal) => reader.open(api, at, live, signal));
-  const timeline = useParts(`${id} timeline`, async (api, cursor, signal) => {
-    const part = await api.getTimeline(id, { limit: PART, cursor }, { signal });
-    return { ...part, items: part.segments.map((segment) => timed(segment, Date.now())) };
-  }, every);
-  const answers = useParts(`${id} answers`, async (api, cursor, signal) => {
-    const part = await api.listMessages(id, { role: "assistant", limit: PART, cursor }, { signal });
-    return { ...part, items: part.data.map(answerOf).filter((answer) => answer !== undefined) };
-  }, every);
+  const onlyPart = useSignal(false);
+  const reader = useMemo(
+    () => new Reader((query, signal) => ask((api) => api.listMessages(id, query, { signal }), signal)),
+    [id],
+  );
+  const transcript = useLoad(`${id} ${wanted() ?? ""}`, (_, signal) => reader.open(wanted(), live, signal));
+  const timeline = useParts(`${id} timeline`, (api, cursor, signal) => readTimeline(api, id, cursor, signal), every);
+  const answers = useParts(`${id} answers`, (api, cursor, signal) => readAnswers(api, id, cursor, signal), every);
   const { messages, earlier, later } = reader.shown.value;
   const ids = sessionsOf(call, messages);
-  const sessions = useLoad(ids.join(" ") + call.ended_at, (api, signal) => readSessions(api, ids, signal), { every });
-  const deliveries = useLoad(`${id} ${call.updated_at}`, (api, signal) =>
-    unlessForbidden(api.listDeliveries({ conversation_id: id }, { signal }).then(({ data }) => data)), { every: EVERY.live });
+  const sessions = useLoad(`${ids} ${call.ended_at}`, (api, signal) => readSessions(api, ids, signal), { every });
+  const deliveries = useDeliveries(call);
   useFollowing(call, reader, transcript, again);
   useCallKeys(live ? reader : undefined);
 
   const segments = timeline.items.value;
-  const all = spanOf(segments) ?? [Date.parse(call.created_at), Date.parse(call.created_at) + 1000];
-  const read: Span | undefined =
+  const created = Date.parse(call.created_at);
+  const whole = spanOf(segments) ?? [created, created + 1000];
+  const part: Span | undefined =
     earlier || later ? [Date.parse(messages[0]?.timestamp ?? ""), Date.parse(messages.at(-1)?.timestamp ?? "") + 1000] : undefined;
-  const span = read && !whole.value ? read : all;
+  const axis = { begun: whole[0], span: part && onlyPart.value ? part : whole };
   const told = deliveries.state.value.data;
   return (
     <>
       <Verdict call={call} sessions={sessions.state.value.data} deliveries={told === "forbidden" ? undefined : told} />
-      {read && (
+      {part && (
         <label class="switch">
-          <input type="checkbox" checked={!whole.value} onChange={(event) => (whole.value = !event.currentTarget.checked)} />
+          <input type="checkbox" checked={onlyPart} onChange={(event) => (onlyPart.value = event.currentTarget.checked)} />
           Draw only the part that the transcript shows
         </label>
       )}
-      <Loaded of={timeline} lines={10}>
-        {() => <Timeline segments={segments} begun={all[0]} span={span} read={whole.value ? read : undefined} onPick={pickSegment(reader)} />}
-      </Loaded>
+      <Inner of={timeline} lines={10} isThere={segments.length > 0}>
+        {() => (
+          <Timeline {...axis} segments={segments} part={onlyPart.value ? undefined : part} isCut={timeline.cut.value} onPick={pick(reader)} />
+        )}
+      </Inner>
       <div id="latency">
-        <Loaded of={answers} lines={8}>
+        <Inner of={answers} lines={8} isThere={answers.items.value.length > 0}>
           {() => (
-            <Latency answers={answers.items.value} figures={call.summary?.latency_ms} begun={all[0]} span={span} onPick={pickAnswer} />
+            <Latency {...axis} answers={answers.items.value} figures={call.summary?.latency_ms} onPick={({ sequence }) => show(sequence)} />
           )}
-        </Loaded>
+        </Inner>
       </div>
       <div class="columns">
-        <Loaded of={transcript} lines={20}>
-          {() => (
-            <Transcript reader={reader} segments={segments} begun={all[0]} slow={slowFrom(call)} live={live} />
-          )}
-        </Loaded>
-        <Details call={call} sessions={sessions} deliveries={deliveries} onErased={onErased} />
+        <Inner of={transcript} lines={20}>
+          {() => <Transcript reader={reader} segments={segments} begun={whole[0]} slow={slowFrom(call)} live={live} />}
+        </Inner>
+        <Details
+          call={call}
+          sessions={sessions}
+          further={segments.filter(({ kind }) => kind === "session").length - ids.length}
+          deliveries={deliveries}
+          onErased={onErased}
+        />
       </div>
     </>
   );
+}
+
+async function readTimeline(api: Verbatim, id: string, cursor: string | undefined, signal: AbortSignal) {
+  const part = await api.getTimeline(id, { limit: PART, cursor }, { signal });
+  return { ...part, items: part.segments.map((segment) => timed(segment, Date.now())) };
+}
+
+async function readAnswers(api: Verbatim, id: string, cursor: string | undefined, signal: AbortSignal) {
+  const part = await api.listMessages(id, { role: "assistant", limit: PART, cursor }, { signal });
+  return { ...part, items: part.data.map(answerOf).filter((answer) => answer !== undefined) };
+}
+
+/** Reads the deliveries, and again while one of them waits for its next attempt. */
+function useDeliveries({ id, updated_at }: ConversationResponse): Loading<readonly DeliveryResponse[] | "forbidden"> {
+  const waits = useRef(true);
+  const deliveries = useLoad(
+    `${id} ${updated_at}`,
+    (api, signal) => unlessForbidden(api.listDeliveries({ conversation_id: id }, { signal }).then(({ data }) => data)),
+    { every: waits.current ? EVERY.live : 0 },
+  );
+  const { data } = deliveries.state.value;
+  waits.current = Array.isArray(data) && data.some(({ state }: DeliveryResponse) => state === "pending");
+  return deliveries;
 }
 
 /** Adds to the transcript what is being said, from when it was read; what ends the stream is looked up. */
@@ -141,15 +169,15 @@ function useFollowing(call: ConversationResponse, reader: Reader, transcript: Lo
   }, [call.id, live, isThere]);
 }
 
-function pickSegment(reader: Reader) {
+function pick(reader: Reader) {
   return ({ message_id, started_at }: Timed) => {
     const message = reader.shown.value.messages.find(({ id }) => id === message_id);
-    go(placeOf(message?.sequence ?? started_at));
+    show(message?.sequence ?? started_at);
   };
 }
 
-function pickAnswer({ sequence }: Answer): void {
-  go(placeOf(sequence));
+function show(at: number | string): void {
+  go(placeOf(at), { replace: true });
 }
 
 /** The latency from which on an answer is marked as slow; a few answers have no slowest 5 %. */
@@ -157,7 +185,7 @@ function slowFrom({ summary }: ConversationResponse): number | null | undefined 
   return summary && summary.latency_ms.count >= 20 ? summary.latency_ms.p95 : undefined;
 }
 
-/** Whether the service says that what was read before is not there any more. */
-function isGone(error: unknown): boolean {
-  return error instanceof ProblemError && !isPassing(error) && (error.is("conversation-not-found") || error.is("conversation-erased"));
+/** Whether there is no such call; an id that is no UUID is invalid. */
+function isMissing(error: unknown): boolean {
+  return error instanceof ProblemError && [404, 410, 422].includes(error.problem.status);
 }

@@ -1,5 +1,5 @@
 /** Pages by cursor. The address holds the cursor, and the history of the browser is the way back. */
-import { go, href, route } from "../route.ts";
+import { href, route } from "../route.ts";
 import { filter } from "./filters.tsx";
 
 /** Returns the cursor of the page that the address names; undefined is the first. */
@@ -19,12 +19,8 @@ export function Pager({ next, more }: { next: string | null; more: boolean }) {
   );
 }
 
-export function page(to: string | undefined): string {
+function page(to: string | undefined): string {
   const query = new URLSearchParams(route.value.query);
   to ? query.set("cursor", to) : query.delete("cursor");
   return href(route.value.path, query);
-}
-
-export function nextPage(next: string | null, more: boolean): void {
-  if (more && next) go(page(next));
 }
