@@ -35,8 +35,9 @@ const LONGEST = 30_000;
  * page. What fails for a passing reason is asked again by itself.
  */
 export function useLoad<T>(key: string, read: Read<T>, { every = 0 }: Options = {}): Loading<T> {
-  const loader = useMemo(() => new Loader<T>(every), []);
+  const loader = useMemo(() => new Loader<T>(), []);
   loader.read = read;
+  loader.every = every;
   useEffect(() => loader.start(), [key]);
   return loader;
 }
@@ -44,29 +45,30 @@ export function useLoad<T>(key: string, read: Read<T>, { every = 0 }: Options = 
 class Loader<T> implements Loading<T> {
   readonly state = signal<State<T>>({ loading: true });
   read!: Read<T>;
-  readonly #every: number;
+  every = 0;
   #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #due = false; // while the page is hidden
   #failed = 0;
-
-  constructor(every: number) {
-    this.#every = every;
-  }
 
   start(): () => void {
     this.reload();
-    const seen = () => document.visibilityState === "visible" && this.#every > 0 && this.reload();
-    document.addEventListener("visibilitychange", seen);
+    document.addEventListener("visibilitychange", this.#look);
     return () => {
-      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("visibilitychange", this.#look);
       this.#stop();
     };
   }
 
   readonly reload = (): void => {
     this.#stop();
+    this.#due = false;
     this.#controller = new AbortController();
     void this.#load(this.#controller.signal);
+  };
+
+  readonly #look = (): void => {
+    if (this.#due && document.visibilityState === "visible") this.reload();
   };
 
   #stop(): void {
@@ -81,7 +83,7 @@ class Loader<T> implements Loading<T> {
       if (signal.aborted) return;
       this.#failed = 0;
       this.state.value = { data, at: Date.now(), loading: false };
-      this.#later(this.#every);
+      this.#later(this.every);
     } catch (error) {
       if (signal.aborted) return;
       this.state.value = { ...this.state.value, error, loading: false };
@@ -90,7 +92,10 @@ class Loader<T> implements Loading<T> {
   }
 
   #later(pause: number): void {
-    if (pause > 0) this.#timer = setTimeout(() => document.visibilityState === "visible" && this.reload(), pause);
+    if (pause === 0) return;
+    this.#timer = setTimeout(() => {
+      this.#due = true;
+      this.#look();
+    }, pause);
   }
 }
-

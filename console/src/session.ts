@@ -31,6 +31,9 @@ export function ready(): Promise<void> | undefined {
   return asked.value && waiting.promise;
 }
 
+/** What a header can hold: the pattern of a token in a form, with the spaces that a paste brings. */
+export const PATTERN = "\\s*[!-~]+\\s*";
+
 export function signIn(given: string): void {
   token = given.trim();
   held.value = token !== "";
@@ -49,7 +52,8 @@ export function enter(): void {
   const { path, query } = parse(location.hash);
   if (path[0] !== "enter") return;
   go(href(START), { replace: true });
-  signIn(query.get("token") ?? "");
+  const given = query.get("token") ?? "";
+  if (new RegExp(`^${PATTERN}$`).test(given)) signIn(given);
 }
 
 globalThis.addEventListener?.("hashchange", enter);

@@ -17,7 +17,7 @@ test("the length of a call has hours only if it has any", () => {
 
 test("an age has one unit", () => {
   assert.deepEqual([-5, 4_000, 40_000, 600_000, 7_200_000, 3 * 86_400_000].map(age), [
-    "now", "now", "40 s", "10 min", "2 h", "3 d",
+    "0 s", "4 s", "40 s", "10 min", "2 h", "3 d",
   ]);
 });
 

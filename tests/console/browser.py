@@ -34,6 +34,8 @@ addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
 
+expect.set_options(timeout=PATIENCE * 1000)
+
 
 @dataclass
 class Tab:

@@ -103,6 +103,9 @@ function filters(): ListConversationsQuery {
   };
 }
 
+/** What is dim is left out where the window is narrow. */
+const None = () => <span class="dim">–</span>;
+
 const COLUMNS: readonly Column<ConversationResponse>[] = [
   {
     title: "Begun",
@@ -112,19 +115,19 @@ const COLUMNS: readonly Column<ConversationResponse>[] = [
       </a>
     ),
   },
-  { title: "Who", cell: ({ user_id }) => <span class="who">{user_id ?? "–"}</span> },
+  { title: "Who", cell: ({ user_id }) => (user_id === null ? <None /> : <span class="who">{user_id}</span>) },
   { title: "State", cell: ({ summary, ended_at }) => <State of={summary?.state ?? (ended_at ? "ended" : "live")} /> },
   { title: "Length", numeric: true, cell: (call) => <Length call={call} /> },
   { title: "Turns", numeric: true, cell: ({ summary }) => count(summary?.turns) },
-  { title: "p95", numeric: true, cell: ({ summary }) => latency(summary?.latency_ms.p95) },
+  { title: "p95", numeric: true, cell: ({ summary }) => (summary?.latency_ms.count ? latency(summary.latency_ms.p95) : <None />) },
   { title: "Interrupted", numeric: true, cell: ({ summary }) => <Some value={summary?.interruptions} /> },
   { title: "Incidents", numeric: true, cell: ({ summary }) => <Some value={summary?.incidents} alarming /> },
   { title: "Complete", cell: ({ summary }) => <Complete summary={summary} /> },
-  { title: "Intent", cell: ({ extracted_intent }) => extracted_intent?.toLowerCase().replaceAll("_", " ") ?? "–" },
+  { title: "Intent", cell: ({ extracted_intent }) => extracted_intent?.toLowerCase().replaceAll("_", " ") ?? <None /> },
   {
     title: "First words",
     wide: true,
-    cell: ({ summary }) => (summary?.first_words ? <Said text={summary.first_words} /> : "–"),
+    cell: ({ summary }) => (summary?.first_words ? <Said text={summary.first_words} /> : <None />),
   },
 ];
 
@@ -144,10 +147,10 @@ function Some({ value, alarming = false }: { value: number | undefined; alarming
 
 export function Complete({ summary }: { summary: Summary | undefined }) {
   const receipts = summary?.receipts;
-  if (!receipts) return <span class="dim">–</span>;
+  if (!receipts) return <None />;
   if (receipts.missing > 0) return <strong class="bad">{count(receipts.missing)} missing</strong>;
   if (receipts.complete) return <span title="Every event of the phone is on record">✓ complete</span>;
-  return summary.state === "live" ? <span class="dim">so far</span> : <strong class="bad">unknown</strong>;
+  return summary.state === "live" ? <>so far</> : <strong class="bad">unknown</strong>;
 }
 
 function NoCalls() {
@@ -156,6 +159,9 @@ function NoCalls() {
       <h2>No calls yet</h2>
       <p>Record one, and it appears here within five seconds:</p>
       <pre tabIndex={0}>{EXAMPLE}</pre>
+      <p>
+        Where the service wants a token, add <code>-H "authorization: Bearer $TOKEN"</code> to each command.
+      </p>
     </section>
   );
 }

@@ -1,10 +1,10 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 interface Props {
   title: string;
   children: ComponentChildren;
-  /** Left out for a dialog that cannot be left. */
+  /** Left out for a dialog that comes back when it is closed. */
   onClose?: () => void;
 }
 
@@ -12,15 +12,16 @@ interface Props {
 export function Dialog({ title, children, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => {
+    const shown = dialog.current;
+    shown?.showModal();
+    return () => shown?.close(); // gives the focus back
+  }, []);
   return (
     <dialog
       ref={dialog}
       aria-labelledby={id}
-      onCancel={(event) => {
-        if (!onClose) event.preventDefault();
-      }}
-      onClose={onClose}
+      onClose={onClose ?? (() => dialog.current?.showModal())}
     >
       <header>
         <h2 id={id}>{title}</h2>

@@ -1,16 +1,18 @@
 import { Dialog } from "../parts/dialog.tsx";
-import { asked, signIn } from "../session.ts";
+import { asked, PATTERN, signIn } from "../session.ts";
 
 /** Asks for a token while the service refuses to answer without one. The page behind then goes on. */
 export function SignIn() {
   if (!asked.value) return null;
   return (
     <Dialog title="Sign in">
-      <p>
-        {asked.value === "refused"
-          ? "The token has expired, or is not accepted here. Enter another one; the page then goes on."
-          : "This service needs a token: one that `verbatim console` makes, or your own."}
-      </p>
+      {asked.value === "refused" ? (
+        <p>The token has expired, or is not accepted here. Enter another one; the page then goes on.</p>
+      ) : (
+        <p>
+          This service needs a token: one that <code>verbatim console</code> makes, or your own.
+        </p>
+      )}
       <form onSubmit={submit}>
         <label>
           <span>Token</span>
@@ -19,6 +21,8 @@ export function SignIn() {
             type="password"
             autoComplete="current-password"
             required
+            pattern={PATTERN}
+            title="ASCII characters without spaces"
             autofocus
             spellcheck={false}
             aria-describedby="token-kept"
