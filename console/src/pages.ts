@@ -1,6 +1,7 @@
 /** The pages of the console: a new one is a line here, and a file in `pages/`. */
 import type { ComponentType } from "preact";
 import type { Keys } from "./keys.ts";
+import { Call } from "./pages/call.tsx";
 import { Calls } from "./pages/calls.tsx";
 import { NoPage } from "./pages/no-page.tsx";
 import { go, href } from "./route.ts";
@@ -23,7 +24,7 @@ interface PageEntry {
 
 /** In the order of the navigation. */
 export const NAVIGATION: readonly PageEntry[] = [
-  { name: "calls", title: "Calls", keys: ["g c"], Page: Calls },
+  { name: "calls", title: "Calls", keys: ["g c"], Page: Calls, One: Call },
 ];
 
 export const PAGE_KEYS: Keys = Object.fromEntries(

@@ -1,5 +1,5 @@
 /** The frame of a plot: axes with their labels, and where the pointer is. What is drawn inside gets its scales. */
-import { scaleLinear, scaleLog, scaleTime } from "d3-scale";
+import { scaleLinear, scaleLog, scaleTime, scaleUtc } from "d3-scale";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
@@ -20,7 +20,8 @@ export interface Frame {
 }
 
 export interface Axis {
-  kind: "time" | "linear" | "log";
+  /** `elapsed` is milliseconds since a beginning, and needs a `format`. */
+  kind: "time" | "elapsed" | "linear" | "log";
   domain: readonly [number, number];
   /** What stands at a tick; a time says itself. */
   format?: (value: number) => string;
@@ -31,8 +32,12 @@ interface Props {
   y: Axis;
   /** The height in pixels; the width is that of the room. */
   height?: number;
+  /** The room for the labels of the y axis in pixels. */
+  left?: number;
   /** A line of text for the place of the pointer on the x axis; undefined where there is nothing. */
-  readout?: (x: number) => string | undefined;
+  readout?: (x: number) => ComponentChildren;
+  /** What a click at a place on the x axis does. */
+  onPick?: (x: number) => void;
   children: (frame: Frame) => ComponentChildren;
 }
 
@@ -40,12 +45,12 @@ const MARGIN = { left: 52, right: 12, top: 8, bottom: 22 };
 const EACH = { x: 90, y: 36 }; // pixels for a tick
 
 /** Draws the axes, and what `children` returns between them. The plot itself is hidden from screen readers: `Figure`. */
-export function Plot({ x, y, height = 180, readout, children }: Props) {
+export function Plot({ x, y, height = 180, left = MARGIN.left, readout, onPick, children }: Props) {
   const [room, width] = useWidth();
   const [pointer, setPointer] = useState<number>();
   const frame = {
-    left: MARGIN.left,
-    right: Math.max(MARGIN.left + 1, width - MARGIN.right),
+    left,
+    right: Math.max(left + 1, width - MARGIN.right),
     top: MARGIN.top,
     bottom: height - MARGIN.bottom,
   };
@@ -63,6 +68,7 @@ export function Plot({ x, y, height = 180, readout, children }: Props) {
         width={width}
         height={height}
         {...(readout && { onPointerMove: follow, onPointerLeave: () => setPointer(undefined) })}
+        {...(onPick && { onClick: () => pointer !== undefined && onPick(across.scale.invert(pointer)) })}
       >
         {up.ticks(Math.max(2, Math.floor((frame.bottom - frame.top) / EACH.y))).map(([value, words]) => (
           <g key={value} class="tick" transform={`translate(0 ${up.scale(value)})`}>
@@ -93,8 +99,8 @@ interface Scaled {
 }
 
 function scaleOf({ kind, domain, format }: Axis, range: readonly [number, number]): Scaled {
-  if (kind === "time") {
-    const scale = scaleTime(domain, range);
+  if (kind === "time" || kind === "elapsed") {
+    const scale = (kind === "time" ? scaleTime : scaleUtc)(domain, range);
     const words = scale.tickFormat();
     return {
       scale: Object.assign((value: number) => scale(value), { invert: (place: number) => scale.invert(place).getTime() }),
