@@ -31,6 +31,7 @@ export async function ask<T>(call: (api: Verbatim) => Promise<T>, signal?: Abort
     try {
       return await call(api);
     } catch (error) {
+      if (isAsSlowAgain(error)) connection.value = "online"; // its 503 says nothing of other requests
       if (!isUnauthorized(error)) throw error;
       await askForToken();
     }
@@ -43,8 +44,13 @@ export function isUnauthorized(error: unknown): boolean {
 
 /** Whether the service may answer the same request later. */
 export function isPassing(error: unknown): boolean {
+  if (isAsSlowAgain(error)) return false;
   if (error instanceof ProblemError) return error.problem.status >= 500 || error.problem.status === 429;
   return error instanceof TransportError || (error instanceof UnexpectedResponse && error.status >= 500);
+}
+
+function isAsSlowAgain(error: unknown): boolean {
+  return error instanceof ProblemError && error.is("search-too-slow");
 }
 
 async function watched(url: string, init: RequestInit): Promise<StreamingAnswer> {

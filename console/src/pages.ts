@@ -3,7 +3,10 @@ import type { ComponentType } from "preact";
 import type { Keys } from "./keys.ts";
 import { Call } from "./pages/call.tsx";
 import { Calls } from "./pages/calls.tsx";
+import { Deliveries } from "./pages/deliveries.tsx";
 import { NoPage } from "./pages/no-page.tsx";
+import { Search } from "./pages/search.tsx";
+import { Service } from "./pages/service.tsx";
 import { go, href } from "./route.ts";
 
 export interface PageProps {
@@ -25,6 +28,9 @@ interface PageEntry {
 /** In the order of the navigation. */
 export const NAVIGATION: readonly PageEntry[] = [
   { name: "calls", title: "Calls", keys: ["g c"], Page: Calls, One: Call },
+  { name: "search", title: "Search", keys: ["g s", "/"], Page: Search },
+  { name: "deliveries", title: "Deliveries", keys: ["g d"], Page: Deliveries },
+  { name: "service", title: "Service", keys: [], Page: Service },
 ];
 
 export const PAGE_KEYS: Keys = Object.fromEntries(
