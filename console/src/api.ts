@@ -43,9 +43,13 @@ export function isUnauthorized(error: unknown): boolean {
 
 /** Whether the service may answer the same request later. What took too long would take as long again. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof ProblemError && (error.is("too-slow") || error.is("search-too-slow"))) return false;
+  if (isAsSlowAgain(error)) return false;
   if (error instanceof ProblemError) return error.problem.status >= 500 || error.problem.status === 429;
   return error instanceof TransportError || (error instanceof UnexpectedResponse && error.status >= 500);
+}
+
+function isAsSlowAgain(error: unknown): boolean {
+  return error instanceof ProblemError && (error.is("too-slow") || error.is("search-too-slow"));
 }
 
 async function watched(url: string, init: RequestInit): Promise<StreamingAnswer> {

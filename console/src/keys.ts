@@ -28,8 +28,12 @@ export const groups = signal<readonly Group[]>([]);
 export const enabled = signal(stored() !== "off");
 let first = { key: "", at: 0 };
 
-/** Registers keys while the calling component is on the page; the last registered wins. */
-export function useKeys(title: string, keys: Keys): void {
+/**
+ * Registers keys while the calling component is on the page; the last registered wins.
+ *
+ * With `everywhere` those of a page win, even if the page was there before.
+ */
+export function useKeys(title: string, keys: Keys, { everywhere = false } = {}): void {
   const latest = useRef(keys); // they close over what was rendered last
   latest.current = keys;
   useEffect(() => {
@@ -39,7 +43,7 @@ export function useKeys(title: string, keys: Keys): void {
         return latest.current;
       },
     };
-    groups.value = [...groups.value, group];
+    groups.value = everywhere ? [group, ...groups.value] : [...groups.value, group];
     return () => {
       groups.value = groups.value.filter((other) => other !== group);
     };

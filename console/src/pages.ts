@@ -3,8 +3,11 @@ import type { ComponentType } from "preact";
 import type { Keys } from "./keys.ts";
 import { Call } from "./pages/call.tsx";
 import { Calls } from "./pages/calls.tsx";
+import { Deliveries } from "./pages/deliveries.tsx";
 import { Latency } from "./pages/latency.tsx";
 import { NoPage } from "./pages/no-page.tsx";
+import { Search } from "./pages/search.tsx";
+import { Service } from "./pages/service.tsx";
 import { Volume } from "./pages/volume.tsx";
 import { go, href } from "./route.ts";
 
@@ -27,8 +30,11 @@ interface PageEntry {
 /** In the order of the navigation. */
 export const NAVIGATION: readonly PageEntry[] = [
   { name: "calls", title: "Calls", keys: ["g c"], Page: Calls, One: Call },
+  { name: "search", title: "Search", keys: ["g s", "/"], Page: Search },
   { name: "latency", title: "Latency", keys: ["g l"], Page: Latency },
   { name: "volume", title: "Volume", keys: ["g v"], Page: Volume },
+  { name: "deliveries", title: "Deliveries", keys: ["g d"], Page: Deliveries },
+  { name: "service", title: "Service", keys: [], Page: Service },
 ];
 
 export const PAGE_KEYS: Keys = Object.fromEntries(

@@ -14,11 +14,12 @@ export function App() {
   const { path } = route.value;
   const { Page, name } = pageAt(path);
   useFocusOnArrival(path.join("/"));
-  useKeys("Everywhere", {
+  const keys = {
     ...PAGE_KEYS,
     Escape: { does: "Back", press: () => path.length > 1 && back(href(path.slice(0, 1))) },
     "?": { does: "Show the keys", press: () => setHelp(true) },
-  });
+  };
+  useKeys("Everywhere", keys, { everywhere: true });
   return (
     <>
       <a class="skip" href="#main" onClick={skip}>
