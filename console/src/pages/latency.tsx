@@ -176,7 +176,7 @@ function Histogram({ stats: { histogram, total } }: { stats: Stats }) {
     >
       <Plot
         x={{ kind: "log", domain: [bars[0]!.from, bars.at(-1)!.to], format: bound }}
-        y={{ kind: "linear", domain: [0, 1.15 * Math.max(...bars.map(({ value }) => value))] }}
+        y={{ kind: "linear", domain: [0, 1.15 * Math.max(...bars.map(({ value }) => value))], format: count }}
         height={170}
         readout={(at) => {
           const bar = bars.find(({ from, to }) => at >= from && at < to);

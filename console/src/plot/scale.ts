@@ -1,5 +1,5 @@
 /** The scales of a plot's axes, and what stands at their ticks. */
-import { scaleLinear, scaleLog, scaleTime, scaleUtc } from "d3-scale";
+import { timeTicks, utcTicks } from "d3-time";
 
 /** A scale of numbers; a time is one of milliseconds since 1970. */
 export interface Scale {
@@ -8,38 +8,48 @@ export interface Scale {
 }
 
 export interface Axis {
-  /** `elapsed` is milliseconds since a beginning, and needs a `format`. */
+  /** `elapsed` is milliseconds since a beginning. */
   kind: "time" | "elapsed" | "linear" | "log";
   domain: readonly [number, number];
-  /** What stands at a tick, empty for none; a time says itself. */
-  format?: (value: number) => string;
+  /** What stands at a tick, empty for none. */
+  format: (value: number) => string;
 }
 
 const DENSER = 1.5; // on a log axis, whose labels, as `200 ms`, need less room than those of times
+const ROUNDING = 1e-9; // by which 0.6 / 0.1 is less than 6
 
 interface Scaled {
   scale: Scale;
   ticks(most: number): [value: number, words: string][];
 }
 
-export function scaleOf({ kind, domain, format }: Axis, range: readonly [number, number]): Scaled {
-  if (kind === "time" || kind === "elapsed") {
-    const scale = (kind === "time" ? scaleTime : scaleUtc)(domain, range);
-    const words = scale.tickFormat();
-    return {
-      scale: Object.assign((value: number) => scale(value), { invert: (place: number) => scale.invert(place).getTime() }),
-      ticks: (most) => scale.ticks(most).map((at) => [at.getTime(), format?.(at.getTime()) ?? words(at)]),
-    };
-  }
-  const scale = kind === "log" ? scaleLog(domain, range) : scaleLinear(domain, range);
-  return {
-    scale,
-    ticks: (most) => {
-      const words = format ?? scale.tickFormat(most, kind === "log" ? "~s" : undefined);
-      const values = kind === "log" ? decades(domain, most * DENSER) : scale.ticks(most);
-      return values.map((value): [number, string] => [value, words(value)]).filter(([, said]) => said !== "");
-    },
+export function scaleOf({ kind, domain, format }: Axis, [start, end]: readonly [number, number]): Scaled {
+  const isLog = kind === "log";
+  const [low, high] = isLog ? [Math.log(domain[0]), Math.log(domain[1])] : domain;
+  const scale = (value: number) => start + (((isLog ? Math.log(value) : value) - low) / (high - low)) * (end - start);
+  const invert = (place: number) => {
+    const value = low + ((place - start) / (end - start)) * (high - low);
+    return isLog ? Math.exp(value) : value;
   };
+  return {
+    scale: Object.assign(scale, { invert }),
+    ticks: (most) =>
+      ticksOf(kind, domain, most).map((value): [number, string] => [value, format(value)]).filter(([, said]) => said !== ""),
+  };
+}
+
+function ticksOf(kind: Axis["kind"], [low, high]: readonly [number, number], most: number): number[] {
+  if (kind === "log") return decades([low, high], most * DENSER);
+  if (kind === "linear") return rounds([low, high], most);
+  return (kind === "time" ? timeTicks : utcTicks)(new Date(low), new Date(high), most).map((at) => at.getTime());
+}
+
+/** Returns the multiples in `domain` of 1, 2 or 5 of a power of ten, at most `most` of them where that can be. */
+export function rounds([low, high]: readonly [number, number], most: number): number[] {
+  const least = (high - low) / Math.max(1, most);
+  const step = multiples([1, 2, 5], least, least * 5)[0] ?? 1;
+  const [first, last] = [Math.ceil(low / step - ROUNDING), Math.floor(high / step + ROUNDING)];
+  return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
 
 /** Returns 1, 2 and 5 of each power of ten in `domain`; 1 and 3, or 1 alone, where those are too many. */
