@@ -46,6 +46,7 @@ function ticksOf(kind: Axis["kind"], [low, high]: readonly [number, number], mos
 
 /** Returns the multiples in `domain` of 1, 2 or 5 of a power of ten, at most `most` of them where that can be. */
 export function rounds([low, high]: readonly [number, number], most: number): number[] {
+  if (high <= low) return [low];
   const least = (high - low) / Math.max(1, most);
   const step = multiples([1, 2, 5], least, least * 5)[0] ?? 1;
   const [first, last] = [Math.ceil(low / step - ROUNDING), Math.floor(high / step + ROUNDING)];
