@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder bench-adoption chaos outages torture torture-phones overload typescript lock openapi docs wheel clean
+	bench-recorder bench-adoption chaos outages torture torture-phones overload console typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -85,6 +85,9 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 
 overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
 	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
+
+console: .venv/dev  ## build the console into backend/console/static/, which is committed
+	@$(BIN)/python -m tests.console.build
 
 typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
 	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -744,6 +746,33 @@ def _conversation(address: str, token: str) -> httpx.Response:
     return httpx.post(
         f"{address}/api/v1/conversations", json={"context_type": "voice"}, headers=headers, timeout=PATIENCE
     )
+
+
+def test_the_console_is_opened_with_a_token_of_eight_hours_that_may_read_and_send_deliveries_again(
+    verbatim: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    environment = {"DATABASE_URL": database_url, "VERBATIM_AUTH_ISSUERS": "[]"}
+    printed = [verbatim("console", "--url", "https://record.example/verbatim/", **environment).out for _ in range(3)]
+    assert opened == [address.strip() for address in printed]
+    for address in opened:
+        assert re.fullmatch(r"https://record\.example/verbatim/console/#/enter\?token=vbt_[\w-]{43}", address)
+    listed = verbatim("token", "list", DATABASE_URL=database_url).out
+    assert listed.count("conversations:read:any deliveries:manage") == 3
+    lives = re.findall(r"console-[0-9a-f]{8}  ([\d-]+ [\d:]+)  ([\d-]+ [\d:]+)", listed)
+    hours = [datetime.fromisoformat(ends) - datetime.fromisoformat(made) for made, ends in lives]
+    assert hours == [timedelta(hours=8)] * 3
+
+
+def test_without_authentication_the_console_needs_no_token(verbatim: Command) -> None:
+    printed = verbatim("console", "--no-browser", VERBATIM_PORT="8123")
+    assert (printed.code, printed.out) == (0, "http://127.0.0.1:8123/console/\n")
+
+
+@pytest.mark.parametrize(("host", "named"), [("::", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_console_is_reached_where_the_service_listens(verbatim: Command, host: str, named: str) -> None:
+    assert verbatim("console", "--no-browser", VERBATIM_HOST=host).out == f"http://{named}:8000/console/\n"
 
 
 def test_a_services_token_is_printed_once_alone_and_works_until_it_is_revoked(

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from backend.cli import deliveries, operating, reading, records, searching, tokens, tools
+from backend.cli.console import open_console
 from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
@@ -36,6 +37,7 @@ for command in (
     tools.mcp,
 ):
     app.command()(command)
+app.command("console")(open_console)
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(tokens.app, name="token")
 
