@@ -17,6 +17,7 @@ LANGUAGES: Final = {
 }
 _BATCH: Final = 500
 _Event = tuple[float, dict[str, Any]]
+_Line = tuple[str, str, float, dict[str, Any]]
 
 
 def _text(role: str, content: str, **more: Any) -> dict[str, Any]:
@@ -104,7 +105,7 @@ async def eventful(client: httpx.AsyncClient) -> str:
 
 async def spoken_in_many_languages(client: httpx.AsyncClient) -> str:
     call = await open_call(client)
-    lines = [("user", words, float(number), {}) for number, words in enumerate(LANGUAGES.values())]
+    lines: list[_Line] = [("user", words, float(number), {}) for number, words in enumerate(LANGUAGES.values())]
     await post(client, call, lines, datetime.now(UTC) - timedelta(seconds=10))
     await end(client, call)
     return call
@@ -115,7 +116,7 @@ async def long(client: httpx.AsyncClient, messages: int) -> str:
     call = await open_call(client)
     start = datetime.now(UTC) - timedelta(seconds=2 * messages)
     latency = {"total_ms": 800, "stt_ms": 120, "llm_ms": 400, "tts_ms": 180}
-    lines = [
+    lines: list[_Line] = [
         ("assistant", f"That is answer {number}, and it says a few words.", 2.0 * number, {"latency": latency})
         if number % 2
         else ("user", f"This is question {number}.", 2.0 * number, {})
@@ -127,9 +128,7 @@ async def long(client: httpx.AsyncClient, messages: int) -> str:
     return call
 
 
-async def post(
-    client: httpx.AsyncClient, call: str, lines: Sequence[tuple[str, str, float, dict[str, Any]]], start: datetime
-) -> None:
+async def post(client: httpx.AsyncClient, call: str, lines: Sequence[_Line], start: datetime) -> None:
     """Record role, words, seconds after ``start`` and metadata of each line."""
     messages = [
         {

@@ -86,7 +86,9 @@ async def test_the_top_says_that_a_call_is_complete(shared_tab: Tab, shared_clie
 async def test_a_timeline_says_in_words_and_as_a_table_what_it_draws(shared_tab: Tab, shared_made: Made) -> None:
     await shared_tab.open(f"#/calls/{shared_made.eventful}")
     figure = shared_tab.page.locator("figure", has=shared_tab.page.get_by_role("heading", name="Timeline"))
-    await expect(figure.locator("figcaption")).to_contain_text("1 function call; 1 reconnect; 1 incident; 1 late message; 1 loss at the phone.")
+    await expect(figure.locator("figcaption")).to_contain_text(
+        "1 function call; 1 reconnect; 1 incident; 1 late message; 1 loss at the phone."
+    )
     for mark in ("break", "silence", "error", "interruption"):
         await expect(figure.locator(f"svg .{mark}").first).to_be_attached()
     await expect(figure.locator("svg .estimated").first).to_be_attached()
@@ -230,7 +232,7 @@ async def test_parts_of_a_long_transcript_are_turned_without_a_gap(shared_tab: T
 async def test_an_address_leads_to_a_message_in_the_middle(
     shared_tab: Tab, shared_made: Made, shared_client: httpx.AsyncClient, by_time: bool
 ) -> None:
-    query = {"order": "recorded", "after_sequence": 349, "limit": 1}
+    query: dict[str, str | int] = {"order": "recorded", "after_sequence": 349, "limit": 1}
     found = (await shared_client.get(f"/conversations/{shared_made.long}/messages", params=query)).json()["data"][0]
     at = found["timestamp"] if by_time else found["sequence"]
     await shared_tab.open(f"#/calls/{shared_made.long}?at={at}")

@@ -59,9 +59,7 @@ export function Transcript({ reader, segments, begun, slow, live }: Props) {
         </button>
       )}
       <div ref={list} {...(live && { role: "log", "aria-live": aloud ? "polite" : "off", "aria-label": "Transcript" })}>
-        <ol class="turns">
-          {rows}
-        </ol>
+        <ol class="turns">{rows}</ol>
         {messages.length === 0 && <p class="hint">{live ? "Nothing has been said yet." : "Nothing was said in this call."}</p>}
       </div>
       {later && (
@@ -86,7 +84,7 @@ function useRows(messages: readonly MessageResponse[], happened: readonly Timed[
     () =>
       entriesOf(messages, happened).map((entry) => (
         <Row
-          key={entry.kind === "happened" ? `${entry.segment.kind} ${entry.segment.started_at}` : messagesOf(entry)[0]?.id}
+          key={entry.kind === "happened" ? `${entry.segment.started_at} ${entry.segment.label}` : messagesOf(entry)[0]?.id}
           entry={entry}
           begun={begun}
           slow={slow}
@@ -106,7 +104,7 @@ function segmentsOf(reader: Reader, segments: readonly Timed[]): Timed[] {
 
 /** Pauses what is being followed, or goes on with all that has come since. */
 export function toggle(reader: Reader): void {
-  if (reader.paused.value) void reader.latest();
+  if (reader.paused.value) reader.latest().catch(() => reader.pause());
   else reader.pause();
 }
 
