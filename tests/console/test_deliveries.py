@@ -100,7 +100,9 @@ async def test_what_is_no_id_of_a_call_says_so(shared_browser: Browser, shared_a
         await expect(opened.page.get_by_role("alert")).to_contain_text("Call must be")
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(204, "accepted it, with 204."), (500, "The orchestrator answered 500.")])
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(204, "accepted it, with 204."), (500, "The orchestrator answered 500.")]
+)
 async def test_a_delivery_is_sent_again_after_a_question_and_the_outcome_is_shown(
     shared_browser: Browser,
     shared_sending: str,
