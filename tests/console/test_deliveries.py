@@ -100,17 +100,15 @@ async def test_what_is_no_id_of_a_call_says_so(shared_browser: Browser, shared_a
         await expect(opened.page.get_by_role("alert")).to_contain_text("Call must be")
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome"), [(204, "accepted it, with 204."), (500, "The orchestrator answered 500.")]
-)
+@pytest.mark.parametrize("answer", [(204, "accepted it, with 204."), (500, "The orchestrator answered 500.")])
 async def test_a_delivery_is_sent_again_after_a_question_and_the_outcome_is_shown(
     shared_browser: Browser,
     shared_sending: str,
     shared_orchestrator: OrchestratorStandIn,
     shared_connection: asyncpg.Connection,
-    status: int,
-    outcome: str,
+    answer: tuple[int, str],
 ) -> None:
+    status, outcome = answer
     call = await open_conversation(shared_connection)
     identity = await add(shared_connection, call, "failed", **REFUSED | {"attempts": 10})
     shared_orchestrator.behaviours = iter([status])
