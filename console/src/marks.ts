@@ -20,7 +20,7 @@ export interface Clip {
 
 const MOST = 400; // code points shown of a message
 const LEAD = 80; // of them before the first mark
-const WORD = 20; // how far a cut moves to begin with a word
+const WORD = 20; // how far a cut moves, so that it lies between words
 
 /** Returns `text` cut at its ranges, which are in order and apart. */
 export function pieces(text: string, ranges: readonly Range[]): Piece[] {
@@ -46,7 +46,7 @@ export function clip(text: string, ranges: readonly Range[]): Clip {
   if (letters.length <= MOST) return { text, ranges, before: false, after: false, hidden: 0 };
   const first = ranges[0]?.[0] ?? 0;
   const start = wordFrom(letters, Math.max(0, Math.min(first - LEAD, letters.length - MOST)));
-  const end = Math.min(letters.length, start + MOST);
+  const end = wordEnd(letters, Math.min(letters.length, start + MOST));
   const shown = ranges.filter(([from]) => from < end).map(([from, to]) => [from - start, Math.min(to, end) - start] as const);
   return {
     text: letters.slice(start, end).join(""),
@@ -55,6 +55,12 @@ export function clip(text: string, ranges: readonly Range[]): Clip {
     after: end < letters.length,
     hidden: ranges.length - shown.length,
   };
+}
+
+/** Returns where the last word before `end` ends, or `end` if none does nearby. */
+function wordEnd(letters: readonly string[], end: number): number {
+  const space = letters.slice(end - WORD, end).lastIndexOf(" ");
+  return end === letters.length || space < 0 ? end : end - WORD + space;
 }
 
 /** Returns where the first word after `start` begins, or `start` if none does nearby. */

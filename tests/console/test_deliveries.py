@@ -31,7 +31,7 @@ async def shared_call(shared_connection: asyncpg.Connection) -> str:
     await add(shared_connection, call, "delivered", attempts=1, last_status=204, delivered_at=now, last_attempt_at=now)
     await add(shared_connection, call, "failed", last_attempt_at=now, **REFUSED | {"attempts": 10})
     await add(shared_connection, call, "held", last_attempt_at=now, **GONE)
-    await add(shared_connection, call, last_attempt_at=now, due_at=now + timedelta(hours=2), **REFUSED)
+    await add(shared_connection, call, "pending", last_attempt_at=now, due_at=now + timedelta(hours=2), **REFUSED)
     return str(call)
 
 
@@ -100,15 +100,15 @@ async def test_what_is_no_id_of_a_call_says_so(shared_browser: Browser, shared_a
         await expect(opened.page.get_by_role("alert")).to_contain_text("Call must be")
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(204, "accepted it, with 204."), (500, "The orchestrator answered 500.")])
+@pytest.mark.parametrize("answer", [(204, "accepted it, with 204."), (500, "The orchestrator answered 500.")])
 async def test_a_delivery_is_sent_again_after_a_question_and_the_outcome_is_shown(
     shared_browser: Browser,
     shared_sending: str,
     shared_orchestrator: OrchestratorStandIn,
     shared_connection: asyncpg.Connection,
-    status: int,
-    outcome: str,
+    answer: tuple[int, str],
 ) -> None:
+    status, outcome = answer
     call = await open_conversation(shared_connection)
     identity = await add(shared_connection, call, "failed", **REFUSED | {"attempts": 10})
     shared_orchestrator.behaviours = iter([status])
@@ -116,7 +116,7 @@ async def test_a_delivery_is_sent_again_after_a_question_and_the_outcome_is_show
     async with tab(shared_browser, shared_sending) as opened:
         page = opened.page
         await opened.open(f"#/deliveries?conversation_id={call}")
-        button = page.get_by_role("button", name="Send the delivery of")
+        button = page.get_by_role("button", name="Send again … the delivery of")
         # By keyboard alone; and it may be left.
         await button.press("Enter")
         await expect(page.get_by_role("dialog", name="Send it again?")).to_be_visible()

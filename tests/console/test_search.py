@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.api.test_search import SLOW
-from tests.conftest import serving
+from tests.conftest import connect, serving
 from tests.console.browser import THEMES, WIDTHS, Tab, Theme, tab
 from tests.console.calls import HOSTILE, end, open_call, say
 from tests.searching import INDEXED
@@ -77,9 +77,7 @@ async def test_what_is_found_is_accessible_and_fits_the_window(
     assert shared_said
 
 
-async def test_hits_of_a_call_stand_together_with_what_was_said_around_them(
-    shared_tab: Tab, shared_said: Said
-) -> None:
+async def test_hits_of_a_call_stand_together_with_what_was_said_around_them(shared_tab: Tab, shared_said: Said) -> None:
     await shared_tab.open("#/search?q=dentist")
     [found] = await shared_tab.page.locator(".found").all()
     await expect(found.get_by_role("link").first).to_have_attribute("href", f"#/calls/{shared_said.spoken}")
@@ -208,13 +206,15 @@ async def test_what_cannot_be_searched_for_says_what_to_do(
 
 
 async def test_a_search_that_takes_too_long_is_to_be_narrowed_and_is_not_repeated(
-    shared_browser: Browser, database_url: str, connection: asyncpg.Connection
+    shared_browser: Browser, database_url: str
 ) -> None:
     with serving(database_url) as address:
-        async with httpx.AsyncClient(base_url=f"{address}/api/v1") as client:
+        async with httpx.AsyncClient(base_url=f"{address}/api/v1", timeout=PATIENCE) as client:
             await say(client, await open_call(client), "Common words.")
+        connection = await connect(database_url)
         await until_found(connection, INDEXED)
         await connection.execute(SLOW)
+        await connection.close()
         async with tab(shared_browser, address) as opened:
             asked: list[str] = []
             opened.page.on("request", lambda request: asked.append(request.url))

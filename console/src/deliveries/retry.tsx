@@ -1,9 +1,9 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { DeliveryResponse } from "../../../clients/typescript/src/types.ts";
 import { ask } from "../api.ts";
 import { now } from "../clock.ts";
 import { useLoad } from "../load.ts";
-import { Confirm, Dialog } from "../parts/dialog.tsx";
+import { Dialog } from "../parts/dialog.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { adviceOf, outcomeOf } from "./advice.ts";
 
@@ -15,20 +15,39 @@ interface Props {
   onClose: () => void;
 }
 
-/** Asks, sends a delivery again, and shows what the orchestrator answers. */
+/** Asks, sends a delivery again, and shows what the orchestrator answers. One dialog: a second would close with the first. */
 export function Retry({ delivery, onClose }: Props) {
   const [sent, setSent] = useState<DeliveryResponse>();
+  return (
+    <Dialog title={sent ? "Sent again" : "Send it again?"} onClose={onClose}>
+      {sent ? <Outcome sent={sent} /> : <Question delivery={delivery} onSent={setSent} onClose={onClose} />}
+    </Dialog>
+  );
+}
+
+interface QuestionProps extends Props {
+  onSent: (sent: DeliveryResponse) => void;
+}
+
+function Question({ delivery, onSent, onClose }: QuestionProps) {
   const [error, setError] = useState<unknown>();
-  if (sent) return <Outcome sent={sent} onClose={onClose} />;
   const send = () => {
     setError(undefined);
-    ask((api) => api.retryDelivery(delivery.id)).then(setSent, setError);
+    ask((api) => api.retryDelivery(delivery.id)).then(onSent, setError);
   };
   return (
-    <Confirm title="Send it again?" does="Send it again" onConfirm={send} onClose={onClose}>
+    <>
       <p>{consequence(delivery)}</p>
       {error !== undefined && <Problem error={error} />}
-    </Confirm>
+      <p class="actions">
+        <button type="button" onClick={send}>
+          Send it again
+        </button>
+        <button type="button" class="quiet" onClick={onClose} autofocus>
+          Leave it
+        </button>
+      </p>
+    </>
   );
 }
 
@@ -44,17 +63,19 @@ function consequence({ state }: DeliveryResponse): string {
   }
 }
 
-function Outcome({ sent, onClose }: { sent: DeliveryResponse; onClose: () => void }) {
+function Outcome({ sent }: { sent: DeliveryResponse }) {
   const [since] = useState(Date.now);
   const [settled, setSettled] = useState(false);
+  const words = useRef<HTMLParagraphElement>(null);
   const loading = useLoad(sent.id, (api, signal) => api.getDelivery(sent.id, { signal }), { every: settled ? 0 : EVERY });
   const { data, error } = loading.state.value;
   const outcome = data && outcomeOf(sent, data);
-  if (outcome && !settled) setSettled(true);
   const advice = outcome && adviceOf(data, now.value);
+  useEffect(() => words.current?.focus(), []); // the button that had the focus is gone
+  useEffect(() => setSettled(outcome !== undefined), [outcome !== undefined]);
   return (
-    <Dialog title="Sent again" onClose={onClose}>
-      <p role="status" class={outcome?.isBad ? "bad" : ""}>
+    <>
+      <p ref={words} tabIndex={-1} role="status" class={outcome?.isBad ? "bad" : ""}>
         {outcome?.words ?? "The orchestrator has not answered yet."}
       </p>
       {advice && <p>{advice}</p>}
@@ -65,6 +86,6 @@ function Outcome({ sent, onClose }: { sent: DeliveryResponse; onClose: () => voi
         </p>
       )}
       {error !== undefined && <Problem error={error} again={loading.reload} />}
-    </Dialog>
+    </>
   );
 }

@@ -95,7 +95,7 @@ function again(onRetry: (delivery: DeliveryResponse) => void): Column<DeliveryRe
     cell: (delivery) => (
       <button
         type="button"
-        aria-label={`Send the delivery of ${moment(delivery.created_at)} again`}
+        aria-label={`Send again … the delivery of ${moment(delivery.created_at)}`}
         onClick={() => onRetry(delivery)}
       >
         Send again …

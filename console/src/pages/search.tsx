@@ -4,7 +4,7 @@ import { announce } from "../announce.ts";
 import type { Verbatim } from "../api.ts";
 import { languageOf } from "../call/language.ts";
 import { dayAfter, dayOf } from "../days.ts";
-import { day, plural } from "../format.ts";
+import { day, plural, timeOfDay } from "../format.ts";
 import { useKeys } from "../keys.ts";
 import { useLoad } from "../load.ts";
 import { clip } from "../marks.ts";
@@ -52,7 +52,7 @@ export function Search() {
       </Filters>
       {filter("q") === undefined ? (
         <section class="empty">
-          <h2>What was said, in all calls</h2>
+          <h2>How to write a search</h2>
           <Language />
         </section>
       ) : (
@@ -194,7 +194,7 @@ function OneCall({ call, hits, excerpts }: Found) {
         <a href={href(["calls", call])}>
           Call of <Time at={first} as={day} />
         </a>
-        <span class="dim">{plural(hits.length, "message")}</span>
+        {hits.length > 1 && <span class="dim">{plural(hits.length, "message")}</span>}
       </h2>
       {excerpts.map((lines) => (
         <ol key={lines[0]?.sequence}>
@@ -213,7 +213,7 @@ function OneLine({ call, sequence, role, content, cut, hit }: Line & { call: str
     <li class={hit ? "" : "beside"}>
       {hit ? (
         <a href={href(["calls", call], { at: sequence })} data-row>
-          <Time at={hit.message.timestamp} />
+          <Time at={hit.message.timestamp} as={timeOfDay} />
         </a>
       ) : (
         <span />

@@ -44,60 +44,62 @@ function Parts(state: ServiceResponse) {
     <>
       <Readiness {...readiness} />
       <div class="state-of">
-        <Part title="Durability" name="durability" of={state.durability} unknown={unknown}>
-          {({ survives, promise, faults }) => (
-            <>
-              {faults.map((fault) => (
-                <p key={fault} class="bad">
-                  {fault}
-                </p>
-              ))}
-              <p>A message that was acknowledged survives {survives}.</p>
-              <p class="hint">{promise}</p>
-            </>
-          )}
-        </Part>
-        <Part title="Outbox" name="outbox" of={state.outbox} unknown={unknown}>
-          {({ waiting, held, failed, oldest_at }) => (
+        <div>
+          <Part title="Durability" name="durability" of={state.durability} unknown={unknown}>
+            {({ survives, promise, faults }) => (
+              <>
+                {faults.map((fault) => (
+                  <p key={fault} class="bad">
+                    {fault}
+                  </p>
+                ))}
+                <p>A message that was acknowledged survives {survives}.</p>
+                <p class="hint">{promise}</p>
+              </>
+            )}
+          </Part>
+          <Part title="Outbox" name="outbox" of={state.outbox} unknown={unknown}>
+            {({ waiting, held, failed, oldest_at }) => (
+              <dl class="pairs">
+                <Backlog state="pending" name="Waiting" value={waiting} />
+                <Backlog state="held" name="Held" value={held} isBad />
+                <Backlog state="failed" name="Failed" value={failed} isBad />
+                <Fact name="Oldest">{oldest_at === null ? "–" : <>waits for {age(now.value - Date.parse(oldest_at))}</>}</Fact>
+              </dl>
+            )}
+          </Part>
+          <Part title="Search" name="search" of={state.search} unknown={unknown} otherwise="No process stores words for search.">
+            {(found) => {
+              const { words, isBad } = searched(found);
+              return <p class={isBad ? "bad" : ""}>{words}</p>;
+            }}
+          </Part>
+          <section>
+            <h2>Processes</h2>
             <dl class="pairs">
-              <Backlog state="pending" name="Waiting" value={waiting} />
-              <Backlog state="held" name="Held" value={held} isBad />
-              <Backlog state="failed" name="Failed" value={failed} isBad />
-              <Fact name="Oldest">{oldest_at === null ? "–" : <>waits for {age(now.value - Date.parse(oldest_at))}</>}</Fact>
+              <Fact name="Workers">{count(workers)}, of the server that answers</Fact>
+              <Fact name="Followers">{count(followers)}, at these workers</Fact>
+              <Fact name="Database">
+                <Inside name="releases" of={state.releases} unknown={unknown}>
+                  {connected}
+                </Inside>
+              </Fact>
             </dl>
-          )}
-        </Part>
-        <Part title="Search" name="search" of={state.search} unknown={unknown} otherwise="No process stores words for search.">
-          {(found) => {
-            const { words, isBad } = searched(found);
-            return <p class={isBad ? "bad" : ""}>{words}</p>;
-          }}
-        </Part>
-        <section>
-          <h2>Processes</h2>
-          <dl class="pairs">
-            <Fact name="Workers">{count(workers)}, of the server that answers</Fact>
-            <Fact name="Followers">{count(followers)}, at these workers</Fact>
-            <Fact name="Database">
-              <Inside name="releases" of={state.releases} unknown={unknown}>
-                {connected}
-              </Inside>
-            </Fact>
-          </dl>
-        </section>
-        <section>
-          <h2>Versions</h2>
-          <dl class="pairs">
-            <Fact name="Verbatim">{versions.service}</Fact>
-            <Fact name="Python">{versions.python}</Fact>
-            <Fact name="PostgreSQL">{versions.postgresql ?? <span class="dim">not known</span>}</Fact>
-            <Fact name="Revision">
-              <Inside name="durability" of={state.schema} unknown={unknown}>
-                {revision}
-              </Inside>
-            </Fact>
-          </dl>
-        </section>
+          </section>
+          <section>
+            <h2>Versions</h2>
+            <dl class="pairs">
+              <Fact name="Verbatim">{versions.service}</Fact>
+              <Fact name="Python">{versions.python}</Fact>
+              <Fact name="PostgreSQL">{versions.postgresql ?? <span class="dim">not known</span>}</Fact>
+              <Fact name="Revision">
+                <Inside name="durability" of={state.schema} unknown={unknown}>
+                  {revision}
+                </Inside>
+              </Fact>
+            </dl>
+          </section>
+        </div>
         <Part title="Sizes" name="sizes" of={state.sizes} unknown={unknown}>
           {(sizes) => <Sizes {...sizes} />}
         </Part>
