@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, operating, reading, records, tokens
+from backend.cli import deliveries, demo_data, operating, reading, records, tokens
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
@@ -28,6 +28,7 @@ for command in (
     reading.follow,
     reading.export,
     records.erase,
+    demo_data.demo_data,
 ):
     app.command()(command)
 app.add_typer(deliveries.app, name="deliveries")
