@@ -25,7 +25,9 @@ from verbatim_record.setup_error import SetupError
 def demo_data(  # noqa: PLR0913 -- each is an option of the command
     seed: Annotated[int, typer.Option(help="Another seed gives other calls.")] = 1,
     days: Annotated[int, typer.Option(help="How many days the calls cover.", min=week.LEAST_DAYS, max=90)] = 7,
-    calls: Annotated[int, typer.Option(help="How many calls there are.", min=week.LEAST_CALLS, max=10_000)] = 400,
+    calls: Annotated[
+        int, typer.Option(help="How many calls there are.", min=week.LEAST_CALLS, max=90 * week.MOST_A_DAY)
+    ] = 400,
     until: Annotated[
         datetime | None, typer.Option(help="The end of the period (UTC), by default now; not in the future.")
     ] = None,

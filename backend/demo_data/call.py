@@ -43,6 +43,7 @@ class Trouble(StrEnum):
     FRUSTRATED = auto()  # the user sounds frustrated
     TYPED = auto()  # the user also types
     REPEATED = auto()  # the phone sends events twice
+    INTERRUPTED = auto()  # the user often interrupts the assistant
     WORDLESS = auto()  # the user speaks, and no text comes
     SLOW = auto()  # the language model takes very long for one answer
     FUNCTION_FAILED = auto()

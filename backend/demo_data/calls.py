@@ -29,7 +29,7 @@ from backend.demo_data.call import (
 )
 from backend.demo_data.deliveries import past_delivery
 from backend.demo_data.phrasebook import Dialogue, Line, LineKind, phrasebook
-from backend.demo_data.talk import SPEED, Pace, Turn, longest_pause, talk
+from backend.demo_data.talk import SELDOM, SPEED, Pace, Turn, longest_pause, talk
 from backend.schemas.fields import JsonObject
 from backend.schemas.intent import IntentPut
 from backend.schemas.voice_session import VoiceSessionEnd
@@ -43,6 +43,7 @@ _CONTEXTS: Final = {
 _ABOUT_ITS_INTENT: Final = 0.4  # of the conversations with an intent; the others are of the type `voice`
 _PAUSES: Final = {Trouble.RESUMED: 25.0, Trouble.RECONNECTED: 5.0, Trouble.WORDLESS: 7.0}  # seconds
 _SPEED: Final = {"ja": 7.0, "zh": 5.0, "ko": 7.0}  # characters a second; the others are written with alphabets
+_OFTEN: Final = 0.6  # of the answers are interrupted
 _SLOWEST: Final = 14.0  # seconds
 _ANSWER: Final = [LineKind.USER, LineKind.ASSISTANT]
 _LOST: Final = 3  # events
@@ -69,7 +70,12 @@ def plan_call(wish: Wish, seed: int, opened_at: datetime, now: datetime) -> Call
         lines,
         random,
         opened_at + timedelta(seconds=1.5),
-        Pace(_SPEED.get(wish.language, SPEED), wish.slowness, _pauses(lines, wish.troubles)),
+        Pace(
+            _SPEED.get(wish.language, SPEED),
+            wish.slowness,
+            _OFTEN if Trouble.INTERRUPTED in wish.troubles else SELDOM,
+            _pauses(lines, wish.troubles),
+        ),
         () if wish.sender is Sender.CHAT or wish.messages else book.backchannels,
     )
     if wish.sender is Sender.PHONE:

@@ -18,7 +18,8 @@ _BUSY: Final = 503
 
 def past_delivery(fate: Fate, identity: UUID, queued_at: datetime, now: datetime, random: Random) -> PastDelivery:
     """Return the delivery of an intent that was queued at ``queued_at``, as it stands at ``now``."""
-    attempts = [*_attempts(queued_at, random)]
+    attempts = _attempts(queued_at, random)
+    made = [at for at in attempts if at < now] or attempts[:1]
     new = PastDelivery(identity, DeliveryState.PENDING, 0, queued_at, queued_at)
     match fate:
         case Fate.DELIVERED | Fate.DELIVERED_LATE:
@@ -28,10 +29,8 @@ def past_delivery(fate: Fate, identity: UUID, queued_at: datetime, now: datetime
         case Fate.HELD_BEHIND:
             return new._replace(state=DeliveryState.HELD)
         case Fate.WAITING:
-            made = [at for at in attempts if at < now]
             tried = _tried(new, made, DeliveryState.PENDING, _BUSY, f"The orchestrator answered {_BUSY}.")
             return tried._replace(due_at=attempts[len(made)])
-    made = [at for at in attempts if at < now]
     return _tried(new, made, DeliveryState.FAILED, None, "The orchestrator did not answer within 10 s.")
 
 

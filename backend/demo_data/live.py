@@ -12,7 +12,7 @@ from backend.demo_data.playing import playing
 from backend.schemas.voice_session import Receipt, VoiceSessionEnd
 from verbatim_record.ids import new_id
 
-_MESSAGES: Final = 2_000  # two hours
+_MESSAGES: Final = 1_000  # an hour
 
 
 def plan_live(seed: int, opened_at: datetime) -> Call:

@@ -9,7 +9,7 @@ from uuid import UUID
 from backend import deepgram
 from backend.dao_service.connection.database import Database
 from backend.dao_service.wakeups.listen_notify import Notifier
-from backend.demo_data.call import Begin, Call, End, EndSession, Forward, Post, SetIntent, Step, text_of
+from backend.demo_data.call import Begin, Call, End, EndSession, Forward, Post, SetIntent, Step, Trouble, text_of
 from backend.errors import RecordError
 from backend.principal import Principal
 from backend.schemas.conversation import ConversationCreate, ConversationEnd
@@ -22,21 +22,27 @@ from backend.vocabulary import Scope
 
 _SCOPES: Final = frozenset({Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_WRITE, Scope.INTENTS_WRITE})
 
+_SHORTLY: Final = timedelta(milliseconds=50)
+
 _ItemT = TypeVar("_ItemT")
 
 
 async def fill(database: Database, calls: Iterable[Call], session_timeout: timedelta, watch: Callable[[], None]) -> int:
     """Record ``calls`` in the past, and return how many messages they have; ``watch`` is called after each.
 
-    Then it ends the voice sessions that no phone has ended within ``session_timeout``, as a worker of the service does.
+    Voice sessions that no phone has ended within ``session_timeout`` are ended as a worker of the service ends them.
     Raises RecordError if something is refused.
     """
     messages = 0
     async with playing(database) as player:
         for call in calls:
-            messages += await player.play(call)
+            recorded_at = await player.record(call)
+            await player.move(call, recorded_at)
+            if Trouble.ABANDONED in call.wish.troubles:
+                await end_abandoned(database, session_timeout)
+                await player.move(call, {})  # it has just been changed
+            messages += len(recorded_at)
             watch()
-    await end_abandoned(database, session_timeout)
     return messages
 
 
@@ -47,15 +53,18 @@ class Player:
         self._database = database
         self._appender = appender
 
-    async def play(self, call: Call) -> int:
-        """Record a call in the past, and return how many messages it has; raises RecordError if that is refused."""
+    async def record(self, call: Call) -> Mapping[UUID, datetime]:
+        """Record a call, and return when each message, by its id, was recorded; raises RecordError if it is refused."""
         await self.open(call)
         recorded_at: dict[UUID, datetime] = {}
         for step in call.steps:
             recorded_at |= await self.take(call, step)
+        return recorded_at
+
+    async def move(self, call: Call, recorded_at: Mapping[UUID, datetime]) -> None:
+        """Move a call that has been recorded into the past."""
         times = demo_data.PastTimes(call.opened_at, call.over_at, recorded_at, _sessions(call.steps))
         await demo_data.move(self._database, call.id, times)
-        return len(recorded_at)
 
     async def open(self, call: Call) -> None:
         """Create the conversation of a call; raises RecordError if that is refused."""
@@ -98,7 +107,9 @@ class Player:
             for result, (_, at) in zip(results, batch, strict=True):
                 if isinstance(result, RecordError):
                     raise result
-                recorded_at |= {each.message.id: at for each in result.messages if not each.replayed}
+                for message in (each.message for each in result.messages if not each.replayed):
+                    # A time that the service has estimated may lie after the planned time of recording.
+                    recorded_at[message.id] = max(at, (message.timestamp or at) + _SHORTLY)
         return recorded_at
 
     async def _post(self, call: Call, step: Post) -> Mapping[UUID, datetime]:

@@ -14,7 +14,7 @@ from typing import Final
 from backend.demo_data.phrasebook import Line, LineKind
 
 SPEED: Final = 15.0  # characters a second
-_INTERRUPTED: Final = 0.07  # of the answers that the user's next line follows
+SELDOM: Final = 0.07  # of the answers that the user's next line follows are interrupted
 _BACKCHANNELS: Final = 0.04
 _SILENCES: Final = 0.04  # of the user's lines
 _LONG: Final = 25  # characters; a shorter text is not interrupted
@@ -61,13 +61,14 @@ class Turn:
 class Pace:
     """How a talk goes.
 
-    ``speed`` is how many characters people say in a second.
-    ``slowness`` multiplies the model's latency. ``waits`` are seconds before the line of that number (from 0), besides
-    the usual pause; for a line of the assistant they count as the model's latency.
+    ``speed`` is how many characters people say in a second, and ``interrupted`` the part of the assistant's long texts
+    that the user interrupts. ``slowness`` multiplies the model's latency. ``waits`` are seconds before the line of that
+    number (from 0), besides the usual pause; for a line of the assistant they count as the model's latency.
     """
 
     speed: float = SPEED
     slowness: float = 1.0
+    interrupted: float = SELDOM
     waits: Mapping[int, float] = field(default_factory=dict)
 
 
@@ -142,7 +143,7 @@ class _Speaker:
         turn = self.turns[-1]
         turn.latency = latency
         self._asked = self._stages = None
-        if is_answered and len(line.text) > _LONG and self._random.random() < _INTERRUPTED:
+        if is_answered and len(line.text) > _LONG and self._random.random() < self._pace.interrupted:
             turn.heard = self._random.uniform(0.3, 0.8)
             turn.ended = self._at = turn.began + (turn.ended - turn.began) * turn.heard
 

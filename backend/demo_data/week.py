@@ -17,6 +17,7 @@ from backend.errors import SettingsError
 
 LEAST_CALLS: Final = 40
 LEAST_DAYS: Final = 3
+MOST_A_DAY: Final = 250  # calls; they take about a third of the day
 LONG_CALL: Final = 5_000  # messages
 
 _ZONE: Final = timedelta(hours=7)
@@ -51,7 +52,8 @@ _TELLS: Final = 0.5  # of the ordinary calls: their intent is extracted
 _SLOW: Final = 5.0  # times the model's latency, in the slow hour
 _FAILS_WHEN_SLOW: Final = 0.3
 _BETWEEN: Final = timedelta(seconds=5)
-_TRIES: Final = 2_000
+_TRIES: Final = 1_000
+_TOO_MANY: Final = "There is not enough time for so many calls: choose fewer --calls, or more --days."
 
 _Window = tuple[datetime, datetime]  # the end is exclusive
 
@@ -82,6 +84,8 @@ def plan(seed: int, until: datetime, days: int, count: int, *, with_long_call: b
 
     ``with_long_call`` adds one of `LONG_CALL` messages. Raises SettingsError if there is no time for so many.
     """
+    if count > days * MOST_A_DAY:
+        raise SettingsError(_TOO_MANY)
     planner = _Planner(seed, Week(until, days))
     if with_long_call:
         planner.place(Wish("long", "vi", messages=LONG_CALL), planner.week.night)
@@ -110,7 +114,7 @@ class _Planner:
             if call.over_at < self.week.until and not any(_overlap(call, each) for each in self.calls):
                 self.calls.append(call)
                 return
-        raise SettingsError("There is not enough time for so many calls: choose fewer --calls, or more --days.")
+        raise SettingsError(_TOO_MANY)
 
     def _time(self, window: _Window | None) -> datetime:
         since, until = window or (self.week.since, self.week.until)
@@ -143,7 +147,8 @@ def _special(week: Week) -> Iterator[tuple[Wish, _Window | None]]:
         wish = Wish(trouble.value, language, topics=2, troubles=frozenset({trouble}), fate=Fate.DELIVERED)
         yield wish, week.of_trouble.get(trouble)
     for sender in (Sender.PIPECAT, Sender.LIVEKIT, Sender.CHAT):
-        yield Wish(sender.value, "en", sender, topics=4, fate=Fate.DELIVERED), None
+        troubles = frozenset() if sender is Sender.CHAT else frozenset({Trouble.INTERRUPTED})
+        yield Wish(sender.value, "en", sender, topics=4, troubles=troubles, fate=Fate.DELIVERED), None
     for language in _LANGUAGES:
         yield Wish(language, language, topics=3, fate=Fate.DELIVERED), None
 
