@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from random import Random
 from typing import Final
 from uuid import UUID
@@ -41,16 +42,18 @@ _CONTEXTS: Final = {
     Intent.RESCHEDULE_TASK: ContextType.RESCHEDULE,
 }
 _ABOUT_ITS_INTENT: Final = 0.4  # of the conversations with an intent; the others are of the type `voice`
-_PAUSES: Final = {Trouble.RESUMED: 25.0, Trouble.RECONNECTED: 5.0, Trouble.WORDLESS: 7.0}  # seconds
+_PAUSES: Final = {  # seconds
+    Trouble.RESUMED: 25.0,
+    Trouble.RECONNECTED: 5.0,
+    Trouble.WORDLESS: 7.0,
+    Trouble.SLOW: 14.0,
+}
 _SPEED: Final = {"ja": 7.0, "zh": 5.0, "ko": 7.0}  # characters a second; the others are written with alphabets
 _OFTEN: Final = 0.6  # of the answers are interrupted
-_SLOWEST: Final = 14.0  # seconds
-_ANSWER: Final = [LineKind.USER, LineKind.ASSISTANT]
 _LOST: Final = 3  # events
 _OFFLINE: Final = timedelta(minutes=4)  # after the call, until late events arrive
 _TICK: Final = timedelta(milliseconds=1)
 _NO_ANSWER: Final = '{"error": "no answer within 5 s"}'
-
 _Sent = tuple[JsonObject, datetime]  # an event as a phone sends it, and when it is recorded
 
 
@@ -65,7 +68,7 @@ def plan_call(wish: Wish, seed: int, opened_at: datetime, now: datetime) -> Call
     book = phrasebook(wish.language)
     identity, owner = marked_id(seed, wish.name), OWNER_PREFIX + random.choice(book.people)
     dialogue = _dialogue(wish, random)
-    lines = _with_troubles(dialogue.lines, wish.troubles)
+    lines = _with_troubles(dialogue.lines, wish)
     turns = talk(
         lines,
         random,
@@ -74,7 +77,7 @@ def plan_call(wish: Wish, seed: int, opened_at: datetime, now: datetime) -> Call
             _SPEED.get(wish.language, SPEED),
             wish.slowness,
             _OFTEN if Trouble.INTERRUPTED in wish.troubles else SELDOM,
-            _pauses(lines, wish.troubles),
+            _pauses(lines, wish),
         ),
         () if wish.sender is Sender.CHAT or wish.messages else book.backchannels,
     )
@@ -101,10 +104,14 @@ def _dialogue(wish: Wish, random: Random) -> Dialogue:
     return book.dialogue(random, wish.topics, with_intent=wish.fate is not None)
 
 
-def _with_troubles(lines: Sequence[Line], troubles: frozenset[Trouble]) -> list[Line]:
-    """Return the lines with what goes wrong in them: a function is called again, or the call breaks off."""
-    changed = [*lines]
-    place = next((place for place, line in enumerate(lines) if line.kind is LineKind.CALL), None)
+def _with_troubles(lines: Sequence[Line], wish: Wish) -> list[Line]:
+    """Return the lines with what goes wrong: functions are called again, words get lost, the call breaks off."""
+    changed, troubles = [*lines], wish.troubles
+    if Trouble.WORDLESS in troubles:
+        changed.insert(
+            _middle(_places(lines, LineKind.ASSISTANT, LineKind.USER)), phrasebook(wish.language).are_you_there
+        )
+    place = next((place for place, line in enumerate(changed) if line.kind is LineKind.CALL), None)
     if place is not None:
         request = changed[place]
         if Trouble.FUNCTION_FAILED in troubles:
@@ -114,14 +121,22 @@ def _with_troubles(lines: Sequence[Line], troubles: frozenset[Trouble]) -> list[
     return changed[: round(len(changed) * 0.7)] if Trouble.FAILED in troubles else changed
 
 
-def _pauses(lines: Sequence[Line], troubles: frozenset[Trouble]) -> dict[int, float]:
-    """Return the pauses, in seconds, that the troubles take: before a line of the user, or an answer to one."""
-    asked = [place for place, line in enumerate(lines) if line.kind is LineKind.USER]
-    answers = [
-        place for place in range(1, len(lines)) if [each.kind for each in lines[place - 1 : place + 1]] == _ANSWER
-    ]
-    pauses = {_middle(asked): pause for trouble, pause in _PAUSES.items() if trouble in troubles}
-    return pauses | ({_middle(answers): _SLOWEST} if Trouble.SLOW in troubles else {})
+def _pauses(lines: Sequence[Line], wish: Wish) -> dict[int, float]:
+    """Return the seconds that the troubles take before a line: while the connection is lost, or nothing is heard."""
+    places = {
+        Trouble.RESUMED: _places(lines, LineKind.ASSISTANT, LineKind.USER),
+        Trouble.RECONNECTED: _places(lines, LineKind.ASSISTANT, LineKind.USER),
+        Trouble.SLOW: _places(lines, LineKind.USER, LineKind.ASSISTANT),
+        Trouble.WORDLESS: [
+            place for place, line in enumerate(lines) if line == phrasebook(wish.language).are_you_there
+        ],
+    }
+    return {_middle(places[trouble]): pause for trouble, pause in _PAUSES.items() if trouble in wish.troubles}
+
+
+def _places(lines: Sequence[Line], before: LineKind, kind: LineKind) -> list[int]:
+    """Return the places of the lines of one kind that follow one of another kind."""
+    return [place + 1 for place, pair in enumerate(pairwise(lines)) if (pair[0].kind, pair[1].kind) == (before, kind)]
 
 
 def _middle(places: Sequence[int]) -> int:

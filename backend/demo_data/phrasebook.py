@@ -69,6 +69,7 @@ class Phrasebook:
     between: Sequence[Sequence[str]]
     closings: Sequence[Sequence[str]]
     backchannels: Sequence[str]
+    nudge: str
     slots: Mapping[str, Sequence[str]]
     topics: Sequence[Topic]
 
@@ -76,6 +77,11 @@ class Phrasebook:
     def greeting(self) -> Line:
         """The first line of a call."""
         return _lines(self.openings[0], {})[0]
+
+    @property
+    def are_you_there(self) -> Line:
+        """What the assistant says after a silence."""
+        return _lines([self.nudge], {})[0]
 
     def dialogue(self, random: Random, topics: int, *, with_intent: bool = False) -> Dialogue:
         """Return a dialogue about ``topics`` matters; after the last topic of the language it begins anew."""

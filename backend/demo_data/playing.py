@@ -8,7 +8,6 @@ from uuid import UUID
 
 from backend import deepgram
 from backend.dao_service.connection.database import Database
-from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.demo_data.call import Begin, Call, End, EndSession, Forward, Post, SetIntent, Step, Trouble, text_of
 from backend.errors import RecordError
 from backend.principal import Principal
@@ -125,15 +124,13 @@ class Player:
 
 @asynccontextmanager
 async def playing(database: Database) -> AsyncIterator[Player]:
-    """Yield a player; followers of a service on the same database hear it."""
-    appender, notifier = Appender(database), Notifier(database)
+    """Yield a player."""
+    appender = Appender(database)
     appender.start()
-    notifier.start()
     try:
         yield Player(database, appender)
     finally:
         await appender.close()
-        await notifier.close()
 
 
 def _sender(call: Call) -> Principal:

@@ -82,7 +82,7 @@ def talk(lines: Sequence[Line], random: Random, start: datetime, pace: Pace, bac
         follows = lines[number + 1].kind if number + 1 < len(lines) else None
         speaker.say(number, line, is_answered=follows is LineKind.USER)
         is_heard = line.kind is LineKind.ASSISTANT and speaker.turns[-1].heard == 1
-        if backchannels and is_heard and random.random() < _BACKCHANNELS:
+        if number and backchannels and is_heard and random.random() < _BACKCHANNELS:
             speaker.murmur(random.choice(backchannels))
     return sorted(speaker.turns, key=lambda turn: turn.began)
 

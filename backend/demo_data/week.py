@@ -67,6 +67,7 @@ class Week:
         today = until.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self.slow = (today - timedelta(days=2, hours=-12), today - timedelta(days=2, hours=-13))
         self.gone = (today - timedelta(days=2, hours=-2), today - timedelta(days=2, hours=-3))
+        self.refusal = (self.gone[0], self.gone[0] + timedelta(minutes=10))
         self.yesterday = (today - timedelta(days=1, hours=-10), today - timedelta(days=1, hours=-11))
         self.before_yesterday = (self.since, today - timedelta(days=1))
         self.night = (today - timedelta(days=1, hours=8), today - timedelta(days=1, hours=7))
@@ -138,8 +139,8 @@ def _special(week: Week) -> Iterator[tuple[Wish, _Window | None]]:
     yield Wish("longest", "vi", messages=500), None
     yield Wish("single", "vi", messages=1), None
     yield Wish("untold", "vi", topics=2, fate=Fate.FAILED), week.first_hours
-    yield Wish("gone", "vi", fate=Fate.HELD), week.gone
-    yield Wish("gone too", "en", fate=Fate.HELD_BEHIND), week.gone
+    yield Wish("gone", "vi", fate=Fate.HELD), week.refusal
+    yield Wish("gone too", "en", fate=Fate.HELD_BEHIND), (week.refusal[1] + timedelta(minutes=5), week.gone[1])
     yield Wish("waiting", "vi", fate=Fate.WAITING), week.last_hour
     yield Wish("told late", "ja", fate=Fate.DELIVERED_LATE), None
     for trouble in Trouble:
@@ -156,13 +157,13 @@ def _special(week: Week) -> Iterator[tuple[Wish, _Window | None]]:
 def _ordinary(number: int, random: Random) -> Wish:
     [language] = random.choices([*_LANGUAGES], [*_LANGUAGES.values()])
     [sender] = random.choices([*_SENDERS], [*_SENDERS.values()])
-    troubles = frozenset(trouble for trouble, share in _TROUBLES.items() if random.random() < share)
+    troubles = [trouble for trouble, share in _TROUBLES.items() if random.random() < share]
     return Wish(
         f"call {number}",
         language,
         sender,
         topics=min(max(round(random.lognormvariate(log(_TOPICS), 0.6)), 1), _MOST_TOPICS),
-        troubles=troubles if sender is Sender.PHONE else frozenset(),
+        troubles=frozenset(troubles[:1] if sender is Sender.PHONE else ()),
         fate=Fate.DELIVERED if random.random() < _TELLS else None,
     )
 
@@ -180,7 +181,7 @@ def _at_that_hour(wish: Wish, week: Week, opened_at: datetime, random: Random) -
 
 
 def _fate(week: Week, opened_at: datetime, random: Random) -> Fate:
-    if _within(week.gone, opened_at):
+    if week.refusal[1] <= opened_at < week.gone[1]:
         return Fate.HELD_BEHIND
     if opened_at >= week.last_hour[0]:
         return Fate.WAITING
