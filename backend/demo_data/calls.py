@@ -131,7 +131,8 @@ def _pauses(lines: Sequence[Line], wish: Wish) -> dict[int, float]:
             place for place, line in enumerate(lines) if line == phrasebook(wish.language).are_you_there
         ],
     }
-    return {_middle(places[trouble]): pause for trouble, pause in _PAUSES.items() if trouble in wish.troubles}
+    wanted = [trouble for trouble in _PAUSES if trouble in wish.troubles and places[trouble]]
+    return {_middle(places[trouble]): _PAUSES[trouble] for trouble in wanted}
 
 
 def _places(lines: Sequence[Line], before: LineKind, kind: LineKind) -> list[int]:
