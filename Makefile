@@ -57,12 +57,19 @@ demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a 
 bench: .venv/dev  ## measure against the literal version, in this same minute
 	@$(BIN)/python -m tests.benchmarks.bench
 
-bench-reading: .venv/dev  ## how soon followers hear, and what a page of a long conversation costs
+bench-reading: .venv/dev  ## how soon followers hear, and what pages of a long conversation, figures and summaries cost
 	@$(BIN)/python -m tests.benchmarks.followers
 	@$(BIN)/python -m tests.benchmarks.pages
+	@$(BIN)/python -m tests.benchmarks.figures
 
 bench-recorder: .venv/dev  ## what recording costs a pipeline, beside a task for each message
 	@$(BIN)/python -m tests.benchmarks.recorder
+
+bench-search: .venv/dev  ## searches, and what they cost who posts, among ROWS=10000000 messages; needs 1.6 kB of disk for each
+	@rm -rf .cache/search
+	@$(BIN)/python -m tests.benchmarks.search_corpus build .cache/search --rows $(or $(ROWS),10000000)
+	@$(BIN)/python -m tests.benchmarks.search_corpus searches .cache/search; $(BIN)/python -m tests.benchmarks.search_corpus posts .cache/search
+	@rm -rf .cache/search
 
 bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1000000 conversations is adopted
 	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
@@ -96,7 +103,7 @@ docs: .venv/docs  ## build the pages into site/, strictly; it fails if one would
 lock: .venv/dev  ## resolve the pins anew; they agree with each other, since they share an environment
 	@$(UV_LOCK) pyproject.toml --extra redis -o requirements.lock
 	@$(UV_LOCK) --group build -c requirements.lock -o requirements-build.lock
-	@$(UV_LOCK) pyproject.toml --extra redis --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+	@$(UV_LOCK) pyproject.toml --extra redis --extra mcp --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
 	@$(UV_LOCK) --group docs -c requirements-dev.lock -o requirements-docs.lock
 	@$(UV_LOCK) clients/python/pyproject.toml --extra pipecat --extra livekit -c requirements.lock -c requirements-build.lock \
 		-o requirements-voice.lock

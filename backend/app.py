@@ -30,8 +30,13 @@ from backend.api import (
     health,
     intents,
     live,
+    mcp,
     problems,
+    search,
+    service,
+    stats,
     subjects,
+    timelines,
     transcripts,
     voice_messages,
     voice_sessions,
@@ -51,13 +56,18 @@ from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
+from backend.search.indexer import SearchIndexer
+from backend.search.process import WorkerProcess
 from backend.services.appender import Appender
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
+from backend.services.figures import PeriodFigures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
+from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
+from backend.services.summaries import Summaries
 from backend.settings import Settings
 from backend.shutdown import exit_with_supervisor, on_shutdown
 from verbatim_record.setup_error import SetupError
@@ -93,10 +103,15 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     voice_sessions.router,
     conversations.router,
     transcripts.router,
+    timelines.router,
     live.router,
+    search.router,
     subjects.router,
     intents.router,
     deliveries.router,
+    service.router,
+    mcp.router,
+    stats.router,
 )
 
 # Seconds after which a thread that computes releases the interpreter's lock (GIL). While the thread for large bodies
@@ -145,6 +160,11 @@ def create_app(settings: Settings) -> FastAPI:
     ]
     if settings.orchestrator and outbox and settings.deliver:
         background.append(Dispatcher(database, outbox, Orchestrator(settings.orchestrator)))
+    if settings.search:
+        apart = WorkerProcess(
+            settings.database_url, settings.pooler_bypass_url, settings.statement_timeout, settings.log_level
+        )
+        background.append(SearchIndexer(database, apart.work))
     checked = Database(settings.database_url, LIMITS, direct=settings.pooler_bypass_url)
     parts = _Parts(
         database,
@@ -156,6 +176,7 @@ def create_app(settings: Settings) -> FastAPI:
         _token_client(settings),
         outbox,
         background,
+        settings.search,
     )
     app = FastAPI(
         title="Verbatim",
@@ -202,6 +223,7 @@ class _Parts:
     deepgram_tokens: TokenClient | None
     outbox: Outbox | None
     background: Sequence[BackgroundTask | Dispatcher]
+    search: bool
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -210,6 +232,7 @@ def _lifespan(parts: _Parts) -> Any:
         appender = Appender(parts.database)
         checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
         figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
+        service_status = ServiceStatus(parts.checked, checks)
         async with AsyncExitStack() as stack:  # if a part fails to start or to close, the others are still closed
             stack.callback(log.info, "stopped")
             for part in (
@@ -218,6 +241,7 @@ def _lifespan(parts: _Parts) -> Any:
                 counts,
                 checks,
                 figures,
+                service_status,
                 parts.deepgram_tokens,
                 parts.authenticator,
             ):
@@ -234,12 +258,16 @@ def _lifespan(parts: _Parts) -> Any:
                 "appender": appender,
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
+                "search": parts.search,
+                "summaries": Summaries(parts.database),
+                "period_figures": PeriodFigures(parts.database),
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),
                 "deepgram_tokens": parts.deepgram_tokens,
                 "outbox": parts.outbox,
                 "health": checks,
                 "metrics": counts,
                 "figures": figures,
+                "service_status": service_status,
                 "request_queue": parts.request_queue,
             }
 

@@ -26,6 +26,7 @@
     │   ├── VoiceSessionIdReused
     │   ├── VoiceSessionEnded    with other facts than the request says
     │   ├── EventIdReused
+    │   ├── SearchDisabled
     │   ├── ProviderNotConfigured
     │   └── ProviderRefused      the operator must change something
     ├── Unavailable              the client should send the same request again
@@ -34,6 +35,7 @@
     │   ├── IssuerUnavailable
     │   ├── ProviderUnavailable
     │   ├── TooSlow              the statement timeout ended a query
+    │   ├── SearchTooSlow        the client should search for less
     │   └── DatabaseUnavailable
     ├── Unreadable               the operator must repair the database
     └── NotRecorded              the database refused for a reason that this release does not know
@@ -287,6 +289,13 @@ class EventIdReused(Refused):
         )
 
 
+class SearchDisabled(Refused):
+    """The operator has switched search off, so no words of messages are stored."""
+
+    def __init__(self) -> None:
+        super().__init__("Search is switched off; the operator can set VERBATIM_SEARCH=true.")
+
+
 class ProviderNotConfigured(Refused):
     """The service has no Deepgram key, so it cannot get tokens for phones."""
 
@@ -339,12 +348,24 @@ class ProviderUnavailable(Unavailable):
 
 
 class TooSlow(Unavailable):
-    """A query exceeded the statement timeout; the same query is likely to exceed it again."""
+    """A query exceeded its time; the same query is likely to exceed it again. ``advice`` says what would help."""
+
+    retry_after = None
+
+    def __init__(self, advice: str = "ask for less at a time, or try again later") -> None:
+        super().__init__(f"The database took too long to read this; {advice}.")
+
+
+class SearchTooSlow(Unavailable):
+    """A search took longer than its time limit; the same search is likely to exceed it again."""
 
     retry_after = None
 
     def __init__(self) -> None:
-        super().__init__("The database took too long to read this; ask for less at a time, or try again later.")
+        super().__init__(
+            "Too many messages match. Narrow the search: add a word that is rarer, or `user_id`, `role` or "
+            "`context_type`, and leave out `word*`."
+        )
 
 
 class DatabaseUnavailable(Unavailable):

@@ -206,6 +206,9 @@ class Settings(BaseSettings):
             ge=1, le=7 * 86_400, description="Seconds without an event after which the service ends a voice session."
         ),
     ] = 3600
+    search: Annotated[
+        bool, Field(description="Whether messages can be searched, for which this service stores their words.")
+    ] = True
     rate_limit_subject: Annotated[
         RateLimit, Field(description="Requests that one person or service may send with valid tokens.")
     ] = "60000/minute"
@@ -223,7 +226,9 @@ class Settings(BaseSettings):
         tuple[IPvAnyNetwork, ...],
         Field(description="Addresses or networks of proxies, as JSON, whose X-Forwarded-For and -Proto are trusted."),
     ] = ()
-    token: Annotated[Token | None, Field(description="The token that `verbatim replay` sends to a service.")] = None
+    token: Annotated[
+        Token | None, Field(description="The token that `verbatim replay` and `verbatim mcp` send to a service.")
+    ] = None
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="The lowest level of lines in the log.")
     ] = "INFO"

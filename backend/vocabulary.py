@@ -16,6 +16,8 @@ BODY_TOO_LARGE: Final = "body-too-large"
 
 # The ``end_reason`` of a voice session that the service has ended after its timeout (`session_timeout`).
 ABANDONED: Final = "abandoned"
+# The types of a voice session's events that are incidents, whose text is kept.
+INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 
 
 class ContextType(StrEnum):
@@ -41,6 +43,56 @@ class Enrichment(StrEnum):
 
     LATENCY = "latency"
     INTERRUPTED = "interrupted"
+
+
+class CallState(StrEnum):
+    """Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
+
+    LIVE = "live"
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+
+
+class Source(StrEnum):
+    """What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others."""
+
+    DEEPGRAM = "deepgram"
+    PIPECAT = "pipecat"
+    LIVEKIT = "livekit"
+    POSTS = "posts"
+
+
+class Lane(StrEnum):
+    """The row of a timeline in which a segment is drawn."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    FUNCTION = "function"
+    CONNECTION = "connection"
+    INCIDENT = "incident"
+
+
+class SegmentKind(StrEnum):
+    """What a segment of a timeline shows."""
+
+    SPEECH = "speech"
+    BACKCHANNEL = "backchannel"
+    TEXT = "text"
+    WORDLESS = "wordless"
+    INTERRUPTION = "interruption"
+    SILENCE = "silence"
+    CALL = "call"
+    FAILED_CALL = "failed_call"
+    CANCELLED_CALL = "cancelled_call"
+    SESSION = "session"
+    RECONNECT = "reconnect"
+    ERROR = "error"
+    WARNING = "warning"
+    REFUSED_INJECTION = "refused_injection"
+    FRUSTRATION = "frustration"
+    REPAIRED = "repaired"
+    LATE = "late"
+    CLIENT_LOST = "client_lost"
 
 
 class DeliveryState(StrEnum):

@@ -39,6 +39,7 @@ HEAVY: Final = (
     "tests/clients/python/test_pipecat.py",  # the same
     "tests/clients/python/test_torture.py",  # kills processes
     "tests/clients/python/test_wheel.py",  # installs from the registry
+    "tests/search/test_indexer_crashes.py",
     "tests/test_crashes.py",
     "tests/test_demo.py",
 )

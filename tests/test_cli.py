@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -27,6 +27,7 @@ from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
 from tests.orchestrator_stand_in import SECRET
+from tests.searching import index_at
 
 
 class Result(NamedTuple):
@@ -201,6 +202,15 @@ def test_migrating_goes_up_down_and_up(verbatim: Command, empty_database_url: st
         assert result.code == 0, result.err
         assert str(there or "nothing") in result.out
         assert runner.current(empty_database_url) == there
+
+
+async def test_the_words_of_messages_can_be_made_anew(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE search_progress SET folding = 1 WHERE serving")
+    done = await asyncio.to_thread(verbatim, "reindex", DATABASE_URL=database_url)
+    assert done.code == 0, done.err
+    assert await connection.fetchval("SELECT array_agg(folding ORDER BY serving) FROM search_progress") == [0, -1]
 
 
 def test_an_unknown_revision_is_a_sentence(verbatim: Command, empty_database_url: str) -> None:
@@ -378,6 +388,33 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     await host.close()
 
 
+async def test_a_timeline_is_printed_with_the_time_since_the_beginning(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, input_modality, timestamp)"
+        " SELECT $1, role, content, 'voice', at::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])"
+        " AS said (role, content, at)",
+        conversation,
+        ["user", "assistant"],
+        ["What time\u202e is it?", "Half past nine."],
+        ["2026-01-31 12:00Z", "2026-01-31 12:01:05Z"],
+    )
+    printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), DATABASE_URL=database_url)
+    lines = [" ".join(line.split()) for line in printed.out.splitlines() if "late" not in line]
+    assert lines == [
+        "00:00 ~1.1 s user speech What time<U+202E> is it?",
+        "00:01 ~63.9 s assistant silence 1 min of silence",
+        "01:05 ~1.0 s assistant speech Half past nine.",
+    ]
+    printed = await asyncio.to_thread(verbatim, "timeline", str(conversation), "--json", DATABASE_URL=database_url)
+    assert [json.loads(line)["lane"] for line in printed.out.splitlines() if "late" not in line] == [
+        "user",
+        "assistant",
+        "assistant",
+    ]
+
+
 async def test_showing_prints_what_was_said(
     verbatim: Command, database_url: str, connection: asyncpg.Connection
 ) -> None:
@@ -468,6 +505,74 @@ async def test_exporting_prints_each_conversation_whole(
     assert mine.out.splitlines() == exported.out.splitlines()[:2]
     late = await asyncio.to_thread(verbatim, "export", "--since", "2999-01-01", DATABASE_URL=database_url)
     assert (late.code, late.out) == (0, "")
+
+
+async def test_searching_prints_what_was_said_with_time_conversation_and_role(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    say = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', $2) RETURNING id"
+    for position, content in enumerate(["Gọi\n\x1b[31m nha sĩ", "Ai?", "x" * 400 + " Nha sĩ Lan " + "y" * 400], 1):
+        await index_at(connection, await connection.fetchval(say, conversation, content), position)
+
+    async def search(*words: str, **environment: str) -> Result:
+        return await asyncio.to_thread(verbatim, "search", *words, DATABASE_URL=database_url, **environment)
+
+    long, short = (await search("nha si")).out.splitlines()
+    assert re.fullmatch(rf"\[\d{{4}}-\d\d-\d\d [\d:]{{8}}\] {conversation} user: Gọi <U\+001B>\[31m nha sĩ", short)
+    assert re.search(r" user: …x{79} Nha sĩ Lan y{229}…$", long)
+    hits = [json.loads(line) for line in (await search("nha", "--json", "--limit", "1")).out.splitlines()]
+    assert [(hit["ranges"], hit["before"]["content"]) for hit in hits] == [([[401, 404]], "Ai?")]
+    assert (await search("nha", "--role", "assistant", "--subject", "minh")).err == "Nothing was found.\n"
+    for wrong in ("-", "a" * 201):
+        assert ((await search(wrong)).code, (await search(wrong)).err.count("\n")) == (2, 1)
+    assert (await search("nha", VERBATIM_SEARCH="false")).code == 1
+
+
+async def test_figures_are_printed_as_a_table_and_as_json(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = await open_conversation(connection)
+    await connection.execute(
+        "INSERT INTO messages (conversation_id, role, content, metadata) VALUES ($1, 'user', 'Hello.', '{}'),"
+        " ($1, 'assistant', 'Hello!', '{\"latency\": {\"total_ms\": 780}}')",
+        conversation,
+    )
+    printed = await asyncio.to_thread(verbatim, "stats", "--since", "2h", "--bucket", "P7D", DATABASE_URL=database_url)
+    titles, *weeks, total, slowest = printed.out.splitlines()
+    assert titles.split()[:4] == ["from", "(UTC)", "calls", "minutes"]
+    assert weeks[-1].split()[2:4] == ["1", "0.0"]  # two weeks early on a Monday
+    assert total.split() == ["all", "1", "0.0", "2", "0", "0", "0", "0", "1", "780", "780", "780", "780"]
+    assert "780 ms: message " in slowest
+    assert str(conversation) in slowest
+    words = ("stats", "--since", "2020-01-01", "--until", "2020-01-02T00:00+07:00", "--json")
+    printed = await asyncio.to_thread(verbatim, *words, DATABASE_URL=database_url)
+    found = json.loads(printed.out)
+    assert (found["since"], found["until"], found["bucket"]) == (
+        "2020-01-01T00:00:00Z",
+        "2020-01-01T17:00:00Z",
+        "PT15M",
+    )
+    assert (found["total"]["calls"], len(found["buckets"])) == (0, 68)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--since", "yesterday"], "neither a duration"),
+        (["--since", "99999999999d"], "neither a duration"),
+        (["--since", "²h"], "neither a duration"),
+        (["--since", "0001-01-01"], "outside the years"),
+        (["--since", "0m"], "must be before"),
+        (["--since", "9w", "--bucket", "PT1M"], "the smallest that fits is PT6H"),
+    ],
+)
+def test_a_period_that_cannot_be_counted_is_explained(
+    verbatim: Command, database_url: str, words: list[str], said: str
+) -> None:
+    result = verbatim("stats", *words, DATABASE_URL=database_url)
+    assert result.code == 2
+    assert said in " ".join(result.err.replace("│", " ").split())
 
 
 def test_several_workers_serve_one_record_and_count_together(database_url: str) -> None:

@@ -1,5 +1,6 @@
 """Admission control: each request waits in the worker's queue (`request_queue`) until it may run, or is refused."""
 
+from functools import partial
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -13,6 +14,8 @@ from backend.errors import Busy
 
 # The extension of an ASGI scope with a function without parameters, which tells whether the client has disconnected.
 DISCONNECTED: Final = "verbatim.disconnected"
+# The key of the state with a function that gives the place of the request to another, before its response begins.
+LEAVE: Final = "leave"
 
 
 class Admission:
@@ -38,6 +41,7 @@ class Admission:
             queue.leave(turn)
             await send(message)
 
+        scope.setdefault("state", {})[LEAVE] = partial(queue.leave, turn)
         try:
             if turn.ready is not None:
                 await turn.ready

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response, status
 
 from backend.api.auth import Editor, Eraser, Reader
-from backend.api.dependencies import API, Db, read, takes
+from backend.api.dependencies import API, Db, read, summaries_of, takes
 from backend.api.etags import entity_tag, if_match, not_modified
 from backend.api.openapi import CONDITIONAL, IF_MATCH, REPLAYED, TAGGED, UNCHANGED, refusals
 from backend.schemas.conversation import (
@@ -18,6 +18,7 @@ from backend.schemas.conversation import (
     ConversationQuery,
     ConversationResponse,
 )
+from backend.schemas.summary import Included
 from backend.services import conversations
 from backend.services.conversations import Precondition
 
@@ -59,13 +60,18 @@ async def create_conversation(
 
 
 @router.get(
-    "", operation_id="listConversations", response_description="A page of conversations.", responses=refusals(422, 503)
+    "",
+    operation_id="listConversations",
+    response_description="A page of conversations.",
+    response_model=ConversationPage,
+    responses=refusals(422, 503),
 )
 async def list_conversations(
-    query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
-) -> ConversationPage:
+    request: Request, query: Annotated[ConversationQuery, Query()], caller: Reader, database: Db
+) -> Response:
     """List conversations, newest first."""
-    return await conversations.newest(database, caller, query)
+    page = await conversations.newest(database, caller, query, summaries_of(request) if query.include else None)
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get(
@@ -76,9 +82,19 @@ async def list_conversations(
     responses={200: {"headers": TAGGED}, 304: UNCHANGED, **refusals(404, 412, 422, 503)},
     openapi_extra=CONDITIONAL,
 )
-async def get_conversation(request: Request, conversation_id: UUID, caller: Reader, database: Db) -> Response:
-    """Read one conversation, without its messages."""
-    found = await conversations.get(database, caller, conversation_id)
+async def get_conversation(
+    request: Request,
+    conversation_id: UUID,
+    caller: Reader,
+    database: Db,
+    include: Annotated[Included | None, Query(description="What the answer contains besides.")] = None,
+) -> Response:
+    """Read one conversation, without its messages.
+
+    With `include=summary` the answer has an entity tag of its own, which changes with the figures. `If-Match` of a
+    change needs the tag of the answer without.
+    """
+    found = await conversations.get(database, caller, conversation_id, summaries_of(request) if include else None)
     response = _response(found)
     return not_modified(request, response.headers["etag"]) or response
 

@@ -15,8 +15,10 @@ from backend.schemas.parsing import parse
 from backend.services.appender import Appender
 from backend.services.outbox import Outbox
 from backend.services.session_timeout import SessionReopener
+from backend.services.summaries import Summaries
 
 API: Final = "/api/v1"
+MCP: Final = "/mcp"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # load balancers and Prometheus poll these
 _PLAIN: Final = frozenset({"", "identity"})  # the values of Content-Encoding for a body that is not compressed
 BODY_BYTES: Final = 2 * 2**20  # of a body, inclusive
@@ -33,6 +35,11 @@ def appender_of(request: Request) -> Appender:
 def session_reopener_of(request: Request) -> SessionReopener:
     """Return the part of this worker that reopens a timed-out voice session when its phone sends again."""
     return cast("SessionReopener", request.state.session_reopener)
+
+
+def summaries_of(request: Request) -> Summaries:
+    """Return the summaries of conversations that this worker remembers."""
+    return cast("Summaries", request.state.summaries)
 
 
 async def _database(request: Request) -> Database:

@@ -12,8 +12,9 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
-from backend.api.dependencies import API
+from backend.api.dependencies import API, MCP
 from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
+from backend.api.search import PATH as SEARCH
 from backend.auth import Authenticator
 from backend.errors import ForeignPage, NotFromHere, RecordError, Refused, TokenInvalid, TooManyRequests
 from backend.principal import caller
@@ -28,6 +29,8 @@ _OWN_SITES: Final = {b"same-origin", b"none"}  # `none`: the person sent it, for
 _READING: Final = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing here
 # Neither authenticated nor counted, so that load balancers always get an answer.
 _UNCOUNTED: Final = "/livez"
+# The paths whose requests count as several for the rate limit, because they cost as much.
+_COSTS: Final = {SEARCH: 5}
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +89,7 @@ class Gate:
         if client := scope.get("client"):
             caller.set(f"address {client[0]}")
         subject = None
-        if scope["path"].startswith(API):
+        if scope["path"].startswith(API) or scope["path"] == MCP:
             try:
                 subject = await self._authenticate(scope)
             except Refused:
@@ -111,10 +114,11 @@ class Gate:
         """
         if self._local_only:
             return
+        cost = _COSTS.get(scope["path"], 1)
         if subject is not None:
-            _note(quotas, await self._rate_limits.count_subject(subject))
+            _note(quotas, await self._rate_limits.count_subject(subject, cost))
         elif client := scope.get("client"):
-            _note(quotas, await self._rate_limits.count_address(client[0]))
+            _note(quotas, await self._rate_limits.count_address(client[0], cost))
 
     def _is_of_foreign_page(self, scope: Scope) -> bool:
         """Tell whether a browser sends this for a page of an origin that may not use the service.

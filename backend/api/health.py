@@ -1,24 +1,21 @@
 """Health checks for load balancers, metrics for Prometheus, and pages for people: `/docs` and `/problems/{slug}`."""
 
 import asyncio
-import os
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 import orjson
-import psutil
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from backend.api.docs import html_page
 from backend.api.problems import ALL, HTTP_PROBLEMS, UNREADY, page, problem_body, problem_response
-from backend.observability.processes import WorkerProcesses
+from backend.observability import workers
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.health import Health
 from backend.services.single_flight import SingleFlight
@@ -67,21 +64,7 @@ def counts() -> SingleFlight[bytes]:
 
 
 def _exposition() -> bytes:
-    registry = REGISTRY
-    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        _forget_the_dead(Path(folder))
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        registry.register(WorkerProcesses(Path(folder)))
-    return generate_latest(registry)
-
-
-def _forget_the_dead(folder: Path) -> None:
-    """Drop the gauges of workers that were killed, which would count requests that no worker serves any more."""
-    for file in folder.glob("gauge_live*_*.db"):
-        worker = int(file.stem.rpartition("_")[2])
-        if not psutil.pid_exists(worker):
-            mark_process_dead(worker)  # type: ignore[no-untyped-call]
+    return generate_latest(workers.registry())
 
 
 @router.get("/problems/{slug}")

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
 from backend.api.bodies import release_body
-from backend.api.dependencies import API, MONITORING
+from backend.api.dependencies import API, MCP, MONITORING
 from backend.api.route_templates import Templates
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
@@ -56,7 +56,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] += [(b"x-request-id", identity.encode()), _NOSNIFF, _SAME_ORIGIN]
-                if scope["path"].startswith(API):
+                if scope["path"].startswith(API) or scope["path"] == MCP:
                     message["headers"].append(_NO_STORE)
             await send(message)
 

@@ -21,6 +21,8 @@ from backend.schemas.conversation import ConversationCreate, ConversationEnd, Co
 from backend.schemas.delivery import IntentExtracted
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import BatchResults, MessageBatch, MessageCreate
+from backend.schemas.search import SearchPage
+from backend.schemas.service import ServiceResponse
 from backend.schemas.stream import ConversationStreamEvent, FeedStreamEvent
 from backend.schemas.subject import ErasureCreate, ExportedConversation
 from backend.schemas.voice_session import VoiceEventBatch, VoiceEventResults, VoiceSessionCreate, VoiceSessionEnd
@@ -64,8 +66,10 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     OpenAIChat,
     ExportedConversation,
     BatchResults,
+    SearchPage,
     VoiceEventResults,
     IntentExtracted,
+    ServiceResponse,
 )
 _SERVERS: Final = [
     {"url": "/", "description": "The service that this document comes from."},
@@ -76,7 +80,7 @@ _OBJECT: Final = {"$ref": "#/components/schemas/JsonObject"}
 _REFUSALS: Final = {
     401: "No token was sent, or it is not accepted; `WWW-Authenticate` says why.",
     403: "The token lacks the scope in `WWW-Authenticate`, or a page of another origin sent the request.",
-    404: "No such conversation, voice session or delivery, or it has another owner.",
+    404: "No such conversation, voice session or delivery, or it has another owner; or search is switched off.",
     409: "The id is taken, the conversation has another intent, or a rule of the host's database forbids it.",
     410: "The conversation was erased.",
     412: "`If-Match` does not name the current version; nothing was changed.",

@@ -41,6 +41,7 @@ REFUSALS: Final[Sequence[RecordError]] = (
     errors.VoiceSessionIdReused(),
     errors.VoiceSessionEnded(["reason"]),
     errors.EventIdReused(UUID("019ab5c0-5555-7000-8000-000000000005")),
+    errors.SearchDisabled(),
     errors.ProviderNotConfigured(),
     errors.ProviderRefused(),
     errors.ProviderUnavailable(),
@@ -48,6 +49,7 @@ REFUSALS: Final[Sequence[RecordError]] = (
     errors.TooManyRequests("subject", 17),
     errors.IssuerUnavailable(),
     errors.TooSlow(),
+    errors.SearchTooSlow(),
     errors.DatabaseUnavailable(),
 )
 # The operations that may respond with a problem; one that is not listed comes from every operation with its status.
@@ -65,6 +67,8 @@ _ONLY_FROM: Final[Mapping[type[RecordError], frozenset[str]]] = {
     errors.VoiceSessionIdReused: frozenset({"beginVoiceSession"}),
     errors.VoiceSessionEnded: frozenset({"endVoiceSession"}),
     errors.EventIdReused: frozenset(),  # only in the result of one event of a batch
+    errors.SearchDisabled: frozenset({"search"}),
+    errors.SearchTooSlow: frozenset({"search"}),
     errors.ProviderNotConfigured: frozenset({"getDeepgramToken"}),
     errors.ProviderUnavailable: frozenset({"getDeepgramToken", "beginVoiceSession"}),
 }
@@ -129,7 +133,7 @@ def _comes_from(error: type[RecordError], method: str, path: str, operation: str
     if error is errors.ForeignPage:
         return method in _CHANGING
     if error is errors.ConversationNotFound:
-        return not any(name in path for name in _NAMED_BY.values())
+        return operation != "search" and not any(name in path for name in _NAMED_BY.values())
     if error in _NAMED_BY:
         return _NAMED_BY[error] in path
     return operation in _ONLY_FROM.get(error, {operation})

@@ -218,6 +218,13 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         "Another event of the session with this id or this number is on record. For a retry, send the original; number "
         f"new events from `next_client_sequence` on. {_DO_NOT_RETRY}",
     ),
+    errors.SearchDisabled: ProblemType(
+        HTTPStatus.NOT_FOUND,
+        "search-disabled",
+        "Search is switched off",
+        "The operator has set VERBATIM_SEARCH=false. Read conversations with GET /api/v1/conversations and their "
+        f"messages. {_DO_NOT_RETRY}",
+    ),
     errors.ProviderNotConfigured: ProblemType(
         HTTPStatus.CONFLICT,
         "provider-not-configured",
@@ -266,6 +273,13 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         "The database took too long",
         "Reading took longer than VERBATIM_STATEMENT_TIMEOUT. The same request is likely to take as long: ask for less "
         "at a time (`limit`), or try again later. The operator finds the SQLSTATE in the service's log.",
+    ),
+    errors.SearchTooSlow: ProblemType(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "search-too-slow",
+        "Too many messages match",
+        "The search took longer than 2 seconds, and is likely to take as long again. Narrow it: add a word that is "
+        "rarer, or `user_id`, `role` or `context_type`, and leave out `word*`.",
     ),
     errors.Unreadable: INTERNAL,
     errors.NotRecorded: INTERNAL,

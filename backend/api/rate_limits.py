@@ -51,14 +51,14 @@ class Memory:
         """Return the monotonic clock, which an operator cannot set back."""
         return time.monotonic()
 
-    async def incr(self, key: str, expiry: int) -> int:
-        """Add one to the counter ``key``, which is dropped after ``expiry`` seconds, and return its value."""
+    async def incr(self, key: str, expiry: int, cost: int = 1) -> int:
+        """Add ``cost`` to the counter ``key``, which is dropped after ``expiry`` seconds, and return its value."""
         now = self.now()
         ends, counts = self._windows.get(expiry, (0.0, OrderedDict[str, int]()))
         if ends <= now:
             ends, counts = (now // expiry + 1) * expiry, OrderedDict[str, int]()
             self._windows[expiry] = ends, counts
-        counts[key] = counts.get(key, 0) + 1
+        counts[key] = counts.get(key, 0) + cost
         counts.move_to_end(key)
         if len(counts) > MAX_COUNTERS:
             counts.popitem(last=False)  # the caller that has sent no request for longest
@@ -92,22 +92,22 @@ class Redis(Memory):
         """Return the wall clock, the only one that is the same for all workers that count together."""
         return time.time()
 
-    async def incr(self, key: str, expiry: int) -> int:
-        """Add one to the counter ``key`` and return its value, from memory if Redis does not answer."""
-        if time.monotonic() >= self._unavailable_until and (count := await self._ask(key, expiry)) is not None:
+    async def incr(self, key: str, expiry: int, cost: int = 1) -> int:
+        """Add ``cost`` to the counter ``key`` and return its value, from memory if Redis does not answer."""
+        if time.monotonic() >= self._unavailable_until and (count := await self._ask(key, expiry, cost)) is not None:
             return count
-        return await super().incr(key, expiry)
+        return await super().incr(key, expiry, cost)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.aclose()
 
-    async def _ask(self, key: str, expiry: int) -> int | None:
+    async def _ask(self, key: str, expiry: int, cost: int) -> int | None:
         if self._unavailable_until:
             self._unavailable_until = time.monotonic() + REDIS_PAUSE
         try:
             async with asyncio.timeout(REDIS_TIMEOUT), self._redis.pipeline() as both:
-                both.incr(key)
+                both.incrby(key, cost)
                 both.expire(key, expiry)
                 count: int = (await both.execute())[0]
         except Exception as error:  # noqa: BLE001 -- no request is refused because Redis fails
@@ -145,22 +145,22 @@ class RateLimits:
         self._subject = subject
         self._storage = storage
 
-    async def count_address(self, address: str) -> Quota:
-        """Count a request from ``address`` and return its quota; of IPv6, one /64 is one address."""
-        return await self._count("address", self._address, network(address))
+    async def count_address(self, address: str, cost: int = 1) -> Quota:
+        """Count ``cost`` requests from ``address`` and return its quota; of IPv6, one /64 is one address."""
+        return await self._count("address", self._address, network(address), cost)
 
-    async def count_subject(self, subject: str) -> Quota:
-        """Count a request of ``subject`` and return its quota."""
-        return await self._count("subject", self._subject, subject)
+    async def count_subject(self, subject: str, cost: int = 1) -> Quota:
+        """Count ``cost`` requests of ``subject`` and return its quota."""
+        return await self._count("subject", self._subject, subject, cost)
 
     async def close(self) -> None:
         """Close the storage of the counters."""
         await self._storage.close()
 
-    async def _count(self, name: str, limit: Rate, who: str) -> Quota:
+    async def _count(self, name: str, limit: Rate, who: str, cost: int) -> Quota:
         now = self._storage.now()
         number = int(now // limit.window)
-        used = await self._storage.incr(f"verbatim/{name}/{limit.window}/{number}/{who}", limit.window)
+        used = await self._storage.incr(f"verbatim/{name}/{limit.window}/{number}/{who}", limit.window, cost)
         return Quota(name, limit.amount, used, limit.window, math.ceil((number + 1) * limit.window - now))
 
 

@@ -14,7 +14,8 @@ from backend.api.etags import entity_tag, is_conditional, not_modified
 from backend.api.openapi import CONDITIONAL, TAGGED, UNCHANGED, lines, refusals
 from backend.api.sse import StreamedResponse
 from backend.dao_service.message_dao import Version
-from backend.formats.transcript import MEDIA_TYPES, TranscriptFormat, write
+from backend.errors import Fault, Invalid
+from backend.formats.transcript import CAPTIONS, MEDIA_TYPES, TranscriptFormat, TranscriptQuery, write
 from backend.schemas.message import MessagePage, MessageQuery
 from backend.services import transcripts
 from backend.vocabulary import Scope
@@ -74,17 +75,20 @@ async def get_transcript(
     conversation_id: UUID,
     caller: Reader,
     database: Db,
-    transcript_format: Annotated[TranscriptFormat, Query(alias="format")] = TranscriptFormat.JSON,
+    query: Annotated[TranscriptQuery, Query()],
 ) -> Response:
     """Read a whole conversation at one point in time, as a streamed response."""
+    if query.strict and query.format is not TranscriptFormat.OPENAI:
+        raise Invalid([Fault("/query/strict", "is a variant of the format openai only")])
     if is_conditional(request):
         current = await transcripts.version(database, caller, conversation_id)
         if unchanged := _unchanged(request, current):
             return unchanged
     found = await transcripts.transcript(database, caller, conversation_id)
-    body = write(transcript_format, conversation_id, found.parts)
+    began = await transcripts.call_began(database, conversation_id) if query.format in CAPTIONS else None
+    body = write(query.format, conversation_id, found.parts, strict=query.strict, began=began)
     headers = {"etag": _tag(request, found.version, exact=found.exact)}
-    return StreamedResponse(body, headers=headers, media_type=MEDIA_TYPES[transcript_format])
+    return StreamedResponse(body, headers=headers, media_type=MEDIA_TYPES[query.format])
 
 
 def _unchanged(request: Request, version: Version) -> Response | None:

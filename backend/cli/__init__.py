@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, demo_data, operating, reading, records, tokens
+from backend.cli import deliveries, demo_data, operating, reading, records, searching, tokens, tools
+from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
 from backend.settings import service_variables
@@ -26,9 +27,14 @@ for command in (
     records.replay,
     reading.show,
     reading.follow,
+    reading.timeline,
     reading.export,
+    searching.search,
+    stats,
     records.erase,
     demo_data.demo_data,
+    operating.reindex,
+    tools.mcp,
 ):
     app.command()(command)
 app.add_typer(deliveries.app, name="deliveries")

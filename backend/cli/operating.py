@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from backend import server
-from backend.cli.access import await_database, database_url, ensure_schema, with_database
+from backend.cli.access import await_database, database_url, ensure_schema, run_with_database, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.errors import SettingsError
@@ -16,7 +16,7 @@ from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
 from backend.migrations.downgrade_losses import losses
 from backend.observability import logs
-from backend.services import health
+from backend.services import health, search_index
 from backend.settings import Settings
 from backend.shutdown import STOP
 from verbatim_record.setup_error import SetupError
@@ -142,6 +142,12 @@ def check(wait: Wait = 0) -> None:
     if ahead:
         console.print(_ahead(stamp))
     console.print("✓ Settings, schema and durability are in order.", style="green")
+
+
+def reindex() -> None:
+    """Have the words of all messages made anew for search, by the running service; searches go on meanwhile."""
+    run_with_database(search_index.rebuild)
+    console.print("The search worker of the running service makes the words anew.")
 
 
 def _limits(settings: Settings) -> HttpLimits:

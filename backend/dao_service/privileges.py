@@ -18,13 +18,17 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "voice_events": ("SELECT", "INSERT"),
     "deliveries": ("SELECT", "INSERT", "UPDATE"),
     "stopped_orchestrators": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "message_words": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
+    "message_words_b": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
+    "search_progress": ("SELECT", "UPDATE"),
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"
+_SPECIAL: Final = {"DELETE", "TRUNCATE"}
 _LINKED: Final = ("goals", "tasks")  # to link is to lock the target row, which needs UPDATE on one column
 
 # A privilege on some columns counts, because a host may withhold a column. DELETE serves erasure alone, which an
-# operator may leave to another role. UPDATE on a sequence includes nextval().
+# operator may leave to another role, and TRUNCATE the rebuild of search alone. UPDATE on a sequence includes nextval().
 _MISSING: Final = text("""
     SELECT kind || ' on ' || name FROM unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (name, kind)
     WHERE to_regclass(name) IS NOT NULL AND NOT has_any_column_privilege(to_regclass(name), kind)
@@ -38,7 +42,7 @@ _MISSING: Final = text("""
 
 async def missing_rights(session: AsyncSession) -> list[str]:
     """Return the privileges that recording needs and the session's role lacks, each as ``INSERT on messages``."""
-    wanted = [(name, kind) for name, kinds in RIGHTS.items() for kind in kinds if kind != "DELETE"]
+    wanted = [(name, kind) for name, kinds in RIGHTS.items() for kind in kinds if kind not in _SPECIAL]
     values: dict[str, Any] = {
         "names": [name for name, _ in wanted],
         "kinds": [kind for _, kind in wanted],

@@ -15,12 +15,15 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-SCHEMA_REVISION: Final = "0110"  # the newest revision of `alembic/versions`, which the models are written for
+SCHEMA_REVISION: Final = "0113"  # the newest revision of `alembic/versions`, which the models are written for
 
 VERSION_TABLE: Final = "verbatim_alembic_version"
 BASELINE: Final = "0109"  # the last revision of release 0.2.0
 BEFORE_BASELINE: Final = "0024"  # the same schema, as checkouts before release 0.2.0 stamped it
 _COMPATIBLE: Final = "Compatible with releases from revision "
+
+# SQL of a row of pg_stat_activity: the revision in its `application_name`, or NULL if the connection is not ours.
+CONNECTED_REVISION: Final = r"substring(application_name FROM 'verbatim \(schema ([0-9]+)\)')"
 
 READ_STAMP: Final[TextClause] = text(f"""
     SELECT CASE version_num WHEN '{BEFORE_BASELINE}' THEN '{BASELINE}' ELSE version_num END,

@@ -20,9 +20,11 @@ from backend.vocabulary import LARGEST_INT, Enrichment
 UNCOUNTED: Final = LARGEST_INT + 1
 
 _ADD: Final = text("""
-    INSERT INTO voice_events (voice_session_id, id, type, detail, client_sequence, after_sequence, received_at)
+    INSERT INTO voice_events (
+        voice_session_id, id, type, detail, client_sequence, after_sequence, received_at, time_estimated
+    )
     SELECT :session, id, type, nullif(detail, 'null'), client_sequence, after_sequence,
-        coalesce(received_at, clock_timestamp())
+        coalesce(received_at, clock_timestamp()), received_at IS NULL
     FROM unnest(:ids, :types, :details, :numbers, :afters, :times)
         WITH ORDINALITY AS event (id, type, detail, client_sequence, after_sequence, received_at, place)
     ORDER BY place

@@ -163,6 +163,12 @@ class VoiceSessionDAO:
         found = select(VoiceSession.id).where(VoiceSession.conversation_id == conversation_id)
         return (await self._session.scalars(found.order_by(VoiceSession.started_at, VoiceSession.id))).all()
 
+    async def first_began(self, conversation_id: UUID) -> datetime | None:
+        """Return when the earliest session of the conversation began, None without one."""
+        return await self._session.scalar(
+            select(func.min(VoiceSession.started_at)).where(VoiceSession.conversation_id == conversation_id)
+        )
+
     async def lock(self, session_id: str) -> VoiceSession | None:
         """Lock the session's row until the transaction ends, and return the session, or None if there is none."""
         return await self._session.scalar(

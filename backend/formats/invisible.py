@@ -46,7 +46,7 @@ _OTHER_EMOJI: Final = frozenset("#*0123456789‼⁉〰〽ℹ")  # noqa: RUF001 -
 _RIGHT_TO_LEFT: Final = {"R", "AL"}
 _DIRECTIONS: Final = "\u200e\u200f\u061c"
 # Line breaking class SA (UAX 14): Thai, Lao, Myanmar, Khmer, Tai Le, New Tai Lue, Tai Tham, Tai Viet, Ahom.
-_WITHOUT_SPACES: Final = re.compile(
+WITHOUT_SPACES: Final = re.compile(
     "[\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17dd\u1950-\u1974\u1980-\u19df\u1a20-\u1aad"
     "\ua9e0-\ua9fe\uaa60-\uaadf\U00011700-\U0001173f]"
 )
@@ -106,7 +106,7 @@ class _Line:
 
     def needs_space(self, place: int) -> bool:
         before, after = self._text[place - 1], self._text[place + 1 : place + 2]
-        return bool(_WITHOUT_SPACES.match(before) or (_WITHOUT_SPACES.match(after) and not _UNSEEN.match(before)))
+        return bool(WITHOUT_SPACES.match(before) or (WITHOUT_SPACES.match(after) and not _UNSEEN.match(before)))
 
     def follows_mongolian(self, place: int) -> bool:
         return bool(_MONGOLIAN.match(self._text[place - 1]))

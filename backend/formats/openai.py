@@ -1,13 +1,14 @@
 """Transcript format `openai`: a conversation as messages of OpenAI's Chat Completions and compatible APIs.
 
 A function call becomes two consecutive messages: the assistant's with `tool_calls`, and the `tool` message with the
-result. A function call without a result is left out, because these APIs refuse it.
+result. A function call without a result is left out, because these APIs refuse it. `strict_chat` is a variant for the
+models that accept only one order of messages.
 """
 
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from backend.formats.function_calls import FunctionCall, FunctionCalls
 from verbatim_record.vocabulary import Role
@@ -39,7 +40,7 @@ class OpenAIToolCalls(BaseModel):
     """The assistant calls a function."""
 
     role: Literal["assistant"]
-    content: None
+    content: str | None = Field(description="What the assistant said before the call; only with `strict`, else null.")
     tool_calls: list[OpenAIToolCall]
 
 
@@ -69,14 +70,15 @@ class Chat:
         if message["role"] != Role.FUNCTION:
             return orjson.dumps({"role": message["role"], "content": message["content"]})
         call = self._calls.take(message)
-        return b",".join(map(orjson.dumps, _tool_call_messages(call))) if call else b""
+        return b",".join(map(orjson.dumps, tool_call_messages(call))) if call else b""
 
     def finish(self) -> bytes:
         """Return the bytes after the last message: none."""
         return b""
 
 
-def _tool_call_messages(call: FunctionCall) -> tuple[dict[str, Any], dict[str, Any]]:
+def tool_call_messages(call: FunctionCall) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the assistant's message that calls the function, and the message with its result."""
     function = {"name": call.name, "arguments": call.arguments}
     return (
         {

@@ -9,19 +9,19 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, Stamp
+from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, CONNECTED_REVISION, Stamp
 from verbatim_record.setup_error import SetupError
 
 # A commit that has the revisions 0005 to 0024, which no release has.
 LAST_BEFORE_0_2_0: Final = "147484166a74d8b18bad40d553d0cdd82437d544"
 _OLD_REVISIONS: Final = {f"{number:04}" for number in range(5, int(BEFORE_BASELINE))}
 
-_RUNNING: Final = text(r"""
+_RUNNING: Final = text(f"""
     SELECT revision, count(*) AS connections, string_agg(pid::text, ', ' ORDER BY pid) AS pids
-    FROM pg_stat_activity, substring(application_name FROM 'verbatim \(schema ([0-9]+)\)') AS revision
+    FROM pg_stat_activity, {CONNECTED_REVISION} AS revision
     WHERE datname = current_database() AND revision < :compatible_from
     GROUP BY revision ORDER BY revision
-""")
+""")  # noqa: S608 -- our own constant
 
 
 def mismatch(stamp: Stamp, code: str) -> str | None:

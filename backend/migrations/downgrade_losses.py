@@ -1,5 +1,7 @@
 """The data that a downgrade deletes: each table and column that Verbatim created, with the revision that created it.
 
+The tables of full-text search are not counted, because the service makes them anew from the messages.
+
 A test compares the two lists with a migrated database, so that none is missing.
 """
 
@@ -25,7 +27,11 @@ TABLES: Final[Mapping[str, str]] = {
     "voice_events": "0107",
     "deliveries": "0109",
     "stopped_orchestrators": "0109",
+    "message_words": "0111",
+    "message_words_b": "0111",
+    "search_progress": "0111",
 }
+_MADE_ANEW: Final = {"message_words", "message_words_b", "search_progress"}
 COLUMNS: Final[Mapping[tuple[str, str], str]] = {
     ("conversations", "voice_session_id"): "0003",
     ("conversations", "extracted_intent"): "0003",
@@ -42,6 +48,7 @@ COLUMNS: Final[Mapping[tuple[str, str], str]] = {
     ("messages", "client_sequence"): "0102",
     ("messages", "feed_position"): "0108",
     ("voice_sessions", "client_lost"): "0110",
+    ("voice_events", "time_estimated"): "0112",
 }
 _SIGNED_TABLES: Final = """
     SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name)
@@ -49,7 +56,10 @@ _SIGNED_TABLES: Final = """
 """
 _SIGNED_COLUMNS: Final = """
     SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-    WHERE attrelid IN (to_regclass('conversations'), to_regclass('messages'), to_regclass('voice_sessions'))
+    WHERE attrelid IN (
+            to_regclass('conversations'), to_regclass('messages'), to_regclass('voice_sessions'),
+            to_regclass('voice_events')
+        )
         AND NOT attisdropped
         AND col_description(attrelid, attnum) = 'Made by Verbatim.'
 """
@@ -81,7 +91,7 @@ async def _losses(url: URL, revision: str) -> list[str]:
 def _counts(revision: str, tables: set[str], columns: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield the name of each table or column that a downgrade drops, and a query that counts its rows with a value."""
     for table in TABLES:
-        if table in tables:
+        if table in tables - _MADE_ANEW:
             yield table, f"SELECT count(*) FROM {table}"  # noqa: S608 -- our own names
     for (table, column), made in COLUMNS.items():
         if made > revision and (table, column) in columns and table not in tables:

@@ -80,6 +80,18 @@ DELIVERY_OLDEST: Final = _of_database(
     "verbatim_delivery_oldest_seconds", "Seconds since the oldest pending delivery was queued, 0 without one."
 )
 
+SEARCH_LAG: Final = _of_database(
+    "verbatim_search_lag_seconds",
+    "Age of the oldest message that came since search began and that it does not find yet, 0 without one.",
+)
+SEARCH_MESSAGES: Final = _of_database(
+    "verbatim_search_messages", "About how many messages search finds, by PostgreSQL's statistics."
+)
+SEARCH_PAST_MESSAGES: Final = _of_database(
+    "verbatim_search_past_messages",
+    "About how many messages of the past have no words for search yet, 0 when all have.",
+)
+
 DATABASE_UP: Final = _of_database(
     "verbatim_database_up", "1 if the database answered the latest check, else 0; its other gauges are then outdated."
 )

@@ -21,12 +21,14 @@ class WorkerProcesses(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return a family for each metric, with a sample for each process; nothing on systems without `/proc`."""
         families: dict[str, Metric] = {}
-        for pid in sorted(self._workers() | {os.getppid()}):
+        for pid in sorted(worker_ids(self._folder) | {os.getppid()}):
             for found in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
                 family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
                 for sample in found.samples:
                     family.add_sample(sample.name, {**sample.labels, "pid": str(pid)}, sample.value)
         return families.values()
 
-    def _workers(self) -> set[int]:
-        return {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*_*.db")}
+
+def worker_ids(folder: Path) -> set[int]:
+    """Return the process ids of the workers that have a gauge in ``folder``, also of those that were killed."""
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}

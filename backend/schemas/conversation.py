@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from backend.schemas import page
-from backend.schemas.fields import Instant, Label, Timestamp
+from backend.schemas.fields import Instant, Label, Omitted, Timestamp
 from backend.schemas.intent import StoredIntent
+from backend.schemas.summary import Included, Summary
 from backend.vocabulary import ContextType, Intent
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {"id": "019ab5c0-1111-7000-8000-000000000001", "context_type": "voice"}
@@ -96,6 +97,11 @@ class ConversationResponse(BaseModel):
     message_count: int = Field(validation_alias="last_sequence")
     created_at: datetime
     updated_at: datetime
+    summary: Summary | Omitted = Field(
+        default=None,
+        exclude_if=lambda summary: summary is None,
+        description="With `include=summary`. A list leaves out the summaries that take longer than a second.",
+    )
 
 
 class ConversationPage(page.Page[ConversationResponse]):
@@ -140,5 +146,6 @@ class ConversationQuery(BaseModel):
     )
     since: Instant | None = Field(default=None, description="Created at this time or later.")
     until: Instant | None = Field(default=None, description="Created before this time.")
+    include: Included | None = Field(default=None, description="What each conversation contains besides.")
     limit: Annotated[int, Field(ge=1, le=page.LARGEST_PAGE)] = page.DEFAULT_LIMIT
     cursor: page.Cursor | None = None

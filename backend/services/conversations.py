@@ -1,6 +1,7 @@
 """The use cases of conversations: open, list, read, link, end and erase them, each in one transaction."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -30,12 +31,14 @@ from backend.schemas.conversation import (
     ConversationQuery,
     ConversationResponse,
 )
+from backend.services.summaries import Summaries
 from backend.vocabulary import ContextType, Scope
 from verbatim_record.ids import new_id
 
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
 Precondition = Callable[[ConversationResponse], None]
 
+_PATIENCE: Final = timedelta(seconds=1)  # for the figures of a page, which one very long conversation must not delay
 _PAGE_BYTES: Final = 2**20  # of the intents in a page; serializing them takes ten times as much memory
 
 
@@ -88,18 +91,26 @@ async def missing(session: Session, conversation_id: UUID, owner: str | None) ->
     return ConversationNotFound(conversation_id)
 
 
-async def get(database: Database, principal: Principal, conversation_id: UUID) -> ConversationResponse:
-    """Return a conversation; raises ScopeMissing or ConversationNotFound."""
+async def get(
+    database: Database, principal: Principal, conversation_id: UUID, summaries: Summaries | None = None
+) -> ConversationResponse:
+    """Return a conversation, with a summary if there are ``summaries``; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
         found = await ConversationDAO(session).get(conversation_id, owner)
         if found is None:
             raise ConversationNotFound(conversation_id)
-        return ConversationResponse.model_validate(found)
+        answer = ConversationResponse.model_validate(found)
+        known = await summaries.look_up(session, [conversation_id]) if summaries else None
+    if summaries and known:
+        answer.summary = (await summaries.complete(known)).get(conversation_id)
+    return answer
 
 
-async def newest(database: Database, principal: Principal, query: ConversationQuery) -> ConversationPage:
-    """Return a page of conversations, newest first.
+async def newest(
+    database: Database, principal: Principal, query: ConversationQuery, summaries: Summaries | None = None
+) -> ConversationPage:
+    """Return a page of conversations, newest first, with the summaries if ``summaries`` are given.
 
     Raises Invalid for a cursor that this service has not issued, and ScopeMissing for another subject's ``user_id``
     without the scope for it.
@@ -108,12 +119,17 @@ async def newest(database: Database, principal: Principal, query: ConversationQu
     if query.user_id is not None and not reaches(owner, query.user_id):
         raise ScopeMissing(Scope.CONVERSATIONS_READ_ANY)
     place = ConversationPlace.parse(query.cursor) if query.cursor else None
-    wanted = ConversationFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    wanted = ConversationFilter(**query.model_dump(exclude={"include", "limit", "cursor"}))
     async with database.reading() as session:
         rows, more = await ConversationDAO(session).newest(
             wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES
         )
         shown = [ConversationResponse.model_validate(row) for row in rows]
+        known = await summaries.look_up(session, [each.id for each in shown]) if summaries else None
+    if summaries and known:
+        found = await summaries.complete(known, _PATIENCE)
+        for each in shown:
+            each.summary = found.get(each.id)
     if shown:
         place = ConversationPlace(shown[-1].created_at, shown[-1].id)
     return ConversationPage(data=shown, next_cursor=place.cursor() if place else None, has_more=more)

@@ -9,6 +9,7 @@ import structlog
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.schema_dao import SchemaDAO
+from backend.dao_service.search_index_dao import SearchIndexDAO
 from backend.observability import metrics
 from backend.services import deliveries, durability
 from backend.services.durability import Survives
@@ -52,6 +53,7 @@ class DatabaseMetrics:
             await self._read_server()
             metrics.DATABASE_UP.set(1)
             await self._read_deliveries()
+            await self._read_search()
         except Exception as error:  # noqa: BLE001 -- the next reading may succeed
             metrics.DATABASE_UP.set(0)
             log.warning("no figures from the database", **describe(error))
@@ -71,6 +73,14 @@ class DatabaseMetrics:
         metrics.DELIVERIES_HELD.set(found.held)
         metrics.DELIVERIES_FAILED.set(found.failed)
         metrics.DELIVERY_OLDEST.set(max(0, time.time() - found.oldest.timestamp()) if found.oldest else 0)
+
+    async def _read_search(self) -> None:
+        async with self._database.driver_connection() as connection:
+            found = await SearchIndexDAO(connection).figures()
+        if found is not None:
+            metrics.SEARCH_LAG.set(max(found.lag or 0, 0))
+            metrics.SEARCH_MESSAGES.set(found.messages)
+            metrics.SEARCH_PAST_MESSAGES.set(found.past or 0)
 
 
 def _number(revision: str | None) -> int:

@@ -6,12 +6,14 @@ database connection.
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.message_dao import MessageDAO, MessageRows, Selection, Version
 from backend.dao_service.portions import Bounds
+from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.errors import ConversationNotFound
 from backend.principal import Principal
 from backend.schemas.message import Direction, MessagePlace, MessageQuery, Order
@@ -113,6 +115,15 @@ async def transcript(database: Database, principal: Principal, conversation_id: 
         if current == begun:
             break
     return TranscriptParts(_parts(walk, first), begun, exact=not walk.more and current == begun)
+
+
+async def call_began(database: Database, conversation_id: UUID) -> datetime | None:
+    """Return when the first voice session of a conversation began, None without one.
+
+    The caller may read the conversation: it has called `transcript`.
+    """
+    async with database.reading() as session:
+        return await VoiceSessionDAO(session).first_began(conversation_id)
 
 
 async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list[bytes], None]:

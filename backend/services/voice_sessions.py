@@ -43,14 +43,13 @@ from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCr
 from backend.services import conversations
 from backend.services.session_timeout import reopen
 from backend.services.voice_events import UNSALTED
-from backend.vocabulary import ABANDONED, ContextType, Scope
+from backend.vocabulary import ABANDONED, INCIDENTS, ContextType, Scope
 from verbatim_record.ids import new_id
 
 _PREFIX: Final = "vs_"
 # The namespace of the UUIDs of conversations that sessions open (RFC 9562, version 5).
 _CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
 _COLUMNS: Final = frozenset(Row.__table__.columns.keys())
-_INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 _MAX_INCIDENTS: Final = 100  # in the state of a session
 _MAX_TYPES: Final = 100  # types of events that are counted; Deepgram has about forty, and a phone can invent others
 _MAX_RANGES: Final = 1_000  # of missing numbers in a receipt; the phone sends those and asks for the next receipt
@@ -150,7 +149,7 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
                 "message_count": await sessions.message_count(found),
                 "event_counts": await events.counts(_MAX_TYPES),
                 "unverified_count": await sessions.count_unverified(found),
-                "incidents": [each._asdict() for each in await events.incidents(_INCIDENTS, _MAX_INCIDENTS)],
+                "incidents": [each._asdict() for each in await events.incidents(INCIDENTS, _MAX_INCIDENTS)],
             }
         )
 

@@ -96,7 +96,7 @@ async def test_who_takes_it_back_holds_nobody_up(
         await savepoint.rollback()
         await connection.execute(PLAIN, uuid4(), conversation)
         await connection.execute(PLAIN, uuid4(), conversation)
-        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         assert await connection.fetchval(held) == 1  # however many statements follow
     message = await say(service, conversation)
     page = await read(service)

@@ -143,6 +143,25 @@ async def test_what_waits_was_held_and_failed_is_counted_whether_this_service_de
 
 
 @pytest.mark.pooled
+async def test_how_far_search_is_behind_is_said_whether_this_service_indexes_or_not(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    say = (
+        "INSERT INTO messages (conversation_id, role, content, created_at) SELECT $1, 'user', 'x', now() - $2::interval"
+    )
+    conversation = await open_conversation(connection)
+    async with running(create_app(settings_for(database_url))) as client:
+        await until(client, lambda found: found("verbatim_search_lag_seconds") == 0)
+        await until(client, lambda found: found("verbatim_search_past_messages") == 0)
+        await connection.execute(say, conversation, timedelta(0))
+        await until(client, lambda found: found("verbatim_search_messages") == 1)
+    async with running(create_app(settings_for(database_url, search=False))) as client:
+        await connection.execute(say, conversation, timedelta(days=1))
+        await until(client, lambda found: 86_400 <= (found("verbatim_search_lag_seconds") or 0) < 87_000)
+        assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.pooled
 async def test_the_durability_the_schema_and_the_version_are_said(
     service: httpx.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -203,5 +222,6 @@ def test_of_several_workers_each_is_measured_and_so_is_their_supervisor(database
                 found.setdefault(name, set()).add(pid)
         assert text.count("# TYPE process_resident_memory_bytes gauge") == 1
         assert text.count(f'verbatim_build_info{{version="{__version__}"}} 1.0') == 1
+        assert client.get(f"{API}/service").json()["workers"] == len(workers)
     for figure in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "start_time_seconds"):
         assert found[f"process_{figure}"] == wanted

@@ -1,6 +1,5 @@
 """Transcripts for a model, a player and a person: whole, and not to be broken by what people say."""
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -34,50 +33,6 @@ async def transcript(service: httpx.AsyncClient, conversation: UUID, form: str, 
     if form in DESCRIBED:
         assert_described(DESCRIBED[form], orjson.loads(written))
     return written
-
-
-async def test_captions_are_timed_from_the_first_word_and_stay_until_the_next(
-    service: httpx.AsyncClient, conversation: UUID
-) -> None:
-    def said(seconds: float, content: str, role: str = "user") -> dict[str, Any]:
-        return utterance(conversation, content, role=role, timestamp=AT.format(seconds))
-
-    written = await transcript(
-        service,
-        conversation,
-        "vtt",
-        said(10, "One, two."),
-        said(10.5, "Three --> four & <b>five</b>\n\n00:00:09.000 --> 00:00:10.000\nsix", "assistant"),
-        said(50, "At the same time,"),
-        said(50, "in the end."),
-    )
-    assert written == (
-        f"WEBVTT\n\nNOTE Conversation {conversation}\n"
-        "\n00:00:00.000 --> 00:00:00.500\n<v user>One, two.\n"
-        "\n00:00:00.500 --> 00:00:05.700\n<v assistant>Three --&gt; four &amp; &lt;b&gt;five&lt;/b&gt;\n"
-        "00:00:09.000 --&gt; 00:00:10.000\nsix\n"
-        "\n00:00:40.000 --> 00:00:42.133\n<v user>At the same time,\n"
-        "\n00:00:40.000 --> 00:00:41.733\n<v user>in the end.\n"
-    )
-
-
-async def test_every_caption_lasts_a_millisecond_or_more(service: httpx.AsyncClient, conversation: UUID) -> None:
-    times = ("00.0000", "00.0001", "00.0004", "00.0006", "00.0015", "00.0016", "59.9999", "59.99996")
-    said = [utterance(conversation, "A.", timestamp=f"2026-01-31T12:00:{time}Z") for time in times]
-    written = await transcript(service, conversation, "vtt", *said)
-    cues = re.findall(r"^00:(\d\d):(\d\d)\.(\d{3}) --> 00:(\d\d):(\d\d)\.(\d{3})$", written, re.MULTILINE)
-    spans = [
-        [int(minute) * 60_000 + int(second) * 1_000 + int(rest) for minute, second, rest in (cue[:3], cue[3:])]
-        for cue in cues
-    ]
-    assert [start for start, _ in spans] == [0, 0, 0, 1, 2, 2, 60_000, 60_000]
-    assert all(end > start for start, end in spans)
-
-
-async def test_no_messages_are_no_captions(service: httpx.AsyncClient, conversation: UUID) -> None:
-    answer = await service.get(f"/api/v1/conversations/{conversation}/transcript?format=vtt")
-    assert answer.headers["content-type"].startswith("text/vtt")
-    assert answer.text == f"WEBVTT\n\nNOTE Conversation {conversation}\n"
 
 
 async def test_for_a_model_a_call_and_its_result_stand_together(service: httpx.AsyncClient, conversation: UUID) -> None:
@@ -234,3 +189,23 @@ def test_of_calls_that_never_end_only_the_last_are_waited_for(arguments: str, ke
         take("requested", number)
     answered = [number for number in range(300) if take("completed", number)]
     assert answered == list(range(300 - kept, 300))
+
+
+async def test_a_strict_model_gets_turns_in_one_order(service: httpx.AsyncClient, conversation: UUID) -> None:
+    await transcript(
+        service,
+        conversation,
+        "json",
+        utterance(conversation, "Hello.", role="assistant"),
+        utterance(conversation, "What time"),
+        utterance(conversation, "is it?"),
+        utterance(conversation, "nine", role="function", metadata={"name": "clock", "call_id": "a"}),
+    )
+    place = f"/api/v1/conversations/{conversation}/transcript"
+    chat = (await service.get(place, params={"format": "openai", "strict": "true"})).json()
+    assert_described("OpenAIChat", chat)
+    assert [each["role"] for each in chat["messages"]] == ["user", "assistant", "user", "assistant", "tool"]
+    for form in ("json", "deepgram", "vtt"):
+        refused = await service.get(place, params={"format": form, "strict": "true"})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/strict")
+    assert (await service.get(place, params={"strict": "false"})).status_code == 200

@@ -210,6 +210,7 @@ async def test_an_empty_transcript_is_empty_in_every_format(service: httpx.Async
         "openai": '{"messages":[]}',
         "deepgram": '{"agent":{"context":{"messages":[]}}}',
         "vtt": "WEBVTT\n\nNOTE Conversation …\n",
+        "srt": "",
     }
 
 

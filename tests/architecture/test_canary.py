@@ -40,6 +40,13 @@ _ENDED_BY_ITS_TIME_LIMIT = """
     ALTER TABLE conversations RENAME TO slow;
     CREATE VIEW conversations AS SELECT * FROM slow WHERE fail();
 """
+_SEARCH_ENDED_BY_ITS_TIME_LIMIT = """
+    CREATE FUNCTION words() RETURNS tsvector LANGUAGE plpgsql STABLE AS
+    $$ BEGIN RAISE EXCEPTION 'canary' USING ERRCODE = 'query_canceled'; END $$;
+    ALTER TABLE message_words RENAME TO quick;
+    CREATE VIEW message_words AS
+    SELECT id AS message_id, conversation_id, 1::bigint AS position, words() AS words FROM messages;
+"""
 
 pytestmark = pytest.mark.usefixtures("everything_is_logged")
 
@@ -91,6 +98,8 @@ async def test_what_was_said_is_found_nowhere_but_in_the_record(
         await service.get(f"/problems/{CANARY}"),
     ]
     assert not [answer for answer in refused if answer.is_success and answer.url.path != f"{MESSAGES}/batch"]
+    assert (await service.get("/api/v1/search", params={"q": CANARY})).status_code == 200
+    refused.append(await service.get("/api/v1/search", params={"q": f"-{CANARY}*" * 20}))
 
     # PostgreSQL quotes the whole row in what it says of a broken rule.
     await connection.execute("ALTER TABLE messages ADD CHECK (content NOT LIKE '%canary%') NOT VALID")
@@ -150,6 +159,7 @@ async def services(database_url: str, tmp_path: Path) -> AsyncIterator[dict[str,
             "guarded": settings_for(database_url, auth_issuers=(*callers.issuers(tmp_path), away)),
             "limited": settings_for(database_url, auth_issuers=(), rate_limit_address="1/minute"),
             "without database": settings_for("postgresql://127.0.0.1:9/none"),
+            "without search": settings_for(database_url, search=False),
             "unanswered": settings_for(database_url, **key, deepgram_url=NOBODY_ANSWERS),
             "refused": settings_for(database_url, **key, deepgram_url=deepgram.url),
         }
@@ -218,6 +228,9 @@ async def _provocations(
         yield "limited", "POST", MESSAGES, said
     yield "without database", "POST", MESSAGES, said
     yield "without database", "GET", "/readyz", {}
+    yield "without search", "GET", "/api/v1/search", {"params": {"q": CANARY}}
+    await connection.execute(_SEARCH_ENDED_BY_ITS_TIME_LIMIT)
+    yield "open", "GET", "/api/v1/search", {"params": {"q": CANARY}}
     await connection.execute(_ENDED_BY_ITS_TIME_LIMIT)
     yield "open", "GET", f"{CONVERSATIONS}/{opened.json()['id']}", {}
 

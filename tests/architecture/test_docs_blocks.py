@@ -45,10 +45,21 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
             "event: message\ndata: {",
             '"type":"intent.extracted","state":"pending"',
             '{"failed":0,"held":0}',
+            '"readiness":{"ready":true',
             '"pointer":"/conversation_id","detail":"is required"',
         ],
         2,
     ),
+    "docs/mcp.md": (['"name":"get_transcript"', "<record>"], 0),
+    "docs/search.md": (
+        ['"content":"Nhắc tôi gọi nha sĩ Đặng."', '"ranges":[[18,29]]', '"ranges":[[22,29]]', '"cut":false'],
+        0,
+    ),
+    "docs/figures.md": (
+        ['"first_words":"Could you move the dentist?"', '"bucket":"PT15M"', '"bucket":"P1D"', '"p99":780.0'],
+        0,
+    ),
+    "docs/timeline.md": (['"kind":"speech"', '"label":"What time is it?"', '"kind":"interruption"'], 0),
     "docs/phone.md": (['"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2', "provider-not-configured"], 1),
 }
 # Pages whose blocks tests of their own type.

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from backend.api.problems import ALL, PROBLEMS, UNREADY
 from backend.cli import app as commands
-from backend.errors import TokenInvalid, TokenMissing, TooSlow, Unavailable
+from backend.errors import SearchTooSlow, TokenInvalid, TokenMissing, TooSlow, Unavailable
 from backend.formats.transcript import TranscriptFormat
 from backend.http_limits.refusals import Reason
 from backend.principal import PERSONAL
@@ -104,7 +104,7 @@ def test_every_problem_is_listed_once_with_its_status_and_whether_to_send_again(
         slug = row[0].strip("`")
         kind = kinds.get(slug)
         expected = {TokenMissing: "yes, with a new token", TokenInvalid: "yes, with a new token"}.get(kind or int)
-        if kind is TooSlow:
+        if kind in {TooSlow, SearchTooSlow}:
             expected = "yes, and ask for less"
         again = slug in {UNREADY.slug, "internal-error", "request-timeout"} or issubclass(kind or int, Unavailable)
         assert row[3] == (expected or ("yes" if again else "no")), slug

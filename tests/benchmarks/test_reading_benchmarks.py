@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks import followers, pages
+from tests.benchmarks import figures, followers, pages
 
 pytestmark = pytest.mark.benchmark
 
@@ -12,6 +12,12 @@ def test_every_follower_hears_everything_once_and_in_order_while_listeners_are_k
     assert (results.whole, results.said, results.killed >= 2) == (40, 60, True)
     assert results.busiest < results.connections
     assert followers.table(results).row_count
+
+
+def test_figures_and_summaries_are_measured_in_every_way() -> None:
+    costs = figures.measure(calls=300, days=1, rounds=3)
+    assert costs.keys() == {*figures.KINDS}
+    assert all(cost > 0 for cost in costs.values())
 
 
 def test_pages_of_a_long_conversation_and_of_a_short_one_are_measured_in_every_way() -> None:

@@ -1,13 +1,14 @@
 """The latencies of an answer are read alike, whichever framework and release wrote them."""
 
+import json
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, cast, literal, select
+from sqlalchemy import ColumnElement, cast, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.latency import latency
+from backend.dao_service.latency import latency, latency_sql
 
 Known = tuple[int | None, int | None, int | None, int | None]
 # Metadata, and its latencies: the total, and those of speech recognition, model and speech synthesis.
@@ -42,6 +43,15 @@ SHAPES: dict[str, tuple[dict[str, Any], Known]] = {
         {"latency": {"total_ms": "soon", "llm_ms": None, "stt_ms": [1], "ttfb_ms": 3}, "metrics": {"e2e_latency": "x"}},
         (None, None, None, None),
     ),
+    "beyond a day, or before": (
+        {"latency": {"total_ms": 86_400_001, "llm_ms": -1, "tts_ms": 1e308}, "metrics": {"e2e_latency": 1e307}},
+        (None, None, None, None),
+    ),
+    "the first value that can be read": (
+        {"latency": {"total_ms": -1, "llm_ms": True, "ttt_ms": 7}, "metrics": {"e2e_latency": 1.5}},
+        (1500, None, 7, None),
+    ),
+    "a day": ({"latency": {"total_ms": 86_400_000, "tts_ms": 0}}, (86_400_000, None, None, 0)),
     "no object": ({"latency": 412, "metrics": [1]}, (None, None, None, None)),
     "nothing": ({}, (None, None, None, None)),
 }
@@ -50,6 +60,8 @@ SHAPES: dict[str, tuple[dict[str, Any], Known]] = {
 @pytest.mark.parametrize(("metadata", "known"), SHAPES.values(), ids=SHAPES.keys())
 async def test_each_shape_is_read_in_milliseconds(database: Database, metadata: dict[str, Any], known: Known) -> None:
     column: ColumnElement[object] = cast(literal(metadata, JSONB), JSONB)
+    as_text = ", ".join(latency_sql("CAST(:metadata AS jsonb)").values())
     async with database.reading() as session:
         [row] = (await session.execute(select(*latency(column)))).all()
-    assert row == known
+        [same] = (await session.execute(text(f"SELECT {as_text}"), {"metadata": json.dumps(metadata)})).all()
+    assert row == same == known

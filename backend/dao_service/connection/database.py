@@ -178,7 +178,7 @@ class Database:
         Unreadable when a repetition would fail in the same way.
         """
         async with self._permit(reading=True), self._engine.connect() as pooled:
-            connection = await _driver(pooled)
+            connection = await driver_of(pooled)
             with terminate_unless_clean(connection):
                 async with self.single(connection, lock=self.limits.lock, read_only=True):
                     yield connection
@@ -199,7 +199,7 @@ class Database:
         transaction committed.
         """
         async with self._permit(), self._writing() as session:
-            with require_standby(await _driver(await session.connection())):
+            with require_standby(await driver_of(await session.connection())):
                 await session.execute(_READ_WRITE)
                 if settings := self._session_settings.at_transaction_start(lock=self.limits.lock):
                     await session.execute(text(settings))
@@ -335,7 +335,8 @@ class Database:
             self._permits.release(requester)
 
 
-async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+async def driver_of(connection: AsyncConnection) -> asyncpg.Connection:
+    """Return the driver's own connection below ``connection``, for a statement that is too frequent for SQLAlchemy."""
     pooled = await connection.get_raw_connection()
     return cast("asyncpg.Connection", pooled.driver_connection)
 

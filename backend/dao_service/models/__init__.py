@@ -6,6 +6,7 @@ from backend.dao_service.models.delivery import Delivery, StoppedOrchestrator
 from backend.dao_service.models.erasure import Erasure
 from backend.dao_service.models.goal import Goal
 from backend.dao_service.models.message import Message
+from backend.dao_service.models.message_words import MessageWords, MessageWordsB, SearchProgress
 from backend.dao_service.models.service_token import ServiceToken
 from backend.dao_service.models.task import Task
 from backend.dao_service.models.voice_session import VoiceEvent, VoiceSession
@@ -17,6 +18,9 @@ __all__ = [
     "Erasure",
     "Goal",
     "Message",
+    "MessageWords",
+    "MessageWordsB",
+    "SearchProgress",
     "ServiceToken",
     "StoppedOrchestrator",
     "Task",

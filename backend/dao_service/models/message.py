@@ -38,6 +38,7 @@ class Message(UUIDMixin, TimestampMixin, Base):
         CheckConstraint("sequence > 0", name="sequence"),
         UniqueConstraint("conversation_id", "sequence"),
         Index("idx_messages_conversation", "conversation_id", "created_at"),
+        Index("idx_messages_time", "timestamp"),
         Index("idx_messages_spoken", "conversation_id", "timestamp", "sequence"),
         Index(
             "idx_messages_session",

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.dao_service.models.base import Base
 
+_IS_INCIDENT = text("type IN ('Error', 'Warning', 'InjectionRefused', 'FrustrationDetected')")
+
 
 class VoiceSession(Base):
     """One row of ``voice_sessions``.
@@ -48,12 +50,14 @@ class VoiceEvent(Base):
 
     It is stored so that the receipt finds no gap, and so that latencies can be assigned to their turn. ``detail`` holds
     the fields that are kept, ``after_sequence`` is the conversation's last sequence when the event arrived, and
-    ``number`` is the order of arrival.
+    ``number`` is the order of arrival. ``time_estimated`` tells that the phone sent no usable time, so that
+    ``received_at`` is the time of arrival.
     """
 
     __tablename__ = "voice_events"
     __table_args__ = (
         Index("idx_voice_events_count", "voice_session_id", "client_sequence"),
+        Index("idx_voice_events_incident_time", "received_at", postgresql_where=_IS_INCIDENT),
         Index(
             "idx_voice_events_turns",
             "voice_session_id",
@@ -63,6 +67,14 @@ class VoiceEvent(Base):
             postgresql_where=text(
                 "type IN ('Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport')"
             ),
+        ),
+        Index(
+            "idx_voice_events_incidents",
+            "voice_session_id",
+            "client_sequence",
+            "after_sequence",
+            "number",
+            postgresql_where=_IS_INCIDENT,
         ),
     )
 
@@ -74,3 +86,4 @@ class VoiceEvent(Base):
     client_sequence: Mapped[int | None] = mapped_column(Integer)
     after_sequence: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
+    time_estimated: Mapped[bool] = mapped_column(server_default=text("false"))

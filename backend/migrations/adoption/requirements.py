@@ -60,6 +60,7 @@ INDEXES: Final = {
         "idx_messages_conversation",
         "messages_conversation_id_sequence_key",
         "idx_messages_spoken",
+        "idx_messages_time",
         "idx_messages_session",
         "idx_messages_feed",
         "idx_messages_before_feed",
@@ -72,6 +73,9 @@ OWN_TABLES: Final = (
     "voice_events",
     "deliveries",
     "stopped_orchestrators",
+    "message_words",
+    "message_words_b",
+    "search_progress",
 )
 TRIGGERS: Final = {
     "verbatim_take_place": "it gives each new row its sequence",

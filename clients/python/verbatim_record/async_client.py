@@ -13,7 +13,16 @@ from verbatim_record.core import Core
 from verbatim_record.http_client import LIMITS, http_client, service_url
 from verbatim_record.methods import Method, Resource
 from verbatim_record.models import MessageResponse
-from verbatim_record.operations import conversations, deliveries, intents, messages, sessions, subjects
+from verbatim_record.operations import (
+    conversations,
+    deliveries,
+    figures,
+    intents,
+    messages,
+    service,
+    sessions,
+    subjects,
+)
 from verbatim_record.retries import DEFAULT_RETRIES, Retries
 
 P = ParamSpec("P")
@@ -79,6 +88,7 @@ class AsyncConversations(Resource):
     transcript_text = _called(conversations.transcript_text)
     openai_chat = _called(conversations.openai_chat)
     deepgram_settings = _called(conversations.deepgram_settings)
+    timeline = _called(conversations.timeline)
     follow = _followed(conversations.follow)
 
 
@@ -116,6 +126,12 @@ class AsyncSubjects(Resource):
     erase = _called(subjects.erase)
 
 
+class AsyncService(Resource):
+    """The service itself, for its operator."""
+
+    get = _called(service.get)
+
+
 class AsyncClient(Resource):
     """A client of the service at ``url`` for asyncio; several tasks of one event loop may use it.
 
@@ -128,6 +144,8 @@ class AsyncClient(Resource):
     """
 
     feed = _followed(messages.feed)
+    search = _listed(messages.search)
+    stats = _called(figures.stats)
 
     def __init__(  # noqa: PLR0913 -- each is one option
         self,
@@ -150,6 +168,7 @@ class AsyncClient(Resource):
         self.intents = AsyncIntents(self._core)
         self.deliveries = AsyncDeliveries(self._core)
         self.subjects = AsyncSubjects(self._core)
+        self.service = AsyncService(self._core)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -12,7 +12,16 @@ from verbatim_record.core import Core
 from verbatim_record.http_client import LIMITS, blocking_http_client, service_url
 from verbatim_record.methods import Method, Resource
 from verbatim_record.models import MessageResponse
-from verbatim_record.operations import conversations, deliveries, intents, messages, sessions, subjects
+from verbatim_record.operations import (
+    conversations,
+    deliveries,
+    figures,
+    intents,
+    messages,
+    service,
+    sessions,
+    subjects,
+)
 from verbatim_record.retries import DEFAULT_RETRIES, Retries
 
 P = ParamSpec("P")
@@ -97,6 +106,7 @@ class Conversations(Resource):
     transcript_text = _called(conversations.transcript_text)
     openai_chat = _called(conversations.openai_chat)
     deepgram_settings = _called(conversations.deepgram_settings)
+    timeline = _called(conversations.timeline)
     follow = _followed(conversations.follow)
 
 
@@ -134,6 +144,12 @@ class Subjects(Resource):
     erase = _called(subjects.erase)
 
 
+class Service(Resource):
+    """The service itself, for its operator."""
+
+    get = _called(service.get)
+
+
 class Client(Resource):
     """A client of the service at ``url``, for programs without an event loop; several threads may use it.
 
@@ -145,6 +161,8 @@ class Client(Resource):
     """
 
     feed = _followed(messages.feed)
+    search = _listed(messages.search)
+    stats = _called(figures.stats)
 
     def __init__(  # noqa: PLR0913 -- each is one option
         self,
@@ -167,6 +185,7 @@ class Client(Resource):
         self.intents = Intents(self._core)
         self.deliveries = Deliveries(self._core)
         self.subjects = Subjects(self._core)
+        self.service = Service(self._core)
 
     def close(self) -> None:
         """Close the connections."""

@@ -21,6 +21,12 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
     return tuple(map(read, values))
 
 
+Accents: TypeAlias = Literal["ignore", "exact"]
+"""Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed."""
+
+CallState: TypeAlias = Literal["live", "ended", "abandoned"]
+"""Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
+
 ContextType: TypeAlias = Literal["onboarding", "goal", "task", "reschedule", "voice"]
 """The subject matter of a conversation."""
 
@@ -33,11 +39,17 @@ Direction: TypeAlias = Literal["forward", "backward"]
 FeedStart: TypeAlias = Literal["beginning", "end"]
 """Where the feed begins without a cursor: at the first message on record, or after the last."""
 
+Included: TypeAlias = Literal["summary"]
+"""What an answer contains on request."""
+
 InputModality: TypeAlias = Literal["voice", "text"]
 """How a message reached the assistant: spoken or typed."""
 
 Intent: TypeAlias = Literal["GOAL", "NEW_TASK", "RESCHEDULE_TASK"]
 """What the person wants done, as the assistant understood it."""
+
+Lane: TypeAlias = Literal["user", "assistant", "function", "connection", "incident"]
+"""The row of a timeline in which a segment is drawn."""
 
 Order: TypeAlias = Literal["spoken", "recorded"]
 """The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded)."""
@@ -45,8 +57,36 @@ Order: TypeAlias = Literal["spoken", "recorded"]
 Role: TypeAlias = Literal["user", "assistant", "system", "function"]
 """The role of a message's speaker. Deepgram's events have only `user` and `assistant`."""
 
-TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "openai", "deepgram"]
+SegmentKind: TypeAlias = Literal[
+    "speech",
+    "backchannel",
+    "text",
+    "wordless",
+    "interruption",
+    "silence",
+    "call",
+    "failed_call",
+    "cancelled_call",
+    "session",
+    "reconnect",
+    "error",
+    "warning",
+    "refused_injection",
+    "frustration",
+    "repaired",
+    "late",
+    "client_lost",
+]
+"""What a segment of a timeline shows."""
+
+Source: TypeAlias = Literal["deepgram", "pipecat", "livekit", "posts"]
+"""What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others."""
+
+TranscriptFormat: TypeAlias = Literal["json", "jsonl", "text", "markdown", "vtt", "srt", "openai", "deepgram"]
 """The formats of a transcript."""
+
+Width: TypeAlias = Literal["PT1M", "PT5M", "PT15M", "PT1H", "PT6H", "P1D", "P7D"]
+"""The width of a bucket, as a duration of ISO 8601. Buckets begin at multiples of it in UTC; weeks on Mondays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,6 +437,76 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallLatency:
+    """The total latencies of a call's answers in milliseconds; null without an answer whose latency is known."""
+
+    p50: float | None
+    p95: float | None
+    max: float | None
+    count: int
+    """The number of answers whose latency is known."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            p50=data["p50"],
+            p95=data["p95"],
+            max=data["max"],
+            count=data["count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptSummary:
+    """What the receipts of a conversation's voice sessions say together."""
+
+    complete: bool
+    """Whether every receipt is complete."""
+    missing: int
+    """The number of events that the phone numbered or gave up, and that are missing."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            complete=data["complete"],
+            missing=data["missing"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What happened in a conversation, in figures; `docs/figures.md` defines each."""
+
+    state: CallState | str
+    turns: int
+    interruptions: int
+    functions: int
+    """The number of function calls."""
+    incidents: int
+    latency_ms: CallLatency
+    first_words: str | None
+    """The first 100 characters of the user's first message, if that is one of the first 20 messages."""
+    receipts: ReceiptSummary | None
+    """`null` for a conversation without voice sessions."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            state=data["state"],
+            turns=data["turns"],
+            interruptions=data["interruptions"],
+            functions=data["functions"],
+            incidents=data["incidents"],
+            latency_ms=CallLatency.from_json(data["latency_ms"]),
+            first_words=data["first_words"],
+            receipts=_optional(ReceiptSummary.from_json, data["receipts"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationResponse:
     """One conversation as it stands in the record."""
 
@@ -413,6 +523,8 @@ class ConversationResponse:
     message_count: int
     created_at: datetime
     updated_at: datetime
+    summary: Summary | None = None
+    """With `include=summary`. A list leaves out the summaries that take longer than a second."""
     etag: str | None = field(default=None, compare=False)
     """The version that the service answered with, for `if_match`; None inside of a list."""
 
@@ -433,6 +545,7 @@ class ConversationResponse:
             message_count=data["message_count"],
             created_at=datetime.fromisoformat(data["created_at"]),
             updated_at=datetime.fromisoformat(data["updated_at"]),
+            summary=_optional(Summary.from_json, data.get("summary")),
             etag=etag,
         )
 
@@ -496,6 +609,137 @@ class Transcript:
             conversation_id=UUID(data["conversation_id"]),
             messages=_each(MessageResponse.from_json, data["messages"]),
             etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineSegment:
+    """One segment of a timeline."""
+
+    lane: Lane | str
+    kind: SegmentKind | str
+    started_at: datetime
+    ended_at: datetime | None
+    """The same as `started_at` for a moment; null while it goes on."""
+    estimated: bool
+    """Whether one of the two times is an estimate."""
+    message_id: UUID | None
+    """The message that it shows, or that was interrupted."""
+    label: str
+    """At most 80 characters for people: the first words, a function's name, a sentence."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            lane=data["lane"],
+            kind=data["kind"],
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            estimated=data["estimated"],
+            message_id=_optional(UUID, data["message_id"]),
+            label=data["label"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """A part of a conversation's timeline, its segments by their beginnings."""
+
+    conversation_id: UUID
+    started_at: datetime
+    """The time of its first message or voice session."""
+    ended_at: datetime | None
+    segments: tuple[TimelineSegment, ...]
+    next_cursor: str | None
+    """The `cursor` of the next part; it stays valid at the end."""
+    has_more: bool
+    """Whether more follows now."""
+    etag: str | None = field(default=None, compare=False)
+    """The version that the service answered with, for `if_match`; None inside of a list."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], etag: str | None = None) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            started_at=datetime.fromisoformat(data["started_at"]),
+            ended_at=_optional(datetime.fromisoformat, data["ended_at"]),
+            segments=_each(TimelineSegment.from_json, data["segments"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchNeighbour:
+    """The message before or after one that was found, in recorded order."""
+
+    sequence: int
+    role: Role | str
+    content: str
+    """At most 200 characters of it."""
+    cut: bool
+    """Whether `content` lacks the rest of the message."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            sequence=data["sequence"],
+            role=data["role"],
+            content=data["content"],
+            cut=data["cut"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A message that was found."""
+
+    conversation_id: UUID
+    message: MessageResponse
+    ranges: tuple[tuple[int, ...], ...]
+    """Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive.
+
+    Empty where the words are in `metadata`, or are written as escapes.
+    """
+    before: SearchNeighbour | None
+    after: SearchNeighbour | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message=MessageResponse.from_json(data["message"]),
+            ranges=_each(tuple, data["ranges"]),
+            before=_optional(SearchNeighbour.from_json, data["before"]),
+            after=_optional(SearchNeighbour.from_json, data["after"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPage:
+    """A page of messages that were found, the newest first."""
+
+    data: tuple[SearchHit, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+    indexed_up_to: datetime | None
+    """When the newest message that can be found was recorded; null if none can be found yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(SearchHit.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+            indexed_up_to=_optional(datetime.fromisoformat, data["indexed_up_to"]),
         )
 
 
@@ -713,6 +957,461 @@ class DeliveriesRetried:
         return cls(
             failed=data["failed"],
             held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceReadiness:
+    """Whether the worker that answers can record messages: for each part `ok`, or a word that names the fault."""
+
+    ready: bool
+    database: str
+    schema: str
+    writes: str
+    queue: str
+    remedy: str | None
+    """What is wrong and what to do, in sentences; null if nothing is."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            ready=data["ready"],
+            database=data["database"],
+            schema=data["schema"],
+            writes=data["writes"],
+            queue=data["queue"],
+            remedy=data["remedy"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDurability:
+    """What an acknowledged message survives with PostgreSQL's settings."""
+
+    survives: str
+    """The worst failure after which no acknowledged message is lost."""
+    promise: str
+    """The same in a sentence, with the settings and standbys that decide it."""
+    faults: tuple[str, ...]
+    """A sentence for each setting with which acknowledged messages can be lost."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            survives=data["survives"],
+            promise=data["promise"],
+            faults=tuple(data["faults"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSchema:
+    """The schema's revisions; a release runs on its own and on newer ones that are compatible with it."""
+
+    code: str
+    """The revision that this release was written for."""
+    database: str | None
+    """The revision that the database was migrated to; null before the first."""
+    compatible_from: str | None
+    """The oldest revision whose release runs on the database's schema."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            code=data["code"],
+            database=data["database"],
+            compatible_from=data["compatible_from"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceVersions:
+    """The versions of what runs; `postgresql` is null while the database does not answer."""
+
+    service: str
+    python: str
+    postgresql: str | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            service=data["service"],
+            python=data["python"],
+            postgresql=data["postgresql"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedRelease:
+    """The database connections of the processes of one release, on every machine."""
+
+    schema: str
+    """The revision that the release was written for."""
+    connections: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            schema=data["schema"],
+            connections=data["connections"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOutbox:
+    """The deliveries to the orchestrator, each number counted up to 100,000."""
+
+    waiting: int
+    """Those that are due or wait for another attempt."""
+    held: int
+    """Those that are held since the orchestrator answered 410."""
+    failed: int
+    """Those that were given up after the last attempt."""
+    oldest_at: datetime | None
+    """When the oldest waiting delivery was queued."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            waiting=data["waiting"],
+            held=data["held"],
+            failed=data["failed"],
+            oldest_at=_optional(datetime.fromisoformat, data["oldest_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSearch:
+    """How far the search is behind the record."""
+
+    lag_seconds: float
+    """Age of the oldest new message that it does not find yet, 0 without one."""
+    past_messages: int
+    """About how many older messages it does not find yet."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            lag_seconds=data["lag_seconds"],
+            past_messages=data["past_messages"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSize:
+    """The size of a table on disk, with its indexes."""
+
+    table: str
+    bytes: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            table=data["table"],
+            bytes=data["bytes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSizes:
+    """Sizes on the disk of the database's server."""
+
+    database_bytes: int
+    tables: tuple[TableSize, ...]
+    """The tables that the service uses, the largest first."""
+    wal_bytes: int | None
+    """The write-ahead log; null if the service's role may not see it (`pg_monitor` may)."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            database_bytes=data["database_bytes"],
+            tables=_each(TableSize.from_json, data["tables"]),
+            wal_bytes=data["wal_bytes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownPart:
+    """A part of the answer that could not be read, and is null."""
+
+    part: str
+    reason: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            part=data["part"],
+            reason=data["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceResponse:
+    """The state of the service. A part that could not be read is null, and `unknown` says why."""
+
+    checked_at: datetime
+    """When this was read. An answer is at most three seconds old."""
+    readiness: ServiceReadiness
+    durability: ServiceDurability | None
+    schema: ServiceSchema | None
+    versions: ServiceVersions
+    workers: int
+    """Worker processes of the `verbatim serve` that answers, not of others."""
+    followers: int
+    """Clients that follow a conversation or the feed, at all of these workers."""
+    releases: tuple[ConnectedRelease, ...] | None
+    """The releases that are connected to the database, on this machine and on others.
+
+    Connections through a pooler, and those that the service's role may not see, are not counted.
+    """
+    outbox: ServiceOutbox | None
+    search: ServiceSearch | None
+    """Null also while no process stores words for search."""
+    sizes: ServiceSizes | None
+    unknown: tuple[UnknownPart, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            checked_at=datetime.fromisoformat(data["checked_at"]),
+            readiness=ServiceReadiness.from_json(data["readiness"]),
+            durability=_optional(ServiceDurability.from_json, data["durability"]),
+            schema=_optional(ServiceSchema.from_json, data["schema"]),
+            versions=ServiceVersions.from_json(data["versions"]),
+            workers=data["workers"],
+            followers=data["followers"],
+            releases=_optional(partial(_each, ConnectedRelease.from_json), data["releases"]),
+            outbox=_optional(ServiceOutbox.from_json, data["outbox"]),
+            search=_optional(ServiceSearch.from_json, data["search"]),
+            sizes=_optional(ServiceSizes.from_json, data["sizes"]),
+            unknown=_each(UnknownPart.from_json, data["unknown"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentiles:
+    """Percentiles of latencies in milliseconds, each one of the latencies; null if `count` is 0."""
+
+    count: int
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            count=data["count"],
+            p50=data.get("p50"),
+            p90=data.get("p90"),
+            p95=data.get("p95"),
+            p99=data.get("p99"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFigures:
+    """The latencies of answers: from the end of the user's speech to the beginning of the answer, and its stages."""
+
+    total: Percentiles
+    stt: Percentiles
+    """Speech recognition."""
+    llm: Percentiles
+    """The language model."""
+    tts: Percentiles
+    """Speech synthesis."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            total=Percentiles.from_json(data["total"]),
+            stt=Percentiles.from_json(data["stt"]),
+            llm=Percentiles.from_json(data["llm"]),
+            tts=Percentiles.from_json(data["tts"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What happened in a period."""
+
+    calls: int
+    """Conversations that were created."""
+    minutes: float
+    """Their lengths together; a call that goes on counts 0."""
+    abandoned: int
+    """Those whose end the service presumed, because the phone was silent."""
+    incomplete: int
+    """Those that have ended with a receipt that is not complete."""
+    intents: dict[str, int]
+    """The number of those with an intent, by intent."""
+    turns: int
+    """How often a speaker began to speak after the other, or first."""
+    interruptions: int
+    """Answers that the user interrupted."""
+    incidents: dict[str, int]
+    """The number of incidents, by type."""
+    latency_ms: LatencyFigures
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            calls=data["calls"],
+            minutes=data["minutes"],
+            abandoned=data["abandoned"],
+            incomplete=data["incomplete"],
+            intents=data["intents"],
+            turns=data["turns"],
+            interruptions=data["interruptions"],
+            incidents=data["incidents"],
+            latency_ms=LatencyFigures.from_json(data["latency_ms"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """The figures of one bucket."""
+
+    calls: int
+    """Conversations that were created."""
+    minutes: float
+    """Their lengths together; a call that goes on counts 0."""
+    abandoned: int
+    """Those whose end the service presumed, because the phone was silent."""
+    incomplete: int
+    """Those that have ended with a receipt that is not complete."""
+    intents: dict[str, int]
+    """The number of those with an intent, by intent."""
+    turns: int
+    """How often a speaker began to speak after the other, or first."""
+    interruptions: int
+    """Answers that the user interrupted."""
+    incidents: dict[str, int]
+    """The number of incidents, by type."""
+    latency_ms: LatencyFigures
+    start: datetime
+    """Inclusive; the bucket ends where the next one starts."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            calls=data["calls"],
+            minutes=data["minutes"],
+            abandoned=data["abandoned"],
+            incomplete=data["incomplete"],
+            intents=data["intents"],
+            turns=data["turns"],
+            interruptions=data["interruptions"],
+            incidents=data["incidents"],
+            latency_ms=LatencyFigures.from_json(data["latency_ms"]),
+            start=datetime.fromisoformat(data["start"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramPart:
+    """How many answers had a total latency from `from_ms` (inclusive) to `to_ms` (exclusive; null is no bound)."""
+
+    from_ms: float
+    to_ms: float | None
+    count: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            from_ms=data["from_ms"],
+            to_ms=data["to_ms"],
+            count=data["count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLatencies:
+    """The latencies of an answer in milliseconds, each null if it is unknown."""
+
+    stt: float | None
+    llm: float | None
+    tts: float | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            stt=data["stt"],
+            llm=data["llm"],
+            tts=data["tts"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowAnswer:
+    """One of the slowest answers of the period."""
+
+    conversation_id: UUID
+    message_id: UUID
+    at: datetime
+    """When it was said: the message's `timestamp`."""
+    ms: float
+    """The total latency."""
+    stages: StageLatencies
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message_id=UUID(data["message_id"]),
+            at=datetime.fromisoformat(data["at"]),
+            ms=data["ms"],
+            stages=StageLatencies.from_json(data["stages"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """The figures of a period: in all, and by buckets, of which each is there, also where nothing happened."""
+
+    since: datetime
+    until: datetime
+    bucket: Width | str
+    computed_at: datetime
+    """The figures may be up to a minute old."""
+    total: Figures
+    buckets: tuple[Bucket, ...]
+    histogram: tuple[HistogramPart, ...]
+    """By total latency: ten parts for each power of ten, from the first that is not empty to the last."""
+    slowest: tuple[SlowAnswer, ...]
+    """The 20 with the largest total latency, the slowest first."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            since=datetime.fromisoformat(data["since"]),
+            until=datetime.fromisoformat(data["until"]),
+            bucket=data["bucket"],
+            computed_at=datetime.fromisoformat(data["computed_at"]),
+            total=Figures.from_json(data["total"]),
+            buckets=_each(Bucket.from_json, data["buckets"]),
+            histogram=_each(HistogramPart.from_json, data["histogram"]),
+            slowest=_each(SlowAnswer.from_json, data["slowest"]),
         )
 
 

@@ -256,6 +256,22 @@ class ScopeMissing(Problem):
     """
 
 
+class SearchDisabled(Problem):
+    """Search is switched off.
+
+    The operator has set VERBATIM_SEARCH=false. Read conversations with GET /api/v1/conversations and their
+    messages. Sending the same request again will not help.
+    """
+
+
+class SearchTooSlow(Problem):
+    """Too many messages match.
+
+    The search took longer than 2 seconds, and is likely to take as long again. Narrow it: add a word that is
+    rarer, or `user_id`, `role` or `context_type`, and leave out `word*`.
+    """
+
+
 class TokenInvalid(Problem):
     """The token is not accepted.
 
@@ -353,6 +369,8 @@ PROBLEMS: Final = MappingProxyType(
         "/problems/request-timeout": RequestTimeout,
         "/problems/role-not-allowed": RoleNotAllowed,
         "/problems/scope-missing": ScopeMissing,
+        "/problems/search-disabled": SearchDisabled,
+        "/problems/search-too-slow": SearchTooSlow,
         "/problems/token-invalid": TokenInvalid,
         "/problems/token-missing": TokenMissing,
         "/problems/too-many-requests": TooManyRequests,

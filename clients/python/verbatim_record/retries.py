@@ -22,6 +22,7 @@ _REPEATED: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 }
+_AS_SLOW_AGAIN: Final = "search-too-slow"
 _NOTHING_DONE: Final = {"busy", "issuer-unavailable", "too-many-requests"}
 
 
@@ -83,7 +84,8 @@ class Attempts:
                 return self._repeatable or not error.sent
             case Problem():
                 begun = error.session is not None  # it works without a token for Deepgram, so the caller decides
-                return error.status in _REPEATED and not begun and (self._repeatable or error.slug in _NOTHING_DONE)
+                final = begun or error.slug == _AS_SLOW_AGAIN or error.status not in _REPEATED
+                return not final and (self._repeatable or error.slug in _NOTHING_DONE)
             case UnexpectedResponse():
                 passing = error.status in _REPEATED or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 return passing and self._repeatable

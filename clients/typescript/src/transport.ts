@@ -54,6 +54,7 @@ const ATTEMPTS = 6;
 const WITHIN = 60_000; // milliseconds after the first attempt in which the last may begin
 const ANSWER = 20_000; // milliseconds in which an answer must have come, with its body
 const FINAL = [401, 502]; // after a new token; the refusal of Deepgram, which only an operator can change
+const AS_SLOW_AGAIN = "/problems/search-too-slow";
 const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/problems/too-many-requests"];
 
 export class Transport {
@@ -168,6 +169,7 @@ function failure(caught: unknown, signal?: AbortSignal): VerbatimError {
 function mayRepeat(error: VerbatimError, repeatable: boolean): boolean {
   const status = statusOf(error);
   const isProblem = error instanceof ProblemError;
+  if (isProblem && error.problem.type === AS_SLOW_AGAIN) return false;
   if (status !== undefined && (!isRetryable(status) || (isProblem && FINAL.includes(status)))) return false;
   return repeatable || (isProblem && NOTHING_DONE.includes(error.problem.type));
 }

@@ -11,12 +11,57 @@ export interface CallOptions {
   ifMatch?: string | undefined;
 }
 
+/** Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed. */
+export type Accents = "ignore" | "exact";
+
 /** The result of one message of a batch. */
 export type BatchResult = RecordedMessage | ItemProblem;
 
 /** One result for each message of the batch, in the order of the request. */
 export interface BatchResults {
   results: BatchResult[];
+}
+
+/** The figures of one bucket. */
+export interface Bucket {
+  /** Conversations that were created. */
+  calls: number;
+  /** Their lengths together; a call that goes on counts 0. */
+  minutes: number;
+  /** Those whose end the service presumed, because the phone was silent. */
+  abandoned: number;
+  /** Those that have ended with a receipt that is not complete. */
+  incomplete: number;
+  /** The number of those with an intent, by intent. */
+  intents: { [name: string]: number };
+  /** How often a speaker began to speak after the other, or first. */
+  turns: number;
+  /** Answers that the user interrupted. */
+  interruptions: number;
+  /** The number of incidents, by type. */
+  incidents: { [name: string]: number };
+  latency_ms: LatencyFigures;
+  /** Inclusive; the bucket ends where the next one starts. */
+  start: string;
+}
+
+/** The total latencies of a call's answers in milliseconds; null without an answer whose latency is known. */
+export interface CallLatency {
+  p50: number | null;
+  p95: number | null;
+  max: number | null;
+  /** The number of answers whose latency is known. */
+  count: number;
+}
+
+/** Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing. */
+export type CallState = "live" | "ended" | "abandoned";
+
+/** The database connections of the processes of one release, on every machine. */
+export interface ConnectedRelease {
+  /** The revision that the release was written for. */
+  schema: string;
+  connections: number;
 }
 
 /** The subject matter of a conversation. */
@@ -58,6 +103,8 @@ export interface ConversationResponse {
   message_count: number;
   created_at: string;
   updated_at: string;
+  /** With `include=summary`. A list leaves out the summaries that take longer than a second. */
+  summary?: Summary;
 }
 
 /** How many deliveries are sent again, by their state before. */
@@ -133,6 +180,34 @@ export interface ExtractedIntent {
 /** Where the feed begins without a cursor: at the first message on record, or after the last. */
 export type FeedStart = "beginning" | "end";
 
+/** What happened in a period. */
+export interface Figures {
+  /** Conversations that were created. */
+  calls: number;
+  /** Their lengths together; a call that goes on counts 0. */
+  minutes: number;
+  /** Those whose end the service presumed, because the phone was silent. */
+  abandoned: number;
+  /** Those that have ended with a receipt that is not complete. */
+  incomplete: number;
+  /** The number of those with an intent, by intent. */
+  intents: { [name: string]: number };
+  /** How often a speaker began to speak after the other, or first. */
+  turns: number;
+  /** Answers that the user interrupted. */
+  interruptions: number;
+  /** The number of incidents, by type. */
+  incidents: { [name: string]: number };
+  latency_ms: LatencyFigures;
+}
+
+/** How many answers had a total latency from ``from_ms`` (inclusive) to ``to_ms`` (exclusive; null is no bound). */
+export interface HistogramPart {
+  from_ms: number;
+  to_ms: number | null;
+  count: number;
+}
+
 /** An event whose fields are stored: an error, a warning, a refused injection, a frustrated user. */
 export interface Incident {
   type: string;
@@ -140,6 +215,9 @@ export interface Incident {
   received_at: string;
   detail: { [name: string]: JsonValue };
 }
+
+/** What an answer contains on request. */
+export type Included = "summary";
 
 /** How a message reached the assistant: spoken or typed. */
 export type InputModality = "voice" | "text";
@@ -170,6 +248,20 @@ export interface Kept {
   detail: string;
 }
 
+/** The row of a timeline in which a segment is drawn. */
+export type Lane = "user" | "assistant" | "function" | "connection" | "incident";
+
+/** The latencies of answers: from the end of the user's speech to the beginning of the answer, and its stages. */
+export interface LatencyFigures {
+  total: Percentiles;
+  /** Speech recognition. */
+  stt: Percentiles;
+  /** The language model. */
+  llm: Percentiles;
+  /** Speech synthesis. */
+  tts: Percentiles;
+}
+
 /** A page of messages. */
 export interface MessagePage {
   data: MessageResponse[];
@@ -198,6 +290,15 @@ export interface MessageResponse {
 /** The order of messages: by `timestamp` (when they were said), or by `sequence` (as they were recorded). */
 export type Order = "spoken" | "recorded";
 
+/** Percentiles of latencies in milliseconds, each one of the latencies; null if ``count`` is 0. */
+export interface Percentiles {
+  count: number;
+  p50?: number | null;
+  p90?: number | null;
+  p95?: number | null;
+  p99?: number | null;
+}
+
 export type Problem =
   | TokenMissingProblem
   | TokenInvalidProblem
@@ -223,6 +324,7 @@ export type Problem =
   | VoiceSessionIdReusedProblem
   | VoiceSessionEndedProblem
   | EventIdReusedProblem
+  | SearchDisabledProblem
   | ProviderNotConfiguredProblem
   | ProviderRefusedProblem
   | ProviderUnavailableProblem
@@ -231,6 +333,7 @@ export type Problem =
   | IssuerUnavailableProblem
   | DatabaseUnavailableProblem
   | TooSlowProblem
+  | SearchTooSlowProblem
   | InternalErrorProblem
   | NotFoundProblem
   | MethodNotAllowedProblem
@@ -270,6 +373,14 @@ export interface Receipt {
   client_lost: number;
 }
 
+/** What the receipts of a conversation's voice sessions say together. */
+export interface ReceiptSummary {
+  /** Whether every receipt is complete. */
+  complete: boolean;
+  /** The number of events that the phone numbered or gave up, and that are missing. */
+  missing: number;
+}
+
 /** The result of an event that is on record, with the messages that it became. */
 export interface RecordedEvent {
   kind: "recorded";
@@ -289,8 +400,245 @@ export interface RecordedMessage {
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
 export type Role = "user" | "assistant" | "system" | "function";
 
+/** A message that was found. */
+export interface SearchHit {
+  conversation_id: string;
+  message: MessageResponse;
+  /**
+   * Where in `content` it was found: `[start, end]`, in Unicode code points from 0, `end` exclusive. Empty where the
+   * words are in `metadata`, or are written as escapes.
+   */
+  ranges: [number, number][];
+  before: SearchNeighbour | null;
+  after: SearchNeighbour | null;
+}
+
+/** The message before or after one that was found, in recorded order. */
+export interface SearchNeighbour {
+  sequence: number;
+  role: Role;
+  /** At most 200 characters of it. */
+  content: string;
+  /** Whether `content` lacks the rest of the message. */
+  cut: boolean;
+}
+
+/** A page of messages that were found, the newest first. */
+export interface SearchPage {
+  data: SearchHit[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+  /** When the newest message that can be found was recorded; null if none can be found yet. */
+  indexed_up_to: string | null;
+}
+
+/** What a segment of a timeline shows. */
+export type SegmentKind =
+  | "speech"
+  | "backchannel"
+  | "text"
+  | "wordless"
+  | "interruption"
+  | "silence"
+  | "call"
+  | "failed_call"
+  | "cancelled_call"
+  | "session"
+  | "reconnect"
+  | "error"
+  | "warning"
+  | "refused_injection"
+  | "frustration"
+  | "repaired"
+  | "late"
+  | "client_lost";
+
+/** What an acknowledged message survives with PostgreSQL's settings. */
+export interface ServiceDurability {
+  /** The worst failure after which no acknowledged message is lost. */
+  survives: string;
+  /** The same in a sentence, with the settings and standbys that decide it. */
+  promise: string;
+  /** A sentence for each setting with which acknowledged messages can be lost. */
+  faults: string[];
+}
+
+/** The deliveries to the orchestrator, each number counted up to 100,000. */
+export interface ServiceOutbox {
+  /** Those that are due or wait for another attempt. */
+  waiting: number;
+  /** Those that are held since the orchestrator answered 410. */
+  held: number;
+  /** Those that were given up after the last attempt. */
+  failed: number;
+  /** When the oldest waiting delivery was queued. */
+  oldest_at: string | null;
+}
+
+/** Whether the worker that answers can record messages: for each part `ok`, or a word that names the fault. */
+export interface ServiceReadiness {
+  ready: boolean;
+  database: string;
+  schema: string;
+  writes: string;
+  queue: string;
+  /** What is wrong and what to do, in sentences; null if nothing is. */
+  remedy: string | null;
+}
+
+/** The state of the service. A part that could not be read is null, and `unknown` says why. */
+export interface ServiceResponse {
+  /** When this was read. An answer is at most three seconds old. */
+  checked_at: string;
+  readiness: ServiceReadiness;
+  durability: ServiceDurability | null;
+  schema: ServiceSchema | null;
+  versions: ServiceVersions;
+  /** Worker processes of the `verbatim serve` that answers, not of others. */
+  workers: number;
+  /** Clients that follow a conversation or the feed, at all of these workers. */
+  followers: number;
+  /**
+   * The releases that are connected to the database, on this machine and on others. Connections through a pooler, and
+   * those that the service's role may not see, are not counted.
+   */
+  releases: ConnectedRelease[] | null;
+  outbox: ServiceOutbox | null;
+  /** Null also while no process stores words for search. */
+  search: ServiceSearch | null;
+  sizes: ServiceSizes | null;
+  unknown: UnknownPart[];
+}
+
+/** The schema's revisions; a release runs on its own and on newer ones that are compatible with it. */
+export interface ServiceSchema {
+  /** The revision that this release was written for. */
+  code: string;
+  /** The revision that the database was migrated to; null before the first. */
+  database: string | null;
+  /** The oldest revision whose release runs on the database's schema. */
+  compatible_from: string | null;
+}
+
+/** How far the search is behind the record. */
+export interface ServiceSearch {
+  /** Age of the oldest new message that it does not find yet, 0 without one. */
+  lag_seconds: number;
+  /** About how many older messages it does not find yet. */
+  past_messages: number;
+}
+
+/** Sizes on the disk of the database's server. */
+export interface ServiceSizes {
+  database_bytes: number;
+  /** The tables that the service uses, the largest first. */
+  tables: TableSize[];
+  /** The write-ahead log; null if the service's role may not see it (`pg_monitor` may). */
+  wal_bytes: number | null;
+}
+
+/** The versions of what runs; `postgresql` is null while the database does not answer. */
+export interface ServiceVersions {
+  service: string;
+  python: string;
+  postgresql: string | null;
+}
+
+/** One of the slowest answers of the period. */
+export interface SlowAnswer {
+  conversation_id: string;
+  message_id: string;
+  /** When it was said: the message's `timestamp`. */
+  at: string;
+  /** The total latency. */
+  ms: number;
+  stages: StageLatencies;
+}
+
+/** What recorded a message, by its `metadata.provider`; `posts` is every program that names none of the others. */
+export type Source = "deepgram" | "pipecat" | "livekit" | "posts";
+
+/** The latencies of an answer in milliseconds, each null if it is unknown. */
+export interface StageLatencies {
+  stt: number | null;
+  llm: number | null;
+  tts: number | null;
+}
+
+/** The figures of a period: in all, and by buckets, of which each is there, also where nothing happened. */
+export interface Stats {
+  since: string;
+  until: string;
+  bucket: Width;
+  /** The figures may be up to a minute old. */
+  computed_at: string;
+  total: Figures;
+  buckets: Bucket[];
+  /** By total latency: ten parts for each power of ten, from the first that is not empty to the last. */
+  histogram: HistogramPart[];
+  /** The 20 with the largest total latency, the slowest first. */
+  slowest: SlowAnswer[];
+}
+
+/** What happened in a conversation, in figures; `docs/figures.md` defines each. */
+export interface Summary {
+  state: CallState;
+  turns: number;
+  interruptions: number;
+  /** The number of function calls. */
+  functions: number;
+  incidents: number;
+  latency_ms: CallLatency;
+  /** The first 100 characters of the user's first message, if that is one of the first 20 messages. */
+  first_words: string | null;
+  /** `null` for a conversation without voice sessions. */
+  receipts: ReceiptSummary | null;
+}
+
+/** The size of a table on disk, with its indexes. */
+export interface TableSize {
+  table: string;
+  bytes: number;
+}
+
+/** A part of a conversation's timeline, its segments by their beginnings. */
+export interface Timeline {
+  conversation_id: string;
+  /** The time of its first message or voice session. */
+  started_at: string;
+  ended_at: string | null;
+  segments: TimelineSegment[];
+  /** The `cursor` of the next part; it stays valid at the end. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
+/** One segment of a timeline. */
+export interface TimelineSegment {
+  lane: Lane;
+  kind: SegmentKind;
+  started_at: string;
+  /** The same as `started_at` for a moment; null while it goes on. */
+  ended_at: string | null;
+  /** Whether one of the two times is an estimate. */
+  estimated: boolean;
+  /** The message that it shows, or that was interrupted. */
+  message_id: string | null;
+  /** At most 80 characters for people: the first words, a function's name, a sentence. */
+  label: string;
+}
+
 /** The formats of a transcript. */
-export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "openai" | "deepgram";
+export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "srt" | "openai" | "deepgram";
+
+/** A part of the answer that could not be read, and is null. */
+export interface UnknownPart {
+  part: string;
+  reason: string;
+}
 
 /** The result of one event of a batch. */
 export type VoiceEventResult = RecordedEvent | ItemProblem;
@@ -332,6 +680,9 @@ export interface VoiceSessionState {
   /** The first 100. */
   incidents: Incident[];
 }
+
+/** The width of a bucket, as a duration of ISO 8601. Buckets begin at multiples of it in UTC; weeks on Mondays. */
+export type Width = "PT1M" | "PT5M" | "PT15M" | "PT1H" | "PT6H" | "P1D" | "P7D";
 
 /** The request cannot be read as HTTP. Check the client library. */
 export interface BadRequestProblem {
@@ -1075,7 +1426,8 @@ export interface OpenAIToolCall {
 /** The assistant calls a function. */
 export interface OpenAIToolCalls {
   role: "assistant";
-  content: null;
+  /** What the assistant said before the call; only with `strict`, else null. */
+  content: string | null;
   tool_calls: OpenAIToolCall[];
 }
 
@@ -1208,6 +1560,34 @@ export interface ScopeMissingProblem {
   type: "/problems/scope-missing";
   title: string;
   status: 403;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/**
+ * Search is switched off. The operator has set VERBATIM_SEARCH=false. Read conversations with GET /api/v1/conversations
+ * and their messages. Sending the same request again will not help.
+ */
+export interface SearchDisabledProblem {
+  type: "/problems/search-disabled";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/**
+ * Too many messages match. The search took longer than 2 seconds, and is likely to take as long again. Narrow it: add a
+ * word that is rarer, or `user_id`, `role` or `context_type`, and leave out `word*`.
+ */
+export interface SearchTooSlowProblem {
+  type: "/problems/search-too-slow";
+  title: string;
+  status: 503;
   detail: string;
   instance: string;
   /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
@@ -1407,8 +1787,15 @@ export interface ListConversationsQuery {
   since?: string | undefined;
   /** Created before this time. */
   until?: string | undefined;
+  /** What each conversation contains besides. */
+  include?: Included | undefined;
   limit?: number | undefined;
   cursor?: string | undefined;
+}
+
+export interface GetConversationQuery {
+  /** What the answer contains besides. */
+  include?: Included | undefined;
 }
 
 export interface ListMessagesQuery {
@@ -1429,6 +1816,17 @@ export interface ListMessagesQuery {
 
 export interface GetTranscriptQuery {
   format?: TranscriptFormat | undefined;
+  /**
+   * For `openai`: the one order that every chat template accepts. Neighbours of one role become one message, empty
+   * texts are left out, and `user` and `assistant` take turns, `user` first.
+   */
+  strict?: boolean | undefined;
+}
+
+export interface GetTimelineQuery {
+  /** Messages and voice sessions of this part; each has a few segments. */
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 
 export interface ReadFeedQuery {
@@ -1441,6 +1839,22 @@ export interface ReadFeedQuery {
   wait?: number | undefined;
 }
 
+export interface SearchQuery {
+  /** Words that all must occur: `"a phrase"`, `-not`, `begin*`; at most 16. */
+  q: string;
+  role?: Role | undefined;
+  /** Only this owner's; requires a service token that may read every owner's. */
+  user_id?: string | undefined;
+  context_type?: ContextType | undefined;
+  /** Said at this time or later. */
+  since?: string | undefined;
+  /** Said before this time. */
+  until?: string | undefined;
+  accents?: Accents | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface ExportSubjectQuery {
   /** The subject; by default a person's own. A service has to name one. */
   user_id?: string | undefined;
@@ -1451,6 +1865,18 @@ export interface ListDeliveriesQuery {
   conversation_id?: string | undefined;
   limit?: number | undefined;
   cursor?: string | undefined;
+}
+
+export interface GetStatsQuery {
+  /** From this time on; by default a day before `until`. */
+  since?: string | undefined;
+  /** Before this time; by default now. */
+  until?: string | undefined;
+  /** The width of a bucket; by default the smallest of which at most 100 are needed. An answer has at most 400. */
+  bucket?: Width | undefined;
+  context_type?: ContextType | undefined;
+  /** Only what this has recorded. */
+  source?: Source | undefined;
 }
 
 /** The body of each webhook, by its type. */
@@ -1482,7 +1908,7 @@ export interface Operations {
   /** List conversations, newest first. */
   listConversations(query?: ListConversationsQuery, options?: CallOptions): Promise<ConversationPage>;
   /** Read one conversation, without its messages. */
-  getConversation(conversationId: string, options?: CallOptions): Promise<ConversationResponse>;
+  getConversation(conversationId: string, query?: GetConversationQuery, options?: CallOptions): Promise<ConversationResponse>;
   /** Link a conversation to a goal or a task of the host; `null` removes a link. */
   linkConversation(conversationId: string, body: ConversationPatch, options?: CallOptions): Promise<ConversationResponse>;
   /** Erase a conversation with all its messages. This cannot be undone. */
@@ -1493,8 +1919,12 @@ export interface Operations {
   listMessages(conversationId: string, query?: ListMessagesQuery, options?: CallOptions): Promise<MessagePage>;
   /** Read a whole conversation at one point in time, as a streamed response. */
   getTranscript(conversationId: string, query?: GetTranscriptQuery, options?: CallOptions): Promise<Transcript | OpenAIChat | DeepgramSettingsPatch | string>;
+  /** Read when each side spoke, and what happened: silences, function calls, connections and incidents. */
+  getTimeline(conversationId: string, query?: GetTimelineQuery, options?: CallOptions): Promise<Timeline>;
   /** Read every message of every conversation, each once; for services that may read those of all owners. */
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
+  /** Find messages that have all words of `q`, in capitals or not, with accents or without. */
+  search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
   /** Read everything that is on record of the caller; a service names the person by `user_id`. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
@@ -1511,4 +1941,8 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
+  /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, search, sizes. */
+  getService(options?: CallOptions): Promise<ServiceResponse>;
+  /** Count calls, turns, incidents and latencies over time, by default over the last day. */
+  getStats(query?: GetStatsQuery, options?: CallOptions): Promise<Stats>;
 }

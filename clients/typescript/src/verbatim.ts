@@ -22,6 +22,7 @@ export interface Transcripts {
   text: string;
   markdown: string;
   vtt: string;
+  srt: string;
   openai: t.OpenAIChat;
   deepgram: t.DeepgramSettingsPatch;
 }
@@ -115,8 +116,12 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", `/conversations${search({ ...query })}`, options);
   }
 
-  getConversation(conversationId: string, options?: t.CallOptions): Promise<t.ConversationResponse> {
-    return this.#send("GET", conversation(conversationId), options);
+  getConversation(
+    conversationId: string,
+    query?: t.GetConversationQuery,
+    options?: t.CallOptions,
+  ): Promise<t.ConversationResponse> {
+    return this.#send("GET", conversation(conversationId, search({ ...query })), options);
   }
 
   linkConversation(
@@ -149,15 +154,28 @@ export class Verbatim implements t.Operations {
 
   getTranscript<F extends t.TranscriptFormat = "json">(
     conversationId: string,
-    query?: { format?: F | undefined },
+    query?: { format?: F | undefined; strict?: boolean | undefined },
     options?: t.CallOptions,
   ): Promise<Transcripts[F]> {
     const path = conversation(conversationId, `/transcript${search({ ...query })}`);
     return this.#send("GET", path, options, undefined, SLOW);
   }
 
+  /** Who spoke when; while `has_more`, ask for the next part with `next_cursor` as `cursor`. */
+  getTimeline(
+    conversationId: string,
+    query?: t.GetTimelineQuery,
+    options?: t.CallOptions,
+  ): Promise<t.Timeline> {
+    return this.#send("GET", conversation(conversationId, `/timeline${search({ ...query })}`), options);
+  }
+
   readFeed(query?: t.ReadFeedQuery, options?: t.CallOptions): Promise<t.MessagePage> {
     return this.#send("GET", `/messages/feed${search({ ...query })}`, options, undefined, SLOW);
+  }
+
+  search(query: t.SearchQuery, options?: t.CallOptions): Promise<t.SearchPage> {
+    return this.#send("GET", `/search${search({ ...query })}`, options);
   }
 
   /** Yields a line for each conversation; an answer that is cut off ends with a TransportError. */
@@ -187,6 +205,10 @@ export class Verbatim implements t.Operations {
     return this.#send("GET", conversation(conversationId, "/intent"), options);
   }
 
+  getStats(query?: t.GetStatsQuery, options?: t.CallOptions): Promise<t.Stats> {
+    return this.#send("GET", `/stats${search({ ...query })}`, options, undefined, SLOW);
+  }
+
   listDeliveries(query?: t.ListDeliveriesQuery, options?: t.CallOptions): Promise<t.DeliveryPage> {
     return this.#send("GET", `/deliveries${search({ ...query })}`, options);
   }
@@ -201,6 +223,10 @@ export class Verbatim implements t.Operations {
 
   retryDelivery(deliveryId: string, options?: t.CallOptions): Promise<t.DeliveryResponse> {
     return this.#send("POST", `/deliveries/${encodeURIComponent(deliveryId)}/retry`, options);
+  }
+
+  getService(options?: t.CallOptions): Promise<t.ServiceResponse> {
+    return this.#send("GET", "/service", options);
   }
 
   /**
@@ -289,7 +315,7 @@ export class Verbatim implements t.Operations {
 
   /** Whether a conversation has ended, and not because its phone fell silent, which may come back. */
   async #hasEnded(conversationId: string, signal?: AbortSignal): Promise<boolean> {
-    const { ended_at, voice_session_id } = await this.getConversation(conversationId, { signal });
+    const { ended_at, voice_session_id } = await this.getConversation(conversationId, undefined, { signal });
     if (ended_at === null || voice_session_id === null) return ended_at !== null;
     return (await this.getVoiceSession(voice_session_id, { signal })).end_reason !== "abandoned";
   }
@@ -297,7 +323,7 @@ export class Verbatim implements t.Operations {
 
 async function answerOf<T>(answer: StreamingAnswer): Promise<T> {
   if (answer.status === 204) return undefined as T;
-  if (/^text\/(?!html)|jsonl/.test(answer.headers.get("content-type") ?? "")) return (await answer.text()) as T;
+  if (/^text\/(?!html)|jsonl|subrip/.test(answer.headers.get("content-type") ?? "")) return (await answer.text()) as T;
   const found = await json<T & object>(answer);
   const tag = answer.headers.get("etag");
   if (tag) TAGS.set(found, tag);

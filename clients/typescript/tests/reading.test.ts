@@ -57,6 +57,61 @@ test("what is recorded is read back page by page and in each format", async () =
   assert.equal((await verbatim.getTranscript(id, { format: "jsonl" })).trim().split("\n").length, 3);
   assert.deepEqual((await verbatim.getTranscript(id, { format: "openai" })).messages[0], { role: "user", content: "one" });
   assert.equal((await verbatim.getTranscript(id, { format: "deepgram" })).agent.context.messages.length, 3);
+  const { messages } = await verbatim.getTranscript(id, { format: "openai", strict: true });
+  assert.deepEqual(messages, [{ role: "user", content: "one\n\ntwo\n\nthree" }]);
+  assert.match(await verbatim.getTranscript(id, { format: "srt" }), /^1\n00:00:00,000 --> /);
+});
+
+test("an operator reads the state of the service", async () => {
+  const { readiness, schema, workers } = await verbatim.getService();
+  assert.equal(readiness.ready, true);
+  assert.equal(schema?.code, schema?.database);
+  assert.equal(workers, 1);
+});
+
+test("what was said is found page by page, with its place in the text", async () => {
+  await talk("Gọi nha sĩ.", "Ai?", "Nha sĩ Lan.");
+  while ((await verbatim.search({ q: "nha lan" })).data.length === 0); // until it is indexed
+  const hits = [];
+  for await (const hit of pages((cursor) => verbatim.search({ q: "nha si", limit: 1, cursor }))) hits.push(hit);
+  assert.deepEqual(hits.map(({ message }) => message.content), ["Nha sĩ Lan.", "Gọi nha sĩ."]);
+  assert.deepEqual(hits[0]!.ranges, [[0, 3], [4, 6]]);
+  assert.equal(hits[0]!.before?.content, "Ai?");
+});
+
+test("a search that is too slow is not repeated", async (t) => {
+  hurry(t);
+  let requests = 0;
+  const slow = over(async () => {
+    requests += 1;
+    return problem("search-too-slow", 503);
+  });
+  await assert.rejects(slow.search({ q: "common" }), ProblemError);
+  assert.equal(requests, 1);
+});
+
+test("a timeline is read part by part", async () => {
+  const id = await talk("one", "two", "three");
+  const first = await verbatim.getTimeline(id, { limit: 2 });
+  assert.deepEqual(first.segments.map(({ lane, kind, label }) => [lane, kind, label]), [
+    ["user", "speech", "one"],
+    ["user", "speech", "two"],
+  ]);
+  assert.equal(first.has_more, true);
+  const second = await verbatim.getTimeline(id, { cursor: first.next_cursor ?? "" });
+  assert.deepEqual(second.segments.map(({ label }) => label), ["three"]);
+});
+
+test("a call is summarised, and calls are counted", async () => {
+  const id = await talk("one", "two");
+  const { summary } = await verbatim.getConversation(id, { include: "summary" });
+  assert.deepEqual([summary?.state, summary?.turns, summary?.first_words], ["live", 1, "one"]);
+  assert.equal((await verbatim.getConversation(id)).summary, undefined);
+  const page = await verbatim.listConversations({ include: "summary", limit: 1 });
+  assert.deepEqual(page.data[0]?.summary, summary);
+  const { total, buckets } = await verbatim.getStats({ source: "posts" });
+  assert.ok(total.calls > 0 && buckets.length > 90);
+  assert.equal(buckets.reduce((sum, { turns }) => sum + turns, 0), total.turns);
 });
 
 test("a batch has an answer for each message", async () => {

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from tests.conftest import settings_for
 from tests.documentation import ROOT
 from tests.orchestrator_stand_in import settings as orchestrator_settings
 from tests.streams import listening
+from tests.waiting import until_found
 from verbatim_record.errors import NotModified
 from verbatim_record.models import MessageCreate, MessageResponse, VoiceEventCreate
 from verbatim_record.problems import (
@@ -71,6 +73,22 @@ async def test_a_message_is_on_record_as_it_was_given(client: AnyClient) -> None
     assert await say(client, conversation, "Chào anh.", id=identity, **more) == message
 
 
+async def test_calls_are_summarised_and_counted(client: AnyClient) -> None:
+    conversation = await begin(client)
+    await say(client, conversation)
+    found = await client.call(lambda client: client.conversations.get(conversation, include="summary"))
+    assert (found.summary.state, found.summary.turns, found.summary.first_words) == ("live", 1, "Hello.")
+    assert (await client.call(lambda client: client.conversations.get(conversation))).summary is None
+    assert [
+        each.summary for each in await client.take(lambda client: client.conversations.list(include="summary"))
+    ] == [found.summary]
+    since = datetime.now(UTC) - timedelta(hours=1)
+    stats = await client.call(lambda client: client.stats(since=since, bucket="PT15M", context_type="voice"))
+    assert (stats.since, stats.bucket, stats.total.calls, stats.total.turns) == (since, "PT15M", 1, 1)
+    assert sum(each.turns for each in stats.buckets) == 1
+    assert stats.total.latency_ms.total.p95 is None
+
+
 async def test_a_batch_has_a_result_for_each_message(client: AnyClient) -> None:
     conversation = await begin(client)
     missing = uuid4()
@@ -106,6 +124,21 @@ async def test_a_list_is_filtered(client: AnyClient) -> None:
     assert len(await client.take(lambda client: client.conversations.list(ended=False, until=later))) == 1
 
 
+async def test_a_search_goes_on_over_its_pages(client: AnyClient, connection: asyncpg.Connection) -> None:
+    conversation = await begin(client)
+    for content in ("Gọi nha sĩ.", "Ai?", "Nha sĩ Lan."):
+        await say(client, conversation, content)
+    await until_found(connection, "SELECT count(*) = 3 FROM message_words")
+    hits = await client.take(lambda client: client.search("nha si", role="user", limit=1))
+    assert [(hit.message.content, hit.ranges) for hit in hits] == [
+        ("Nha sĩ Lan.", ((0, 3), (4, 6))),
+        ("Gọi nha sĩ.", ((4, 7), (8, 10))),
+    ]
+    assert (hits[0].conversation_id, hits[0].before.content, hits[0].after) == (conversation, "Ai?", None)
+    [page] = await client.take(lambda client: client.search("nha", accents="exact").pages())
+    assert page.indexed_up_to == hits[0].message.created_at
+
+
 async def test_a_change_is_made_only_of_the_version_that_the_client_has_seen(client: AnyClient) -> None:
     conversation = await begin(client)
     seen = await client.call(lambda client: client.conversations.get(conversation))
@@ -138,10 +171,35 @@ async def test_a_transcript_comes_in_each_format(client: AnyClient) -> None:
     assert "user: " in await client.call(lambda client: client.conversations.transcript_text(conversation))
     vtt = await client.call(lambda client: client.conversations.transcript_text(conversation, "vtt"))
     assert vtt.startswith("WEBVTT")
+    srt = await client.call(lambda client: client.conversations.transcript_text(conversation, "srt"))
+    assert srt.startswith("1\n00:00:00,000 --> ")
     chat = await client.call(lambda client: client.conversations.openai_chat(conversation))
     assert chat["messages"][0]["role"] == "user"
+    await say(client, conversation, "three")
+    strict = await client.call(lambda client: client.conversations.openai_chat(conversation, strict=True))
+    assert strict["messages"] == [{"role": "user", "content": "one\u2028two\n\nthree"}]
     settings = await client.call(lambda client: client.conversations.deepgram_settings(conversation))
-    assert len(settings["agent"]["context"]["messages"]) == 1
+    assert len(settings["agent"]["context"]["messages"]) == 2
+
+
+async def test_an_operator_reads_the_state_of_the_service(client: AnyClient) -> None:
+    found = await client.call(lambda client: client.service.get())
+    assert (found.readiness.ready, found.readiness.schema, found.workers, found.unknown) == (True, "ok", 1, ())
+    assert found.sizes
+    assert found.sizes.tables[0].bytes > 0
+
+
+async def test_a_timeline_is_read_part_by_part(client: AnyClient) -> None:
+    conversation = await begin(client)
+    for content in ("one", "two"):
+        await say(client, conversation, content)
+    first = await client.call(lambda client: client.conversations.timeline(conversation, limit=1))
+    assert [(each.lane, each.kind, each.label) for each in first.segments] == [("user", "speech", "one")]
+    assert first.has_more
+    second = await client.call(lambda client: client.conversations.timeline(conversation, cursor=first.next_cursor))
+    assert ([each.label for each in second.segments], second.has_more) == (["two"], False)
+    with pytest.raises(NotModified):
+        await client.call(lambda client: client.conversations.timeline(conversation, limit=1, if_none_match=first.etag))
 
 
 async def test_a_voice_session_leads_to_its_receipt(client: AnyClient) -> None:

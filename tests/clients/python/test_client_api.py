@@ -29,6 +29,7 @@ METHODS: Final = {
     "recordMessages": ("messages.record_batch",),
     "listMessages": ("messages.list",),
     "readFeed": ("feed",),
+    "search": ("search",),
     "createConversation": ("conversations.create",),
     "listConversations": ("conversations.list",),
     "getConversation": ("conversations.get",),
@@ -41,6 +42,7 @@ METHODS: Final = {
         "conversations.openai_chat",
         "conversations.deepgram_settings",
     ),
+    "getTimeline": ("conversations.timeline",),
     "followConversation": ("conversations.follow",),
     "beginVoiceSession": ("sessions.begin",),
     "getVoiceSession": ("sessions.get",),
@@ -54,8 +56,10 @@ METHODS: Final = {
     "getDelivery": ("deliveries.get",),
     "retryDelivery": ("deliveries.retry",),
     "retryFailedDeliveries": ("deliveries.retry_all",),
+    "getStats": ("stats",),
     "exportSubject": ("subjects.export",),
     "eraseSubject": ("subjects.erase",),
+    "getService": ("service.get",),
 }
 # Parameters that the client sets itself.
 OWN: Final = {

@@ -27,6 +27,7 @@ from verbatim_record.problems import (
     DatabaseUnavailable,
     ProviderRefused,
     ProviderUnavailable,
+    SearchTooSlow,
     TokenInvalid,
     TooManyRequests,
 )
@@ -94,6 +95,7 @@ async def test_a_message_whose_answer_is_lost_or_says_later_is_sent_again_and_re
         (problem(409, "message-id-reused"), Problem),
         (problem(502, "provider-refused"), ProviderRefused),
         (problem(418, "of-a-newer-service"), Problem),
+        (problem(503, "search-too-slow"), SearchTooSlow),
         (Answer(404, b"<h1>Sorry</h1>", HTML), UnexpectedResponse),
         (Answer(302, b"", {"location": "http://elsewhere.example/"}), UnexpectedResponse),
         (Answer(200, b"<h1>Welcome to our network</h1>", HTML), UnexpectedResponse),

@@ -101,7 +101,7 @@ async def test_turns_go_on_record_as_they_were_spoken(open_recorder: Open, recor
         ("assistant", "It is noon."),
     ]
     assert rows[1]["metadata"]["interrupted"] is False
-    assert rows[2]["metadata"] == {"behavior": "backchannel"}
+    assert rows[2]["metadata"] == {"provider": "pipecat", "behavior": "backchannel"}
     assert rows[0]["timestamp"] < rows[1]["timestamp"] < rows[3]["timestamp"]
 
 
@@ -228,7 +228,7 @@ async def test_a_function_call_stands_with_its_result_between_the_turns(open_rec
         ("function", '{"slot":"09:00"}'),
         ("assistant", "At nine."),
     ]
-    about = {"call_id": "call_1", "name": "find_slot"}
+    about = {"provider": "pipecat", "call_id": "call_1", "name": "find_slot"}
     assert [row["metadata"] for row in rows[1:3]] == [about | {"state": "requested"}, about | {"state": "completed"}]
 
 

@@ -108,6 +108,7 @@ class _Listener:
             content,
             id=uuid5(self._recorder.conversation_id, storable(item.id)),
             timestamp=moment(item.created_at) or str(item.created_at),  # the recorder repairs what is no time
+            provider="livekit",
             item_id=item.id,
             **metadata,
         )

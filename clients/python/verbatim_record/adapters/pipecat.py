@@ -100,7 +100,14 @@ class _Listener:
         asyncio.get_running_loop().call_soon(record)
 
     def _record(self, role: Role, content: object, timestamp: str | None, **metadata: Any) -> None:
-        take(self._recorder, role, "" if content is None else content, timestamp=timestamp or None, **metadata)
+        take(
+            self._recorder,
+            role,
+            "" if content is None else content,
+            timestamp=timestamp or None,
+            provider="pipecat",
+            **metadata,
+        )
 
 
 def _state(frame: FunctionCallResultFrame) -> str:

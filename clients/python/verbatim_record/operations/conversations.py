@@ -29,8 +29,10 @@ from verbatim_record.models import (
     ContextType,
     ConversationPage,
     ConversationResponse,
+    Included,
     Intent,
     JsonObject,
+    Timeline,
     Transcript,
     TranscriptFormat,
 )
@@ -61,14 +63,15 @@ def list(
     user_id: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    include: Included | None = None,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[ConversationPage]:
     """Return the conversations that all given filters select, newest first, page by page.
 
-    ``since`` is inclusive, ``until`` exclusive; both are about `created_at`. A page has at most ``limit``
-    conversations, 1 to 500, 50 by default. ``cursor`` is the `next_cursor` of an earlier page. Raises VerbatimError
-    while iterating.
+    ``since`` is inclusive, ``until`` exclusive; both are about `created_at`. With ``include="summary"`` each has its
+    `summary`, unless that takes the service longer than a second. A page has at most ``limit`` conversations, 1 to 500,
+    50 by default. ``cursor`` is the `next_cursor` of an earlier page. Raises VerbatimError while iterating.
     """
     parameters = query(
         context_type=context_type,
@@ -80,6 +83,7 @@ def list(
         user_id=user_id,
         since=since,
         until=until,
+        include=include,
         limit=limit,
         cursor=cursor,
     )
@@ -87,15 +91,20 @@ def list(
 
 
 def get(
-    conversation_id: UUID | str, *, if_match: str | None = None, if_none_match: str | None = None
+    conversation_id: UUID | str,
+    *,
+    include: Included | None = None,
+    if_match: str | None = None,
+    if_none_match: str | None = None,
 ) -> Call[ConversationResponse]:
-    """Return one conversation, without its messages.
+    """Return one conversation, without its messages; with ``include="summary"`` it has its `summary`.
 
-    Raises PreconditionFailed unless ``if_match`` is the `etag` of the current version, NotModified if ``if_none_match``
+    Its `etag` is then that of the answer with the summary, which `link`, `end` and `erase` do not take. Raises
+    PreconditionFailed unless ``if_match`` is the `etag` of the current version, NotModified if ``if_none_match``
     is, and VerbatimError.
     """
-    headers = conditions(if_match, if_none_match)
-    return Call(HTTPMethod.GET, path("conversations", conversation_id), versioned(ConversationResponse), {}, headers)
+    where, headers = path("conversations", conversation_id), conditions(if_match, if_none_match)
+    return Call(HTTPMethod.GET, where, versioned(ConversationResponse), query(include=include), headers)
 
 
 def link(
@@ -160,18 +169,22 @@ def transcript(
 
 
 def transcript_text(
-    conversation_id: UUID | str, format: Literal["text", "markdown", "vtt", "jsonl"] = "text"
+    conversation_id: UUID | str, format: Literal["text", "markdown", "vtt", "srt", "jsonl"] = "text"
 ) -> Call[str]:
-    """Return a transcript as text for people, as Markdown, as captions (WebVTT), or as JSON Lines.
+    """Return a transcript as text for people, as Markdown, as captions (WebVTT or SubRip), or as JSON Lines.
 
     Raises VerbatimError.
     """
     return _transcript(conversation_id, text, format=format)
 
 
-def openai_chat(conversation_id: UUID | str) -> Call[JsonObject]:
-    """Return the conversation as `{"messages": […]}`, for a model that continues it; raises VerbatimError."""
-    return _transcript(conversation_id, json_object, format="openai")
+def openai_chat(conversation_id: UUID | str, *, strict: bool = False) -> Call[JsonObject]:
+    """Return the conversation as `{"messages": […]}`, for a model that continues it.
+
+    With ``strict`` they are in the one order that every model accepts: `user` and `assistant` take turns. Raises
+    VerbatimError.
+    """
+    return _transcript(conversation_id, json_object, format="openai", strict=strict or None)
 
 
 def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
@@ -180,6 +193,24 @@ def deepgram_settings(conversation_id: UUID | str) -> Call[JsonObject]:
     Raises VerbatimError.
     """
     return _transcript(conversation_id, json_object, format="deepgram")
+
+
+def timeline(
+    conversation_id: UUID | str,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+    if_match: str | None = None,
+    if_none_match: str | None = None,
+) -> Call[Timeline]:
+    """Return a part of a conversation's timeline: who spoke when, silences, calls, connections and incidents.
+
+    A part shows at most ``limit`` messages and voice sessions, 1 to 500, 200 by default; each has a few segments. While
+    `has_more`, ask for the next part with its `next_cursor` as ``cursor``. Raises as `get` does.
+    """
+    where = path("conversations", conversation_id, "timeline")
+    headers = conditions(if_match, if_none_match)
+    return Call(HTTPMethod.GET, where, versioned(Timeline), query(limit=limit, cursor=cursor), headers)
 
 
 def follow(conversation_id: UUID | str, *, after_sequence: int = 0) -> Following[int]:
@@ -197,6 +228,8 @@ def _transcript(
     read: Callable[[httpx.Response], T],
     headers: Mapping[str, str] | None = None,
     format: TranscriptFormat = "json",
+    *,
+    strict: bool | None = None,
 ) -> Call[T]:
     where = path("conversations", conversation_id, "transcript")
-    return Call(HTTPMethod.GET, where, read, query(format=format), headers or {})
+    return Call(HTTPMethod.GET, where, read, query(format=format, strict=strict), headers or {})

@@ -9,7 +9,9 @@ from uuid import UUID
 from verbatim_record.calls import Call, Following, body, item, model, path, query, versioned
 from verbatim_record.ids import new_id
 from verbatim_record.models import (
+    Accents,
     BatchResults,
+    ContextType,
     Direction,
     FeedStart,
     InputModality,
@@ -18,6 +20,7 @@ from verbatim_record.models import (
     MessageResponse,
     Order,
     Role,
+    SearchPage,
 )
 
 
@@ -108,3 +111,37 @@ def feed(cursor: str | None = None, *, start: FeedStart = "beginning") -> Follow
     parameters = query(start="end", limit=1)
     at_end = Call(HTTPMethod.GET, where, model(MessagePage), parameters) if start == "end" else None
     return Following(where, cursor, str, None if cursor else at_end)
+
+
+def search(
+    q: str,
+    *,
+    role: Role | None = None,
+    user_id: str | None = None,
+    context_type: ContextType | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    accents: Accents | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[SearchPage]:
+    """Return the messages that have all words of ``q``, newest first, page by page.
+
+    ``q`` may hold `"a phrase"`, `-not` and `begin*`, at most 200 characters. Accents are ignored unless ``accents`` is
+    `exact`. ``since`` is inclusive, ``until`` exclusive; both are about `timestamp`. ``user_id`` needs the token of a
+    service with `conversations:read:any`. A page has at most ``limit`` messages, 1 to 50, 20 by default. ``cursor`` is
+    the `next_cursor` of an earlier page. While iterating, raises SearchTooSlow if too many messages match,
+    SearchDisabled if the operator has switched search off, and VerbatimError.
+    """
+    parameters = query(
+        q=q,
+        role=role,
+        user_id=user_id,
+        context_type=context_type,
+        since=since,
+        until=until,
+        accents=accents,
+        limit=limit,
+        cursor=cursor,
+    )
+    return Call(HTTPMethod.GET, "/search", model(SearchPage), parameters)
