@@ -29,7 +29,7 @@ from backend.demo_data.call import (
     text_of,
 )
 from backend.demo_data.deliveries import past_delivery
-from backend.demo_data.phrasebook import Dialogue, Line, LineKind, phrasebook
+from backend.demo_data.phrasebook import NO_ANSWER, Dialogue, Line, LineKind, phrasebook
 from backend.demo_data.talk import SELDOM, SPEED, Pace, Turn, longest_pause, talk
 from backend.schemas.fields import JsonObject
 from backend.schemas.intent import IntentPut
@@ -53,7 +53,6 @@ _OFTEN: Final = 0.6  # of the answers are interrupted
 _LOST: Final = 3  # events
 _OFFLINE: Final = timedelta(minutes=4)  # after the call, until late events arrive
 _TICK: Final = timedelta(milliseconds=1)
-_NO_ANSWER: Final = '{"error": "no answer within 5 s"}'
 _Sent = tuple[JsonObject, datetime]  # an event as a phone sends it, and when it is recorded
 
 
@@ -115,7 +114,7 @@ def _with_troubles(lines: Sequence[Line], wish: Wish) -> list[Line]:
     if place is not None:
         request = changed[place]
         if Trouble.FUNCTION_FAILED in troubles:
-            changed[place:place] = [request, Line(LineKind.RESULT, _NO_ANSWER, request.function)]
+            changed[place:place] = [request, Line(LineKind.RESULT, NO_ANSWER, request.function)]
         if Trouble.FUNCTION_CANCELLED in troubles:
             changed[place:place] = [request, Line(LineKind.CANCELLED, "", request.function)]
     return changed[: round(len(changed) * 0.7)] if Trouble.FAILED in troubles else changed

@@ -19,6 +19,7 @@ import orjson
 from backend.schemas.fields import JsonObject
 from backend.vocabulary import Intent
 
+NO_ANSWER: Final = '{"error": "no answer within 5 s"}'  # the result of a function that fails
 LANGUAGES: Final = ("vi", "en", "th", "ja", "zh", "ko", "ar", "de")
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from backend.demo_data.call import Sender, derived_id, text_of
-from backend.demo_data.phrasebook import LineKind
+from backend.demo_data.phrasebook import NO_ANSWER, LineKind
 from backend.demo_data.talk import Latency, Turn
 from backend.schemas.fields import JsonObject
 from backend.schemas.message import MessageCreate
@@ -56,7 +56,8 @@ def _metadata(turn: Turn, conversation: UUID, sender: Sender) -> JsonObject:
     metadata: JsonObject = {} if sender is Sender.CHAT else {"provider": sender.value}
     if turn.line.kind not in _ROLES:
         call = f"call_{derived_id(conversation, 'call', turn.call).hex[:12]}"
-        return {**metadata, "call_id": call, "name": turn.line.function, "state": _STATES[turn.line.kind]}
+        state = "failed" if turn.line.text == NO_ANSWER else _STATES[turn.line.kind]
+        return {**metadata, "call_id": call, "name": turn.line.function, "state": state}
     if turn.is_backchannel:
         return {**metadata, "behavior": "backchannel"}
     metadata |= {"started_at": text_of(turn.began), "ended_at": text_of(turn.ended)}

@@ -148,7 +148,7 @@ def _special(week: Week) -> Iterator[tuple[Wish, _Window | None]]:
         wish = Wish(trouble.value, language, topics=2, troubles=frozenset({trouble}), fate=Fate.DELIVERED)
         yield wish, week.of_trouble.get(trouble)
     for sender in (Sender.PIPECAT, Sender.LIVEKIT, Sender.CHAT):
-        troubles = frozenset() if sender is Sender.CHAT else frozenset({Trouble.INTERRUPTED})
+        troubles = frozenset({Trouble.INTERRUPTED, Trouble.FUNCTION_FAILED} if sender is not Sender.CHAT else ())
         yield Wish(sender.value, "en", sender, topics=4, troubles=troubles, fate=Fate.DELIVERED), None
     for language in _LANGUAGES:
         yield Wish(language, language, topics=3, fate=Fate.DELIVERED), None

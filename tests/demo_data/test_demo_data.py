@@ -23,6 +23,7 @@ from backend.errors import SettingsError
 from backend.principal import LOCAL
 from backend.schemas.conversation import ConversationQuery
 from backend.services import demo_data, subjects
+from backend.vocabulary import SegmentKind, Source
 from tests.conftest import open_conversation, settings_for
 
 DAYS = 7
@@ -243,6 +244,27 @@ async def test_the_receipts_agree_with_what_phones_say(
             assert receipt["received"] + missing == receipt["expected"]
             assert receipt["expected"] == (session["last_client_sequence"] or receipt["received"])
             assert receipt["complete"] is not any(trouble in incomplete for trouble in call.wish.troubles)
+
+
+async def test_the_timelines_show_each_kind_of_segment(
+    shared_calls: Sequence[Call], shared_service: httpx.AsyncClient
+) -> None:
+    shown = set()
+    for call in shared_calls:
+        timeline = (await shared_service.get(f"/api/v1/conversations/{call.id}/timeline?limit=500")).json()
+        shown |= {segment["kind"] for segment in timeline["segments"]}
+    assert shown == {*SegmentKind}
+
+
+@pytest.mark.parametrize("source", Source)
+async def test_the_figures_of_each_source_have_something_to_show(
+    shared_calls: Sequence[Call], shared_service: httpx.AsyncClient, source: Source
+) -> None:
+    assert shared_calls
+    period = {"since": SINCE.isoformat(), "until": UNTIL.isoformat(), "bucket": "P1D", "source": source.value}
+    figures = (await shared_service.get("/api/v1/stats", params=period)).json()
+    assert sum(bucket["calls"] for bucket in figures["buckets"]) > 0
+    assert sum(bucket["turns"] for bucket in figures["buckets"]) > 0
 
 
 async def test_what_is_removed_leaves_nothing_and_can_be_recorded_again(
