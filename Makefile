@@ -51,7 +51,7 @@ migrations: .venv/dev  ## migrate a new database, and hold it against the models
 properties: .venv/dev  ## hold whatever may happen against a model, for long: EXAMPLES=2000
 	@$(BIN)/python -m pytest tests/properties --examples $(EXAMPLES) --steps 80
 
-demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task
+demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task, to look at until Ctrl-C
 	@$(BIN)/python -m examples.demo
 
 bench: .venv/dev  ## measure against the literal version, in this same minute

@@ -18,7 +18,6 @@ const { metafile } = await build({
   target: ["chrome123", "firefox121", "safari17.5"], // from which on `light-dark()` is known
   jsx: "automatic",
   jsxImportSource: "preact",
-  alias: { "d3-interpolate": "./src/plot/interpolate.ts" },
   legalComments: "eof",
   charset: "utf8",
   metafile: true,
