@@ -807,16 +807,17 @@ def _conversation(address: str, token: str) -> httpx.Response:
     )
 
 
-def test_the_console_is_opened_with_a_token_of_eight_hours_that_may_read_and_send_deliveries_again(
+def test_the_console_is_opened_without_the_token_of_eight_hours_that_is_printed_for_it(
     verbatim: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     environment = {"DATABASE_URL": database_url, "VERBATIM_AUTH_ISSUERS": "[]"}
-    printed = [verbatim("console", "--url", "https://record.example/verbatim/", **environment).out for _ in range(3)]
-    assert opened == [address.strip() for address in printed]
-    for address in opened:
-        assert re.fullmatch(r"https://record\.example/verbatim/console/#/enter\?token=vbt_[\w-]{43}", address)
+    for _ in range(3):
+        printed = verbatim("console", "--url", "https://record.example/verbatim/", **environment)
+        assert re.fullmatch(r"vbt_[\w-]{43}\n", printed.out)
+        assert "Paste this token into https://record.example/verbatim/console/" in printed.err
+    assert opened == ["https://record.example/verbatim/console/"] * 3
     listed = verbatim("token", "list", DATABASE_URL=database_url).out
     assert listed.count("conversations:read:any deliveries:manage") == 3
     lives = re.findall(r"console-[0-9a-f]{8}  ([\d-]+ [\d:]+)  ([\d-]+ [\d:]+)", listed)

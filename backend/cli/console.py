@@ -1,4 +1,8 @@
-"""The command that opens the console in a browser, signed in."""
+"""The command that opens the console in a browser, and makes a token for it.
+
+The token is printed, to be pasted into the page. It is not in the address, because a browser stores each address that a
+program opens in its profile, with what stands behind `#`, even if the page removes that at once.
+"""
 
 import secrets
 import webbrowser
@@ -24,16 +28,17 @@ def open_console(
     *,
     browser: Annotated[bool, typer.Option(help="Whether to open a browser, too.")] = True,
 ) -> None:
-    """Print the address of the console, and open it. With issuers it contains a token that is good for eight hours."""
+    """Open the console, and print its address. With issuers, print a token to paste there, which lives eight hours."""
     settings = Settings.from_environment()
     address = f"{(url or _local_address(settings)).rstrip('/')}/console/"
     if settings.auth_issuers is not None:
         # A service may have two valid tokens, so each console is a service of its own.
         service = f"console-{secrets.token_hex(4)}"
         token, made = run_with_database(lambda database: service_tokens.create(database, service, _SCOPES, _LIFETIME))
-        stderr.print(f"Token {made.id} for {service} is in this address. `verbatim token revoke {made.id}` revokes it:")
-        address += f"#/enter?token={token}"
-    console.print(address, soft_wrap=True)
+        stderr.print(f"Paste this token into {address}. `verbatim token revoke {made.id}` revokes it:", soft_wrap=True)
+        console.print(token, soft_wrap=True)
+    else:
+        console.print(address, soft_wrap=True)
     if browser:
         webbrowser.open(address)
 

@@ -5,7 +5,6 @@
  * sign-in over the page, and what was refused waits in `signedIn` and is then asked again.
  */
 import { signal } from "@preact/signals";
-import { go, parse, START, href } from "./route.ts";
 
 let token = "";
 let waiting = Promise.withResolvers<void>();
@@ -46,14 +45,3 @@ export function signIn(given: string): void {
 export function signOut(): void {
   location.reload();
 }
-
-/** Takes the token of `#/enter?token=…`, and removes it from the address and the history. */
-export function enter(): void {
-  const { path, query } = parse(location.hash);
-  if (path[0] !== "enter") return;
-  go(href(START), { replace: true });
-  const given = query.get("token") ?? "";
-  if (new RegExp(`^${PATTERN}$`).test(given)) signIn(given);
-}
-
-globalThis.addEventListener?.("hashchange", enter);

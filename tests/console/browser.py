@@ -45,10 +45,17 @@ class Tab:
     address: str
     faults: list[str] = field(default_factory=list)
 
-    async def open(self, place: str = "#/calls") -> None:
-        """Go to a place of the console, and wait until what it reads is there."""
+    async def open(self, place: str = "#/calls", token: str | None = None) -> None:
+        """Go to a place of the console, sign in there if a token is given, and wait until what it reads is there."""
         await self.page.goto(f"{self.address}/console/{place}")
+        if token is not None:
+            await self.sign_in(token)
         await self.settle()
+
+    async def sign_in(self, token: str) -> None:
+        """Enter the token that the page asks for."""
+        await self.page.get_by_label("Token").fill(token)
+        await self.page.get_by_role("button", name="Sign in").click()
 
     async def settle(self) -> None:
         """Wait until nothing is being read."""
@@ -90,6 +97,20 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def profile(folder: Path, address: str) -> AsyncIterator[Tab]:
+    """Open a tab of a browser that keeps what it keeps of its user in ``folder``, whole once the block has ended."""
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            folder, executable_path=program("chromium", "chromium"), args=[*_FLAGS]
+        )
+        try:
+            context.set_default_timeout(PATIENCE * 1000)
+            yield Tab(context.pages[0], address)
+        finally:
+            await context.close()
 
 
 @asynccontextmanager

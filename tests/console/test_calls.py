@@ -56,6 +56,7 @@ async def test_the_keyboard_moves_over_the_rows_and_opens_one(shared_tab: Tab, s
     for key in ("j", "j", "k", "Enter"):
         await shared_tab.page.keyboard.press(key)
     await expect(shared_tab.page).to_have_url(re.compile(shared_calls.live))
+    await expect(shared_tab.page.get_by_role("heading", name="Call of")).to_be_visible()
     await shared_tab.page.keyboard.press("Escape")
     await expect(shared_tab.page.get_by_role("heading", name="Calls")).to_be_focused()
 

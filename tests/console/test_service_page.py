@@ -83,7 +83,7 @@ async def test_a_person_without_the_scope_sees_a_sentence(
     token = callers.person("a person of the console")["authorization"].removeprefix("Bearer ")
     with serving(shared_database_url, VERBATIM_AUTH_ISSUERS=setting) as address:
         async with tab(shared_browser, address) as opened:
-            await opened.open(f"#/enter?token={token}")
+            await opened.open(token=token)
             for place in ("Service", "Deliveries"):
                 await opened.page.get_by_role("link", name=place).click()
                 alert = opened.page.get_by_role("alert")

@@ -4,18 +4,19 @@ import re
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from backend.dao_service.connection.database import Database
 from backend.services import service_tokens
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import serving, settings_for
-from tests.console.browser import THEMES, WIDTHS, Tab, Theme, tab
+from tests.console.browser import THEMES, WIDTHS, Tab, Theme, profile, tab
 from tests.console.calls import Calls, end, open_call, say
 
 TOKEN_FIELD = "Token"
@@ -47,11 +48,6 @@ async def _revoke(url: str, token: int) -> None:
         await database.close()
 
 
-async def _sign_in(page: Page, token: str) -> None:
-    await page.get_by_label(TOKEN_FIELD).fill(token)
-    await page.get_by_role("button", name="Sign in").click()
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("theme", THEMES)
 async def test_the_sign_in_is_accessible(
@@ -73,9 +69,9 @@ async def test_a_token_that_is_entered_opens_the_page_behind(
     _, token = await _token(shared_database_url, "entering")
     async with tab(shared_browser, shared_guarded) as opened:
         await opened.page.goto(f"{shared_guarded}/console/#/calls?intent=RESCHEDULE_TASK")
-        await _sign_in(opened.page, "vbt_wrong")
+        await opened.sign_in("vbt_wrong")
         await expect(opened.page.get_by_text("not accepted here")).to_be_visible()
-        await _sign_in(opened.page, f"  {token}\n")
+        await opened.sign_in(f"  {token}\n")
         await expect(opened.page.locator("tbody a")).to_have_attribute("href", f"#/calls/{shared_calls.spoken}")
         await expect(opened.page.locator("dialog")).to_have_count(0)
 
@@ -88,8 +84,7 @@ async def test_the_token_stands_in_no_address_history_storage_or_request_but_one
         page = opened.page
         sent: list[tuple[str, dict[str, str]]] = []
         page.on("request", lambda request: sent.append((request.url.partition("#")[0], request.headers)))
-        await page.goto(f"{shared_guarded}/console/#/enter?token={token}")
-        await opened.settle()
+        await opened.open(token=token)
         assert await page.locator("tbody tr").count() > 1
         await page.locator(f"a[href='#/calls/{shared_calls.spoken}']").click()
 
@@ -107,7 +102,19 @@ async def test_the_token_stands_in_no_address_history_storage_or_request_but_one
             assert token not in url
             assert [name for name, value in headers.items() if token in value] in ([], ["authorization"])
         assert any("authorization" in headers for _, headers in sent)
-        assert opened.faults == []
+        assert [fault for fault in opened.faults if "401" not in fault] == []
+
+
+async def test_the_browser_keeps_where_the_reader_was_and_nothing_of_the_token(
+    shared_guarded: str, shared_database_url: str, tmp_path: Path
+) -> None:
+    _, token = await _token(shared_database_url, "keeping")
+    async with profile(tmp_path, shared_guarded) as opened:
+        await opened.open("#/search?q=whereabouts", token)
+    kept = _bytes_in(tmp_path)
+    assert b"whereabouts" in kept
+    assert token.encode() not in kept
+    assert token.encode("utf-16-le") not in kept
 
 
 async def test_a_reload_forgets_the_token(
@@ -115,7 +122,7 @@ async def test_a_reload_forgets_the_token(
 ) -> None:
     _, token = await _token(shared_database_url, "forgetting")
     async with tab(shared_browser, shared_guarded) as opened:
-        await opened.open(f"#/enter?token={token}")
+        await opened.open(token=token)
         await opened.page.get_by_role("button", name="Sign out").click()
         await expect(opened.page.get_by_label(TOKEN_FIELD)).to_be_focused()
         await expect(opened.page.locator("tbody tr")).to_have_count(0)
@@ -127,13 +134,13 @@ async def test_a_token_that_runs_out_is_asked_for_over_the_page_which_goes_on(
     number, token = await _token(shared_database_url, "running-out")
     _, another = await _token(shared_database_url, "running-out")
     async with tab(shared_browser, shared_guarded) as opened:
-        await opened.open(f"#/enter?token={token}")
+        await opened.open(token=token)
         rows = opened.page.locator("tbody tr")
         shown = await rows.count()
         await _revoke(shared_database_url, number)
         await expect(opened.page.get_by_text("The token has expired")).to_be_visible()
         await expect(rows).to_have_count(shown)
-        await _sign_in(opened.page, another)
+        await opened.sign_in(another)
         await expect(opened.page.locator("dialog")).to_have_count(0)
         await expect(opened.page.locator("[aria-busy=true]")).to_have_count(0)
         await expect(rows).to_have_count(shown)
@@ -148,8 +155,7 @@ async def test_a_person_sees_their_own_calls_alone(
         call = await open_call(client)
         await say(client, call, "This is mine.")
     async with tab(shared_browser, shared_guarded) as opened:
-        await opened.page.goto(f"{shared_guarded}/console/")
-        await _sign_in(opened.page, mine["authorization"].removeprefix("Bearer "))
+        await opened.open(token=mine["authorization"].removeprefix("Bearer "))
         await expect(opened.page.locator("tbody a")).to_have_attribute("href", f"#/calls/{call}")
     assert shared_calls
 
@@ -262,6 +268,10 @@ async def test_an_empty_record_shows_how_to_begin(shared_browser: Browser, datab
             await opened.photograph("empty")
             assert await opened.violations() == []
             assert opened.faults == []
+
+
+def _bytes_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
 def _free_port() -> int:
