@@ -17,7 +17,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder bench-adoption chaos outages torture torture-phones overload console typescript lock openapi docs wheel clean
+	bench-recorder bench-console bench-adoption chaos outages torture torture-phones overload console console-pictures \
+	typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -71,6 +72,9 @@ bench-search: .venv/dev  ## searches, and what they cost who posts, among ROWS=1
 	@$(BIN)/python -m tests.benchmarks.search_corpus searches .cache/search; $(BIN)/python -m tests.benchmarks.search_corpus posts .cache/search
 	@rm -rf .cache/search
 
+bench-console: .venv/dev  ## how soon the console is usable, and whether a call of 10,000 messages scrolls without a stop
+	@$(BIN)/python -m tests.benchmarks.console
+
 bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1000000 conversations is adopted
 	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
 
@@ -88,6 +92,9 @@ overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" 
 
 console: .venv/dev  ## build the console into backend/console/static/, which is committed
 	@$(BIN)/python -m tests.console.build
+
+console-pictures: .venv/dev  ## take the pictures in docs/pictures/ anew
+	@CONSOLE_PICTURES=docs/pictures $(BIN)/python -m pytest tests/console/test_pictures.py
 
 typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
 	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)

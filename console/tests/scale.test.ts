@@ -29,6 +29,11 @@ test("ticks of a linear axis are multiples of 1, 2 or 5 of a power of ten", () =
   assert.deepEqual(rounds([0, 0.6], 6), [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]);
 });
 
+test("an axis whose ticks are given has one at each, in whichever direction it goes", () => {
+  const { ticks } = scaleOf({ kind: "linear", domain: [2.5, -0.5], at: [0, 1, 2], format: (lane) => `lane ${lane}` }, [90, 0]);
+  assert.deepEqual(ticks(1), [[0, "lane 0"], [1, "lane 1"], [2, "lane 2"]]);
+});
+
 test("a place on an axis is the value that is drawn there", () => {
   for (const kind of ["linear", "log", "time"] as const) {
     const { scale } = scaleOf({ kind, domain: [100, 10_000], format: String }, [180, 8]);

@@ -271,7 +271,7 @@ def test_every_command_that_the_pages_show_exists_with_its_options() -> None:
                 break
             command = command.commands[word]
         assert command.name, words
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, words
 
 

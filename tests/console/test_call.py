@@ -89,6 +89,8 @@ async def test_a_timeline_says_in_words_and_as_a_table_what_it_draws(shared_tab:
     await expect(figure.locator("figcaption")).to_contain_text(
         "1 function call; 1 reconnect; 1 incident; 1 late message; 1 loss at the phone."
     )
+    for lane in ("user", "assistant", "functions", "connections", "incidents"):
+        await expect(figure.locator("svg").get_by_text(lane, exact=True)).to_be_visible()
     for mark in ("break", "silence", "error", "interruption"):
         await expect(figure.locator(f"svg .{mark}").first).to_be_attached()
     await expect(figure.locator("svg .estimated").first).to_be_attached()

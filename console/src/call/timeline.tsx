@@ -43,7 +43,7 @@ export function Timeline({ segments, begun, span, part, isCut, onPick }: Props) 
     >
       <Plot
         x={{ kind: "elapsed", domain, format: tick }}
-        y={{ kind: "linear", domain: [LANES.length - 0.5, -0.5], format: (lane) => LANES[lane]?.[1] ?? "" }}
+        y={{ kind: "linear", domain: [LANES.length - 0.5, -0.5], at: LANES.map((_, lane) => lane), format: (lane) => LANES[lane]![1] }}
         height={HEIGHT}
         left={LEFT}
         readout={(x) => <Readout at={x} segments={near(x)} />}

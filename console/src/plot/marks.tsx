@@ -89,6 +89,7 @@ export function Legend({ names }: { names: readonly string[] }) {
         <li key={name}>
           <svg width="26" height="10" class={`series s${index + 1}`}>
             <path class="line" d="M1 5H25" />
+            <Dot series={(index + 1) as Series} x={13} y={5} hollow={false} />
           </svg>
           {name}
         </li>

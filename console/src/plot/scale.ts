@@ -11,6 +11,8 @@ export interface Axis {
   /** `elapsed` is milliseconds since a beginning. */
   kind: "time" | "elapsed" | "linear" | "log";
   domain: readonly [number, number];
+  /** Where its ticks are; by default at round values. */
+  at?: readonly number[];
   /** What stands at a tick, empty for none. */
   format: (value: number) => string;
 }
@@ -23,7 +25,7 @@ interface Scaled {
   ticks(most: number): [value: number, words: string][];
 }
 
-export function scaleOf({ kind, domain, format }: Axis, [start, end]: readonly [number, number]): Scaled {
+export function scaleOf({ kind, domain, at, format }: Axis, [start, end]: readonly [number, number]): Scaled {
   const isLog = kind === "log";
   const [low, high] = isLog ? [Math.log(domain[0]), Math.log(domain[1])] : domain;
   const scale = (value: number) => start + (((isLog ? Math.log(value) : value) - low) / (high - low)) * (end - start);
@@ -34,7 +36,7 @@ export function scaleOf({ kind, domain, format }: Axis, [start, end]: readonly [
   return {
     scale: Object.assign(scale, { invert }),
     ticks: (most) =>
-      ticksOf(kind, domain, most).map((value): [number, string] => [value, format(value)]).filter(([, said]) => said !== ""),
+      (at ?? ticksOf(kind, domain, most)).map((value): [number, string] => [value, format(value)]).filter(([, said]) => said !== ""),
   };
 }
 
