@@ -12,8 +12,11 @@ from backend.api.rate_limits import network
 from backend.api.request_queue import Caller, RequestQueue, new_caller
 from backend.errors import Busy
 
-# The extension of an ASGI scope with a function without parameters, which tells whether the client has disconnected.
+# The extensions of an ASGI scope: when the request arrived, by `time.perf_counter`; a function without parameters which
+# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue.
+ARRIVED: Final = "verbatim.arrived"
 DISCONNECTED: Final = "verbatim.disconnected"
+TURN: Final = "verbatim.turn"
 # The key of the state with a function that gives the place of the request to another, before its response begins.
 LEAVE: Final = "leave"
 
@@ -32,7 +35,7 @@ class Admission:
             return
         queue = self._queue
         try:
-            turn = queue.arrive(_caller(scope))
+            turn = scope.get("extensions", {}).get(TURN) or queue.arrive(_caller(scope))
         except Busy as error:
             await problems.refusal(error)(scope, receive, send)
             return

@@ -3,6 +3,7 @@
 While a body finds no room the worker reads no more of it, so the client's TCP connection slows the client down.
 """
 
+import random
 from asyncio import sleep
 from typing import Final, cast
 
@@ -17,7 +18,7 @@ from backend.observability import metrics
 WORKER_BYTES: Final = 48 * 2**20  # bytes of all bodies; a worker is to need less than 400 MiB
 CALLER_BYTES: Final = 16 * 2**20  # bytes of one caller's bodies: four of the largest batches
 # Seconds before a caller that has used its share is refused, so that each of its connections causes at most one refusal
-# a second.
+# a second; up to twice as much at random, because hundreds of refusals at once would delay the event loop.
 REFUSAL_DELAY_SECONDS: Final = 1.0
 _NAME: Final = "held_body"  # in the state of a request
 
@@ -44,7 +45,8 @@ class HeldBody:
     async def hold(self, size: int) -> None:
         """Count ``size`` bytes, of which the body consists so far; raises Busy if the budget has no room for them.
 
-        A caller beyond its share waits REFUSAL_DELAY_SECONDS for room. The route reads no more of the body meanwhile.
+        A caller beyond its share waits REFUSAL_DELAY_SECONDS and more for room. The route reads no more of the body
+        meanwhile.
         """
         if not self._size:
             self._caller = _caller(self._request)
@@ -52,7 +54,7 @@ class HeldBody:
         more = size - self._size
         if not self._budget.take(self._caller, more):
             if self._budget.lacks_share(self._caller, more):
-                await sleep(REFUSAL_DELAY_SECONDS)
+                await sleep(REFUSAL_DELAY_SECONDS * random.uniform(1, 2))  # noqa: S311 -- spreads the refusals
             if not self._budget.take(self._caller, more):
                 _SHED.inc()
                 raise Busy("Too many request bodies are being received")

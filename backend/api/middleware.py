@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
+from backend.api.admission import ARRIVED
 from backend.api.bodies import release_body
 from backend.api.dependencies import API, MCP, MONITORING
 from backend.api.route_templates import Templates
@@ -48,7 +49,7 @@ class RequestMiddleware:
             return
         identity = _identity(scope["headers"])
         request_id.set(identity)
-        started = time.perf_counter()
+        started = scope.get("extensions", {}).get(ARRIVED) or time.perf_counter()
         status = 0
 
         async def sending(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The registry of a worker's HTTP connections: bounds their number, and checks their deadlines once a tick.
+"""The registry of a worker's HTTP connections: bounds their number, and checks each one's deadlines once a tick.
 
 A connection is *idle* while it has no complete request and no response to send. When a new connection finds no room,
 the registry closes the connection that has been idle longest, of the same address if that has too many. If none is
@@ -7,10 +7,12 @@ idle, the new connection is a spare one, which serves only the paths for monitor
 
 import asyncio
 import fcntl
+import math
 import sys
 import termios
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Final, Protocol
 
@@ -19,6 +21,8 @@ from backend.budget import Budget
 from backend.http_limits.limits import HttpLimits
 from backend.http_limits.refusals import Reason
 from backend.observability import metrics
+
+CHECKS: Final = 16  # in one tick, each of as many connections: hundreds of refusals at once would delay the event loop
 
 
 class Connection(Protocol):
@@ -66,6 +70,7 @@ class Connections:
         self.heads: Final = Budget(limits.heads, limits.heads_per_address)
         self.unsent: Final = Budget(limits.unsent, limits.unsent_per_address)
         self._timer: asyncio.TimerHandle | None = None
+        self._unchecked: list[Connection] = []  # those whose deadlines are checked in the rest of this tick
         self._addresses: dict[str, Address] = {}
         self._ordinary: dict[Connection, None] = {}
         self._spare: dict[Connection, None] = {}  # the oldest first
@@ -76,7 +81,7 @@ class Connections:
     def add(self, connection: Connection, host: str) -> bool:
         """Add a new connection from ``host``, and return whether it is an ordinary one, not a spare one."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._check_all)
+            self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._begin_tick)
         address = connection.address = self._address(host)
         if self._has_room(address):
             self._addresses[address.key] = address
@@ -182,17 +187,26 @@ class Connections:
         connection.transport.abort()
         metrics.HTTP_SHED.labels(reason).inc()
 
-    def _check_all(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.limits.tick, self._check_all)
+    def _begin_tick(self) -> None:
         self.now += self.limits.tick
         for connection in [*self._stalled]:
             self._check_slow_reader(connection)
-        for connection in [*self._ordinary, *self._spare]:
-            connection.check_deadlines()
-        metrics.HTTP_CONNECTIONS.set(len(self._ordinary) + len(self._spare))
+        self._unchecked = [*self._ordinary, *self._spare]
+        metrics.HTTP_CONNECTIONS.set(len(self._unchecked))
+        self._check_some(CHECKS)
+
+    def _check_some(self, checks: int) -> None:
+        """Check the deadlines of as many connections as are due, so that in ``checks`` calls all are checked."""
+        for _ in range(math.ceil(len(self._unchecked) / checks)):
+            connection = self._unchecked.pop()
+            if connection in self._ordinary or connection in self._spare:
+                connection.check_deadlines()
         if not (self._ordinary or self._spare):
-            self._timer.cancel()
+            self._unchecked.clear()
             self._timer = None
+            return
+        following = partial(self._check_some, checks - 1) if checks > 1 else self._begin_tick
+        self._timer = asyncio.get_running_loop().call_later(self.limits.tick / CHECKS, following)
 
     def _check_slow_reader(self, connection: Connection) -> None:
         unsent = self._stalled[connection]

@@ -7,17 +7,20 @@ piece at a time: a head up to its empty line, then a body up to its length. No p
 
 import asyncio
 import random
+import time
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from backend.api.admission import DISCONNECTED
+from backend.api.admission import ARRIVED, DISCONNECTED, TURN
 from backend.api.dependencies import MONITORING
-from backend.api.request_queue import RequestQueue, new_caller
+from backend.api.request_queue import Caller, RequestQueue, new_caller
 from backend.http_limits import refusals
 from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
@@ -229,19 +232,45 @@ class LimitedProtocol(HttpToolsProtocol):
             self._turn_away()
             return
         super().on_headers_complete()
-        self.scope["extensions"] = {DISCONNECTED: self.transport.is_closing}  # type: ignore[dict-item]
         self._enter(_BODY)
         self._connections.mark_busy(self)
         if self._spare:
             self.cycle.keep_alive = False
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start the application with the current request as soon as the request queue lets it run.
+
+        A request that waits without a task costs a fifth. So a burst of hundreds delays the event loop that much less.
+        """
+        extensions: dict[str, object] = {ARRIVED: time.perf_counter(), DISCONNECTED: self.transport.is_closing}
+        self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
+        start = partial(super()._start_asgi_task, cycle, app)
+        if (queue := self._request_queue()) is None:
+            start()
+            return
+        turn = extensions[TURN] = queue.arrive(self._caller())
+        if turn.ready is None:
+            start()
+        else:
+            turn.ready.add_done_callback(lambda _: start())
+
     def _finds_no_room(self) -> bool:
-        """Tell whether the application would refuse the request as Busy, which costs five times as much there."""
-        queue: RequestQueue | None = self.app_state.get("request_queue")  # None until the application has started
-        if queue is None or not queue.may_refuse or self.address.name is None:
-            return False  # only the application knows the client of a request through a trusted proxy
+        """Tell whether the request queue would refuse the request."""
+        queue = self._request_queue()
+        return queue is not None and queue.may_refuse and queue.refuses(self._caller())
+
+    def _request_queue(self) -> RequestQueue | None:
+        """Return the queue for the current request; None for monitoring, and before the application has started.
+
+        None also for a request through a trusted proxy, because only the application finds out its client.
+        """
+        if self.address.name is None or self.url.partition(b"?")[0] in HEALTH:
+            return None
+        return self.app_state.get("request_queue")
+
+    def _caller(self) -> Caller:
         token = next((value for name, value in self.headers if name == b"authorization"), None)
-        return self.url.partition(b"?")[0] not in HEALTH and queue.refuses(new_caller(token, self.address.name))
+        return new_caller(token, self.address.key)
 
     def _turn_away(self) -> None:
         """Answer 503, and do not read the next request before the time in Retry-After has passed."""

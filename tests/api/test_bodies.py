@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import asyncpg
@@ -135,6 +136,20 @@ async def test_a_body_over_its_callers_share_is_read_on_if_there_is_room_after_a
     assert not two.status.done()
     passed.set()
     await until(lambda: app.state.bodies.used == 300)
+
+
+async def test_bodies_that_found_no_room_together_are_not_all_refused_in_one_moment(
+    client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of refusals in one iteration of the event loop delayed every other response by 0.15 s."""
+    delays: list[float] = []
+    monkeypatch.setattr("backend.api.bodies.sleep", AsyncMock(side_effect=delays.append))
+    clients = [client(**callers.person("minh")) for _ in range(21)]
+    for each in clients:
+        each.send(b"[" * 3_000)
+    assert [await each.status for each in clients[1:]] == [503] * 20
+    assert len(set(delays)) == 20
+    assert min(delays) >= 1
 
 
 async def test_all_together_are_bounded(app: FastAPI, client: Open) -> None:

@@ -108,9 +108,13 @@ class _Probe:
         while self._report.recovery is None and time.monotonic() < self._times.end + PATIENCE:
             await asyncio.sleep(_POST_EVERY)
         await asyncio.sleep(_CALM)
-        for task in (*tickers, *self._under_way):
-            task.cancel()
-        await asyncio.gather(*tickers, *self._under_way, return_exceptions=True)
+        for ticker in tickers:
+            ticker.cancel()
+        if requests := [*self._under_way]:
+            await asyncio.wait(requests, timeout=PATIENCE)
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*tickers, *requests, return_exceptions=True)
         return self._report
 
     async def _tick(self, every: float, act: Callable[[float], Coroutine[None, None, None]]) -> None:
