@@ -157,7 +157,8 @@ async def test_a_person_sees_their_own_calls_alone(
     async with tab(shared_browser, shared_guarded) as opened:
         await opened.open(token=mine["authorization"].removeprefix("Bearer "))
         await expect(opened.page.locator("tbody a")).to_have_attribute("href", f"#/calls/{call}")
-    assert shared_calls
+        await opened.page.evaluate("call => (location.hash = `#/calls/${call}`)", shared_calls.spoken)
+        await expect(opened.page.get_by_text("There is no call with this id, or it is not yours.")).to_be_visible()
 
 
 async def test_a_service_that_restarts_is_waited_for(
