@@ -17,7 +17,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder bench-adoption chaos outages torture torture-phones overload typescript lock openapi docs wheel clean
+	bench-recorder bench-console bench-adoption chaos outages torture torture-phones overload console console-pictures \
+	typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
 	@exec $(BIN)/verbatim serve
@@ -51,7 +52,7 @@ migrations: .venv/dev  ## migrate a new database, and hold it against the models
 properties: .venv/dev  ## hold whatever may happen against a model, for long: EXAMPLES=2000
 	@$(BIN)/python -m pytest tests/properties --examples $(EXAMPLES) --steps 80
 
-demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task
+demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task, to look at until Ctrl-C
 	@$(BIN)/python -m examples.demo
 
 bench: .venv/dev  ## measure against the literal version, in this same minute
@@ -71,6 +72,9 @@ bench-search: .venv/dev  ## searches, and what they cost who posts, among ROWS=1
 	@$(BIN)/python -m tests.benchmarks.search_corpus searches .cache/search; $(BIN)/python -m tests.benchmarks.search_corpus posts .cache/search
 	@rm -rf .cache/search
 
+bench-console: .venv/dev  ## how soon the console is usable, and whether a call of 10,000 messages scrolls without a stop
+	@$(BIN)/python -m tests.benchmarks.console
+
 bench-adoption: .venv/dev  ## how long a writer waits while a database of ROWS=1000000 conversations is adopted
 	@ADOPTION_ROWS=$(or $(ROWS),1000000) $(BIN)/python -m pytest -s tests/migrations/test_under_load.py
 
@@ -85,6 +89,12 @@ chaos: .venv/dev  ## break everything while clients write, MINUTES=10 and SEED=1
 
 overload: .venv/dev  ## attack and overload the service, SCENARIO="slow bodies" or all, and write docs/overload.md
 	@$(BIN)/python -m tests.overload $(if $(SCENARIO),--scenario "$(SCENARIO)")
+
+console: .venv/dev  ## build the console into backend/console/static/, which is committed
+	@$(BIN)/python -m tests.console.build
+
+console-pictures: .venv/dev  ## take the pictures in docs/pictures/ anew
+	@CONSOLE_PICTURES=docs/pictures $(BIN)/python -m pytest tests/console/test_pictures.py
 
 typescript: .venv/dev  ## build the TypeScript package, and run its tests against a service
 	@$(BIN)/python -m pytest tests/clients/typescript $(ARGS)

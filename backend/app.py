@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from backend import __version__
+from backend import __version__, console
 from backend.api import (
     bodies,
     conversations,
@@ -204,6 +204,8 @@ def create_app(settings: Settings) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     health.install(app)
+    if settings.console:
+        console.install(app)
     problems.install(app)
     app.state.bodies = bodies.new_budget()
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

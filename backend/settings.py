@@ -226,6 +226,7 @@ class Settings(BaseSettings):
         tuple[IPvAnyNetwork, ...],
         Field(description="Addresses or networks of proxies, as JSON, whose X-Forwarded-For and -Proto are trusted."),
     ] = ()
+    console: Annotated[bool, Field(description="Whether the service serves its console at `/console/`.")] = True
     token: Annotated[
         Token | None, Field(description="The token that `verbatim replay` and `verbatim mcp` send to a service.")
     ] = None

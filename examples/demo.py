@@ -2,7 +2,8 @@
 
     python -m examples.demo
 
-Each program listens on 127.0.0.1 and ends with the demo. The database is removed.
+Each program listens on 127.0.0.1 and ends with the demo. At a terminal that is with Ctrl-C, so that the call can be
+looked at in the console. The database is removed.
 """
 
 import asyncio
@@ -10,11 +11,12 @@ import base64
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +55,12 @@ async def _tell(database: str) -> None:
         api = await stack.enter_async_context(
             httpx.AsyncClient(base_url=f"{record}/api/v1/", timeout=_PATIENCE, trust_env=False)
         )
-        await _epilogue(api, await call(api, _PAUSE))
+        conversation = await call(api, _PAUSE)
+        await _epilogue(api, conversation)
+        print(f"console       {record}/console/#/calls/{conversation}")
+        if sys.stdin.isatty():
+            print("The demo ends with Ctrl-C.")
+            await _interrupt()
 
 
 async def _epilogue(api: httpx.AsyncClient, conversation: str) -> None:
@@ -62,6 +69,13 @@ async def _epilogue(api: httpx.AsyncClient, conversation: str) -> None:
     print(f"record        {state['extracted_intent']} is linked to task {state['linked_task_id']}")
     print(f"record        {delivery['webhook_id']} was {delivery['state']} in {delivery['attempts']} attempt(s)")
     print((await api.get(f"conversations/{conversation}/transcript", params={"format": "text"})).text, end="")
+
+
+async def _interrupt() -> None:
+    """Wait for Ctrl-C."""
+    pressed = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, pressed.set)
+    await pressed.wait()
 
 
 @asynccontextmanager
@@ -85,7 +99,8 @@ async def _running(address: str, settings: dict[str, str], *command: str) -> Asy
                     await asyncio.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):  # the terminal sends Ctrl-C to every program
+            process.terminate()
         await process.wait()
 
 

@@ -261,10 +261,10 @@ async def put_on_record(connection: asyncpg.Connection, calls: Sequence[Call]) -
         ],
     )
     await connection.executemany(
-        "INSERT INTO voice_events (voice_session_id, id, type, client_sequence, after_sequence, received_at)"
-        " VALUES ($1, gen_random_uuid(), $2, $3, 0, $4)",
+        "INSERT INTO voice_events (voice_session_id, id, type, client_sequence, after_sequence, received_at, detail)"
+        " VALUES ($1, gen_random_uuid(), $2, $3, 0, $4, $5)",
         [
-            (each.id, kind, number, received_at)
+            (each.id, kind, number, received_at, "{}" if kind in INCIDENTS else None)
             for call in calls
             for each in call.sessions
             for number, kind, received_at in each.events

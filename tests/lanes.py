@@ -24,6 +24,7 @@ HEAVY: Final = (
     "tests/architecture/test_wheel.py",
     "tests/benchmarks/",
     "tests/chaos/",
+    "tests/console/",  # npm, and needs chromium
     "tests/clients/typescript/",  # npm, and a phone on a bad network for minutes
     "tests/dao_service/test_pooler.py",  # needs PgBouncer
     "tests/embedded_postgres/",
@@ -46,6 +47,7 @@ HEAVY: Final = (
 # What runs longest comes first, so that no process is left alone with it in the end.
 LONGEST: Final = (
     "tests/clients/typescript/",
+    "tests/console/",
     "tests/architecture/test_docs_blocks.py",
     "tests/overload/",
     "tests/api/test_schema.py",

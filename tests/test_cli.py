@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
+from tests.orchestrator_stand_in import SECRET
 from tests.searching import index_at
 
 
@@ -296,6 +299,64 @@ def test_checking_finds_what_puts_the_record_at_risk(verbatim: Command, database
     assert result.code == 1
     assert "fsync = off" in result.err
     assert "drifted" not in result.err
+
+
+async def test_demo_data_keeps_away_from_other_conversations_and_is_removed_without_them(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    async def run(*words: str) -> Result:
+        return await asyncio.to_thread(verbatim, *words, DATABASE_URL=database_url)
+
+    theirs = await open_conversation(connection)
+    words = ("demo-data", "--calls", "40", "--days", "3", "--until", "2026-01-31T09:30:00")
+    for refused in (words, ("demo-data", "--live")):
+        result = await run(*refused)
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert "--into-existing" in result.err
+
+    recorded = await run(*words, "--into-existing")
+    assert recorded.code == 0, recorded.err
+    assert recorded.out.startswith("Recorded 40 calls with ")
+    again = await run(*words, "--into-existing")
+    assert (again.code, again.err.count("\n")) == (1, 1)
+    assert "demo data already" in again.err
+    checked = await run("check")
+    assert "drifted" not in checked.err
+    assert "lacks" not in checked.err
+
+    removed = await run("demo-data", "--remove")
+    assert removed.out == "Removed 40 conversations of demo data.\n"
+    assert await connection.fetchval("SELECT array_agg(id) FROM conversations") == [theirs]
+
+
+def test_demo_data_is_refused_where_an_orchestrator_would_be_told_of_it(verbatim: Command, database_url: str) -> None:
+    orchestrator = {"VERBATIM_ORCHESTRATOR_URL": "https://orchestrator.example/hook"}
+    secret = {"VERBATIM_ORCHESTRATOR_SECRETS": f'["{SECRET}"]'}
+    result = verbatim("demo-data", DATABASE_URL=database_url, **orchestrator, **secret)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "VERBATIM_ORCHESTRATOR_URL" in result.err
+
+
+@pytest.mark.parametrize(
+    "words", [("--until", "2999-01-01"), ("--days", "3", "--calls", "751"), ("--calls", "3"), ("--days", "1")]
+)
+def test_demo_data_that_cannot_be_is_wrong_usage(verbatim: Command, words: tuple[str, ...]) -> None:
+    assert verbatim("demo-data", *words).code == 2
+
+
+async def test_a_live_call_ends_with_ctrl_c(database_url: str, connection: asyncpg.Connection) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "backend", "demo-data", "--live"),
+        env=os.environ | {"DATABASE_URL": database_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    conversation = (await process.stdout.readline()).decode().strip()
+    process.send_signal(signal.SIGINT)
+    printed, _ = await process.communicate()
+    assert re.fullmatch(r"Ended with \d+ events and \d+ messages\.\n", printed.decode())
+    assert await connection.fetchval("SELECT id::text FROM conversations WHERE ended_at IS NOT NULL") == conversation
 
 
 async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
@@ -744,6 +805,34 @@ def _conversation(address: str, token: str) -> httpx.Response:
     return httpx.post(
         f"{address}/api/v1/conversations", json={"context_type": "voice"}, headers=headers, timeout=PATIENCE
     )
+
+
+def test_the_console_is_opened_without_the_token_of_eight_hours_that_is_printed_for_it(
+    verbatim: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    environment = {"DATABASE_URL": database_url, "VERBATIM_AUTH_ISSUERS": "[]"}
+    for _ in range(3):
+        printed = verbatim("console", "--url", "https://record.example/verbatim/", **environment)
+        assert re.fullmatch(r"vbt_[\w-]{43}\n", printed.out)
+        assert "Paste this token into https://record.example/verbatim/console/" in printed.err
+    assert opened == ["https://record.example/verbatim/console/"] * 3
+    listed = verbatim("token", "list", DATABASE_URL=database_url).out
+    assert listed.count("conversations:read:any deliveries:manage") == 3
+    lives = re.findall(r"console-[0-9a-f]{8}  ([\d-]+ [\d:]+)  ([\d-]+ [\d:]+)", listed)
+    hours = [datetime.fromisoformat(ends) - datetime.fromisoformat(made) for made, ends in lives]
+    assert hours == [timedelta(hours=8)] * 3
+
+
+def test_without_authentication_the_console_needs_no_token(verbatim: Command) -> None:
+    printed = verbatim("console", "--no-browser", VERBATIM_PORT="8123")
+    assert (printed.code, printed.out) == (0, "http://127.0.0.1:8123/console/\n")
+
+
+@pytest.mark.parametrize(("host", "named"), [("::", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_console_is_reached_where_the_service_listens(verbatim: Command, host: str, named: str) -> None:
+    assert verbatim("console", "--no-browser", VERBATIM_HOST=host).out == f"http://{named}:8000/console/\n"
 
 
 def test_a_services_token_is_printed_once_alone_and_works_until_it_is_revoked(

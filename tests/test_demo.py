@@ -17,4 +17,7 @@ def test_phone_service_and_orchestrator_tell_the_whole_story() -> None:
     assert re.search(r"^record        msg_[0-9a-f]{32} was delivered in 1 attempt", told.stdout, re.MULTILINE)
     assert "'complete': True" in told.stdout
     assert told.stdout.count("] user: ") == 2
+    assert re.search(
+        r"^console       http://127\.0\.0\.1:\d+/console/#/calls/[0-9a-f-]{36}$", told.stdout, re.MULTILINE
+    )
     assert told.stderr == ""

@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, operating, reading, records, searching, tokens, tools
+from backend.cli import deliveries, demo_data, operating, reading, records, searching, tokens, tools
+from backend.cli.console import open_console
 from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
 from backend.errors import RecordError, SettingsError
@@ -32,10 +33,12 @@ for command in (
     searching.search,
     stats,
     records.erase,
+    demo_data.demo_data,
     operating.reindex,
     tools.mcp,
 ):
     app.command()(command)
+app.command("console")(open_console)
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(tokens.app, name="token")
 

@@ -1,10 +1,11 @@
 """How a command reaches the database: the configured one, or an embedded PostgreSQL for the command's duration."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+
+import uvloop
 
 from backend.cli.terminal import stderr
 from backend.dao_service.connection.database import Database
@@ -77,7 +78,7 @@ def run_with_database(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT
     settings = Settings.from_environment()
     with database_url(settings) as url:
         ensure_schema(url, 0, ours=settings.database_url is None)
-        return asyncio.run(with_database(url, work))
+        return uvloop.run(with_database(url, work))
 
 
 async def with_database(

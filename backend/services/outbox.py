@@ -35,7 +35,7 @@ class Outbox:
         The caller calls `wake` once it has committed.
         """
         delivery = NewDelivery(
-            new_id(), conversation_id, INTENT_EXTRACTED, version, _body(conversation_id, stored, version, replaces)
+            new_id(), conversation_id, INTENT_EXTRACTED, version, body_of(conversation_id, stored, version, replaces)
         )
         await DeliveryDAO(session).add(delivery, self.url_digest)
         return delivery.id
@@ -45,7 +45,8 @@ class Outbox:
         self.woken.set()
 
 
-def _body(conversation_id: UUID, stored: StoredIntent, version: str, replaces: str | None) -> str:
+def body_of(conversation_id: UUID, stored: StoredIntent, version: str, replaces: str | None) -> str:
+    """Return the body of the webhook that tells of an intent, on one line."""
     # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure
     event = {
         "type": INTENT_EXTRACTED,

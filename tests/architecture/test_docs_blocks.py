@@ -63,7 +63,7 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
     "docs/phone.md": (['"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2', "provider-not-configured"], 1),
 }
 # Pages whose blocks tests of their own type.
-BY_THEMSELVES: Final = {"docs/auth.md", "docs/migrations.md", "docs/operations.md"}
+BY_THEMSELVES: Final = {"docs/auth.md", "docs/commands.md", "docs/migrations.md", "docs/operations.md"}
 CURL: Final = pytest.mark.usefixtures("curl")
 NOWHERE: Final = {"VERBATIM_ORCHESTRATOR_URL": "http://127.0.0.1:9/hook", "VERBATIM_ORCHESTRATOR_PRIVATE": "true"}
 
@@ -160,6 +160,13 @@ def test_what_the_embedded_database_holds_is_moved_as_the_page_of_operations_say
     answers = type_in(_between(move, None, moved), VERBATIM_DATA_DIR=folder)
     assert "are in order" in answers
     assert "dentist" in type_in(f".venv/bin/verbatim show {conversation}", DATABASE_URL=moved)
+
+
+def test_demo_data_is_recorded_as_the_page_of_commands_says(tmp_path: Path) -> None:
+    [script] = to_type("docs/commands.md")
+    answers = type_in(script.replace("demo-data", "demo-data --calls 40"), HOME=str(tmp_path))
+    assert "Recorded 40 calls" in answers
+    assert "The orchestrator did not answer within 10 s." in answers
 
 
 async def test_the_questions_to_postgresql_that_the_pages_hold_are_answered(connection: asyncpg.Connection) -> None:
@@ -264,7 +271,7 @@ def test_every_command_that_the_pages_show_exists_with_its_options() -> None:
                 break
             command = command.commands[word]
         assert command.name, words
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, words
 
 

@@ -63,7 +63,7 @@ def test_no_page_names_a_setting_that_is_not_there() -> None:
 
 
 def test_every_command_is_listed_and_no_other() -> None:
-    described = {name for row in rows(PAGES["docs/commands.md"]) for name in re.findall(r"`verbatim (\w+)", row[0])}
+    described = {name for row in rows(PAGES["docs/commands.md"]) for name in re.findall(r"`verbatim ([\w-]+)", row[0])}
     assert described == set(get_command(commands).commands)  # type: ignore[attr-defined]
 
 

@@ -7,7 +7,7 @@ import zipfile
 from importlib.metadata import Distribution
 from pathlib import Path
 
-from backend import __version__
+from backend import __version__, console
 from backend.api.swagger_ui import build_hook
 from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import runner
@@ -33,6 +33,9 @@ def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
 
     shipped = {path.name for path in (installed / "backend" / "api" / "swagger_ui").iterdir()}
     assert shipped == build_hook.SUMS.keys()
+
+    shipped = {path.name for path in (installed / "backend" / "console" / "static").iterdir()}
+    assert shipped == {path.name for path in console.FILES.iterdir()}
 
     environment = os.environ | {"DATABASE_URL": empty_database_url, "PYTHONPATH": str(installed)}
     where = subprocess.run(

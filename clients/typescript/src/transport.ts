@@ -46,6 +46,8 @@ export interface Call {
   repeatable?: boolean;
   /** Milliseconds in which the answer must have come, with its body; `ANSWER` if left out. */
   time?: number;
+  /** How many times to try; `ATTEMPTS` if left out. */
+  attempts?: number | undefined;
   /** Whether to try without end. */
   endless?: boolean;
 }
@@ -102,7 +104,7 @@ export class Transport {
       renew = statusOf(error) === 401 && !renewed;
       renewed ||= renew;
       const pause = renew ? 0 : this.#pauseAfter(error, failed);
-      const late = failed >= ATTEMPTS || performance.now() - begun + pause > WITHIN;
+      const late = failed >= (call.attempts ?? ATTEMPTS) || performance.now() - begun + pause > WITHIN;
       if (!renew && ((late && !call.endless) || !mayRepeat(error, call.repeatable ?? true))) throw error;
       await sleep(pause, call.signal);
     }

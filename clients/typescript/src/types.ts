@@ -7,6 +7,8 @@ export type JsonValue = null | boolean | number | string | JsonValue[] | { [name
 export interface CallOptions {
   /** Ends the call, also between two attempts. */
   signal?: AbortSignal | undefined;
+  /** How many times the request is sent at most, from 1; 6 if left out. */
+  attempts?: number | undefined;
   /** Only if the current version is this one, an `ETag`; otherwise the problem is `precondition-failed`. */
   ifMatch?: string | undefined;
 }

@@ -287,7 +287,8 @@ export class Verbatim implements t.Operations {
     // A repetition would find another version, find nothing, or do the same once more.
     const repeatable = method === "GET" || !(options?.ifMatch || method === "DELETE" || path.endsWith("/retry"));
     const headers = { "if-match": options?.ifMatch };
-    const call: Call = { method, path, body, headers, repeatable, signal: options?.signal };
+    const { signal, attempts } = options ?? {};
+    const call: Call = { method, path, body, headers, repeatable, signal, attempts };
     return this.#transport.send(time ? { ...call, time } : call, answerOf<T>);
   }
 

@@ -90,6 +90,19 @@ test("a search that is too slow is not repeated", async (t) => {
   assert.equal(requests, 1);
 });
 
+test("a request is sent as often as the caller allows", async (t) => {
+  hurry(t);
+  let requests = 0;
+  const slow = over(async () => {
+    requests += 1;
+    return problem("too-slow", 504);
+  });
+  await assert.rejects(slow.getStats({}, { attempts: 1 }), ProblemError);
+  assert.equal(requests, 1);
+  await assert.rejects(slow.getStats({}, { attempts: 3 }), ProblemError);
+  assert.equal(requests, 4);
+});
+
 test("a timeline is read part by part", async () => {
   const id = await talk("one", "two", "three");
   const first = await verbatim.getTimeline(id, { limit: 2 });

