@@ -6,8 +6,9 @@ positions are named by lexemes, so that the index finds no more than these. The 
 searched for, and the third is reached only if the words are rare among the newest million. A search that still takes
 longer than `_TIMEOUT` is ended and refused: it must be narrowed.
 
-A person has few messages among all, and the words of a query may each be in millions of others'. So the messages of an
-owner with at most `_FEW` are all read and compared with the query, in one step, which takes as long whatever is asked.
+A person has few messages among all, and looking for each word in the index takes as long in each step. So of an owner
+with at most `_FEW` messages, the newest `NEAR` are read and compared with the query, and then the index is asked once,
+for all. It is not asked for a prefix, which would gather the messages of all owners: that is compared, too.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ from verbatim_record.vocabulary import Role
 AnyT = TypeVar("AnyT")
 
 _TIMEOUT: Final = 2.0  # seconds for all steps of a search
-_FEW: Final = 2**15  # messages of an owner; to compare one with a query takes about a microsecond
+_FEW: Final = 2**15  # messages of an owner; to compare one takes about a microsecond
 _PAGE_BYTES: Final = 2**20  # of a page, which is in memory while its client reads it
 _MOST_EXAMINED: Final = 1_000  # messages whose accents one request compares
 _INLINE_BYTES: Final = 2**16  # of messages whose words are looked for in the event loop, which takes some milliseconds
@@ -142,7 +143,7 @@ class _Walk:
         facts = _facts(self._wanted)
         owner = self._wanted.owner
         if owner is not None and await self._search.owns_at_most(owner, _FEW):
-            return [(Asked(tsquery([], *facts), tsquery(self._terms)), range(-LARGEST_BIGINT, before))]
+            return _steps_of_few(self._terms, facts, before)
         return (
             (Asked(tsquery(self._terms, *facts, *lexemes)), positions) for lexemes, positions in _ranges_before(before)
         )
@@ -177,6 +178,14 @@ def _ranges_before(before: int) -> Iterator[tuple[list[list[str]], range]]:
     named = [[[near_lexeme(near), near_lexeme(near - 1)]], [[far_lexeme(far), far_lexeme(far - 1)]], []]
     for lexemes, (end, start) in zip(named, pairwise(bounds), strict=True):
         yield lexemes, range(max(start, -LARGEST_BIGINT), max(end, -LARGEST_BIGINT))
+
+
+def _steps_of_few(terms: list[Term], facts: list[list[str]], before: int) -> Iterator[tuple[Asked, range]]:
+    near, newest = next(_ranges_before(before))
+    yield Asked(tsquery([], *facts, *near), tsquery(terms)), newest
+    prefixes = [term for term in terms if any(step.prefix for step in term.steps)]
+    whole = [term for term in terms if term not in prefixes]
+    yield Asked(tsquery(whole, *facts), tsquery(prefixes) or None), range(-LARGEST_BIGINT, newest.start)
 
 
 def _facts(wanted: SearchFilter) -> list[list[str]]:

@@ -20,10 +20,11 @@ _PEER: Final = struct.Struct("3i")  # process, user, group: unix(7), SO_PEERCRED
 
 
 def lower_priority(process: int, niceness: int) -> None:
-    """Give ``process``, which leads a session of its own, the ``niceness``; do nothing where that is not possible."""
+    """Give ``process``, and the session that it leads, the ``niceness``; do nothing where that is not possible."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process, niceness)
-        Path(f"/proc/{process}/autogroup").write_text(str(niceness), encoding="ascii")
+        if os.getsid(process) == process:
+            Path(f"/proc/{process}/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def lower_server_priority(connection: asyncpg.Connection, niceness: int) -> None:
