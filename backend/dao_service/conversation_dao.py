@@ -7,11 +7,13 @@ conversation is not found, locked or changed, exactly like a conversation that d
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
+    Subquery,
     Text,
     case,
     cast,
@@ -20,22 +22,25 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
     tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from backend.dao_service.connection.sqlstate import constraint, is_invalid_value, missing_column
 from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.dao_service.ownership import owner_text, reached
+from backend.dao_service.summary_dao import CURRENT, Basis, Current
 from backend.errors import HostKeepsConversation, HostOwnsConversations
 from backend.vocabulary import LARGEST_INT
 
 _STRIDE: Final = 20_000
-_NEWEST: Final = Conversation.created_at.desc(), Conversation.id.desc()
+_ROW: Final = aliased(Conversation, name="c")  # the name that `CURRENT` refers to
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,21 @@ class Erased(NamedTuple):
     owner: str | None
 
 
+class Listed(NamedTuple):
+    """A conversation and, if that was asked for, what its summary needs."""
+
+    conversation: Conversation
+    current: Current | None
+
+    @classmethod
+    def of(cls, conversation: Conversation, *current: Any) -> Self:
+        """Return a row of `_listed`."""
+        if not current:
+            return cls(conversation, None)
+        sessions, state, first_words = current
+        return cls(conversation, Current(Basis(conversation.last_sequence, sessions), state, first_words))
+
+
 class ConversationDAO:
     """The statements on conversations, in the transaction of ``session``."""
 
@@ -72,6 +92,12 @@ class ConversationDAO:
     async def get(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
         """Return the conversation, or None if there is none."""
         return await self._session.scalar(select(Conversation).where(*_by_id(conversation_id, owner)))
+
+    async def read(self, conversation_id: UUID, owner: str | None, *, current: bool) -> Listed | None:
+        """Return the conversation and, with ``current``, what its summary needs; None if there is none."""
+        found = select(Conversation.id).where(*_by_id(conversation_id, owner)).subquery()
+        row = (await self._session.execute(_listed(found, current=current))).one_or_none()
+        return row and Listed.of(*row)
 
     async def last_sequence(self, conversation_id: UUID, owner: str | None) -> int | None:
         """Return the sequence of the last message (0 before the first), or None if there is no such conversation."""
@@ -100,7 +126,7 @@ class ConversationDAO:
                 raise HostOwnsConversations("user_id") from error
             raise
 
-    async def newest(
+    async def newest(  # noqa: PLR0913 -- the parts of one page
         self,
         wanted: ConversationFilter,
         owner: str | None,
@@ -108,16 +134,17 @@ class ConversationDAO:
         before: tuple[datetime, UUID] | None,
         limit: int,
         size: int,
-    ) -> tuple[Sequence[Conversation], bool]:
+        current: bool,
+    ) -> tuple[Sequence[Listed], bool]:
         """Return conversations, newest first, from after ``before`` (exclusive), and whether there are more.
 
         There are at most ``limit``, and their intents take at most ``size`` bytes together; the first is always
-        returned.
+        returned. With ``current`` they come with what their summaries need.
         """
         statement = (
             select(Conversation.id, Conversation.created_at, _intent_size().label("size"))
             .where(reached(owner), reached(wanted.user_id))
-            .order_by(*_NEWEST)
+            .order_by(*_newest(Conversation))
             .limit(limit + 1)
         )
         for column, value in (
@@ -148,16 +175,9 @@ class ConversationDAO:
             func.count().over().label("count"),
         ).subquery()
         fits = summed.c.bytes <= func.greatest(size, summed.c.size)
-        rows = (
-            await self._session.execute(
-                select(Conversation, summed.c.count)
-                .join(summed, summed.c.id == Conversation.id)
-                .where(fits)
-                .order_by(*_NEWEST)
-                .limit(limit)
-            )
-        ).all()
-        return [row[0] for row in rows], bool(rows) and rows[0][1] > len(rows)
+        statement = _listed(summed, summed.c.count, current=current).where(fits)
+        rows = (await self._session.execute(statement.order_by(*_newest(_ROW)).limit(limit))).all()
+        return [Listed.of(row[1], *row[2:]) for row in rows], bool(rows) and rows[0][0] > len(rows)
 
     async def link(
         self, conversation_id: UUID, owner: str | None, links: Mapping[str, UUID | None]
@@ -306,6 +326,17 @@ def _intent_size() -> ColumnElement[int]:
         (func.pg_column_compression(payload).is_(None), func.coalesce(func.pg_column_size(payload), 0)),
         else_=func.octet_length(cast(payload, Text)),
     )
+
+
+def _listed(ids: Subquery, *more: ColumnElement[Any], current: bool) -> Select[Any]:
+    """Select ``more``, the conversations of the column `id` of ``ids`` and, with ``current``, what summaries need."""
+    columns = (*more, _ROW, *(CURRENT.c if current else ()))
+    statement = select(*columns).select_from(_ROW).join(ids, ids.c.id == _ROW.id)
+    return statement.join(CURRENT, true()) if current else statement
+
+
+def _newest(table: type[Conversation]) -> tuple[ColumnElement[Any], ...]:
+    return table.created_at.desc(), table.id.desc()
 
 
 def _by_id(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:

@@ -6,43 +6,43 @@ stores events or writes latencies into messages sets `seen_at`. So while the `Ba
 figures do.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import bindparam, text
+from sqlalchemy import LargeBinary, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.call_facts import CALLED, INTERRUPTED, IS_INCIDENT, IS_PRESUMED, MEASURED, RECEIPTS, SPEAKS
-from backend.dao_service.connection.database import driver_of
 from backend.dao_service.latency import latency_sql
 from backend.vocabulary import CallState
 
 _FIRST_WORDS: Final = 100  # characters
 _EARLY: Final = 20  # messages, the first ones in spoken order, among which the first words are looked for
 
-_BASES: Final = f"""
-    SELECT c.id, c.last_sequence, session.digest,
-        CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN session.is_presumed THEN '{CallState.ABANDONED}'
-            ELSE '{CallState.ENDED}' END, (
-        SELECT left(content, {_FIRST_WORDS}) FROM (
-            SELECT role, content, timestamp, sequence FROM messages
-            WHERE conversation_id = c.id ORDER BY timestamp, sequence LIMIT {_EARLY}
-        ) AS early WHERE role = 'user' ORDER BY timestamp, sequence LIMIT 1
-    ) AS first_words
-    FROM conversations AS c CROSS JOIN LATERAL (
-        SELECT {IS_PRESUMED} AS is_presumed, sha256(convert_to(string_agg(
-            concat_ws(' ', s.id, s.seen_at, s.ended_at, s.end_reason, s.last_client_sequence, s.client_lost),
-            ',' ORDER BY s.id
-        ), 'UTF8')) AS digest
+# A row for each row ``c`` of `conversations` that a statement reads, so that a page is still one statement.
+CURRENT: Final = (
+    text(f"""
+        SELECT sha256(convert_to(string_agg(
+                concat_ws(' ', s.id, s.seen_at, s.ended_at, s.end_reason, s.last_client_sequence, s.client_lost),
+                ',' ORDER BY s.id
+            ), 'UTF8')) AS sessions,
+            CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN {IS_PRESUMED} THEN '{CallState.ABANDONED}'
+                ELSE '{CallState.ENDED}' END AS state, (
+                SELECT left(content, {_FIRST_WORDS}) FROM (
+                    SELECT role, content, timestamp, sequence FROM messages
+                    WHERE conversation_id = c.id ORDER BY timestamp, sequence LIMIT {_EARLY}
+                ) AS early WHERE role = 'user' ORDER BY timestamp, sequence LIMIT 1
+            ) AS first_words
         FROM voice_sessions AS s WHERE s.conversation_id = c.id
-    ) AS session
-    WHERE c.id = ANY($1::uuid[])
-"""  # noqa: S608 -- made of constants
+    """)  # noqa: S608 -- made of constants
+    .columns(sessions=LargeBinary, state=Text, first_words=Text)
+    .lateral("present")
+)
 _FIGURES: Final = text(f"""
     SELECT c.id, said.turns, said.interruptions, said.functions, (
         SELECT count(*) FROM voice_sessions AS s JOIN voice_events AS e ON e.voice_session_id = s.id
@@ -55,9 +55,11 @@ _FIGURES: Final = text(f"""
             count(total_ms) AS answers, max(total_ms) AS slowest,
             percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY total_ms) AS percentiles
         FROM (
-            SELECT *, lag(role) OVER (PARTITION BY speaks ORDER BY timestamp, sequence) AS before FROM (
+            SELECT *, lag(role) OVER (PARTITION BY speaks ORDER BY timestamp, sequence) AS before,
+                {latency_sql("measured")["total_ms"]} AS total_ms
+            FROM (
                 SELECT m.role, m.timestamp, m.sequence, {SPEAKS} AS speaks, {INTERRUPTED} AS interrupted,
-                    {CALLED} AS call, CASE WHEN {MEASURED} THEN {latency_sql("m.metadata")["total_ms"]} END AS total_ms
+                    {CALLED} AS call, {MEASURED} AS measured
                 FROM messages AS m WHERE m.conversation_id = c.id
             ) AS message
         ) AS message
@@ -74,10 +76,11 @@ class Basis(NamedTuple):
 
 
 class Current(NamedTuple):
-    """What is read anew each time: the basis and, to be shown, `state` and `first_words`."""
+    """What is read anew each time, with the conversation itself."""
 
     basis: Basis
-    shown: dict[str, object]
+    state: str
+    first_words: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,6 @@ class SummaryDAO:
         await self._session.execute(
             text("SELECT set_config('statement_timeout', :value, true)"), {"value": milliseconds}
         )
-
-    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Current]:
-        """Return the present state of each of the conversations that exist, by id."""
-        driver = await driver_of(await self._session.connection())  # SQLAlchemy doubles the processor time of this
-        rows = await driver.fetch(_BASES, ids)
-        return {
-            row[0]: Current(Basis(row[1], row[2]), {"state": CallState(row[3]), "first_words": row[4]}) for row in rows
-        }
 
     async def figures(self, ids: Collection[UUID]) -> Mapping[UUID, CallFigures]:
         """Return the figures of each of the conversations, by id."""

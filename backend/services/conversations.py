@@ -97,13 +97,12 @@ async def get(
     """Return a conversation, with a summary if there are ``summaries``; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
-        found = await ConversationDAO(session).get(conversation_id, owner)
+        found = await ConversationDAO(session).read(conversation_id, owner, current=summaries is not None)
         if found is None:
             raise ConversationNotFound(conversation_id)
-        answer = ConversationResponse.model_validate(found)
-        known = await summaries.look_up(session, [conversation_id]) if summaries else None
-    if summaries and known:
-        answer.summary = (await summaries.complete(known)).get(conversation_id)
+        answer = ConversationResponse.model_validate(found.conversation)
+    if summaries and found.current:
+        answer.summary = (await summaries.of({conversation_id: found.current})).get(conversation_id)
     return answer
 
 
@@ -122,12 +121,12 @@ async def newest(
     wanted = ConversationFilter(**query.model_dump(exclude={"include", "limit", "cursor"}))
     async with database.reading() as session:
         rows, more = await ConversationDAO(session).newest(
-            wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES
+            wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES, current=summaries is not None
         )
-        shown = [ConversationResponse.model_validate(row) for row in rows]
-        known = await summaries.look_up(session, [each.id for each in shown]) if summaries else None
-    if summaries and known:
-        found = await summaries.complete(known, _PATIENCE)
+        shown = [ConversationResponse.model_validate(row.conversation) for row in rows]
+        current = {row.conversation.id: row.current for row in rows if row.current}
+    if summaries:
+        found = await summaries.of(current, _PATIENCE)
         for each in shown:
             each.summary = found.get(each.id)
     if shown:

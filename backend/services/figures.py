@@ -1,7 +1,7 @@
 """The figures of a period: calls, turns, incidents and latencies over time, for one owner's conversations or for all.
 
 They are counted from the messages themselves, which reads every message of the period. So a worker counts for one
-caller at a time, with at most three connections and two left to other requests; a count may take only some seconds; and
+caller at a time, with at most two connections and two left to other requests; a count may take only some seconds; and
 its answer is remembered for a minute, for the same owner and the same question.
 """
 
@@ -34,7 +34,7 @@ from backend.vocabulary import Scope
 _TIMEOUT: Final = timedelta(seconds=4)
 _AGE: Final = 60.0  # seconds for which an answer is remembered
 _MEMORY: Final = 8 * 2**20  # bytes of answers that a worker remembers; one of 400 buckets has 250,000
-_AT_ONCE: Final = 3  # statements of a count, of which there are three
+_AT_ONCE: Final = 2  # statements of a count
 _LEFT: Final = 2  # connections that a count leaves to other requests, if the pool has more than that
 _PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # The preferred numbers R10 (ISO 3), from 10 ms to 100 s.

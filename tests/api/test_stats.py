@@ -278,7 +278,7 @@ async def test_one_caller_is_counted_for_at_a_time_and_leaves_connections(
     counted = PeriodFigures(database)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     first = asyncio.create_task(counted.stats(LOCAL, StatsQuery()))
-    while await connection.fetchval(waiting) < max(min(size - 2, 3), 1):
+    while await connection.fetchval(waiting) < max(min(size - 2, 2), 1):
         await asyncio.sleep(0)
     for name in ("service", "another"):
         caller.set(name)

@@ -8,9 +8,11 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import event
 
 from backend.dao_service.connection.database import Database
 from backend.principal import LOCAL
+from backend.schemas.conversation import ConversationQuery
 from backend.services import conversations
 from backend.services.summaries import Summaries
 from tests import call_world
@@ -134,6 +136,17 @@ async def test_the_first_words_are_those_of_the_user(service: httpx.AsyncClient,
     early = utterance(conversation, "Before.", timestamp="2026-01-31T09:30:00Z")
     await service.post(MESSAGES, json=early)
     assert (await summary(service, conversation))["first_words"] == "Before."
+
+
+@pytest.mark.usefixtures("conversation")
+async def test_a_page_is_read_with_its_summaries_in_one_statement(database: Database) -> None:
+    query, summaries = ConversationQuery.model_validate(WITH), Summaries(database)
+    await conversations.newest(database, LOCAL, query, summaries)
+    sent: list[str] = []
+    event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *sending: sent.append(sending[2]))
+    page = await conversations.newest(database, LOCAL, query, summaries)
+    assert [each.summary is not None for each in page.data] == [True]
+    assert len(sent) == 1
 
 
 async def test_the_list_comes_without_the_summaries_that_take_too_long(
