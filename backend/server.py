@@ -34,14 +34,14 @@ allows them every operation. Try, in another terminal:
   curl -s $A/voice/messages -H "$J" -d '{{"conversation_id": "'$id'", "role": "user", "content": "Hello"}}'
   curl -s "$A/conversations/$id/transcript?format=text"
 
-The API, to read and to try: {address}/docs
 """
 _GREETING: Final = """\
 Verbatim listens on {address}. Every request needs a token: `verbatim token create` creates one for a service,
 `verbatim token dev` one for a person, if an issuer with a secret is configured.
 
-The API, to read and to try: {address}/docs
 """
+_PAGES: Final = "The API, to read and to try: {address}/docs\n"
+_PAGES_WITH_CONSOLE: Final = "The calls, to look at: {address}/console/\n" + _PAGES
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -70,11 +70,12 @@ def is_loopback(host: str) -> bool:
     return all(ip_address(address).is_loopback for address in found)
 
 
-def greeting(listener: socket.socket, *, local_only: bool) -> str:
+def greeting(listener: socket.socket, *, local_only: bool, console: bool) -> str:
     """Return the text that `verbatim serve` prints for the operator once the service listens."""
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    return (_LOCAL_GREETING if local_only else _GREETING).format(address=address)
+    text = (_LOCAL_GREETING if local_only else _GREETING) + (_PAGES_WITH_CONSOLE if console else _PAGES)
+    return text.format(address=address)
 
 
 def run(

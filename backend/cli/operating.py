@@ -43,7 +43,8 @@ def serve(
     with listener, database_url(settings, serving=True) as url:
         ensure_schema(url, wait, ours=settings.database_url is None)
         os.environ.setdefault("DATABASE_URL", url)
-        stderr.print(server.greeting(listener, local_only=local_only))  # standard output carries the log
+        # Standard output carries the log.
+        stderr.print(server.greeting(listener, local_only=local_only, console=settings.console))
         logs.configure(settings.log_level)
         server.run(
             listener,
