@@ -26,6 +26,7 @@ test("a latency is as far from its half as from its double", () => {
 test("ticks of a linear axis are multiples of 1, 2 or 5 of a power of ten", () => {
   assert.deepEqual(rounds([0, 27], 3), [0, 10, 20]);
   assert.deepEqual(rounds([0, 1], 4), [0, 0.5, 1]);
+  assert.deepEqual(rounds([0, 46], 2), [0, 20, 40]); // not 0 alone, as with steps of 50
   assert.deepEqual(rounds([0, 0.6], 6), [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]);
 });
 

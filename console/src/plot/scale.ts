@@ -46,11 +46,12 @@ function ticksOf(kind: Axis["kind"], [low, high]: readonly [number, number], mos
   return (kind === "time" ? timeTicks : utcTicks)(new Date(low), new Date(high), most).map((at) => at.getTime());
 }
 
-/** Returns the multiples in `domain` of 1, 2 or 5 of a power of ten, at most `most` of them where that can be. */
+/** Returns the multiples in a domain of 1, 2 or 5 of a power of ten, at most `most` of them unless one alone were left. */
 export function rounds([low, high]: readonly [number, number], most: number): number[] {
   if (high <= low) return [low];
-  const least = (high - low) / Math.max(1, most);
-  const step = multiples([1, 2, 5], least, least * 5)[0] ?? 1;
+  const span = high - low;
+  const least = span / Math.max(1, most);
+  const step = [...multiples([1, 2, 5], least, span), ...multiples([1, 2, 5], span / 5, span).slice(-1)][0]!;
   const [first, last] = [Math.ceil(low / step - ROUNDING), Math.floor(high / step + ROUNDING)];
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
