@@ -60,8 +60,10 @@ async def record_new(connection: AppendConnection, messages: Sequence[NewMessage
     """Store messages that are not on record yet by one statement, and return the outcome of each.
 
     The outcome None stands for a message whose conversation another transaction has locked. Returns None, with nothing
-    stored, when a message is on record already, or twice in ``messages``.
+    stored, when a message is on record already, or an id is twice in ``messages``.
     """
+    if len({message.id for message in messages}) < len(messages):
+        return None  # one of them may be another owner's, which the rows by id would not tell
     stored = await connection.append(messages)
     if stored is None:
         return None

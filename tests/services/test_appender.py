@@ -12,7 +12,7 @@ from backend.dao_service.connection.database import Database
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
 from backend.observability import metrics
-from backend.principal import LOCAL
+from backend.principal import LOCAL, PERSONAL, Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
@@ -87,6 +87,16 @@ async def test_a_refusal_touches_no_neighbour(appender: Appender, conversation: 
     for number, [outcome] in enumerate(answers):
         assert isinstance(outcome, ConversationNotFound if number % 3 == 0 else Recorded)
     assert sorted(sequence(outcome) for [outcome] in answers if isinstance(outcome, Recorded)) == list(range(1, 21))
+
+
+async def test_a_message_sent_to_a_conversation_of_another_owner_in_the_same_commit_learns_and_changes_nothing(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute("UPDATE conversations SET user_id = 'minh'")
+    message = said(conversation)
+    callers = [Principal(subject, PERSONAL) for subject in ("lan", "minh", "lan")]
+    answers = await asyncio.gather(*(appender.append(caller, [message]) for caller in callers))
+    assert [type(outcome) for [outcome] in answers] == [ConversationNotFound, Recorded, ConversationNotFound]
 
 
 @pytest.mark.parametrize("when", ["at once", "at commit"])
