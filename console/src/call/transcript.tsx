@@ -9,6 +9,8 @@ import { wanted } from "./place.tsx";
 import { isAt, type Reader } from "./reader.ts";
 import { Row } from "./row.tsx";
 
+const ACTIONS = ["keydown", "pointerdown", "touchstart", "wheel"] as const;
+
 interface Props {
   reader: Reader;
   segments: readonly Timed[];
@@ -121,12 +123,25 @@ function useArrival(reader: Reader): void {
   const at = wanted();
   const isThere = at !== undefined && reader.shown.value.messages.some((message) => isAt(message, at));
   useLayoutEffect(() => {
-    if (!isThere) return;
     const row = document.querySelector<HTMLElement>(".turns > .here");
-    row?.querySelector("details")?.setAttribute("open", "");
-    row?.focus({ preventScroll: true });
-    row?.scrollIntoView({ block: "center" });
+    if (!isThere || !row) return undefined;
+    row.querySelector("details")?.setAttribute("open", "");
+    row.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "center" });
+    return keepInMiddle(row);
   }, [at, isThere]);
+}
+
+/** Keeps a row in the middle of the window while plots above it are still loading, until the reader acts. */
+function keepInMiddle(row: HTMLElement): () => void {
+  const observer = new ResizeObserver(() => row.scrollIntoView({ block: "center" }));
+  observer.observe(document.body);
+  const stop = () => {
+    observer.disconnect();
+    for (const action of ACTIONS) removeEventListener(action, stop);
+  };
+  for (const action of ACTIONS) addEventListener(action, stop, { passive: true });
+  return stop;
 }
 
 /** Keeps the end in the window while lines are added, if it was there before. */
