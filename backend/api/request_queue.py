@@ -229,8 +229,8 @@ class RequestQueue:
         tokens. Others may send on meanwhile, so the number of requests that wait is no bound.
         """
         tokens = self._waiting.get(caller.address, {})
-        addresses = len(self._waiting | {caller.address: tokens})
-        turns = (len(self._queue_of(caller)) + 1) * len(tokens | {caller.token: ()})
+        addresses = len(self._waiting) + (caller.address not in self._waiting)
+        turns = (len(self._queue_of(caller)) + 1) * (len(tokens) + (caller.token not in tokens))
         return turns * addresses * self._seconds / self._ended
 
     def _measure(self) -> None:
