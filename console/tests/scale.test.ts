@@ -30,6 +30,12 @@ test("ticks of a linear axis are multiples of 1, 2 or 5 of a power of ten", () =
   assert.deepEqual(rounds([0, 0.6], 6), [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]);
 });
 
+test("two ticks of a time axis are not closer than the others, where a month begins", () => {
+  const days = [Date.UTC(2026, 0, 25), Date.UTC(2026, 1, 1)] as const;
+  const { ticks } = scaleOf({ kind: "elapsed", domain: days, format: (at) => new Date(at).toISOString().slice(5, 10) }, [0, 240]);
+  assert.deepEqual(ticks(4).map(([, said]) => said), ["01-25", "01-27", "01-29", "01-31"]);
+});
+
 test("an axis whose ticks are given has one at each, in whichever direction it goes", () => {
   const { ticks } = scaleOf({ kind: "linear", domain: [2.5, -0.5], at: [0, 1, 2], format: (lane) => `lane ${lane}` }, [90, 0]);
   assert.deepEqual(ticks(1), [[0, "lane 0"], [1, "lane 1"], [2, "lane 2"]]);

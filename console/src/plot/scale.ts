@@ -43,7 +43,14 @@ export function scaleOf({ kind, domain, at, format }: Axis, [start, end]: readon
 function ticksOf(kind: Axis["kind"], [low, high]: readonly [number, number], most: number): number[] {
   if (kind === "log") return decades([low, high], most * DENSER);
   if (kind === "linear") return rounds([low, high], most);
-  return (kind === "time" ? timeTicks : utcTicks)(new Date(low), new Date(high), most).map((at) => at.getTime());
+  return apart((kind === "time" ? timeTicks : utcTicks)(new Date(low), new Date(high), most).map((at) => at.getTime()));
+}
+
+/** Leaves out a time that follows another sooner than most: every other day begins anew on the first of a month. */
+function apart(times: readonly number[]): number[] {
+  const gaps = times.map((at, index) => at - (times[index - 1] ?? -Infinity));
+  const widest = Math.max(...gaps.slice(1));
+  return times.filter((_, index) => gaps[index]! > widest / 2);
 }
 
 /** Returns the multiples in a domain of 1, 2 or 5 of a power of ten, at most `most` of them unless one alone were left. */
