@@ -43,6 +43,7 @@ from backend.api import (
 )
 from backend.api.admission import Admission
 from backend.api.gate import PROXY, Gate
+from backend.api.hot_routes import HotRoutes
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, Rate, RateLimits, Redis
@@ -189,6 +190,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(parts),
         telemetry={"logs": False},  # these logs would contain what persons said
     )
+    app.add_middleware(HotRoutes, routers=(*_ROUTERS, health.router))
     app.add_middleware(
         Gate,
         authenticator=authenticator,
