@@ -223,10 +223,15 @@ class RequestQueue:
             del self._waiting[caller.address]
 
     def _wait(self, caller: Caller) -> float:
-        """Return how many seconds another request of ``caller`` would wait at the measured throughput."""
+        """Return how many seconds another request of ``caller`` would wait at the measured throughput.
+
+        In each round every address has one turn, and each token of an address one turn in as many rounds as it has
+        tokens. Others may send on meanwhile, so the number of requests that wait is no bound.
+        """
         tokens = self._waiting.get(caller.address, {})
-        ahead = (len(self._queue_of(caller)) + 1) * (len(tokens) + 1) * (len(self._waiting) + 1)
-        return min(self._number, ahead) * self._seconds / self._ended
+        addresses = len(self._waiting | {caller.address: tokens})
+        turns = (len(self._queue_of(caller)) + 1) * len(tokens | {caller.token: ()})
+        return turns * addresses * self._seconds / self._ended
 
     def _measure(self) -> None:
         now = self._clock()

@@ -1,8 +1,9 @@
 """SQL of searches, over the table of words that serves at the moment (`search_index_dao`).
 
-The index finds words, and `conversations` decides whose a message is. Without `+ 0`, PostgreSQL might read all rows in
-the order of positions until it has met enough that match, which takes very long for a rare word. So one statement finds
-and sorts all matches among its positions; `services.search` bounds how many these may be.
+The index finds words, and `conversations` decides whose a message is. OFFSET 0 keeps the rest of the statement from
+the indexes: PostgreSQL might read all rows in the order of positions until it has met enough that match, which takes
+very long for a rare word, or look up what is to be compared row by row. So one statement finds and sorts all matches
+among its positions; `services.search` bounds how many these may be.
 """
 
 import time
@@ -27,22 +28,34 @@ _FOUND: Final = statement(
     "w.position, m.conversation_id, m.sequence",
     f"""
     JOIN (
-        SELECT message_id, position + 0 AS position FROM {{words}}
-        WHERE words @@ $3::text::tsquery AND position + 0 >= $4::bigint AND position + 0 < $5::bigint
-        ORDER BY position + 0 DESC
+        SELECT message_id, position FROM (SELECT * FROM {{words}} WHERE words @@ $3::text::tsquery OFFSET 0) AS indexed
+        WHERE ($4::text IS NULL OR words @@ $4::text::tsquery) AND position >= $5::bigint AND position < $6::bigint
+        ORDER BY position DESC
     ) AS w ON w.message_id = m.id
     JOIN conversations AS c ON c.id = m.conversation_id
-    WHERE {reaches_sql("$6::text", OWNER_SQL.format("c"))}
-        AND ($7::text IS NULL OR m.role = $7) AND ($8::text IS NULL OR c.context_type = $8)
-        AND ($9::timestamptz IS NULL OR m.timestamp >= $9) AND ($10::timestamptz IS NULL OR m.timestamp < $10)
+    WHERE {reaches_sql("$7::text", OWNER_SQL.format("c"))}
+        AND ($8::text IS NULL OR m.role = $8) AND ($9::text IS NULL OR c.context_type = $9)
+        AND ($10::timestamptz IS NULL OR m.timestamp >= $10) AND ($11::timestamptz IS NULL OR m.timestamp < $11)
     ORDER BY w.position DESC
     """,  # noqa: S608 -- made of constants
 )
+_OWNED: Final = f"""
+    SELECT count(*) < $2::int AND coalesce(sum(last_sequence), 0) <= $3::bigint
+    FROM (SELECT last_sequence FROM conversations AS c WHERE {OWNER_SQL.format("c")} = $1 LIMIT $2::int) AS owned
+"""  # noqa: S608 -- made of constants
+_MOST_CONVERSATIONS: Final = 4_096  # of one owner that are counted, which takes some milliseconds
 _NEIGHBOURS: Final = """
     SELECT m.conversation_id, m.sequence, m.role, left(m.content, $3)
     FROM unnest($1::uuid[], $2::bigint[]) AS near (conversation_id, sequence)
     JOIN messages AS m ON m.conversation_id = near.conversation_id AND m.sequence = near.sequence
 """
+
+
+class Asked(NamedTuple):
+    """Two tsqueries that a message must match: the index finds ``indexed``; ``compared`` is for each of these rows."""
+
+    indexed: str
+    compared: str | None = None
 
 
 class Newest(NamedTuple):
@@ -105,14 +118,18 @@ class SearchDAO:
         row = await self._connection.fetchrow(_NEWEST.format(words=words)) if words else None
         return Newest(words, *row) if row else None
 
-    async def found(self, words: str, tsquery: str, positions: range, wanted: SearchFilter, bounds: Bounds) -> HitRows:
+    async def owns_at_most(self, owner: str, messages: int) -> bool:
+        """Return whether ``owner`` has at most ``messages``, and not very many conversations."""
+        return bool(await self._connection.fetchval(_OWNED, owner, _MOST_CONVERSATIONS, messages))
+
+    async def found(self, words: str, asked: Asked, positions: range, wanted: SearchFilter, bounds: Bounds) -> HitRows:
         """Return the messages of ``positions`` that match, the newest first; raises SearchTooSlow."""
         query = _FOUND.replace("{words}", words)
         values = positions.start, positions.stop, *astuple(wanted)
         try:
             async with self._connection.transaction():
                 await self._connection.execute(self._settings())
-                return HitRows(*await fetch(self._connection, HitRow, query, bounds, tsquery, *values))
+                return HitRows(*await fetch(self._connection, HitRow, query, bounds, *asked, *values))
         except asyncpg.QueryCanceledError as error:
             raise SearchTooSlow from error
 

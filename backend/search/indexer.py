@@ -36,7 +36,7 @@ import structlog
 
 from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database
-from backend.dao_service.connection.priority import lower_priority
+from backend.dao_service.connection.priority import lower_server_priority
 from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.feed_dao import FeedDAO
 from backend.dao_service.portions import Bounds
@@ -113,7 +113,7 @@ async def rounds(
             return
         log.info("this process is the search worker")
         if niceness:
-            lower_priority(connection, niceness)
+            lower_server_priority(connection, niceness)
         worker = _Worker(index, FeedDAO(connection), poll)
         while worker.load.rate <= _MANY or not await index.is_wanted():
             woken.clear()  # before reading, because messages that are recorded meanwhile set it again

@@ -17,6 +17,7 @@ import orjson
 import structlog
 
 from backend.dao_service.connection.database import Database, PoolLimits
+from backend.dao_service.connection.priority import lower_priority
 from backend.dao_service.connection.sqlstate import describe
 from backend.observability import logs
 from backend.search import indexer
@@ -84,7 +85,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Work in this process, with the settings that its standard input begins with."""
     settings = WorkerProcess(**orjson.loads(sys.stdin.buffer.readline()))
-    os.nice(_NICENESS)
+    lower_priority(os.getpid(), _NICENESS)
     logs.configure(settings.log_level)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -97,6 +97,18 @@ async def test_what_would_wait_too_long_is_refused_and_what_waits_is_not(queue: 
     assert all(map(runs, waiting))
 
 
+async def test_each_request_waits_a_round_of_all_addresses_for_every_one_of_its_caller_before_it(
+    queue: RequestQueue,
+) -> None:
+    """Requests of others that arrive later have their turn sooner. So one that was let in waited 1.3 s."""
+    for number in range(ALL + 249):
+        queue.arrive(caller(f"subject {number}"))
+    for _ in range(4):  # the first of them makes a round 250 addresses, which is 0.125 s
+        queue.arrive(caller("busy"))
+    with pytest.raises(Busy):
+        queue.arrive(caller("busy"))
+
+
 async def test_a_request_that_waits_for_something_gives_its_place_to_another(queue: RequestQueue, clock: Clock) -> None:
     """Hundreds of bodies that never end keep no place."""
     for number in range(ALL):

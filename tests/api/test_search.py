@@ -14,6 +14,7 @@ import pytest
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.search.vector import FAR, NEAR
+from backend.services import search
 from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import open_conversation, running, settings_for, utterance
@@ -296,9 +297,16 @@ async def test_a_service_without_search_says_so(database_url: str) -> None:
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/search-disabled")
 
 
+@pytest.mark.parametrize("few", [search._FEW, -1], ids=["each has few messages", "each has many"])
 async def test_each_finds_what_is_theirs_and_nothing_of_others(
-    shared_guarded: httpx.AsyncClient, shared_database_url: str, shared_connection: asyncpg.Connection
+    shared_guarded: httpx.AsyncClient,
+    shared_database_url: str,
+    shared_connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
 ) -> None:
+    monkeypatch.setattr(search, "_FEW", few)
+    await shared_connection.execute("DELETE FROM messages WHERE content LIKE 'secret%'")
     database = Database(shared_database_url)
     everywhere = await callers.service(database, "searching", Scope.CONVERSATIONS_READ_ANY, Scope.CONVERSATIONS_READ)
     nowhere = await callers.service(database, "nowhere", Scope.CONVERSATIONS_READ)
@@ -322,6 +330,9 @@ async def test_each_finds_what_is_theirs_and_nothing_of_others(
     assert await found(service, "secret", everywhere, user_id="lan") == ["secret of lan"]
     for query in ("secret lan", "secret -minh", '"secret of lan"', "lan*", ":ominh secret lan"):
         assert await found(service, query, MINH) == []
+    for query in ("secret minh", "secret -lan", '"secret of"', "secr* min*"):
+        assert await found(service, query, MINH) == ["secret of minh"]
+        assert await found(service, query, MINH, role="assistant") == []
     refused = await service.get(SEARCH, params={"q": "secret", "user_id": "lan"}, headers=MINH)
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/scope-missing")
 

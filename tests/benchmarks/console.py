@@ -3,7 +3,7 @@
     python -m tests.benchmarks.console [--messages N] [--rounds N]
 
 Debian's Chromium opens, in a new tab each time, the list of 50 calls, a call of 500 messages, and one of N, of which it
-then scrolls through at most 2,000 messages. A page is usable once what it lists has been painted. A task of more than
+then scrolls through to its end. A page is usable once what it lists has been painted. A task of more than
 50 ms is what browsers call long: for that time the page does not answer. Times until usable are medians of the rounds.
 """
 
@@ -33,8 +33,7 @@ from tests.console.calls import end, open_call, say
 
 LISTED: Final = 50
 SHORT: Final = 500
-_PART: Final = 200
-_PARTS: Final = 10
+_PART: Final = 200  # messages that the page shows at a time
 _ROWS: Final = "tbody tr"
 _TURNS: Final = ".turns > li"
 _WATCH: Final = """
@@ -74,7 +73,7 @@ class Meter:
         self.tasks[phase] += await page.evaluate("tasks.splice(0)")
 
     async def read(self, name: str, place: str, parts: int) -> None:
-        """Scroll through so many parts of a call."""
+        """Scroll through a call that has so many parts."""
         async with self.open(name, place, _TURNS, _PART) as page:
             await page.mouse.move(640, 400)
             for part in range(1, parts):
@@ -103,7 +102,7 @@ async def _measure(address: str, messages: int, rounds: int) -> Meter:
                 pass
             async with meter.open(f"a call of {SHORT}", f"#/calls/{short}", _TURNS, _PART):
                 pass
-            await meter.read(f"a call of {messages:,}", f"#/calls/{long}", min(_PARTS, messages // _PART))
+            await meter.read(f"a call of {messages:,}", f"#/calls/{long}", messages // _PART)
         return meter
 
 

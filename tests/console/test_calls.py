@@ -61,6 +61,14 @@ async def test_the_keyboard_moves_over_the_rows_and_opens_one(shared_tab: Tab, s
     await expect(shared_tab.page.get_by_role("heading", name="Calls")).to_be_focused()
 
 
+async def test_a_key_moves_to_the_next_call_in_which_something_is_wrong(shared_tab: Tab, shared_calls: Calls) -> None:
+    await shared_tab.open()
+    await shared_tab.page.keyboard.press("e")
+    await expect(shared_tab.page.locator("a:focus")).to_have_attribute("href", f"#/calls/{shared_calls.incomplete}")
+    await shared_tab.page.keyboard.press("e")
+    await expect(shared_tab.page.get_by_role("status")).to_have_text("No further call with incidents, or not complete")
+
+
 async def test_every_call_is_on_one_of_the_pages(shared_tab: Tab, shared_calls: Calls) -> None:
     await shared_tab.open()
     found: set[str] = set()

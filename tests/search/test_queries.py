@@ -9,7 +9,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.conftest import open_conversation
 from tests.searching import INDEXED
 from tests.waiting import until_found
 
@@ -58,6 +57,8 @@ FUNCTIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "answer": {"content": "Booked.", "metadata": {"name": "find_dentist", "arguments": {"district": ["Ba Đình"]}}},
 }
+
+READER: Final = "minh"  # whose texts these are
 
 # A query, and the names of all texts that it finds.
 QUERIES: Final[list[tuple[str, str]]] = [
@@ -191,7 +192,9 @@ QUERIES: Final[list[tuple[str, str]]] = [
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def named(shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection) -> dict[str, str]:
     """The texts in one conversation, and the name of each by the id of its message."""
-    conversation = await open_conversation(shared_connection)
+    conversation = await shared_connection.fetchval(
+        "INSERT INTO conversations (context_type, user_id) VALUES ('voice', $1) RETURNING id", READER
+    )
     said = {name: {"role": "user", "content": text} for name, text in TEXTS.items()}
     said |= {name: {"role": "function", **fields} for name, fields in FUNCTIONS.items()}
     bodies = [{"conversation_id": str(conversation), **fields} for fields in said.values()]
@@ -201,11 +204,12 @@ async def named(shared_service: httpx.AsyncClient, shared_connection: asyncpg.Co
     return dict(zip(ids, said, strict=True))
 
 
+@pytest.mark.parametrize("whose", [{}, {"user_id": READER}], ids=["of all", "of one"])
 @pytest.mark.parametrize(("query", "expected"), QUERIES, ids=itertools.count())
 async def test_a_query_finds_these_texts_and_no_others(
-    shared_service: httpx.AsyncClient, named: dict[str, str], query: str, expected: str
+    shared_service: httpx.AsyncClient, named: dict[str, str], whose: dict[str, str], query: str, expected: str
 ) -> None:
-    answer = await shared_service.get("/api/v1/search", params={"q": query})
+    answer = await shared_service.get("/api/v1/search", params={"q": query, **whose})
     assert answer.status_code == 200, answer.text
     found = {named[hit["message"]["id"]] for hit in answer.json()["data"]}
     assert found == set(filter(None, expected.split(", ")))

@@ -41,7 +41,7 @@ interface List {
 /** All calls, the newest first, and those that go on above them. */
 export function Calls() {
   const calls = useLoad(route.value.query.toString(), read, { every: cursor() ? 0 : EVERY });
-  useRows();
+  useRows("call with incidents, or not complete");
   useClearKey(FILTERS);
   return (
     <>

@@ -1,20 +1,32 @@
+import { announce } from "../announce.ts";
 import { useKeys } from "../keys.ts";
 
 const LINKS = "main a[data-row]";
 
-/** Lets `j` and `k` move the focus over the links of rows, `<a data-row>`; Enter then opens one, as it opens a link. */
-export function useRows(): void {
+/**
+ * Lets `j` and `k` move the focus over the links of rows, `<a data-row>`; Enter then opens one, as it opens a link.
+ *
+ * On a page that says what `wrong` is, `e` moves to the next row that has something marked as bad.
+ */
+export function useRows(wrong?: string): void {
   useKeys("Rows", {
     j: { does: "Next row", press: () => move(1) },
     k: { does: "Row before", press: () => move(-1) },
     Enter: { does: "Open the row" },
+    ...(wrong !== undefined && { e: { does: `Next ${wrong}`, press: () => move(1, isBad) || announce(`No further ${wrong}`) } }),
   });
 }
 
-function move(by: number): void {
+/** Moves to the next row that fits, or to the one before; returns whether there is one. */
+function move(by: 1 | -1, fits: (link: HTMLElement) => boolean = () => true): boolean {
   const links = [...document.querySelectorAll<HTMLElement>(LINKS)];
   const here = links.findIndex((link) => link === document.activeElement);
-  const next = links[here < 0 ? (by > 0 ? 0 : links.length - 1) : here + by];
+  const next = by > 0 ? links.slice(here + 1).find(fits) : links.slice(0, here < 0 ? links.length : here).findLast(fits);
   next?.focus();
   next?.scrollIntoView({ block: "nearest" });
+  return next !== undefined;
+}
+
+function isBad(link: HTMLElement): boolean {
+  return link.closest("tr")?.querySelector(".bad") !== null;
 }
