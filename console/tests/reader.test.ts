@@ -93,6 +93,22 @@ test("a place that is shown, or that there is none of, is not read", async () =>
   assert.equal(said.asked, 1);
 });
 
+test("a part that is turned to comes onto the page in two steps, from where the reader goes on", async () => {
+  const [, reader] = conversation(2 * PAGE);
+  await reader.open(undefined, false);
+  const steps: number[][] = [];
+  const done = reader.shown.subscribe(() => void steps.push(shown(reader)));
+  await reader.later();
+  await reader.earlier();
+  done();
+  assert.deepEqual(steps.slice(1), [
+    range(PAGE + 1, 1.5 * PAGE),
+    range(PAGE + 1, 2 * PAGE),
+    range(PAGE / 2 + 1, PAGE),
+    range(1, PAGE),
+  ]);
+});
+
 test("two quick turns are one", async () => {
   const [, reader] = conversation(1000);
   await reader.open(undefined, false);

@@ -32,7 +32,7 @@ ANY = (
 )
 BASE = (Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
 GUARDED = {"/mcp"}  # as the API, but not described as a part of it; tests/mcp_server
-OPEN = {"/livez", "/readyz", "/metrics", "/problems/{slug}", "/docs", "/docs/assets", "/openapi.json"}
+OPEN = {"/livez", "/readyz", "/metrics", "/problems/{slug}", "/docs", "/docs/assets", "/console", "/openapi.json"}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import { type ReadonlySignal, signal } from "@preact/signals";
 import type { ListMessagesQuery, MessagePage, MessageResponse } from "../../../clients/typescript/src/types.ts";
 
 export const PAGE = 200; // messages
+const STEP = PAGE / 2; // messages of a part that come onto the page in one task, so that the task is not long
 
 export interface Shown {
   readonly messages: readonly MessageResponse[];
@@ -75,7 +76,9 @@ export class Reader {
         this.#before = following(this.#before, page);
         this.#start = read.length;
       }
-      this.#show(Math.max(0, this.#start - PAGE), this.#start);
+      this.#show(Math.max(0, this.#start - STEP), this.#start);
+      await nextTask();
+      this.#show(Math.max(0, this.#end - PAGE), this.#end);
     });
   }
 
@@ -87,7 +90,9 @@ export class Reader {
         this.#after = following(this.#after, page);
         this.#catchUp();
       }
-      this.#show(this.#end, Math.min(this.#loaded.length, this.#end + PAGE));
+      this.#show(this.#end, Math.min(this.#loaded.length, this.#end + STEP));
+      await nextTask();
+      this.#show(this.#start, Math.min(this.#loaded.length, this.#start + PAGE));
     });
   }
 
@@ -203,6 +208,10 @@ export class Reader {
 /** Whether a message is the one that `at` names: its sequence, or its time. */
 export function isAt({ sequence, timestamp }: MessageResponse, at: string): boolean {
   return NUMBER.test(at) ? Number(at) === sequence : Date.parse(at) === Date.parse(timestamp);
+}
+
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 /** Returns the query for the page after this one, undefined if it is the last. */
