@@ -43,6 +43,7 @@ from backend.api import (
 )
 from backend.api.admission import Admission
 from backend.api.gate import PROXY, Gate
+from backend.api.hot_routes import HotRoutes
 from backend.api.middleware import RequestMiddleware
 from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, Rate, RateLimits, Redis
@@ -56,6 +57,7 @@ from backend.deepgram import TokenClient
 from backend.delivery import Dispatcher, Orchestrator
 from backend.garbage_collection import GarbageCollection
 from backend.observability import logs, metrics
+from backend.observability.access_log import AccessLog, AccessLogChoice
 from backend.search.indexer import SearchIndexer
 from backend.search.process import WorkerProcess
 from backend.services.appender import Appender
@@ -188,6 +190,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan(parts),
         telemetry={"logs": False},  # these logs would contain what persons said
     )
+    app.add_middleware(HotRoutes, routers=(*_ROUTERS, health.router))
     app.add_middleware(
         Gate,
         authenticator=authenticator,
@@ -196,7 +199,7 @@ def create_app(settings: Settings) -> FastAPI:
         cors_origins=settings.cors_origins,
     )
     app.add_middleware(Admission, queue=parts.request_queue)
-    app.add_middleware(RequestMiddleware, paths=_paths(*_ROUTERS, health.router))
+    app.add_middleware(RequestMiddleware, access_log=_access_log(settings), paths=_paths(*_ROUTERS, health.router))
     if settings.cors_origins:
         app.add_middleware(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
     if settings.trusted_proxies:
@@ -310,6 +313,11 @@ class _TrustedProxies(ProxyHeadersMiddleware):
 
 def _paths(*routers: APIRouter) -> list[str]:
     return [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+
+def _access_log(settings: Settings) -> AccessLog:
+    wanted = settings.log_level in {"DEBUG", "INFO"}  # the level of its lines is INFO
+    return AccessLog(settings.access_log if wanted else AccessLogChoice.NONE)
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

@@ -29,6 +29,7 @@ from backend.auth import Issuer, secure_url
 from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
+from backend.observability.access_log import AccessLogChoice
 
 PREFIX: Final = "VERBATIM_"
 
@@ -233,6 +234,9 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="The lowest level of lines in the log.")
     ] = "INFO"
+    access_log: Annotated[
+        AccessLogChoice, Field(description="The requests with a line in the log, if `VERBATIM_LOG_LEVEL` allows INFO.")
+    ] = AccessLogChoice.ALL
 
     @field_validator("orchestrator_url")
     @classmethod

@@ -42,8 +42,13 @@ def summaries_of(request: Request) -> Summaries:
     return cast("Summaries", request.state.summaries)
 
 
-async def _database(request: Request) -> Database:
+def database_of(request: Request) -> Database:
+    """Return the database of this worker."""
     return cast("Database", request.state.database)
+
+
+async def _database(request: Request) -> Database:  # FastAPI runs a function that is not async in a thread
+    return database_of(request)
 
 
 Db = Annotated[Database, Depends(_database)]

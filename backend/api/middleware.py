@@ -21,6 +21,7 @@ from backend.api.dependencies import API, MCP, MONITORING
 from backend.api.route_templates import Templates
 from backend.errors import DatabaseUnavailable
 from backend.observability import metrics
+from backend.observability.access_log import AccessLog
 from backend.observability.logs import new_request_id, request_id
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
@@ -32,14 +33,15 @@ _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
 _NO_STORE: Final = (b"cache-control", b"no-store")  # no browser and no proxy may cache what persons said
 
-log = structlog.get_logger("backend.access")
+log = structlog.get_logger(__name__)
 
 
 class RequestMiddleware:
     """Sets the id of each request, and logs and counts its response; ``paths`` are the templates of the routes."""
 
-    def __init__(self, app: ASGIApp, paths: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, access_log: AccessLog, paths: Collection[str] = ()) -> None:
         self._app = app
+        self._access_log = access_log
         self._templates = Templates(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +80,17 @@ class RequestMiddleware:
             await problems.internal_error()(scope, receive, sending)
         finally:
             release_body(scope)
-            _account(scope, self._templates, status, time.perf_counter() - started)
+            self._account(scope, status, time.perf_counter() - started, identity)
+
+    def _account(self, scope: Scope, status: int, seconds: float, identity: str) -> None:
+        # The template and a known method, not what the client sent: that could be any text, without a bound in number.
+        found = scope.get("route")
+        route = found.path if found else self._templates.find(scope["path"]) or "none"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        _requests(method, route, status).inc()
+        _seconds(method, route).observe(seconds)
+        if route not in MONITORING:  # polled every few seconds: counted, but not logged
+            self._access_log.note(method, route, status, seconds, identity)
 
 
 def _identity(headers: list[tuple[bytes, bytes]]) -> str:
@@ -91,14 +103,3 @@ def _identity(headers: list[tuple[bytes, bytes]]) -> str:
 # Cached, because prometheus_client takes a lock and formats strings to find the metric of some labels.
 _requests = lru_cache(1024)(metrics.HTTP_REQUESTS.labels)
 _seconds = lru_cache(1024)(metrics.HTTP_SECONDS.labels)
-
-
-def _account(scope: Scope, templates: Templates, status: int, seconds: float) -> None:
-    # The template and a known method, not what the client sent: that could be any text, without a bound in number.
-    found = scope.get("route")
-    route = found.path if found else templates.find(scope["path"]) or "none"
-    method = scope["method"] if scope["method"] in _METHODS else "other"
-    _requests(method, route, status).inc()
-    _seconds(method, route).observe(seconds)
-    if route not in MONITORING:  # polled every few seconds: counted, but not logged
-        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))

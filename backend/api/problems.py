@@ -370,6 +370,13 @@ def refusal(error: RecordError) -> Response:
     return problem_response(refusal_body(error), refusal_headers(error))
 
 
+def http_refusal(error: HTTPException) -> Response:
+    """Return the HTTP response for ``error``, which is of Starlette, FastAPI or `json_body`."""
+    problem = HTTP_PROBLEMS.get(error.status_code, INTERNAL)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return problem_response(problem_body(problem, problem.remedy), headers)
+
+
 def refusal_headers(error: RecordError) -> dict[str, str]:
     """Return the response headers that client libraries read (RFC 9110, section 10.2.3; RFC 6750, section 3)."""
     match error:
@@ -412,11 +419,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def unhandled(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 -- the type of its registration
-        problem = HTTP_PROBLEMS.get(error.status_code, INTERNAL)
-        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-        if problem.status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request.url.path)):
-            headers["allow"] = methods
-        return problem_response(problem_body(problem, problem.remedy), headers)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request.url.path)):
+            error.headers = {"allow": methods}
+        return http_refusal(error)
 
 
 def _methods(app: FastAPI, path: str) -> str:

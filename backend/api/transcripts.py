@@ -98,5 +98,7 @@ def _unchanged(request: Request, version: Version) -> Response | None:
 
 def _tag(request: Request, version: Version, *, exact: bool) -> str:
     """Return a strong tag for a body that has ``exact``-ly the state ``version``, else a weak tag with another text."""
-    tag = entity_tag(__version__, request.url.path, request.url.query, exact, *version)
+    # Not of `request.url`, which takes longer to parse than the rest of the answer to write.
+    asked = (request.scope["path"], request.scope["query_string"].decode("latin-1"))
+    tag = entity_tag(__version__, *asked, exact, *version)
     return tag if exact else f"W/{tag}"

@@ -21,7 +21,7 @@ import backend
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id")
 # Opened by number and unbuffered: each line is one write(), so that the lines of several workers do not mix.
-_STDOUT: Final = 1
+STDOUT: Final = 1
 _ROOT: Final = f"{Path(backend.__file__).parents[1]}/"
 _INNERMOST: Final = 6
 _OURS: Final = 14
@@ -39,10 +39,10 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.BytesLoggerFactory(open(_STDOUT, "wb", buffering=0, closefd=False)),  # noqa: SIM115
+        logger_factory=structlog.BytesLoggerFactory(open(STDOUT, "wb", buffering=0, closefd=False)),  # noqa: SIM115
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(open(_STDOUT, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+    handler = logging.StreamHandler(open(STDOUT, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, _facts_of_arguments, *shared],

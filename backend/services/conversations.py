@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from backend.dao_service.connection.database import Database, Session
-from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter
+from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter, read_row
 from backend.dao_service.erasure_dao import ErasureDAO
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row
@@ -96,12 +96,18 @@ async def get(
 ) -> ConversationResponse:
     """Return a conversation, with a summary if there are ``summaries``; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
+    if summaries is None:
+        async with database.driver_connection() as connection:
+            row = await read_row(connection, conversation_id, owner)
+        if row is None:
+            raise ConversationNotFound(conversation_id)
+        return ConversationResponse.model_validate(row)
     async with database.reading() as session:
-        found = await ConversationDAO(session).read(conversation_id, owner, current=summaries is not None)
+        found = await ConversationDAO(session).read(conversation_id, owner)
         if found is None:
             raise ConversationNotFound(conversation_id)
         answer = ConversationResponse.model_validate(found.conversation)
-    if summaries and found.current:
+    if found.current:
         answer.summary = (await summaries.of({conversation_id: found.current})).get(conversation_id)
     return answer
 

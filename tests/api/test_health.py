@@ -18,6 +18,7 @@ from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.dao_service.schema_dao import DISK_SPACE_PROBE, SchemaDAO
 from backend.embedded_postgres import EmbeddedPostgres
+from backend.observability.access_log import AccessLog, AccessLogChoice
 from tests import clusters
 from tests.conftest import running, settings_for
 from tests.disks import fill, small_disk
@@ -185,7 +186,7 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
         sent.append(dict(message))
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    request = asyncio.create_task(RequestMiddleware(endless)(scope, receive, send))
+    request = asyncio.create_task(RequestMiddleware(endless, AccessLog(AccessLogChoice.ALL))(scope, receive, send))
     await begun.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):

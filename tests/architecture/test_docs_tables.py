@@ -20,7 +20,7 @@ from tests.documentation import PAGES, ROOT, anchors, blocks, every_block, prose
 
 SOURCES: Final = [*(ROOT / "backend").rglob("*.py"), *(ROOT / "clients/python").rglob("*.py")]
 
-REMEMBERED: Final = {  # by what wraps the loggers
+REMEMBERED: Final = {  # by what wraps the loggers, and by the access log
     "timestamp",
     "level",
     "event",
@@ -29,6 +29,10 @@ REMEMBERED: Final = {  # by what wraps the loggers
     "exception",
     "places",
     "remedy",
+    "method",
+    "route",
+    "status",
+    "ms",
 }
 
 

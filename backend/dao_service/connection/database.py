@@ -177,11 +177,16 @@ class Database:
         free within ``pool_wait`` or a lock not within ``lock``, TooSlow when `statement_timeout` ended a statement, and
         Unreadable when a repetition would fail in the same way.
         """
-        async with self._permit(reading=True), self._engine.connect() as pooled:
-            connection = await driver_of(pooled)
-            with terminate_unless_clean(connection):
-                async with self.single(connection, lock=self.limits.lock, read_only=True):
-                    yield connection
+        async with self._permit(reading=True):
+            # Straight from SQLAlchemy's pool: a Connection of SQLAlchemy around it costs 45 µs more, of a page's 180.
+            pooled = await self._engine.raw_connection()
+            connection = cast("asyncpg.Connection", pooled.driver_connection)
+            try:
+                with terminate_unless_clean(connection):
+                    async with self.single(connection, lock=self.limits.lock, read_only=True):
+                        yield connection
+            finally:
+                pooled.close()  # gives it back; SQLAlchemy has begun no transaction, so this awaits nothing
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:

@@ -1,0 +1,131 @@
+"""The hot routes: those that run for each word that is said, and the reads that clients repeat.
+
+FastAPI describes these routes like all others, and serves them, too. But between the middlewares and a handler it tries
+the pattern of each route, opens two exit stacks, and resolves the handler's parameters from its signature, which takes
+longer than the handlers themselves (docs/architecture.md has the figures). So this innermost middleware calls the
+handlers of ordinary requests itself, with what their signatures name.
+
+What that gives up: such a handler returns a Response, needs no dependency with `yield`, and has its parameters written
+down a second time, in `_CALLS`; mypy compares the two. All else stays with FastAPI, because a request that is not
+ordinary takes the usual way: one with another method, with a parameter that is not valid, and one that is traced.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from backend.api.auth import caller_of
+from backend.api.conversations import get_conversation
+from backend.api.dependencies import database_of
+from backend.api.health import livez
+from backend.api.problems import http_refusal, refusal
+from backend.api.transcripts import list_messages
+from backend.api.voice_messages import record_message, record_messages
+from backend.api.voice_sessions import record_voice_events
+from backend.errors import RecordError
+from backend.schemas.fields import Label
+from backend.schemas.message import MessageQuery
+from backend.vocabulary import Scope as Needed
+
+_LABEL: Final = TypeAdapter[str](Label)
+_UUID: Final = TypeAdapter(UUID)
+_FIRST_PAGE: Final = MessageQuery()
+
+
+def _record_voice_events(request: Request, session: str) -> Awaitable[Response]:
+    caller = caller_of(request, Needed.MESSAGES_WRITE)
+    return record_voice_events(_LABEL.validate_python(session), request, caller, database_of(request))
+
+
+def _list_messages(request: Request, conversation: str) -> Awaitable[Response]:
+    query = MessageQuery.model_validate(dict(request.query_params)) if request.scope["query_string"] else _FIRST_PAGE
+    return list_messages(request, _UUID.validate_python(conversation), query, database_of(request))
+
+
+def _get_conversation(request: Request, conversation: str) -> Awaitable[Response] | None:
+    if request.scope["query_string"]:
+        return None
+    caller = caller_of(request, Needed.CONVERSATIONS_READ)
+    return get_conversation(request, _UUID.validate_python(conversation), caller, database_of(request))
+
+
+# Calls the handler for a request with a parameter in its path, which is empty if the route has none. Returns None, or
+# raises ValidationError, if the request is not ordinary.
+_Call = Callable[[Request, str], Awaitable[Response] | None]
+
+_CALLS: Final[dict[Callable[..., Awaitable[Response]], _Call]] = {
+    record_message: lambda request, _: record_message(request),
+    record_messages: lambda request, _: record_messages(request),
+    record_voice_events: _record_voice_events,
+    list_messages: _list_messages,
+    get_conversation: _get_conversation,
+    livez: lambda _request, _: livez(),
+}
+_TRACED: Final = "fastapi.telemetry"  # FastAPI's key of a scope; its own layers write the spans of a traced request
+
+
+class _HotRoute:
+    """A hot route: ``method`` and the texts of its path ``before`` and ``after`` its parameter."""
+
+    def __init__(self, route: APIRoute) -> None:
+        self.route = route
+        self.call = _CALLS[route.endpoint]
+        [self.method] = {*(route.methods or ())} - {"HEAD"}
+        self.before, _, rest = route.path.partition("{")
+        self.after = rest.partition("}")[2]
+
+
+class HotRoutes:
+    """The innermost middleware: answers the ordinary requests to the hot routes among those of ``routers``.
+
+    It passes all other requests on to ``app``.
+    """
+
+    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
+        self._app = app
+        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        hot = [_HotRoute(route) for route in routes if route.endpoint in _CALLS]
+        self._fixed = {(each.method, each.before): each for each in hot if each.before == each.route.path}
+        self._others = [each for each in hot if each.before != each.route.path]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        response = None
+        if scope["type"] == "http" and scope.get(_TRACED) is None:
+            try:
+                response = await self._response(scope, receive)
+            except RecordError as error:
+                response = refusal(error)
+            except HTTPException as error:
+                response = http_refusal(error)
+        await (response or self._app)(scope, receive, send)
+
+    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
+        hot, parameter = self._find(scope["method"], scope["path"])
+        if hot is None:
+            return None
+        try:
+            responding = hot.call(Request(scope, receive), parameter)
+        except ValidationError:
+            return None
+        if responding is None:
+            return None
+        scope["route"] = hot.route
+        return await responding
+
+    def _find(self, method: str, path: str) -> tuple[_HotRoute | None, str]:
+        """Return the hot route of a request with its parameter, without a regular expression."""
+        if found := self._fixed.get((method, path)):
+            return found, ""
+        for hot in self._others:
+            if method == hot.method and path.startswith(hot.before) and path.endswith(hot.after):
+                parameter = path[len(hot.before) : len(path) - len(hot.after)]
+                if parameter and "/" not in parameter:
+                    return hot, parameter
+        return None, ""
