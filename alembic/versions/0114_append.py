@@ -93,7 +93,7 @@ _DIFFERING = """
 _APPEND = f"""
     CREATE OR REPLACE FUNCTION %3$s.verbatim_append({_PARAMETERS})
     RETURNS TABLE (place int, id uuid, sequence bigint, document bytea, differing text[], locked boolean)
-    LANGUAGE plpgsql AS $body$
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $body$
     #variable_conflict use_column
     DECLARE
         held uuid[];
@@ -167,13 +167,14 @@ _APPEND = f"""
             ) AS n
             JOIN unnest(held, held_owners) AS head (id, owner) ON head.id = n.conversation_id
                 AND (n.owner IS NULL OR n.owner = head.owner)
-            JOIN messages AS m ON m.id = n.id;
+            JOIN messages AS m ON m.id = n.id AND m.id = ANY (ids);
 
             RETURN QUERY SELECT n.place, NULL::uuid, NULL::bigint, NULL::bytea, NULL::text[], c.id IS NOT NULL
             FROM generate_subscripts(ids, 1) AS n (place)
             LEFT JOIN unnest(held, held_owners) AS head (id, owner) ON head.id = conversation_ids[place]
                 AND (owners[place] IS NULL OR owners[place] = head.owner)
-            LEFT JOIN conversations AS c ON c.id = conversation_ids[place] AND c.id <> ALL (coalesce(held, '{{}}'))
+            LEFT JOIN conversations AS c ON c.id = conversation_ids[place] AND c.id = ANY (conversation_ids)
+                AND c.id <> ALL (coalesce(held, '{{}}'))
                 AND (owners[place] IS NULL OR owners[place] = c.user_id::text)
             WHERE head.id IS NULL;
         END IF;
