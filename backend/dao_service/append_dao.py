@@ -81,8 +81,8 @@ class AppendConnection:
     ) -> dict[int, StoredMessage | None]:
         """Store those of ``messages`` that are new, in one transaction, and return what became of each, by its place.
 
-        None stands for a message whose conversation another transaction has locked. A message without a conversation of
-        its owner has no entry. ``lock`` is the transaction's lock time-out in seconds; the default is LOCK_TIMEOUT.
+        None stands for a message that must be tried again: another transaction has locked its conversation, or erased
+        the message that had its id. A message without a conversation of its owner has no entry. ``lock`` is the transaction's lock time-out in seconds; the default is LOCK_TIMEOUT.
         Raises DatabaseUnavailable when no connection can be opened, and the driver's exceptions otherwise.
         """
         transaction = self._database.single if lock is None else self._database.transaction
@@ -92,8 +92,8 @@ class AppendConnection:
             rows = await connection.fetch(_APPEND, *zip(*messages, strict=True))
         new = {row["id"]: row for row in rows if row["place"] is None}
         others = {row["place"]: row for row in rows}
-        found = {place - 1: others.get(place) or new[each.id] for place, each in enumerate(messages, 1)}
-        return {place: _stored(row) for place, row in found.items() if row["locked"] is not False}
+        found = {place: others.get(place + 1) or new.get(each.id) for place, each in enumerate(messages)}
+        return {place: _stored(row) for place, row in found.items() if row is None or row["locked"] is not False}
 
     async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
         """Return the digest of the owner (None without an owner) of each of the conversations that was erased."""
@@ -113,5 +113,5 @@ class AppendConnection:
             self._connection.terminate()
 
 
-def _stored(row: asyncpg.Record) -> StoredMessage | None:
-    return None if row["locked"] else StoredMessage(row["sequence"], row["document"], row["differing"])
+def _stored(row: asyncpg.Record | None) -> StoredMessage | None:
+    return None if row is None or row["locked"] else StoredMessage(row["sequence"], row["document"], row["differing"])
