@@ -23,6 +23,7 @@ from backend.principal import LOCAL, PERSONAL, Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
+from backend.vocabulary import Enrichment
 from tests import clusters
 from tests.conftest import connect, open_conversation
 from tests.waiting import PATIENCE, PAUSE
@@ -120,6 +121,18 @@ async def test_a_message_twice_in_one_commit_is_recorded_once_and_compared_with_
     assert other.differing == ("content",)
     assert isinstance(stranger, MessageIdReused)
     assert stranger.differing == ("conversation_id",)
+
+
+@pytest.mark.parametrize("added", [*Enrichment])
+async def test_a_message_to_whose_metadata_a_voice_session_has_added_is_still_the_same(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID, added: Enrichment
+) -> None:
+    message = said(conversation, voice_session_id="vs_0123456789abcdef", metadata={"languages": ["vi"]})
+    await appender.append(LOCAL, [message])
+    await connection.execute("UPDATE messages SET metadata = metadata || jsonb_build_object($1::text, 1)", added)
+    [again] = await appender.append(LOCAL, [message])
+    assert isinstance(again, Recorded)
+    assert again.replayed
 
 
 @pytest.mark.parametrize("when", ["at once", "at commit"])
