@@ -82,8 +82,9 @@ class AppendConnection:
         """Store those of ``messages`` that are new, in one transaction, and return what became of each, by its place.
 
         None stands for a message that must be tried again: another transaction has locked its conversation, or erased
-        the message that had its id. A message without a conversation of its owner has no entry. ``lock`` is the transaction's lock time-out in seconds; the default is LOCK_TIMEOUT.
-        Raises DatabaseUnavailable when no connection can be opened, and the driver's exceptions otherwise.
+        the message that had its id. A message without a conversation of its owner has no entry. ``lock`` is the
+        transaction's lock time-out in seconds; the default is LOCK_TIMEOUT. Raises DatabaseUnavailable when no
+        connection can be opened, and the driver's exceptions otherwise.
         """
         transaction = self._database.single if lock is None else self._database.transaction
         async with self._connected() as connection, transaction(connection, lock=LOCK_TIMEOUT):
