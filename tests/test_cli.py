@@ -275,6 +275,7 @@ async def test_adopting_makes_again_what_was_dropped(
 ) -> None:
     await connection.execute("DROP TRIGGER verbatim_take_place ON messages")
     await connection.execute("ALTER TABLE messages DISABLE TRIGGER verbatim_take_position")
+    await connection.execute("DROP FUNCTION verbatim_append")
     for table in Base.metadata.tables.values():
         for index in table.indexes:
             await connection.execute(f"DROP INDEX {index.name}")

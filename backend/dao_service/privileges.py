@@ -24,6 +24,7 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"
+APPEND: Final = "verbatim_append"  # every role may execute it, unless the database's default privileges say otherwise
 _SPECIAL: Final = {"DELETE", "TRUNCATE"}
 _LINKED: Final = ("goals", "tasks")  # to link is to lock the target row, which needs UPDATE on one column
 
@@ -36,6 +37,9 @@ _MISSING: Final = text("""
     SELECT kind || ' on ' || :feed FROM unnest(ARRAY['SELECT', 'USAGE']) AS wanted (kind)
     WHERE to_regclass(:feed) IS NOT NULL AND NOT has_sequence_privilege(to_regclass(:feed), kind)
         AND (kind = 'SELECT' OR NOT has_sequence_privilege(to_regclass(:feed), 'UPDATE'))
+    UNION ALL
+    SELECT 'EXECUTE on ' || :append
+    WHERE to_regproc(:append) IS NOT NULL AND NOT has_function_privilege(to_regproc(:append), 'EXECUTE')
     ORDER BY 1
 """)
 
@@ -47,6 +51,7 @@ async def missing_rights(session: AsyncSession) -> list[str]:
         "names": [name for name, _ in wanted],
         "kinds": [kind for _, kind in wanted],
         "feed": FEED,
+        "append": APPEND,
     }
     return list((await session.scalars(_MISSING, values)).all())
 
@@ -58,4 +63,5 @@ def grants(role: str, schema: str) -> list[str]:
         *(f"GRANT {', '.join(kinds)} ON {schema}.{name} TO {role};" for name, kinds in RIGHTS.items()),
         *(f"GRANT SELECT, UPDATE (id) ON {schema}.{name} TO {role};" for name in _LINKED),
         f"GRANT SELECT, USAGE ON SEQUENCE {schema}.{FEED} TO {role};",
+        f"GRANT EXECUTE ON FUNCTION {schema}.{APPEND} TO {role};",
     ]

@@ -1,4 +1,4 @@
-"""SQL on the state of the database: revision, disk space, missing indexes and triggers, durability."""
+"""SQL on the state of the database: revision, disk space, missing indexes, triggers and functions, durability."""
 
 from typing import Final, NamedTuple
 
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.connection.sqlstate import is_disk_full
 from backend.dao_service.models import Base
+from backend.dao_service.privileges import APPEND
 from backend.dao_service.schema_revision import READ_STAMP, Stamp
 
 # A role that may not read all statistics sees how many standbys there are, but not their state.
@@ -42,6 +43,8 @@ _MISSING: Final = text("""
     WHERE NOT EXISTS (
         SELECT FROM pg_trigger WHERE tgrelid = 'messages'::regclass AND tgname = name AND tgenabled IN ('O', 'A')
     )
+    UNION ALL
+    SELECT :append WHERE to_regproc(:append) IS NULL
     ORDER BY name
 """)
 _BEHIND: Final = text("""
@@ -116,8 +119,9 @@ class SchemaDAO:
         return False
 
     async def missing(self) -> list[str]:
-        """Return the names of Verbatim's indexes and triggers that are missing, invalid or disabled."""
-        found = await self._session.scalars(_MISSING, {"indexes": _indexes(), "triggers": [*_TRIGGERS]})
+        """Return the names of Verbatim's indexes, triggers and functions that are missing, invalid or disabled."""
+        wanted = {"indexes": _indexes(), "triggers": [*_TRIGGERS], "append": APPEND}
+        found = await self._session.scalars(_MISSING, wanted)
         return list(found.all())
 
     async def feed_is_behind(self) -> bool:

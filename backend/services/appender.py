@@ -37,7 +37,7 @@ from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_queue import AppendQueue, Commit
-from backend.services.append_transaction import Outcome, Recorded, mark_erased, new_message, record, record_new
+from backend.services.append_transaction import Outcome, Recorded, mark_erased, new_message, record
 from backend.vocabulary import Scope
 
 ATTEMPTS: Final = 4  # of one commit
@@ -61,7 +61,6 @@ class Appender:
         self._wakeups = database.wakeups
         self._queue = AppendQueue()
         self._closing = False
-        self._try_insert_only = True  # the last commit held no replay: the next may take the one-statement path
         # Message ids that an open transaction of another program has inserted, and until when they are refused.
         self._locked_ids: dict[UUID, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -208,13 +207,12 @@ class Appender:
             started = time.perf_counter()
             try:
                 async with asyncio.timeout(TRANSACTION_SECONDS):
-                    outcomes = await self._transact(messages, lock)
+                    outcomes = await record(self._connection, messages, lock=lock)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
                 uncertain = uncertain or is_outage(
                     error
                 )  # PostgreSQL may have committed before the connection was lost
-                self._try_insert_only = False
                 if attempt == ATTEMPTS or not _worth_another_try(error):
                     if uncertain or is_transient(error) or suggests_outdated_schema(error):
                         log.warning("append transaction failed", **describe(error))
@@ -226,15 +224,6 @@ class Appender:
                 # Busy would say that nothing was stored, which is unknown after a COMMIT without an answer.
                 return [DatabaseUnavailable() if uncertain and each is None else each for each in outcomes]
         raise AssertionError
-
-    async def _transact(self, messages: list[NewMessage], lock: float | None) -> list[Outcome | None]:
-        if self._try_insert_only and lock is None and (outcomes := await record_new(self._connection, messages)):
-            return outcomes
-        async with self._connection.transaction(lock=lock) as dao:
-            outcomes = await record(dao, messages)
-        # Replays come many at a time, from a client that retries all messages whose responses it has not received.
-        self._try_insert_only = not any(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
-        return outcomes
 
 
 @dataclass(slots=True)

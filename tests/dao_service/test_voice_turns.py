@@ -8,10 +8,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from backend.dao_service import append_dao, voice_turn_dao
+from backend.dao_service import voice_turn_dao
 from backend.dao_service.connection.database import Database
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_turn_dao import TurnWindow, turns
+from backend.migrations import runner
 from tests.conftest import open_conversation
 
 SESSION = "vs_0123456789abcdef"
@@ -91,8 +92,9 @@ def the_turns(conversation: UUID) -> str:
 
 
 def the_time_between_neighbours(conversation: UUID) -> str:
-    stamped = f"SELECT '{SESSION}' AS voice_session_id, '{conversation}'::uuid AS conversation_id, 2 AS client_sequence"
-    return f"SELECT ({append_dao._BETWEEN}) FROM ({stamped}) AS stamped"
+    append = runner.scripts().get_revision("0114").module
+    sent = f"SELECT '{SESSION}' AS session_id, '{conversation}'::uuid AS conversation_id, 2 AS number"
+    return f"SELECT ({append._BETWEEN}) FROM ({sent}) AS sent"
 
 
 @pytest.mark.parametrize("statement", [the_turns, the_time_between_neighbours])

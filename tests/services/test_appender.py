@@ -7,15 +7,23 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from backend.dao_service.append_dao import AppendConnection, NewMessage
+from backend.dao_service.append_dao import AppendConnection, NewMessage, StoredMessage
 from backend.dao_service.connection.database import Database
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, Unavailable
+from backend.errors import (
+    Busy,
+    ConversationNotFound,
+    DatabaseUnavailable,
+    MessageIdReused,
+    NotRecorded,
+    Unavailable,
+)
 from backend.observability import metrics
 from backend.principal import LOCAL, PERSONAL, Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
+from backend.vocabulary import Enrichment
 from tests import clusters
 from tests.conftest import connect, open_conversation
 from tests.waiting import PATIENCE, PAUSE
@@ -97,6 +105,34 @@ async def test_a_message_sent_to_a_conversation_of_another_owner_in_the_same_com
     callers = [Principal(subject, PERSONAL) for subject in ("lan", "minh", "lan")]
     answers = await asyncio.gather(*(appender.append(caller, [message]) for caller in callers))
     assert [type(outcome) for [outcome] in answers] == [ConversationNotFound, Recorded, ConversationNotFound]
+
+
+async def test_a_message_twice_in_one_commit_is_recorded_once_and_compared_with_the_first(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    message, elsewhere = said(conversation), await open_conversation(connection)
+    changed = [message.model_copy(update=each) for each in ({"content": "Bye."}, {"conversation_id": elsewhere})]
+    first, second, other, stranger, next_one = await appender.append(
+        LOCAL, [message, message, *changed, said(conversation)]
+    )
+    assert isinstance(second, Recorded)
+    assert (sequence(first), second.sequence, second.replayed, sequence(next_one)) == (1, 1, True, 2)
+    assert isinstance(other, MessageIdReused)
+    assert other.differing == ("content",)
+    assert isinstance(stranger, MessageIdReused)
+    assert stranger.differing == ("conversation_id",)
+
+
+@pytest.mark.parametrize("added", [*Enrichment])
+async def test_a_message_to_whose_metadata_a_voice_session_has_added_is_still_the_same(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID, added: Enrichment
+) -> None:
+    message = said(conversation, voice_session_id="vs_0123456789abcdef", metadata={"languages": ["vi"]})
+    await appender.append(LOCAL, [message])
+    await connection.execute("UPDATE messages SET metadata = metadata || jsonb_build_object($1::text, 1)", added)
+    [again] = await appender.append(LOCAL, [message])
+    assert isinstance(again, Recorded)
+    assert again.replayed
 
 
 @pytest.mark.parametrize("when", ["at once", "at commit"])
@@ -243,13 +279,15 @@ async def test_one_message_of_five_hundred_that_is_refused_is_found_in_a_few_tra
 ) -> None:
     await connection.execute("ALTER TABLE messages ADD CONSTRAINT theirs CHECK (content <> 'unwanted')")
     transactions: list[int] = []
-    transact = Appender._transact
+    append = AppendConnection.append
 
-    async def count(appender: Appender, messages: list[NewMessage], lock: float | None) -> Sequence[Outcome | None]:
+    async def count(
+        self: AppendConnection, messages: Sequence[NewMessage], *, lock: float | None
+    ) -> dict[int, StoredMessage | None]:
         transactions.append(len(messages))
-        return await transact(appender, messages, lock)
+        return await append(self, messages, lock=lock)
 
-    monkeypatch.setattr(Appender, "_transact", count)
+    monkeypatch.setattr(AppendConnection, "append", count)
     outcomes = await appender.append(
         LOCAL, [said(conversation, "unwanted" if number == 321 else str(number)) for number in range(500)]
     )
@@ -356,8 +394,11 @@ async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
     """The commit happens, its answer is lost, and before it can be asked for again somebody locks the conversation."""
     append, holding = AppendConnection.append, connection.transaction()
 
-    async def commit_and_lose_the_answer(self: AppendConnection, messages: Sequence[NewMessage]) -> None:
-        await append(self, messages)
+    async def commit_and_lose_the_answer(
+        self: AppendConnection, messages: Sequence[NewMessage], *, lock: float | None
+    ) -> None:
+        monkeypatch.undo()
+        await append(self, messages, lock=lock)
         await holding.start()
         await connection.execute("SELECT FROM conversations WHERE id = $1 FOR UPDATE", conversation)
         raise asyncpg.ConnectionDoesNotExistError

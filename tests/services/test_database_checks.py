@@ -50,6 +50,9 @@ BROKEN = {
     "no right to draw from the sequence": Broken(
         "REVOKE USAGE ON SEQUENCE messages_feed_position_seq FROM {role}", "writes", "not-permitted", "lacks USAGE on"
     ),
+    "no right to append": Broken(
+        "REVOKE EXECUTE ON FUNCTION verbatim_append FROM PUBLIC, {role}", "writes", "not-permitted", "lacks EXECUTE on"
+    ),
     "row-level security": Broken(
         "ALTER TABLE messages ENABLE ROW LEVEL SECURITY",
         "writes",
@@ -102,6 +105,9 @@ BROKEN = {
     ),
     "a trigger of ours that is disabled": Broken(
         "ALTER TABLE messages DISABLE TRIGGER verbatim_take_place", "schema", "incomplete", "lacks verbatim_take_place"
+    ),
+    "a function of ours that was dropped": Broken(
+        "DROP FUNCTION verbatim_append", "schema", "incomplete", "lacks verbatim_append"
     ),
     "an older schema": Broken(
         "UPDATE verbatim_alembic_version SET version_num = '0102'", "schema", "differs", "is at 0102, this version"

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dao_service.connection.database import asyncpg_url
+from backend.dao_service.privileges import APPEND
 from backend.dao_service.schema_revision import READ_STAMP, SCHEMA_REVISION, VERSION_TABLE
 from backend.migrations import runner
 from backend.migrations.adoption.advice import alembic_filter, grants_for_service_role
@@ -104,6 +105,8 @@ async def _survey_connection(connection: AsyncConnection) -> Survey:
         found.blockers += shape_blockers(table, sees_all=server.sees_all)
     found.steps += [f"There is no table {name}: it will be created, empty." for name in tables if name not in present]
     plan_own_tables(await read_made(connection, OWN_TABLES), found)
+    if await connection.scalar(text("SELECT to_regproc(:name) IS NULL"), {"name": APPEND}):
+        found.steps.append(f"There is no function {APPEND}, which records messages: it will be created.")
     if conversations.columns:
         plan_conversations(conversations, await lists_of_context_types(connection, conversations), found)
     if conversations.column("context_type"):
