@@ -6,12 +6,14 @@ A wrong setting is a SettingsError with one sentence for the operator, which nam
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     IPvAnyNetwork,
     RedisDsn,
@@ -30,12 +32,14 @@ from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhoo
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
 from backend.observability.access_log import AccessLogChoice
+from backend.vocabulary import ContextType
 
 PREFIX: Final = "VERBATIM_"
 
 # As a browser serializes it: in lower case, without the default port of the scheme.
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?")
 _USUAL_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
+_DAYS: Final = re.compile("[1-9][0-9]{0,4}d")
 _TOKEN: Final = re.compile(r"[!-~]*")
 
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
@@ -43,6 +47,12 @@ _SERVICE: Final = re.compile(
     r"VERBATIM_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_URLS: Final = ("tcp://", "udp://", "sctp://")
+
+
+def _days(text: object) -> timedelta:
+    if not (isinstance(text, str) and _DAYS.fullmatch(text)):
+        raise ValueError("each must be a number of days of 1 to 99999, such as 365d")
+    return timedelta(days=int(text[:-1]))
 
 
 def _rate_limit(text: str) -> str:
@@ -89,6 +99,7 @@ def _database(url: str) -> str:
     return url
 
 
+Days = Annotated[timedelta, BeforeValidator(_days)]
 DatabaseURL = Annotated[str, AfterValidator(_database)]
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -207,6 +218,13 @@ class Settings(BaseSettings):
             ge=1, le=7 * 86_400, description="Seconds without an event after which the service ends a voice session."
         ),
     ] = 3600
+    retention: Annotated[
+        dict[ContextType, Days],
+        Field(description="How long conversations are kept, by context type, as JSON; the others are kept for ever."),
+    ] = {}
+    delivery_retention: Annotated[
+        int, Field(ge=1, le=36_500, description="Days for which a delivery is kept after it was delivered.")
+    ] = 30
     search: Annotated[
         bool, Field(description="Whether messages can be searched, for which this service stores their words.")
     ] = True

@@ -109,6 +109,20 @@ class DeliveryState(StrEnum):
     HELD = "held"
 
 
+class AuditAction(StrEnum):
+    """What the audit tells of."""
+
+    CONVERSATION_ERASED = "conversation.erased"
+    CONVERSATION_HELD = "conversation.held"
+    CONVERSATION_RELEASED = "conversation.released"
+    RETENTION_ANNOUNCED = "retention.announced"
+    RETENTION_RAN = "retention.ran"
+    SUBJECT_EXPORTED = "subject.exported"
+    TOKEN_CREATED = "token.created"  # noqa: S105 -- no token
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- no token
+    DATABASE_ADOPTED = "database.adopted"
+
+
 class Scope(StrEnum):
     """What a token allows. A scope with `:any` allows it for the conversations of all owners, not only the caller's."""
 
@@ -121,3 +135,4 @@ class Scope(StrEnum):
     CONVERSATIONS_ERASE = "conversations:erase"
     INTENTS_WRITE = "intents:write"
     DELIVERIES_MANAGE = "deliveries:manage"
+    GOVERNANCE_MANAGE = "governance:manage"

@@ -938,6 +938,57 @@ def test_what_to_erase_must_be_said_once(verbatim: Command, words: tuple[str, ..
     assert (result.code, result.err.count("\n")) == (2, 1)
 
 
+async def test_the_retention_prints_what_it_would_erase(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO conversations (context_type, created_at) VALUES ('voice', now() - interval '400 days')"
+    )
+    without = await asyncio.to_thread(verbatim, "retention", DATABASE_URL=database_url)
+    assert (without.code, "are kept for ever" in without.out) == (0, True)
+    found = await asyncio.to_thread(
+        verbatim, "retention", DATABASE_URL=database_url, VERBATIM_RETENTION='{"voice": "365d"}'
+    )
+    assert found.code == 0
+    assert "voice: 1 older than 365 days\non hold, not erased: 0\n" in found.out
+    assert "a day after a service has begun" in found.out
+
+
+async def test_all_that_a_subject_has_is_held_and_released(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO conversations (user_id, context_type) SELECT owner, 'voice' FROM unnest($1::text[]) AS owner",
+        ["minh", "minh", "lan"],
+    )
+    because = ("--reason", "Case 17")
+    held = await asyncio.to_thread(verbatim, "hold", "--subject", "minh", *because, DATABASE_URL=database_url)
+    assert (held.code, held.out) == (0, "Held 2 conversations.\n")
+    refused = await asyncio.to_thread(verbatim, "erase", "--subject", "minh", "--yes", DATABASE_URL=database_url)
+    assert (refused.code, refused.err.count("is on hold")) == (1, 2)
+    one = str(await connection.fetchval("SELECT conversation_id FROM holds LIMIT 1"))
+    for words, out in ((one,), "Released 1 conversation.\n"), (("--subject", "minh"), "Released 1 conversation.\n"):
+        released = await asyncio.to_thread(verbatim, "hold", *words, "--release", DATABASE_URL=database_url)
+        assert (released.code, released.out) == (0, out)
+    again = await asyncio.to_thread(verbatim, "hold", one, "--release", DATABASE_URL=database_url)
+    assert (again.code, f"Conversation {one} is not on hold." in again.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--reason", "x"),
+        (str(UUID(int=1)), "--subject", "minh", "--reason", "x"),
+        (str(UUID(int=1)),),
+        (str(UUID(int=1)), "--reason", "x", "--release"),
+        (str(UUID(int=1)), "--reason", "x" * 256),
+    ],
+)
+def test_what_to_hold_and_why_must_be_said_once(verbatim: Command, words: tuple[str, ...]) -> None:
+    result = verbatim("hold", *words)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+
+
 def test_replay_shows_its_token_and_without_one_says_what_is_missing(
     verbatim: Command, database_url: str, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ Editor = Annotated[Principal, _having(Scope.CONVERSATIONS_WRITE)]
 Eraser = Annotated[Principal, _having(Scope.CONVERSATIONS_ERASE)]
 IntentWriter = Annotated[Principal, _having(Scope.INTENTS_WRITE)]
 DeliveryManager = Annotated[Principal, _having(Scope.DELIVERIES_MANAGE)]
+Governor = Annotated[Principal, _having(Scope.GOVERNANCE_MANAGE)]
 
 
 def needs(scope: Scope) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from backend.formats.openai import OpenAIChat
 from backend.formats.transcript import Transcript
 from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch
 from backend.schemas.delivery import IntentExtracted
+from backend.schemas.hold import HoldPut
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import BatchResults, MessageBatch, MessageCreate
 from backend.schemas.search import SearchPage
@@ -54,6 +55,7 @@ _BODIES: Final = (
     ConversationPatch,
     ConversationEnd,
     ErasureCreate,
+    HoldPut,
     IntentPut,
     VoiceSessionCreate,
     VoiceEventBatch,

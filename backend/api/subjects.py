@@ -32,8 +32,9 @@ router = APIRouter(prefix=API, tags=["subjects"])
     },
 )
 async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader, database: Db) -> StreamedResponse:
-    """Read everything that is on record of the caller; a service names the person by `user_id`."""
+    """Read everything that is on record of the caller; a service names the person by `user_id`, which is audited."""
     subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
+    await subjects.note_export(database, caller, subject.subject)
     lines = await subjects.export(database, subject, ConversationQuery(limit=LARGEST_PAGE))
     return StreamedResponse(lines, media_type="application/jsonl")
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, demo_data, operating, reading, records, searching, tokens, tools
+from backend.cli import deliveries, demo_data, governance, operating, reading, records, searching, tokens, tools
 from backend.cli.console import open_console
 from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
@@ -33,6 +33,8 @@ for command in (
     searching.search,
     stats,
     records.erase,
+    governance.hold,
+    governance.retention,
     demo_data.demo_data,
     operating.reindex,
     tools.mcp,

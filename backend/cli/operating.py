@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+import uvloop
 
 from backend import server
 from backend.cli.access import await_database, database_url, ensure_schema, run_with_database, with_database
@@ -16,7 +17,7 @@ from backend.http_limits import HttpLimits
 from backend.migrations import adoption, runner
 from backend.migrations.downgrade_losses import losses
 from backend.observability import logs
-from backend.services import health, search_index
+from backend.services import audit, health, search_index
 from backend.settings import Settings
 from backend.shutdown import STOP
 from verbatim_record.setup_error import SetupError
@@ -121,6 +122,8 @@ def adopt(
         if survey.steps and not yes and not typer.confirm("Go on?"):
             raise SetupError("Nothing was changed.")
         adoption.complete(url, survey)
+        if survey.steps:
+            uvloop.run(with_database(url, audit.note_adoption))
         console.print(f"The schema is at {runner.current(url)}.", style="green")
 
 

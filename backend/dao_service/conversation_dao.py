@@ -69,7 +69,7 @@ class ConversationFilter:
 
 
 class Erased(NamedTuple):
-    """The message count and the owner of a conversation that was just erased."""
+    """The message count and the owner of a conversation that is erased."""
 
     message_count: int
     owner: str | None
@@ -299,21 +299,22 @@ class ConversationDAO:
             )
         )
 
-    async def erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
-        """Delete the conversation with its messages, and return its count and owner, or None if there was none.
-
-        Raises HostKeepsConversation where a foreign key of the host's refers to it.
-        """
+    async def lock_to_erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
+        """Lock the conversation's row (FOR UPDATE), and return its count and owner, or None if there is none."""
         found = (
             await self._session.execute(
                 select(Conversation.last_sequence, owner_text).where(*_by_id(conversation_id, owner)).with_for_update()
             )
         ).one_or_none()
-        if found is None:
-            return None
-        erased = Erased(*found)
+        return None if found is None else Erased(*found)
+
+    async def erase(self, conversation_id: UUID, message_count: int) -> None:
+        """Delete a conversation that the caller has locked, with its messages.
+
+        Raises HostKeepsConversation where a foreign key of the host's refers to it.
+        """
         # Deleting a very long conversation in one statement would exceed `statement_timeout`.
-        for sequence in range(_STRIDE, erased.message_count, _STRIDE):
+        for sequence in range(_STRIDE, message_count, _STRIDE):
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
             )
@@ -321,7 +322,6 @@ class ConversationDAO:
             await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
         except IntegrityError as error:
             raise HostKeepsConversation(conversation_id, constraint(error)) from error
-        return erased
 
     async def ids_of(self, owner: str) -> Sequence[UUID]:
         """Return the ids of all conversations of ``owner``, oldest first."""

@@ -16,11 +16,13 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "erasures": ("SELECT", "INSERT", "UPDATE"),
     "voice_sessions": ("SELECT", "INSERT", "UPDATE"),
     "voice_events": ("SELECT", "INSERT"),
-    "deliveries": ("SELECT", "INSERT", "UPDATE"),
+    "deliveries": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "stopped_orchestrators": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "message_words": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "message_words_b": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "search_progress": ("SELECT", "UPDATE"),
+    "holds": ("SELECT", "INSERT", "UPDATE"),
+    "audit": ("SELECT", "INSERT"),
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"
@@ -28,8 +30,9 @@ APPEND: Final = "verbatim_append"  # every role may execute it, unless the datab
 _SPECIAL: Final = {"DELETE", "TRUNCATE"}
 _LINKED: Final = ("goals", "tasks")  # to link is to lock the target row, which needs UPDATE on one column
 
-# A privilege on some columns counts, because a host may withhold a column. DELETE serves erasure alone, which an
-# operator may leave to another role, and TRUNCATE the rebuild of search alone. UPDATE on a sequence includes nextval().
+# A privilege on some columns counts, because a host may withhold a column. DELETE serves erasure and the
+# retention alone, which an operator may leave to another role, and TRUNCATE the rebuild of search alone. UPDATE on a
+# sequence includes nextval().
 _MISSING: Final = text("""
     SELECT kind || ' on ' || name FROM unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (name, kind)
     WHERE to_regclass(name) IS NOT NULL AND NOT has_any_column_privilege(to_regclass(name), kind)

@@ -49,6 +49,17 @@ APPEND_QUEUE: Final = Gauge(
     "verbatim_append_queue_messages", "Messages that wait for the next commit.", multiprocess_mode="livesum"
 )
 
+RETENTION: Final = Counter(
+    "verbatim_retention_conversations_total",
+    "Conversations older than their period: erased, held (on hold), kept (a table of the host refers to them), younger "
+    "(a message came meanwhile), failed.",
+    ["outcome"],
+)
+for _outcome in ("erased", "held", "kept", "younger", "failed"):
+    RETENTION.labels(_outcome)
+DELIVERIES_PRUNED: Final = Counter(
+    "verbatim_deliveries_pruned_total", "Deliveries removed some time after the orchestrator had accepted them."
+)
 DELIVERIES: Final = Counter(
     "verbatim_deliveries_total",
     "Attempts to send to the orchestrator: delivered, retried (failed, another follows), failed (the last one), held "

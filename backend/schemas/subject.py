@@ -68,4 +68,6 @@ class ErasureResponse(BaseModel):
     erased: int = Field(description="The number of conversations that this request erased.")
     messages: int = Field(description="The number of messages in these.")
     left: int = Field(description="The number that is left: repeat the request until only those in `kept` are left.")
-    kept: list[Kept] = Field(description="Conversations to which a table of the host refers, at most 100; they stay.")
+    kept: list[Kept] = Field(
+        description="Conversations on hold, or to which a table of the host refers, at most 100; they stay."
+    )

@@ -8,6 +8,7 @@ from uuid import UUID
 from backend.dao_service.connection.database import Database, Session
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter, read_row
 from backend.dao_service.erasure_dao import ErasureDAO
+from backend.dao_service.hold_dao import HoldDAO
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row
 from backend.dao_service.ownership import owner_digest, reaches, reaches_erased
@@ -18,6 +19,7 @@ from backend.errors import (
     ConversationIdReused,
     ConversationNotFound,
     LinkNotFound,
+    OnHold,
     Refused,
     ScopeMissing,
 )
@@ -31,8 +33,9 @@ from backend.schemas.conversation import (
     ConversationQuery,
     ConversationResponse,
 )
+from backend.services import audit
 from backend.services.summaries import Summaries
-from backend.vocabulary import ContextType, Scope
+from backend.vocabulary import AuditAction, ContextType, Scope
 from verbatim_record.ids import new_id
 
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
@@ -209,18 +212,33 @@ async def erase(
     """Erase a conversation with all its messages, and return how many messages it had.
 
     A row of `erasures` stays, so that messages of the conversation that arrive later are refused with
-    ConversationErased. Raises ScopeMissing, ConversationNotFound, PreconditionFailed, and HostKeepsConversation if a
-    table of the host refers to it.
+    ConversationErased. Raises ScopeMissing, ConversationNotFound, PreconditionFailed, OnHold, and HostKeepsConversation
+    if a table of the host refers to it.
     """
     owner = principal.owner(Scope.CONVERSATIONS_ERASE)
     async with database.writing() as session:
         if precondition:
             precondition(await _locked(session, conversation_id, owner))
-        erased = await ConversationDAO(session).erase(conversation_id, owner)
-        if erased is None:
-            raise ConversationNotFound(conversation_id)
-        await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+        count = await erase_in(session, principal, conversation_id, owner)
     database.wakeups.wake([conversation_id])
+    return count
+
+
+async def erase_in(session: Session, principal: Principal, conversation_id: UUID, owner: str | None) -> int:
+    """Erase a conversation of ``owner`` in the transaction ``session``, and return how many messages it had.
+
+    The caller wakes its followers after the commit. Raises ConversationNotFound, OnHold and HostKeepsConversation.
+    """
+    conversation = ConversationDAO(session)
+    erased = await conversation.lock_to_erase(conversation_id, owner)
+    if erased is None:
+        raise ConversationNotFound(conversation_id)
+    if await HoldDAO(session).active(conversation_id):
+        raise OnHold(conversation_id)
+    await conversation.erase(conversation_id, erased.message_count)
+    await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+    details = {"messages": erased.message_count}
+    await audit.note(session, principal, AuditAction.CONVERSATION_ERASED, conversation_id, details=details)
     return erased.message_count
 
 

@@ -29,6 +29,7 @@ ANY = (
     Scope.CONVERSATIONS_ERASE,
     Scope.INTENTS_WRITE,
     Scope.DELIVERIES_MANAGE,
+    Scope.GOVERNANCE_MANAGE,
 )
 BASE = (Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
 GUARDED = {"/mcp"}  # as the API, but not described as a part of it; tests/mcp_server
@@ -80,6 +81,11 @@ MATRIX = {
     "getDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
+    "holdConversation": Row(Scope.GOVERNANCE_MANAGE, 403, 403, lambda _: {"reason": "Case 17"}, service=200),
+    "releaseConversation": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=404),  # it is not held
+    "listHolds": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
+    "listAudit": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
+    "getRetention": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
     "getService": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "search": Row(Scope.CONVERSATIONS_READ, 200, 200, query={"q": "dentist"}),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),

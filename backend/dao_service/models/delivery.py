@@ -36,6 +36,7 @@ class Delivery(Base):
         UniqueConstraint("number"),
         Index("idx_deliveries_conversation", "conversation_id", "number"),
         Index("idx_deliveries_state", "state", "number"),
+        Index("idx_deliveries_delivered", "delivered_at", postgresql_where=text("state = 'delivered'")),
         Index("idx_deliveries_due", "due_at", postgresql_where=text("state = 'pending'")),
     )
 

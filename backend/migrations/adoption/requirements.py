@@ -76,6 +76,8 @@ OWN_TABLES: Final = (
     "message_words",
     "message_words_b",
     "search_progress",
+    "holds",
+    "audit",
 )
 TRIGGERS: Final = {
     "verbatim_take_place": "it gives each new row its sequence",

@@ -17,6 +17,7 @@ from verbatim_record.operations import (
     conversations,
     deliveries,
     figures,
+    governance,
     intents,
     messages,
     service,
@@ -126,6 +127,16 @@ class AsyncSubjects(Resource):
     erase = _called(subjects.erase)
 
 
+class AsyncGovernance(Resource):
+    """Holds of conversations, and the audit, for the operator."""
+
+    hold = _called(governance.hold)
+    release = _called(governance.release)
+    holds = _listed(governance.holds)
+    audit = _listed(governance.audit)
+    retention = _called(governance.retention)
+
+
 class AsyncService(Resource):
     """The service itself, for its operator."""
 
@@ -168,6 +179,7 @@ class AsyncClient(Resource):
         self.intents = AsyncIntents(self._core)
         self.deliveries = AsyncDeliveries(self._core)
         self.subjects = AsyncSubjects(self._core)
+        self.governance = AsyncGovernance(self._core)
         self.service = AsyncService(self._core)
 
     async def aclose(self) -> None:

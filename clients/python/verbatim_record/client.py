@@ -16,6 +16,7 @@ from verbatim_record.operations import (
     conversations,
     deliveries,
     figures,
+    governance,
     intents,
     messages,
     service,
@@ -144,6 +145,16 @@ class Subjects(Resource):
     erase = _called(subjects.erase)
 
 
+class Governance(Resource):
+    """Holds of conversations, and the audit, for the operator."""
+
+    hold = _called(governance.hold)
+    release = _called(governance.release)
+    holds = _listed(governance.holds)
+    audit = _listed(governance.audit)
+    retention = _called(governance.retention)
+
+
 class Service(Resource):
     """The service itself, for its operator."""
 
@@ -185,6 +196,7 @@ class Client(Resource):
         self.intents = Intents(self._core)
         self.deliveries = Deliveries(self._core)
         self.subjects = Subjects(self._core)
+        self.governance = Governance(self._core)
         self.service = Service(self._core)
 
     def close(self) -> None:

@@ -24,6 +24,19 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
 Accents: TypeAlias = Literal["ignore", "exact"]
 """Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed."""
 
+AuditAction: TypeAlias = Literal[
+    "conversation.erased",
+    "conversation.held",
+    "conversation.released",
+    "retention.announced",
+    "retention.ran",
+    "subject.exported",
+    "token.created",
+    "token.revoked",
+    "database.adopted",
+]
+"""What the audit tells of."""
+
 CallState: TypeAlias = Literal["live", "ended", "abandoned"]
 """Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
 
@@ -882,7 +895,7 @@ class ErasureResponse:
     left: int
     """The number that is left: repeat the request until only those in `kept` are left."""
     kept: tuple[Kept, ...]
-    """Conversations to which a table of the host refers, at most 100; they stay."""
+    """Conversations on hold, or to which a table of the host refers, at most 100; they stay."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -957,6 +970,133 @@ class DeliveriesRetried:
         return cls(
             failed=data["failed"],
             held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldResponse:
+    """A hold of a conversation, which lasts while `released_at` is null."""
+
+    number: int
+    """The order of the holds of all conversations."""
+    conversation_id: UUID
+    reason: str
+    held_at: datetime
+    held_by: str
+    """The service that set it; `local` from this machine."""
+    released_at: datetime | None
+    released_by: str | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            number=data["number"],
+            conversation_id=UUID(data["conversation_id"]),
+            reason=data["reason"],
+            held_at=datetime.fromisoformat(data["held_at"]),
+            held_by=data["held_by"],
+            released_at=_optional(datetime.fromisoformat, data["released_at"]),
+            released_by=data["released_by"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPage:
+    """A page of holds."""
+
+    data: tuple[HoldResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(HoldResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionPlan:
+    """What the retention erases next."""
+
+    periods: dict[str, int]
+    """Days after which conversations are erased, by context type."""
+    begins_at: datetime | None
+    """When these periods take effect, a day after they were announced; null before that."""
+    due: dict[str, int]
+    """How many conversations are older, by context type."""
+    held: int
+    """How many more would be erased, but are on hold."""
+    complete: bool
+    """Whether all were counted: a request counts for ten seconds."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            periods=data["periods"],
+            begins_at=_optional(datetime.fromisoformat, data["begins_at"]),
+            due=data["due"],
+            held=data["held"],
+            complete=data["complete"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntryResponse:
+    """One entry of the audit: it holds nothing that was said, and no person's subject."""
+
+    number: int
+    """The order of the entries; numbers may have holes."""
+    at: datetime
+    action: str
+    """`conversation.erased`, `conversation.held`, `conversation.released`, `retention.announced`, `retention.ran`,
+    `subject.exported`, `token.created`, `token.revoked`, `database.adopted`; later releases add others."""
+    actor: str
+    """The service that did it; `owner`: the person whose conversation it was; `local`: a command, or a client on
+    this machine without a token."""
+    conversation_id: UUID | None
+    message_id: UUID | None
+    details: dict[str, JsonValue]
+    """Counts and names that the action has."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            number=data["number"],
+            at=datetime.fromisoformat(data["at"]),
+            action=data["action"],
+            actor=data["actor"],
+            conversation_id=_optional(UUID, data["conversation_id"]),
+            message_id=_optional(UUID, data["message_id"]),
+            details=data["details"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """A page of the audit."""
+
+    data: tuple[AuditEntryResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(AuditEntryResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
         )
 
 

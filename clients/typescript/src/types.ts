@@ -16,6 +16,48 @@ export interface CallOptions {
 /** Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed. */
 export type Accents = "ignore" | "exact";
 
+/** What the audit tells of. */
+export type AuditAction =
+  | "conversation.erased"
+  | "conversation.held"
+  | "conversation.released"
+  | "retention.announced"
+  | "retention.ran"
+  | "subject.exported"
+  | "token.created"
+  | "token.revoked"
+  | "database.adopted";
+
+/** One entry of the audit: it holds nothing that was said, and no person's subject. */
+export interface AuditEntryResponse {
+  /** The order of the entries; numbers may have holes. */
+  number: number;
+  at: string;
+  /**
+   * `conversation.erased`, `conversation.held`, `conversation.released`, `retention.announced`, `retention.ran`,
+   * `subject.exported`, `token.created`, `token.revoked`, `database.adopted`; later releases add others.
+   */
+  action: string;
+  /**
+   * The service that did it; `owner`: the person whose conversation it was; `local`: a command, or a client on this
+   * machine without a token.
+   */
+  actor: string;
+  conversation_id: string | null;
+  message_id: string | null;
+  /** Counts and names that the action has. */
+  details: { [name: string]: JsonValue };
+}
+
+/** A page of the audit. */
+export interface AuditPage {
+  data: AuditEntryResponse[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
 /** The result of one message of a batch. */
 export type BatchResult = RecordedMessage | ItemProblem;
 
@@ -161,7 +203,7 @@ export interface ErasureResponse {
   messages: number;
   /** The number that is left: repeat the request until only those in `kept` are left. */
   left: number;
-  /** Conversations to which a table of the host refers, at most 100; they stay. */
+  /** Conversations on hold, or to which a table of the host refers, at most 100; they stay. */
   kept: Kept[];
 }
 
@@ -208,6 +250,28 @@ export interface HistogramPart {
   from_ms: number;
   to_ms: number | null;
   count: number;
+}
+
+/** A page of holds. */
+export interface HoldPage {
+  data: HoldResponse[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
+/** A hold of a conversation, which lasts while `released_at` is null. */
+export interface HoldResponse {
+  /** The order of the holds of all conversations. */
+  number: number;
+  conversation_id: string;
+  reason: string;
+  held_at: string;
+  /** The service that set it; `local` from this machine. */
+  held_by: string;
+  released_at: string | null;
+  released_by: string | null;
 }
 
 /** An event whose fields are stored: an error, a warning, a refused injection, a frustrated user. */
@@ -315,6 +379,8 @@ export type Problem =
   | ConversationEndedProblem
   | ConversationHasSessionsProblem
   | HostOwnsConversationsProblem
+  | OnHoldProblem
+  | HoldNotFoundProblem
   | HostKeepsConversationProblem
   | MessageIdReusedProblem
   | LinkNotFoundProblem
@@ -397,6 +463,20 @@ export interface RecordedMessage {
   /** 201 if it is new, 200 if it was on record already. */
   status: 200 | 201;
   message: MessageResponse;
+}
+
+/** What the retention erases next. */
+export interface RetentionPlan {
+  /** Days after which conversations are erased, by context type. */
+  periods: { [name: string]: number };
+  /** When these periods take effect, a day after they were announced; null before that. */
+  begins_at: string | null;
+  /** How many conversations are older, by context type. */
+  due: { [name: string]: number };
+  /** How many more would be erased, but are on hold. */
+  held: number;
+  /** Whether all were counted: a request counts for ten seconds. */
+  complete: boolean;
 }
 
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
@@ -1170,6 +1250,26 @@ export interface HeadTooLargeProblem {
 }
 
 /**
+ * The conversation is not on hold. There is nothing to release; GET /api/v1/holds lists all holds. Sending the same
+ * request again will not help.
+ */
+export interface HoldNotFoundProblem {
+  type: "/problems/hold-not-found";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/** A request to hold a conversation. */
+export interface HoldPut {
+  /** Why it must be kept, such as the number of a case; quote nothing that was said. */
+  reason: string;
+}
+
+/**
  * The host application still refers to the conversation. A table of the host has a foreign key to it. Delete the rows
  * that refer to it, then erase the conversation. Sending the same request again will not help.
  */
@@ -1399,6 +1499,20 @@ export interface NotReadyProblem {
   request_id: string;
   /** For each part `ok`, or a word that names the fault. */
   checks: { [name: string]: string };
+}
+
+/**
+ * The conversation is on hold. It must be kept as it is. An operator with the scope governance:manage can release it,
+ * with DELETE /api/v1/conversations/…/hold. Sending the same request again will not help.
+ */
+export interface OnHoldProblem {
+  type: "/problems/on-hold";
+  title: string;
+  status: 409;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
 }
 
 /** The messages to send to a model, which continues the conversation. */
@@ -1869,6 +1983,21 @@ export interface ListDeliveriesQuery {
   cursor?: string | undefined;
 }
 
+export interface ListHoldsQuery {
+  conversation_id?: string | undefined;
+  /** Only those that hold (`true`), or that have ended. */
+  active?: boolean | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
+export interface ListAuditQuery {
+  action?: AuditAction | undefined;
+  conversation_id?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface GetStatsQuery {
   /** From this time on; by default a day before `until`. */
   since?: string | undefined;
@@ -1927,7 +2056,7 @@ export interface Operations {
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
   /** Find messages that have all words of `q`, in capitals or not, with accents or without. */
   search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
-  /** Read everything that is on record of the caller; a service names the person by `user_id`. */
+  /** Read everything that is on record of the caller; a service names the person by `user_id`, which is audited. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
   eraseSubject(body: ErasureCreate, options?: CallOptions): Promise<ErasureResponse>;
@@ -1943,6 +2072,16 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
+  /** Hold a conversation: until it is released, it can be neither erased nor redacted. */
+  holdConversation(conversationId: string, body: HoldPut, options?: CallOptions): Promise<HoldResponse>;
+  /** Release a conversation that is on hold; the hold stays in the list. */
+  releaseConversation(conversationId: string, options?: CallOptions): Promise<void>;
+  /** List holds, newest first, also those that have ended, and those of conversations that are gone. */
+  listHolds(query?: ListHoldsQuery, options?: CallOptions): Promise<HoldPage>;
+  /** Count what the retention erases next, for at most about ten seconds. Nothing is erased by this. */
+  getRetention(options?: CallOptions): Promise<RetentionPlan>;
+  /** List what was done to the record, newest first: erasures, holds, exports of another's, tokens. */
+  listAudit(query?: ListAuditQuery, options?: CallOptions): Promise<AuditPage>;
   /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, search, sizes. */
   getService(options?: CallOptions): Promise<ServiceResponse>;
   /** Count calls, turns, incidents and latencies over time, by default over the last day. */

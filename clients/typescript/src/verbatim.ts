@@ -225,6 +225,26 @@ export class Verbatim implements t.Operations {
     return this.#send("POST", `/deliveries/${encodeURIComponent(deliveryId)}/retry`, options);
   }
 
+  holdConversation(conversationId: string, body: t.HoldPut, options?: t.CallOptions): Promise<t.HoldResponse> {
+    return this.#send("PUT", conversation(conversationId, "/hold"), options, body);
+  }
+
+  releaseConversation(conversationId: string, options?: t.CallOptions): Promise<void> {
+    return this.#send("DELETE", conversation(conversationId, "/hold"), options);
+  }
+
+  listHolds(query?: t.ListHoldsQuery, options?: t.CallOptions): Promise<t.HoldPage> {
+    return this.#send("GET", `/holds${search({ ...query })}`, options);
+  }
+
+  listAudit(query?: t.ListAuditQuery, options?: t.CallOptions): Promise<t.AuditPage> {
+    return this.#send("GET", `/audit${search({ ...query })}`, options);
+  }
+
+  getRetention(options?: t.CallOptions): Promise<t.RetentionPlan> {
+    return this.#send("GET", "/retention", options, undefined, SLOW);
+  }
+
   getService(options?: t.CallOptions): Promise<t.ServiceResponse> {
     return this.#send("GET", "/service", options);
   }

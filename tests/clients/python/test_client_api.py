@@ -59,6 +59,11 @@ METHODS: Final = {
     "getStats": ("stats",),
     "exportSubject": ("subjects.export",),
     "eraseSubject": ("subjects.erase",),
+    "holdConversation": ("governance.hold",),
+    "releaseConversation": ("governance.release",),
+    "listHolds": ("governance.holds",),
+    "listAudit": ("governance.audit",),
+    "getRetention": ("governance.retention",),
     "getService": ("service.get",),
 }
 # Parameters that the client sets itself.

@@ -18,7 +18,8 @@ def export(user_id: str | None = None) -> Lines[ExportedConversation]:
 def erase(user_id: str | None = None) -> Call[ErasureResponse]:
     """Erase every conversation of a person, and return how many are left.
 
-    The service answers within 30 seconds. Repeat the call until `left` counts only the conversations in `kept`, to
-    which a table of the host application refers. A service names the person by ``user_id``. Raises VerbatimError.
+    The service answers within 30 seconds. Repeat the call until `left` counts only the conversations in `kept`, which
+    are on hold or to which a table of the host application refers. A service names the person by ``user_id``. Raises
+    VerbatimError.
     """
     return Call(HTTPMethod.POST, "/erasures", model(ErasureResponse), body=body(user_id=user_id), silence=60.0)

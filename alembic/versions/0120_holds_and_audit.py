@@ -1,0 +1,68 @@
+"""Holds of conversations, and the audit: who erased, redacted, held, exported, and made or revoked a token, and when.
+
+Both tables outlive what they tell of, so neither refers to `conversations`. A trigger refuses every change of a row of
+the audit, and the removal of a hold: a hold that has ended keeps its row, with the time of its end.
+"""
+
+import verbatim_steps as steps
+from alembic import op
+
+revision = "0120"
+down_revision = "0114"
+branch_labels = None
+depends_on = None
+
+GUARDS = {"audit": "UPDATE OR DELETE OR TRUNCATE", "holds": "DELETE OR TRUNCATE"}
+
+
+def upgrade() -> None:
+    steps.create_table(
+        "holds",
+        """
+        CREATE TABLE holds (
+            number          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            conversation_id UUID NOT NULL,
+            reason          TEXT NOT NULL,
+            held_at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+            held_by         TEXT NOT NULL,
+            released_at     TIMESTAMPTZ,
+            released_by     TEXT
+        )
+        """,
+        "CREATE UNIQUE INDEX idx_holds_active ON holds (conversation_id) WHERE released_at IS NULL",
+        "CREATE INDEX idx_holds_conversation ON holds (conversation_id, number)",
+    )
+    steps.create_table(
+        "audit",
+        """
+        CREATE TABLE audit (
+            number          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            at              TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+            action          TEXT NOT NULL,
+            actor           TEXT NOT NULL,
+            conversation_id UUID,
+            message_id      UUID,
+            details         JSONB NOT NULL DEFAULT '{}'
+        )
+        """,
+        "CREATE INDEX idx_audit_action ON audit (action, number)",
+        "CREATE INDEX idx_audit_conversation ON audit (conversation_id, number) WHERE conversation_id IS NOT NULL",
+    )
+    op.execute("""
+        CREATE OR REPLACE FUNCTION verbatim_keep_rows() RETURNS trigger LANGUAGE plpgsql AS $body$
+        BEGIN
+            RAISE EXCEPTION USING
+                ERRCODE = 'VB003', MESSAGE = format('The rows of %s stay as they are.', TG_TABLE_NAME);
+        END $body$
+    """)
+    for table, changes in GUARDS.items():
+        op.execute(f"""
+            CREATE OR REPLACE TRIGGER verbatim_keep_rows BEFORE {changes} ON {table}
+            FOR EACH STATEMENT EXECUTE FUNCTION verbatim_keep_rows()
+        """)
+
+
+def downgrade() -> None:
+    for table in GUARDS:
+        steps.drop_table(table)
+    op.execute("DROP FUNCTION IF EXISTS verbatim_keep_rows()")

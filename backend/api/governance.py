@@ -1,0 +1,71 @@
+"""Holds of conversations, and the audit of what was done to the record."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, status
+
+from backend.api.auth import Governor
+from backend.api.dependencies import API, Db, read, takes
+from backend.api.openapi import refusals
+from backend.schemas.audit import AuditPage, AuditQuery
+from backend.schemas.hold import HoldPage, HoldPut, HoldQuery, HoldResponse
+from backend.schemas.retention import RetentionPlan
+from backend.services import audit, holds, retention
+
+router = APIRouter(prefix=API, tags=["governance"])
+
+
+@router.put(
+    "/conversations/{conversation_id}/hold",
+    operation_id="holdConversation",
+    response_description="The hold.",
+    responses=refusals(404, 410, 413, 415, 422, 503),
+    openapi_extra=takes(HoldPut),
+)
+async def hold_conversation(request: Request, conversation_id: UUID, caller: Governor, database: Db) -> HoldResponse:
+    """Hold a conversation: until it is released, it can be neither erased nor redacted.
+
+    The same reason again changes nothing. Another reason ends the hold, and begins one with that reason.
+    """
+    return await holds.put(database, caller, conversation_id, await read(HoldPut, request))
+
+
+@router.delete(
+    "/conversations/{conversation_id}/hold",
+    operation_id="releaseConversation",
+    response_description="Released.",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=refusals(404, 410, 422, 503),
+)
+async def release_conversation(conversation_id: UUID, caller: Governor, database: Db) -> None:
+    """Release a conversation that is on hold; the hold stays in the list."""
+    await holds.release(database, caller, conversation_id)
+
+
+@router.get("/holds", operation_id="listHolds", response_description="A page of holds.", responses=refusals(422, 503))
+async def list_holds(query: Annotated[HoldQuery, Query()], caller: Governor, database: Db) -> HoldPage:
+    """List holds, newest first, also those that have ended, and those of conversations that are gone."""
+    return await holds.newest(database, caller, query)
+
+
+@router.get(
+    "/retention",
+    operation_id="getRetention",
+    response_description="What the retention erases next.",
+    responses=refusals(422, 503),
+)
+async def get_retention(request: Request, caller: Governor, database: Db) -> RetentionPlan:
+    """Count what the retention erases next, for at most about ten seconds. Nothing is erased by this."""
+    return await retention.plan(database, caller, request.state.retention)
+
+
+@router.get(
+    "/audit", operation_id="listAudit", response_description="A page of the audit.", responses=refusals(422, 503)
+)
+async def list_audit(query: Annotated[AuditQuery, Query()], caller: Governor, database: Db) -> AuditPage:
+    """List what was done to the record, newest first: erasures, holds, exports of another's, tokens.
+
+    Each entry was committed together with what it tells of. Nothing changes or removes an entry.
+    """
+    return await audit.newest(database, caller, query)

@@ -1,0 +1,48 @@
+"""SQL on the audit, to which rows can only be added."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.dao_service.models import AuditEntry
+
+
+class AuditDAO:
+    """The statements on the audit, in the transaction of ``session``."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(
+        self,
+        action: str,
+        actor: str,
+        conversation_id: UUID | None,
+        message_id: UUID | None,
+        details: Mapping[str, object],
+    ) -> None:
+        """Store that ``actor`` did ``action``, in the transaction that does it."""
+        await self._session.execute(
+            insert(AuditEntry).values(
+                action=action,
+                actor=actor,
+                conversation_id=conversation_id,
+                message_id=message_id,
+                details=dict(details),
+            )
+        )
+
+    async def newest(
+        self, action: str | None, conversation_id: UUID | None, *, before: int | None, limit: int
+    ) -> Sequence[AuditEntry]:
+        """Return at most ``limit`` entries, newest first, with numbers below ``before``."""
+        statement = select(AuditEntry).order_by(AuditEntry.number.desc()).limit(limit)
+        if action is not None:
+            statement = statement.where(AuditEntry.action == action)
+        if conversation_id is not None:
+            statement = statement.where(AuditEntry.conversation_id == conversation_id)
+        if before is not None:
+            statement = statement.where(AuditEntry.number < before)
+        return (await self._session.scalars(statement)).all()

@@ -1,0 +1,28 @@
+"""The table of holds: conversations that must be kept as they are, for example while a court may ask for them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import UUID as SQL_UUID
+from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.dao_service.models.base import Base
+
+
+class Hold(Base):
+    """One row of ``holds``, which is never removed. While ``released_at`` is NULL the conversation is held."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        Index("idx_holds_active", "conversation_id", unique=True, postgresql_where=text("released_at IS NULL")),
+        Index("idx_holds_conversation", "conversation_id", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(SQL_UUID)
+    reason: Mapped[str] = mapped_column(Text)
+    held_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
+    held_by: Mapped[str] = mapped_column(Text)
+    released_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    released_by: Mapped[str | None] = mapped_column(Text)
