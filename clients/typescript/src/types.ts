@@ -19,6 +19,7 @@ export type Accents = "ignore" | "exact";
 /** What the audit tells of. */
 export type AuditAction =
   | "conversation.erased"
+  | "message.redacted"
   | "conversation.held"
   | "conversation.released"
   | "retention.announced"
@@ -34,8 +35,9 @@ export interface AuditEntryResponse {
   number: number;
   at: string;
   /**
-   * `conversation.erased`, `conversation.held`, `conversation.released`, `retention.announced`, `retention.ran`,
-   * `subject.exported`, `token.created`, `token.revoked`, `database.adopted`; later releases add others.
+   * `conversation.erased`, `message.redacted`, `conversation.held`, `conversation.released`, `retention.announced`,
+   * `retention.ran`, `subject.exported`, `token.created`, `token.revoked`, `database.adopted`; later releases add
+   * others.
    */
   action: string;
   /**
@@ -110,6 +112,21 @@ export interface ConnectedRelease {
 
 /** The subject matter of a conversation. */
 export type ContextType = "onboarding" | "goal" | "task" | "reschedule" | "voice";
+
+/** The body of a delivery: a conversation has ended. If it goes on after that, its next end is told, too. */
+export interface ConversationEndedEvent {
+  type: "conversation.ended";
+  /** When it ended. */
+  timestamp: string;
+  data: EndedConversation;
+}
+
+/** The body of a delivery: a conversation was erased. Erase what you keep of it (GDPR, article 19). */
+export interface ConversationErasedEvent {
+  type: "conversation.erased";
+  timestamp: string;
+  data: ErasedConversation;
+}
 
 /** The current intent of a conversation. */
 export interface ConversationIntent {
@@ -193,6 +210,26 @@ export type DeliveryState = "pending" | "delivered" | "failed" | "held";
 
 /** From the first message to the last, or from the last to the first. */
 export type Direction = "forward" | "backward";
+
+/** The end that a delivery tells of, and the receipt of the voice session that ended last. */
+export interface EndedConversation {
+  conversation_id: string;
+  /** null: the conversation has no voice session. */
+  voice_session_id: string | null;
+  /** `abandoned`: the service presumed the end, and it may go on. */
+  end_reason: string | null;
+  ended_at: string;
+  duration_seconds: number | null;
+  message_count: number;
+  receipt: Receipt | null;
+}
+
+/** The erasure that a delivery tells of. */
+export interface ErasedConversation {
+  conversation_id: string;
+  erased_at: string;
+  message_count: number;
+}
 
 /** The outcome of one request to erase a subject's conversations. */
 export interface ErasureResponse {
@@ -337,6 +374,13 @@ export interface MessagePage {
   has_more: boolean;
 }
 
+/** The body of a delivery: words were taken out of a message. Read the message again in place of what you keep. */
+export interface MessageRedactedEvent {
+  type: "message.redacted";
+  timestamp: string;
+  data: RedactedMessage;
+}
+
 /** One message on record. */
 export interface MessageResponse {
   id: string;
@@ -382,6 +426,7 @@ export type Problem =
   | OnHoldProblem
   | HoldNotFoundProblem
   | HostKeepsConversationProblem
+  | MessageNotFoundProblem
   | MessageIdReusedProblem
   | LinkNotFoundProblem
   | IntentNotFoundProblem
@@ -463,6 +508,14 @@ export interface RecordedMessage {
   /** 201 if it is new, 200 if it was on record already. */
   status: 200 | 201;
   message: MessageResponse;
+}
+
+/** The redaction that a delivery tells of. */
+export interface RedactedMessage {
+  conversation_id: string;
+  message_id: string;
+  sequence: number;
+  redacted_at: string;
 }
 
 /** What the retention erases next. */
@@ -900,7 +953,7 @@ export interface ConversationPatch {
 }
 
 /** An event of a conversation's live stream. */
-export type ConversationStreamEvent = MessageStreamEvent | EndStreamEvent | ResumeStreamEvent;
+export type ConversationStreamEvent = MessageStreamEvent | RedactedStreamEvent | EndStreamEvent | ResumeStreamEvent;
 
 /**
  * The database is not available. Whether the request was carried out is unknown. Send the same request again, with the
@@ -1443,6 +1496,20 @@ export interface MessageIdReusedProblem {
   request_id: string;
 }
 
+/**
+ * No such message. The conversation exists, but no message with this id is in it. Sending the same request again will
+ * not help.
+ */
+export interface MessageNotFoundProblem {
+  type: "/problems/message-not-found";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
 /** A message, as it was recorded. */
 export interface MessageStreamEvent {
   event: "message";
@@ -1630,6 +1697,23 @@ export interface ProviderUnavailableProblem {
   request_id: string;
   /** The voice session, if the request began it: it works without a token. */
   session?: VoiceSessionResponse;
+}
+
+/** A message from which words were taken out: keep it in place of the one with the same id. It may come again. */
+export interface RedactedStreamEvent {
+  event: "redacted";
+  data: string;
+}
+
+/** A request to take words out of a message. */
+export interface RedactionCreate {
+  /** Why; every reader of the message sees it, so quote nothing that was said. */
+  reason: string;
+  /**
+   * `[start, end]` in `content`, in Unicode code points from 0, `end` exclusive, as a search returns them. null: all of
+   * it.
+   */
+  ranges?: [number, number][] | null | undefined;
 }
 
 /**
@@ -2014,6 +2098,12 @@ export interface GetStatsQuery {
 export interface Webhooks {
   /** Receive the intent of a conversation, signed by Standard Webhooks; verify the signature before you act. */
   "intent.extracted": IntentExtracted;
+  /** Receive the end of a conversation, if `VERBATIM_ORCHESTRATOR_EVENTS` has `conversation.ended`. */
+  "conversation.ended": ConversationEndedEvent;
+  /** Receive the erasure of a conversation, if `VERBATIM_ORCHESTRATOR_EVENTS` has `conversation.erased`. */
+  "conversation.erased": ConversationErasedEvent;
+  /** Receive that a message was redacted, if `VERBATIM_ORCHESTRATOR_EVENTS` has `message.redacted`. */
+  "message.redacted": MessageRedactedEvent;
 }
 
 /** One method for each operation. */
@@ -2076,6 +2166,8 @@ export interface Operations {
   holdConversation(conversationId: string, body: HoldPut, options?: CallOptions): Promise<HoldResponse>;
   /** Release a conversation that is on hold; the hold stays in the list. */
   releaseConversation(conversationId: string, options?: CallOptions): Promise<void>;
+  /** Take words out of a message, for good; the message keeps its id and its place. */
+  redactMessage(conversationId: string, messageId: string, body: RedactionCreate, options?: CallOptions): Promise<MessageResponse>;
   /** List holds, newest first, also those that have ended, and those of conversations that are gone. */
   listHolds(query?: ListHoldsQuery, options?: CallOptions): Promise<HoldPage>;
   /** Count what the retention erases next, for at most about ten seconds. Nothing is erased by this. */

@@ -33,6 +33,8 @@ export interface FollowOptions {
   afterSequence?: number | undefined;
   /** Ends the iteration, which then throws its reason. */
   signal?: AbortSignal | undefined;
+  /** Is given each message, yielded before, from which words were taken out since; perhaps more than once. */
+  onRedacted?: ((message: t.MessageResponse) => void) | undefined;
 }
 
 /** Where to read the feed from. */
@@ -225,6 +227,16 @@ export class Verbatim implements t.Operations {
     return this.#send("POST", `/deliveries/${encodeURIComponent(deliveryId)}/retry`, options);
   }
 
+  redactMessage(
+    conversationId: string,
+    messageId: string,
+    body: t.RedactionCreate,
+    options?: t.CallOptions,
+  ): Promise<t.MessageResponse> {
+    const path = conversation(conversationId, `/messages/${encodeURIComponent(messageId)}/redact`);
+    return this.#send("POST", path, options, body);
+  }
+
   holdConversation(conversationId: string, body: t.HoldPut, options?: t.CallOptions): Promise<t.HoldResponse> {
     return this.#send("PUT", conversation(conversationId, "/hold"), options, body);
   }
@@ -257,7 +269,7 @@ export class Verbatim implements t.Operations {
    */
   async *follow(
     conversationId: string,
-    { afterSequence = 0, signal }: FollowOptions = {},
+    { afterSequence = 0, signal, onRedacted }: FollowOptions = {},
   ): AsyncGenerator<t.MessageResponse, void> {
     let after = afterSequence;
     let streams = false;
@@ -281,6 +293,7 @@ export class Verbatim implements t.Operations {
     const path = conversation(conversationId, `/live${search({ after_sequence: after })}`);
     for await (const { kind, data } of this.#events(path, undefined, signal)) {
       if (kind === "message") yield JSON.parse(data);
+      if (kind === "redacted") onRedacted?.(JSON.parse(data));
       if (kind === "end") return;
     }
   }

@@ -5,7 +5,7 @@ import { age, count, latency, utc } from "../format.ts";
 import { Said } from "../parts/said.tsx";
 import { answerOf, height } from "./answers.ts";
 import { elapsed } from "./axis.ts";
-import { argumentsOf, type Call, type Entry, type Happened, lateOf, messagesOf, repairedOf, textOf, tookOf } from "./entries.ts";
+import { argumentsOf, type Call, type Entry, type Happened, lateOf, messagesOf, redactedOf, repairedOf, textOf, tookOf } from "./entries.ts";
 import { languageOf } from "./language.ts";
 import { MessageLink } from "./place.tsx";
 
@@ -137,6 +137,8 @@ function Marks({ messages }: { messages: readonly MessageResponse[] }) {
   if (ASIDES.has(message?.metadata["behavior"])) marks.push(String(message?.metadata["behavior"]));
   if (message?.role !== "function" && message?.input_modality === "text") marks.push("not spoken");
   if (late !== undefined) marks.push(`late: recorded ${age(late)} after its time`);
+  const redacted = messages.map(redactedOf).find((reason) => reason !== undefined);
+  if (redacted !== undefined) marks.push(<>redacted: {<Said text={redacted} />}</>);
   if (repaired !== undefined) marks.push(<>repaired: {<Said text={repaired} />}</>);
   if (marks.length === 0) return null;
   return (
