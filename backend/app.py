@@ -155,6 +155,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics.BUILD.labels(__version__).set(1)
     limits = PoolLimits(pool_size=settings.pool_size, statement=settings.statement_timeout)
     database = Database(settings.database_url, limits, direct=settings.pooler_bypass_url)
+    database.subscription = settings.subscription
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None

@@ -18,6 +18,7 @@
     │   ├── HostKeepsConversation
     │   ├── OnHold
     │   ├── HoldNotFound
+    │   ├── MessageNotFound
     │   ├── MessageIdReused
     │   ├── LinkNotFound
     │   ├── IntentNotFound
@@ -217,6 +218,13 @@ class HoldNotFound(Refused):
 
     def __init__(self, conversation_id: UUID) -> None:
         super().__init__(f"Conversation {conversation_id} is not on hold.")
+
+
+class MessageNotFound(Refused):
+    """The conversation exists, but has no such message."""
+
+    def __init__(self, message_id: UUID) -> None:
+        super().__init__(f"The conversation has no message {message_id}.")
 
 
 class MessageIdReused(Refused):

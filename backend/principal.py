@@ -25,6 +25,7 @@ _OF_ALL_OWNERS: Final = frozenset(
         Scope.DELIVERIES_MANAGE,
         Scope.GOVERNANCE_MANAGE,
         Scope.CONVERSATIONS_ERASE,
+        Scope.CONVERSATIONS_REDACT,
         Scope.CONVERSATIONS_READ_ANY,
     }
 )

@@ -3,6 +3,7 @@
 A wrong setting is a SettingsError with one sentence for the operator, which names every fault and quotes no value.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -28,11 +29,12 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from backend.api.rate_limits import Rate
 from backend.auth import Issuer, secure_url
+from backend.dao_service.connection.database import Subscription
 from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
 from backend.observability.access_log import AccessLogChoice
-from backend.vocabulary import ContextType
+from backend.vocabulary import Announcement, ContextType
 
 PREFIX: Final = "VERBATIM_"
 
@@ -199,6 +201,9 @@ class Settings(BaseSettings):
     orchestrator_url: Annotated[
         str | None, Field(description="URL of the orchestrator, which gets a webhook for each new intent.")
     ] = None
+    orchestrator_events: Annotated[
+        tuple[Announcement, ...], Field(description="What the orchestrator is told of beside intents, as JSON.")
+    ] = ()
     orchestrator_timeout: Annotated[
         float, Field(ge=0.1, le=300, description="Seconds that the orchestrator may take to answer.")
     ] = 15.0
@@ -272,6 +277,15 @@ class Settings(BaseSettings):
             return None
         return OrchestratorEndpoint(
             self.orchestrator_url, self.orchestrator_secrets, self.orchestrator_timeout, self.orchestrator_private
+        )
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """What the orchestrator is told of beside intents, or None if no orchestrator is configured."""
+        if self.orchestrator_url is None:
+            return None
+        return Subscription(
+            hashlib.sha256(self.orchestrator_url.encode()).digest(), frozenset(self.orchestrator_events)
         )
 
     @field_validator("database_direct_url")

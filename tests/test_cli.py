@@ -951,7 +951,21 @@ async def test_the_retention_prints_what_it_would_erase(
     )
     assert found.code == 0
     assert "voice: 1 older than 365 days\non hold, not erased: 0\n" in found.out
-    assert "a day after a service has begun" in found.out
+    assert "a day after one has started with these" in found.out
+
+
+async def test_words_are_taken_out_of_a_message(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = str(await open_conversation(connection))
+    said = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', 'one two three') RETURNING id"
+    words = ("redact", conversation, str(await connection.fetchval(said, conversation)), "--reason", "Card")
+    for more, content in (("--range", "4:7", "--range", "0:2"), "[redacted]e [redacted] three"), ((), "[redacted]"):
+        done = await asyncio.to_thread(verbatim, *words, *more, DATABASE_URL=database_url)
+        assert (done.code, await connection.fetchval("SELECT content FROM messages")) == (0, content)
+    for wrong, code in (("4", 2), ("4:x", 2), ("4:3", 1)):
+        refused = await asyncio.to_thread(verbatim, *words, "--range", wrong, DATABASE_URL=database_url)
+        assert (refused.code, refused.err.count("\n")) == (code, 1)
 
 
 async def test_all_that_a_subject_has_is_held_and_released(
@@ -966,7 +980,7 @@ async def test_all_that_a_subject_has_is_held_and_released(
     assert (held.code, held.out) == (0, "Held 2 conversations.\n")
     refused = await asyncio.to_thread(verbatim, "erase", "--subject", "minh", "--yes", DATABASE_URL=database_url)
     assert (refused.code, refused.err.count("is on hold")) == (1, 2)
-    one = str(await connection.fetchval("SELECT conversation_id FROM holds LIMIT 1"))
+    one = str(await connection.fetchval("SELECT conversation_id FROM conversation_holds LIMIT 1"))
     for words, out in ((one,), "Released 1 conversation.\n"), (("--subject", "minh"), "Released 1 conversation.\n"):
         released = await asyncio.to_thread(verbatim, "hold", *words, "--release", DATABASE_URL=database_url)
         assert (released.code, released.out) == (0, out)

@@ -12,14 +12,14 @@ down_revision = "0114"
 branch_labels = None
 depends_on = None
 
-GUARDS = {"audit": "UPDATE OR DELETE OR TRUNCATE", "holds": "DELETE OR TRUNCATE"}
+GUARDS = {"audit_entries": "UPDATE OR DELETE OR TRUNCATE", "conversation_holds": "DELETE OR TRUNCATE"}
 
 
 def upgrade() -> None:
     steps.create_table(
-        "holds",
+        "conversation_holds",
         """
-        CREATE TABLE holds (
+        CREATE TABLE conversation_holds (
             number          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             conversation_id UUID NOT NULL,
             reason          TEXT NOT NULL,
@@ -29,13 +29,16 @@ def upgrade() -> None:
             released_by     TEXT
         )
         """,
-        "CREATE UNIQUE INDEX idx_holds_active ON holds (conversation_id) WHERE released_at IS NULL",
-        "CREATE INDEX idx_holds_conversation ON holds (conversation_id, number)",
+        """
+        CREATE UNIQUE INDEX idx_conversation_holds_active ON conversation_holds (conversation_id)
+        WHERE released_at IS NULL
+        """,
+        "CREATE INDEX idx_conversation_holds_conversation ON conversation_holds (conversation_id, number)",
     )
     steps.create_table(
-        "audit",
+        "audit_entries",
         """
-        CREATE TABLE audit (
+        CREATE TABLE audit_entries (
             number          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             at              TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
             action          TEXT NOT NULL,
@@ -45,8 +48,11 @@ def upgrade() -> None:
             details         JSONB NOT NULL DEFAULT '{}'
         )
         """,
-        "CREATE INDEX idx_audit_action ON audit (action, number)",
-        "CREATE INDEX idx_audit_conversation ON audit (conversation_id, number) WHERE conversation_id IS NOT NULL",
+        "CREATE INDEX idx_audit_entries_action ON audit_entries (action, number)",
+        """
+        CREATE INDEX idx_audit_entries_conversation ON audit_entries (conversation_id, number)
+        WHERE conversation_id IS NOT NULL
+        """,
     )
     op.execute("""
         CREATE OR REPLACE FUNCTION verbatim_keep_rows() RETURNS trigger LANGUAGE plpgsql AS $body$
@@ -57,7 +63,7 @@ def upgrade() -> None:
     """)
     for table, changes in GUARDS.items():
         op.execute(f"""
-            CREATE OR REPLACE TRIGGER verbatim_keep_rows BEFORE {changes} ON {table}
+            CREATE OR REPLACE TRIGGER verbatim_keep_{table} BEFORE {changes} ON {table}
             FOR EACH STATEMENT EXECUTE FUNCTION verbatim_keep_rows()
         """)
 

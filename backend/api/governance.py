@@ -1,17 +1,19 @@
-"""Holds of conversations, and the audit of what was done to the record."""
+"""Redactions, holds, the retention, and the audit of what was done to the record."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, status
+from fastapi import APIRouter, Query, Request, Response, status
 
-from backend.api.auth import Governor
+from backend.api.auth import Governor, Redactor
 from backend.api.dependencies import API, Db, read, takes
-from backend.api.openapi import refusals
+from backend.api.openapi import REPLAYED, refusals
 from backend.schemas.audit import AuditPage, AuditQuery
 from backend.schemas.hold import HoldPage, HoldPut, HoldQuery, HoldResponse
+from backend.schemas.message import MessageResponse
+from backend.schemas.redaction import RedactionCreate
 from backend.schemas.retention import RetentionPlan
-from backend.services import audit, holds, retention
+from backend.services import audit, holds, redaction, retention
 
 router = APIRouter(prefix=API, tags=["governance"])
 
@@ -41,6 +43,30 @@ async def hold_conversation(request: Request, conversation_id: UUID, caller: Gov
 async def release_conversation(conversation_id: UUID, caller: Governor, database: Db) -> None:
     """Release a conversation that is on hold; the hold stays in the list."""
     await holds.release(database, caller, conversation_id)
+
+
+@router.post(
+    "/conversations/{conversation_id}/messages/{message_id}/redact",
+    operation_id="redactMessage",
+    response_model=MessageResponse,
+    responses={
+        200: {"description": "The message, without the words.", "headers": REPLAYED},
+        **refusals(404, 409, 410, 413, 415, 422, 503),
+    },
+    openapi_extra=takes(RedactionCreate),
+)
+async def redact_message(
+    request: Request, conversation_id: UUID, message_id: UUID, caller: Redactor, database: Db
+) -> Response:
+    """Take words out of a message, for good; the message keeps its id and its place.
+
+    Each range becomes `[redacted]`, and `metadata` keeps nothing that could have been said. The same request again
+    changes nothing, although its ranges would now mean other words.
+    """
+    wanted = await read(RedactionCreate, request)
+    redacted = await redaction.redact(database, caller, conversation_id, message_id, wanted)
+    headers = {"idempotency-replayed": "true"} if redacted.replayed else {}
+    return Response(redacted.document, headers=headers, media_type="application/json")
 
 
 @router.get("/holds", operation_id="listHolds", response_description="A page of holds.", responses=refusals(422, 503))

@@ -17,11 +17,19 @@ from backend.api.problems import ALL
 from backend.formats.deepgram import DeepgramSettingsPatch
 from backend.formats.openai import OpenAIChat
 from backend.formats.transcript import Transcript
+from backend.schemas.audit import AuditPage
 from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch
-from backend.schemas.delivery import IntentExtracted
-from backend.schemas.hold import HoldPut
+from backend.schemas.delivery import (
+    ConversationEndedEvent,
+    ConversationErasedEvent,
+    IntentExtracted,
+    MessageRedactedEvent,
+)
+from backend.schemas.hold import HoldPage, HoldPut
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import BatchResults, MessageBatch, MessageCreate
+from backend.schemas.redaction import RedactionCreate
+from backend.schemas.retention import RetentionPlan
 from backend.schemas.search import SearchPage
 from backend.schemas.service import ServiceResponse
 from backend.schemas.stream import ConversationStreamEvent, FeedStreamEvent
@@ -56,6 +64,7 @@ _BODIES: Final = (
     ConversationEnd,
     ErasureCreate,
     HoldPut,
+    RedactionCreate,
     IntentPut,
     VoiceSessionCreate,
     VoiceEventBatch,
@@ -71,7 +80,13 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     SearchPage,
     VoiceEventResults,
     IntentExtracted,
+    ConversationEndedEvent,
+    ConversationErasedEvent,
+    MessageRedactedEvent,
     ServiceResponse,
+    HoldPage,
+    AuditPage,
+    RetentionPlan,
 )
 _SERVERS: Final = [
     {"url": "/", "description": "The service that this document comes from."},

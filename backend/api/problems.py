@@ -165,6 +165,12 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         "A table of the host has a foreign key to it. Delete the rows that refer to it, then erase the conversation. "
         f"{_DO_NOT_RETRY}",
     ),
+    errors.MessageNotFound: ProblemType(
+        HTTPStatus.NOT_FOUND,
+        "message-not-found",
+        "No such message",
+        f"The conversation exists, but no message with this id is in it. {_DO_NOT_RETRY}",
+    ),
     errors.MessageIdReused: ProblemType(
         HTTPStatus.CONFLICT,
         "message-id-reused",

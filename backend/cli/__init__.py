@@ -5,7 +5,18 @@ import sys
 
 import typer
 
-from backend.cli import deliveries, demo_data, governance, operating, reading, records, searching, tokens, tools
+from backend.cli import (
+    copying,
+    deliveries,
+    demo_data,
+    governance,
+    operating,
+    reading,
+    records,
+    searching,
+    tokens,
+    tools,
+)
 from backend.cli.console import open_console
 from backend.cli.stats import stats
 from backend.cli.terminal import FAILED, USAGE, stderr
@@ -33,6 +44,7 @@ for command in (
     searching.search,
     stats,
     records.erase,
+    governance.redact,
     governance.hold,
     governance.retention,
     demo_data.demo_data,
@@ -40,6 +52,10 @@ for command in (
     tools.mcp,
 ):
     app.command()(command)
+app.command("backup")(copying.backup)
+app.command("restore")(copying.restore_backup)
+app.command("move")(copying.move)
+app.command("import")(copying.import_table)
 app.command("console")(open_console)
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(tokens.app, name="token")

@@ -1,4 +1,4 @@
-"""Commands for the operator who answers for the record: hold, retention."""
+"""Commands for the operator who answers for the record: hold, redact, retention."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +13,8 @@ from backend.dao_service.connection.database import Database
 from backend.errors import ConversationNotFound, HoldNotFound, SettingsError
 from backend.principal import LOCAL
 from backend.schemas.hold import HoldPut
-from backend.services import conversations, holds
+from backend.schemas.redaction import RedactionCreate
+from backend.services import conversations, holds, redaction
 from backend.services.retention import RATE, plan
 from backend.settings import Settings
 
@@ -59,6 +60,25 @@ async def _hold(database: Database, conversation_ids: Sequence[UUID], wanted: Ho
     return changed
 
 
+def redact(
+    conversation: Annotated[UUID, typer.Argument(help="The conversation's id.")],
+    message: Annotated[UUID, typer.Argument(help="The message's id.")],
+    reason: Annotated[str, typer.Option(help="Why; every reader of the message sees it.")],
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", help="What to take out, as START:END in code points from 0; repeat it for several."),
+    ] = None,
+) -> None:
+    """Take words out of a message, or all of them without --range, for good; the message keeps its place."""
+    try:
+        found = [[int(edge) for edge in each.split(":")] for each in ranges] if ranges else None
+        wanted = RedactionCreate(reason=reason, ranges=found)
+    except ValueError:
+        raise SettingsError("Give a --reason of 1 to 255 characters, and each --range as START:END.") from None
+    run_with_database(lambda database: redaction.redact(database, LOCAL, conversation, message, wanted))
+    console.print(f"Redacted message {message}.")
+
+
 def retention() -> None:
     """Print what the retention erases next, and when it begins; this erases nothing."""
     periods = Settings.from_environment().retention
@@ -69,5 +89,7 @@ def retention() -> None:
     for kind, days in found.periods.items():
         console.print(f"{kind}: {found.due[kind]:,} older than {days:,} days")
     console.print(f"on hold, not erased: {found.held:,}")
-    when = f"from {found.begins_at:%Y-%m-%d %H:%M} UTC on" if found.begins_at else "a day after a service has begun"
-    console.print(f"The running service erases at most {RATE} a minute, {when}.")
+    when = (
+        f"from {found.begins_at:%Y-%m-%d %H:%M} UTC on" if found.begins_at else "a day after one has started with these"
+    )
+    console.print(f"A running service erases at most {RATE} a minute, {when}.", soft_wrap=True)

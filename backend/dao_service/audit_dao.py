@@ -1,6 +1,7 @@
 """SQL on the audit, to which rows can only be added."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -32,6 +33,19 @@ class AuditDAO:
                 message_id=message_id,
                 details=dict(details),
             )
+        )
+
+    async def latest(self, action: str, conversation_id: UUID, message_id: UUID) -> dict[str, Any] | None:
+        """Return the details of the latest entry about a message with ``action``, or None without one."""
+        return await self._session.scalar(
+            select(AuditEntry.details)
+            .where(
+                AuditEntry.conversation_id == conversation_id,
+                AuditEntry.message_id == message_id,
+                AuditEntry.action == action,
+            )
+            .order_by(AuditEntry.number.desc())
+            .limit(1)
         )
 
     async def newest(

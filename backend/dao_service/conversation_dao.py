@@ -75,6 +75,14 @@ class Erased(NamedTuple):
     owner: str | None
 
 
+class SessionsEnded(NamedTuple):
+    """The end of a conversation, None while a voice session is open, its duration and its number of messages."""
+
+    ended_at: datetime | None
+    duration_seconds: int | None
+    message_count: int
+
+
 class Listed(NamedTuple):
     """A conversation and, if that was asked for, what its summary needs."""
 
@@ -278,8 +286,11 @@ class ConversationDAO:
         )
         return found is not None
 
-    async def end_session(self, conversation_id: UUID) -> None:
-        """Derive the conversation's end and duration from its voice sessions; while one is open there is no end."""
+    async def end_session(self, conversation_id: UUID) -> SessionsEnded:
+        """Derive the conversation's end and duration from its voice sessions, and return them.
+
+        While one is open there is no end.
+        """
         of_it = VoiceSession.conversation_id == conversation_id
         under_way = exists().where(of_it, VoiceSession.ended_at.is_(None))
         last, length = (
@@ -289,7 +300,7 @@ class ConversationDAO:
                 (func.sum, VoiceSession.duration_seconds),
             )
         )
-        await self._session.execute(
+        found = await self._session.execute(
             update(Conversation)
             .where(Conversation.id == conversation_id)
             .values(
@@ -297,7 +308,9 @@ class ConversationDAO:
                 duration_seconds=case((length > LARGEST_INT, LARGEST_INT), else_=length),  # LEAST would ignore a NULL
                 updated_at=func.now(),
             )
+            .returning(Conversation.ended_at, Conversation.duration_seconds, Conversation.last_sequence)
         )
+        return SessionsEnded(*found.one())
 
     async def lock_to_erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
         """Lock the conversation's row (FOR UPDATE), and return its count and owner, or None if there is none."""

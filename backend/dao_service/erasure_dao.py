@@ -1,5 +1,6 @@
 """SQL on erasures: the rows that keep an erased conversation's id, so that the service answers 410 for it."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -20,14 +21,17 @@ class ErasureDAO:
         """Return the erasure of the conversation, or None if it was not erased."""
         return await self._session.scalar(select(Erasure).where(Erasure.conversation_id == conversation_id))
 
-    async def add(self, conversation_id: UUID, owner: str | None, message_count: int) -> None:
-        """Store that the conversation is erased.
+    async def add(self, conversation_id: UUID, owner: str | None, message_count: int) -> datetime:
+        """Store that the conversation is erased, and return the time of the erasure.
 
         It replaces an earlier erasure of the same id, because a host may create a conversation again.
         """
         kept = {"owner_digest": owner_digest(conversation_id, owner), "message_count": message_count}
-        await self._session.execute(
+        erased_at: datetime | None = await self._session.scalar(
             insert(Erasure)
             .values(conversation_id=conversation_id, **kept)
             .on_conflict_do_update(index_elements=[Erasure.conversation_id], set_=kept | {"erased_at": func.now()})
+            .returning(Erasure.erased_at)
         )
+        assert erased_at is not None  # noqa: S101 -- a row was written
+        return erased_at

@@ -15,8 +15,13 @@ from uuid import UUID
 import asyncpg
 
 from backend.dao_service.portions import Bounds, fetch, statement
+from backend.vocabulary import AuditAction
 
-_REACHED: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM messages_feed_position_seq"
+_REACHED: Final = f"""
+    SELECT CASE WHEN is_called THEN last_value ELSE 0 END,
+        (SELECT max(number) FROM audit_entries WHERE action = '{AuditAction.MESSAGE_REDACTED}')
+    FROM messages_feed_position_seq
+"""  # noqa: S608 -- made of constants
 _UNCOMMITTED: Final = """
     SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
     WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1 AND classid::bigint >> 16 = 22086
@@ -33,10 +38,14 @@ _AFTER: Final = statement(_PLACE, "WHERE m.feed_position > $3 AND m.feed_positio
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The position up to which, inclusively, every message is visible; ``more`` tells of later uncommitted ones."""
+    """The position up to which, inclusively, every message is visible; ``more`` tells of later uncommitted ones.
+
+    ``redacted`` is the number of the latest redaction, None before the first.
+    """
 
     position: int
     more: bool
+    redacted: int | None = None
 
 
 class FeedRow(NamedTuple):
@@ -63,9 +72,11 @@ class FeedDAO:
 
     async def end(self) -> End:
         """Return how far the feed may be read now; call `after` only after this has returned."""
-        reached = await self._connection.fetchval(_REACHED)
+        [(reached, redacted)] = await self._connection.fetch(_REACHED)
         lowest = await self._connection.fetchval(_UNCOMMITTED)
-        return End(reached, more=False) if lowest is None else End(min(reached, lowest), more=lowest < reached)
+        if lowest is None:
+            return End(reached, more=False, redacted=redacted)
+        return End(min(reached, lowest), more=lowest < reached, redacted=redacted)
 
     async def before(self, conversation_id: UUID, sequence: int, bounds: Bounds) -> FeedRows:
         """Return messages that are older than the feed, ordered by conversation, from after the one given."""

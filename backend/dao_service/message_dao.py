@@ -14,17 +14,22 @@ import asyncpg
 
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import Bounds, fetch, statement
-from backend.vocabulary import ABANDONED
+from backend.vocabulary import ABANDONED, AuditAction
 
 # The events of a voice session may change the metadata of earlier messages; they also set `seen_at`.
 _HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = {})"
+# The number of the latest redaction, which changes messages without any event; NULL before the first.
+_REDACTED: Final = f"""(
+    SELECT max(number) FROM audit_entries WHERE conversation_id = {{}} AND action = '{AuditAction.MESSAGE_REDACTED}'
+)"""  # noqa: S608 -- made of constants
 _VERSION: Final = f"""
-    SELECT last_sequence, {_HEARD_AT.format("$1")} FROM conversations
+    SELECT last_sequence, {_HEARD_AT.format("$1")}, {_REDACTED.format("$1")} FROM conversations
     WHERE id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("conversations"))}
 """  # noqa: S608 -- made of constants
 _LAST: Final = "(SELECT last_sequence FROM conversations WHERE id = $3)"
 _PAGE: Final = statement(
-    f"m.sequence, m.timestamp, {_LAST}, {_HEARD_AT.format('$3')}", "WHERE <where> ORDER BY <order>"
+    f"m.sequence, m.timestamp, {_LAST}, {_HEARD_AT.format('$3')}, {_REDACTED.format('$3')}",
+    "WHERE <where> ORDER BY <order>",
 )
 # The host's column may hold times outside the years 1 to 9999, which clients cannot read. The conversation's end is
 # presumed if the end of the voice session that ended it is presumed.
@@ -35,9 +40,13 @@ _STATES: Final = f"""
         SELECT FROM voice_sessions AS session
         WHERE session.conversation_id = conversations.id AND session.ended_at = conversations.ended_at
             AND session.end_reason = '{ABANDONED}'
-    )
+    ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
+_REDACTED_AFTER: Final = f"""(
+    SELECT max(number) FROM audit_entries AS entry
+    WHERE entry.conversation_id = $3 AND entry.message_id = m.id AND entry.action = '{AuditAction.MESSAGE_REDACTED}'
+) >"""  # noqa: S608 -- made of constants
 _OWNED_BY: Final = f"(SELECT {OWNER_SQL.format('conversations')} FROM conversations WHERE id = $3) ="  # noqa: S608
 
 
@@ -45,12 +54,13 @@ class ConversationState(NamedTuple):
     """A conversation's last sequence, and its end as RFC 3339 text in UTC, None while it is open.
 
     ``presumed`` means that the service ended the voice session, because its phone sent nothing for the session's
-    time-out.
+    time-out. ``redacted`` is the number of the latest redaction, None before the first.
     """
 
     last_sequence: int
     ended_at: str | None
     presumed: bool
+    redacted: int | None
 
 
 class Version(NamedTuple):
@@ -58,6 +68,7 @@ class Version(NamedTuple):
 
     last_sequence: int
     heard_at: datetime | None
+    redacted: int | None
 
 
 class MessageRow(NamedTuple):
@@ -68,11 +79,12 @@ class MessageRow(NamedTuple):
     timestamp: datetime
     last_sequence: int
     heard_at: datetime | None
+    redacted: int | None
 
     @property
     def version(self) -> Version:
         """The conversation's version when the row was read."""
-        return Version(self.last_sequence, self.heard_at)
+        return Version(self.last_sequence, self.heard_at, self.redacted)
 
 
 class MessageRows(NamedTuple):
@@ -86,7 +98,8 @@ class MessageRows(NamedTuple):
 class Selection:
     """The conditions on the messages of a conversation, joined by AND; None is no condition.
 
-    ``after_sequence`` is exclusive, ``up_to_sequence`` inclusive, ``since`` inclusive, ``until`` exclusive. Nothing is
+    ``after_sequence`` is exclusive, ``up_to_sequence`` inclusive, ``since`` inclusive, ``until`` exclusive.
+    ``redacted_since`` selects messages with a redaction of a higher number. Nothing is
     found if the conversation does not belong to ``owner``; None admits every owner.
     """
 
@@ -97,6 +110,7 @@ class Selection:
     role: str | None = None
     after_sequence: int | None = None
     up_to_sequence: int | None = None
+    redacted_since: int | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -132,6 +146,7 @@ class MessageDAO:
             ("m.role =", wanted.role),
             ("m.sequence >", wanted.after_sequence),
             ("m.sequence <=", wanted.up_to_sequence),
+            (_REDACTED_AFTER, wanted.redacted_since),
             ("m.timestamp >=", wanted.since),
             ("m.timestamp <", wanted.until),
             (_OWNED_BY, wanted.owner),

@@ -43,6 +43,8 @@ _DOCUMENT: Final = f"""
 _STUB: Final = 24  # bytes
 _ID: Final = 16  # bytes of those
 _MUCH_LONGER: Final = 4  # times an even share of the bytes
+# For SQLAlchemy: the JSON of one message.
+ONE: Final = f"SELECT {_AS_BYTES} {_FROM} WHERE m.id = :message"
 _LONG: Final = f"SELECT m.id, {_AS_BYTES} {_FROM} WHERE m.id = ANY($1)"
 
 

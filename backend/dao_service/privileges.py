@@ -15,14 +15,14 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "service_tokens": ("SELECT", "INSERT", "UPDATE"),
     "erasures": ("SELECT", "INSERT", "UPDATE"),
     "voice_sessions": ("SELECT", "INSERT", "UPDATE"),
-    "voice_events": ("SELECT", "INSERT"),
+    "voice_events": ("SELECT", "INSERT", "UPDATE"),
     "deliveries": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "stopped_orchestrators": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "message_words": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "message_words_b": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "search_progress": ("SELECT", "UPDATE"),
-    "holds": ("SELECT", "INSERT", "UPDATE"),
-    "audit": ("SELECT", "INSERT"),
+    "conversation_holds": ("SELECT", "INSERT", "UPDATE"),
+    "audit_entries": ("SELECT", "INSERT"),
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"

@@ -44,7 +44,7 @@ _DUE: Final = text(f"""
         LEFT JOIN unnest(:types, :periods) AS wanted (type, period) ON type = c.context_type
     )
     SELECT id, created_at::text, context_type, due,
-        EXISTS (SELECT FROM holds WHERE conversation_id = judged.id AND released_at IS NULL) AS held
+        EXISTS (SELECT FROM conversation_holds WHERE conversation_id = judged.id AND released_at IS NULL) AS held
     FROM judged WHERE due OR place = count ORDER BY place
 """).bindparams(*_WANTED)  # noqa: S608 -- made of constants
 _STILL_DUE: Final = text(f"""
@@ -55,7 +55,7 @@ _STILL_DUE: Final = text(f"""
 _ANNOUNCED: Final = text("""
     SELECT details, now() FROM (SELECT) AS one
     LEFT JOIN LATERAL (
-        SELECT details FROM audit WHERE action = :action ORDER BY number DESC LIMIT 1
+        SELECT details FROM audit_entries WHERE action = :action ORDER BY number DESC LIMIT 1
     ) AS latest ON true
 """)
 _PRUNE: Final = text("""

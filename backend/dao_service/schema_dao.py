@@ -34,6 +34,7 @@ _TRIGGERS: Final = (
     "verbatim_advance_counter",
     "verbatim_enter_feed",
     "verbatim_take_position",
+    "verbatim_forget_intents",
 )
 _MISSING: Final = text("""
     SELECT name FROM unnest(CAST(:indexes AS text[])) AS wanted (name)
@@ -41,7 +42,8 @@ _MISSING: Final = text("""
     UNION ALL
     SELECT name FROM unnest(CAST(:triggers AS text[])) AS wanted (name)
     WHERE NOT EXISTS (
-        SELECT FROM pg_trigger WHERE tgrelid = 'messages'::regclass AND tgname = name AND tgenabled IN ('O', 'A')
+        SELECT FROM pg_trigger
+        WHERE tgrelid IN ('conversations'::regclass, 'messages'::regclass) AND tgname = name AND tgenabled IN ('O', 'A')
     )
     UNION ALL
     SELECT :append WHERE to_regproc(:append) IS NULL

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import VoiceEvent
-from backend.vocabulary import LARGEST_INT, Enrichment
+from backend.vocabulary import LARGEST_INT, REDACTED, Enrichment
 
 UNCOUNTED: Final = LARGEST_INT + 1
 
@@ -43,7 +43,7 @@ _ENRICH: Final = text(f"""
     FROM (
         SELECT message.id, (coalesce(message.metadata, '{{}}') - '{{{",".join(Enrichment)}}}'::text[]) || added.metadata
         FROM messages AS message JOIN unnest(:ids, :added) AS added (id, metadata) USING (id)
-        WHERE message.metadata ->> 'provider' = :provider
+        WHERE message.metadata ->> 'provider' = :provider AND NOT message.metadata ? '{REDACTED}'
     ) AS enriched (id, metadata)
     WHERE messages.id = enriched.id AND messages.metadata IS DISTINCT FROM enriched.metadata
 """).bindparams(bindparam("ids", type_=ARRAY(SQL_UUID)), bindparam("added", type_=ARRAY(JSONB)))  # noqa: S608

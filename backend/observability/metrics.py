@@ -57,6 +57,7 @@ RETENTION: Final = Counter(
 )
 for _outcome in ("erased", "held", "kept", "younger", "failed"):
     RETENTION.labels(_outcome)
+REDACTIONS: Final = Counter("verbatim_redactions_total", "Redactions of messages, without repetitions.")
 DELIVERIES_PRUNED: Final = Counter(
     "verbatim_deliveries_pruned_total", "Deliveries removed some time after the orchestrator had accepted them."
 )

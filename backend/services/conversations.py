@@ -34,8 +34,9 @@ from backend.schemas.conversation import (
     ConversationResponse,
 )
 from backend.services import audit
+from backend.services.announcing import announce
 from backend.services.summaries import Summaries
-from backend.vocabulary import AuditAction, ContextType, Scope
+from backend.vocabulary import Announcement, AuditAction, ContextType, Scope
 from verbatim_record.ids import new_id
 
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
@@ -194,6 +195,11 @@ async def end(
         if precondition:
             precondition(found)
         ended = ConversationResponse.model_validate(await conversations.end(conversation_id, facts.ended_at))
+        assert ended.ended_at is not None  # noqa: S101 -- it has just been set
+        details = ended.model_dump(include={"ended_at", "duration_seconds", "message_count"})
+        no_session = {"voice_session_id": None, "end_reason": None, "receipt": None}
+        ending = Announcement.CONVERSATION_ENDED
+        await announce(database, session, ending, conversation_id, at=ended.ended_at, data=details | no_session)
     database.wakeups.wake([conversation_id])
     return ended, False
 
@@ -219,12 +225,14 @@ async def erase(
     async with database.writing() as session:
         if precondition:
             precondition(await _locked(session, conversation_id, owner))
-        count = await erase_in(session, principal, conversation_id, owner)
+        count = await erase_in(database, session, principal, conversation_id, owner)
     database.wakeups.wake([conversation_id])
     return count
 
 
-async def erase_in(session: Session, principal: Principal, conversation_id: UUID, owner: str | None) -> int:
+async def erase_in(
+    database: Database, session: Session, principal: Principal, conversation_id: UUID, owner: str | None
+) -> int:
     """Erase a conversation of ``owner`` in the transaction ``session``, and return how many messages it had.
 
     The caller wakes its followers after the commit. Raises ConversationNotFound, OnHold and HostKeepsConversation.
@@ -236,9 +244,11 @@ async def erase_in(session: Session, principal: Principal, conversation_id: UUID
     if await HoldDAO(session).active(conversation_id):
         raise OnHold(conversation_id)
     await conversation.erase(conversation_id, erased.message_count)
-    await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+    erased_at = await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
     details = {"messages": erased.message_count}
     await audit.note(session, principal, AuditAction.CONVERSATION_ERASED, conversation_id, details=details)
+    told = {"erased_at": erased_at, "message_count": erased.message_count}
+    await announce(database, session, Announcement.CONVERSATION_ERASED, conversation_id, at=erased_at, data=told)
     return erased.message_count
 
 

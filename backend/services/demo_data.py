@@ -76,7 +76,7 @@ async def move(database: Database, conversation_id: UUID, times: PastTimes) -> N
 
 
 async def remove(database: Database, conversation_id: UUID) -> int:
-    """Erase a conversation of demo data without a trace, and return how many messages it had."""
+    """Erase a conversation of demo data; only the audit tells of it. Return how many messages it had."""
     count = await conversations.erase(database, LOCAL, conversation_id)
     async with database.writing() as session:
         await DemoDataDAO(session).forget_erasures([conversation_id])

@@ -138,6 +138,7 @@ class _Tail:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._window = Window(_position, _KEPT)
+        self._redacted: int | None = None  # the latest redaction that the cache may not precede
         self._task = asyncio.create_task(self._run(), name="feed reader")
 
     def stop(self) -> None:
@@ -178,6 +179,9 @@ class _Tail:
             async with self._database.driver_connection() as connection:
                 feed = FeedDAO(connection)
                 end = await feed.end()
+                if end.redacted != self._redacted:
+                    self._redacted = end.redacted
+                    self._window.forget()  # it may hold the words that were taken out
                 rows: Sequence[FeedRow] = []
                 more = False
                 if self._window.since >= 0:

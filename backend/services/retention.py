@@ -72,6 +72,7 @@ class Retention(BackgroundTask):
                 run, pause = await self._go_on(run)
             except Exception as error:  # noqa: BLE001 -- the next run may succeed
                 log.warning("the retention did not run", **describe(error))
+                pause = _REST
 
     async def _go_on(self, run: Run) -> tuple[Run, float]:
         """Erase a minute's worth; return the run to go on with, and the seconds until then."""
@@ -198,7 +199,7 @@ async def _erase(database: Database, conversation_id: UUID, periods: Periods) ->
             await ConversationDAO(session).lock(conversation_id)
             if not await RetentionDAO(session).is_due(conversation_id, periods):
                 return "younger"
-            await conversations.erase_in(session, _WORKER, conversation_id, None)
+            await conversations.erase_in(database, session, _WORKER, conversation_id, None)
     except OnHold:
         return "held"
     except HostKeepsConversation:

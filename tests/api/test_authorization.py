@@ -30,6 +30,7 @@ ANY = (
     Scope.INTENTS_WRITE,
     Scope.DELIVERIES_MANAGE,
     Scope.GOVERNANCE_MANAGE,
+    Scope.CONVERSATIONS_REDACT,
 )
 BASE = (Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
 GUARDED = {"/mcp"}  # as the API, but not described as a part of it; tests/mcp_server
@@ -81,6 +82,7 @@ MATRIX = {
     "getDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
+    "redactMessage": Row(Scope.CONVERSATIONS_REDACT, 403, 403, lambda _: {"reason": "Card"}, service=404),
     "holdConversation": Row(Scope.GOVERNANCE_MANAGE, 403, 403, lambda _: {"reason": "Case 17"}, service=200),
     "releaseConversation": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=404),  # it is not held
     "listHolds": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
@@ -128,7 +130,7 @@ async def call(
     method, path = OPERATIONS[operation][0]
     body, query = MATRIX[operation].body, MATRIX[operation].query
     url = path.replace("{conversation_id}", str(conversation)).replace("{session_id}", session_in(conversation))
-    url = url.replace("{delivery_id}", str(conversation))
+    url = url.replace("{delivery_id}", str(conversation)).replace("{message_id}", str(conversation))
     json = body(conversation) if body else None
     return await client.request(method, url, headers=headers, params=query, json=json)
 

@@ -199,7 +199,13 @@ async def test_what_is_not_done_is_not_told(
 
 @pytest.mark.parametrize(
     "change",
-    ["UPDATE audit SET actor = ''", "DELETE FROM audit", "TRUNCATE audit", "DELETE FROM holds", "TRUNCATE holds"],
+    [
+        "UPDATE audit_entries SET actor = ''",
+        "DELETE FROM audit_entries",
+        "TRUNCATE audit_entries",
+        "DELETE FROM conversation_holds",
+        "TRUNCATE conversation_holds",
+    ],
 )
 async def test_postgresql_lets_nothing_be_taken_back(shared_connection: asyncpg.Connection, change: str) -> None:
     with pytest.raises(asyncpg.PostgresError, match="stay as they are"):

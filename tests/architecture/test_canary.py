@@ -311,6 +311,8 @@ async def _by_state(
         yield "guarded", "POST", MESSAGES, said
     held = {"json": {"reason": "Case 17"}}
     yield "open", "DELETE", f"{CONVERSATIONS}/{conversation}/hold", {}
+    redaction = {"json": {"reason": "Card"}}
+    yield "open", "POST", f"{CONVERSATIONS}/{conversation}/messages/{uuid4()}/redact", redaction
     yield "open", "PUT", f"{CONVERSATIONS}/{conversation}/hold", held
     yield "open", "DELETE", f"{CONVERSATIONS}/{conversation}", {}
     yield "open", "DELETE", f"{CONVERSATIONS}/{conversation}/hold", {}

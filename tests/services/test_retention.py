@@ -54,7 +54,7 @@ async def left(connection: asyncpg.Connection) -> set[UUID]:
 
 
 async def told(connection: asyncpg.Connection, action: str) -> list[dict[str, Any]]:
-    rows = await connection.fetch("SELECT details FROM audit WHERE action = $1 ORDER BY number", action)
+    rows = await connection.fetch("SELECT details FROM audit_entries WHERE action = $1 ORDER BY number", action)
     return [orjson.loads(row["details"]) for row in rows]
 
 
@@ -74,7 +74,9 @@ async def test_what_should_go_goes_and_the_plan_has_counted_it(
         await converse(connection, kind="goal", begun=3000),
     }
     held, kept = await converse(connection, begun=500), await converse(connection, begun=500)
-    await connection.execute("INSERT INTO holds (conversation_id, reason, held_by) VALUES ($1, 'Case', 'local')", held)
+    await connection.execute(
+        "INSERT INTO conversation_holds (conversation_id, reason, held_by) VALUES ($1, 'Case', 'local')", held
+    )
     await connection.execute("CREATE TABLE invoices (id UUID REFERENCES conversations (id))")
     await connection.execute("INSERT INTO invoices VALUES ($1)", kept)
 
@@ -86,7 +88,9 @@ async def test_what_should_go_goes_and_the_plan_has_counted_it(
     assert run.outcomes == {"erased": 3, "held": 1, "kept": 1}
     assert await left(connection) == stay | {held, kept}
     assert await told(connection, "retention.ran") == [dict(run.outcomes)]
-    erased = await connection.fetch("SELECT conversation_id, actor FROM audit WHERE action = 'conversation.erased'")
+    erased = await connection.fetch(
+        "SELECT conversation_id, actor FROM audit_entries WHERE action = 'conversation.erased'"
+    )
     assert {(row["conversation_id"], row["actor"]) for row in erased} == {(each, "retention") for each in go}
 
 
@@ -131,9 +135,9 @@ async def test_a_first_period_and_a_shorter_one_wait_a_day_and_say_first_what_th
     await converse(connection, begun=400)
 
     async def a_day_goes_by() -> None:
-        await connection.execute("ALTER TABLE audit DISABLE TRIGGER verbatim_keep_rows")
+        await connection.execute("ALTER TABLE audit_entries DISABLE TRIGGER verbatim_keep_audit_entries")
         await connection.execute("""
-            UPDATE audit SET details = jsonb_set(
+            UPDATE audit_entries SET details = jsonb_set(
                 details, '{begins_at}', to_jsonb((details ->> 'begins_at')::timestamptz - interval '1 day')
             )
         """)

@@ -47,6 +47,7 @@ from backend.dao_service.wakeups.local import Wakeups
 from backend.errors import Busy, DatabaseUnavailable, RecordError, SettingsError, TooSlow, Unreadable
 from backend.observability import metrics
 from backend.principal import caller
+from backend.vocabulary import Announcement
 
 _DRIVER: Final = "postgresql+asyncpg"
 _RESERVED: Final = 2  # connections that one caller leaves to the others, if the pool has more than that
@@ -142,15 +143,25 @@ class PoolLimits:
     connect: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What the orchestrator is told of beside intents. Its URL may hold a secret, so this has the SHA-256 only."""
+
+    url_digest: bytes
+    announcements: frozenset[Announcement]
+
+
 class Database:
     """One PostgreSQL database and its pool of connections.
 
-    If ``url`` leads to a pooler in transaction mode (PgBouncer), ``direct`` is the URL of PostgreSQL itself.
+    If ``url`` leads to a pooler in transaction mode (PgBouncer), ``direct`` is the URL of PostgreSQL itself. The
+    attribute ``subscription`` says which facts are announced to the orchestrator, in the transactions that make them.
     """
 
     def __init__(self, url: str, limits: PoolLimits | None = None, *, direct: str | None = None) -> None:
         self.limits = limits or PoolLimits()
         self.wakeups = Wakeups()
+        self.subscription: Subscription | None = None
         self._url = asyncpg_url(url)
         self._direct = asyncpg_url(direct or url)
         self._session_settings = SessionSettings(self.limits.statement, pooled=direct is not None)

@@ -13,13 +13,13 @@ from backend.dao_service.models.base import Base
 
 
 class AuditEntry(Base):
-    """One row of ``audit``: what ``actor`` did. It holds nothing that was said, and no subject of a person."""
+    """One row of ``audit_entries``: what ``actor`` did. It holds nothing that was said, and no subject of a person."""
 
-    __tablename__ = "audit"
+    __tablename__ = "audit_entries"
     __table_args__ = (
-        Index("idx_audit_action", "action", "number"),
+        Index("idx_audit_entries_action", "action", "number"),
         Index(
-            "idx_audit_conversation",
+            "idx_audit_entries_conversation",
             "conversation_id",
             "number",
             postgresql_where=text("conversation_id IS NOT NULL"),

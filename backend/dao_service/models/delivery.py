@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
-    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -25,8 +24,9 @@ from backend.dao_service.models.base import Base
 class Delivery(Base):
     """One row of ``deliveries``.
 
-    ``number`` is the order of queueing and ``version`` the version of the intent. ``body`` is the text that is signed
-    and sent, the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
+    It outlives its conversation, unless it holds an intent: a trigger on `conversations` removes those.
+    ``number`` is the order of queueing and ``version`` the version of what it tells of. ``body`` is the text that is
+    signed and sent, the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
     unknown. ``spent`` counts the attempts before an operator last had the delivery sent again.
     """
 
@@ -42,7 +42,7 @@ class Delivery(Base):
 
     id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    conversation_id: Mapped[UUID] = mapped_column(SQL_UUID)
     type: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)

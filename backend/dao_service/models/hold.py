@@ -11,12 +11,17 @@ from backend.dao_service.models.base import Base
 
 
 class Hold(Base):
-    """One row of ``holds``, which is never removed. While ``released_at`` is NULL the conversation is held."""
+    """One row of ``conversation_holds``, which is never removed; NULL in ``released_at`` means that it holds."""
 
-    __tablename__ = "holds"
+    __tablename__ = "conversation_holds"
     __table_args__ = (
-        Index("idx_holds_active", "conversation_id", unique=True, postgresql_where=text("released_at IS NULL")),
-        Index("idx_holds_conversation", "conversation_id", "number"),
+        Index(
+            "idx_conversation_holds_active",
+            "conversation_id",
+            unique=True,
+            postgresql_where=text("released_at IS NULL"),
+        ),
+        Index("idx_conversation_holds_conversation", "conversation_id", "number"),
     )
 
     number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -128,8 +128,9 @@ class AsyncSubjects(Resource):
 
 
 class AsyncGovernance(Resource):
-    """Holds of conversations, and the audit, for the operator."""
+    """Redactions, holds, the retention and the audit, for the operator."""
 
+    redact = _called(governance.redact)
     hold = _called(governance.hold)
     release = _called(governance.release)
     holds = _listed(governance.holds)

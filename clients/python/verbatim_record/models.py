@@ -26,6 +26,7 @@ Accents: TypeAlias = Literal["ignore", "exact"]
 
 AuditAction: TypeAlias = Literal[
     "conversation.erased",
+    "message.redacted",
     "conversation.held",
     "conversation.released",
     "retention.announced",
@@ -1056,8 +1057,9 @@ class AuditEntryResponse:
     """The order of the entries; numbers may have holes."""
     at: datetime
     action: str
-    """`conversation.erased`, `conversation.held`, `conversation.released`, `retention.announced`, `retention.ran`,
-    `subject.exported`, `token.created`, `token.revoked`, `database.adopted`; later releases add others."""
+    """`conversation.erased`, `message.redacted`, `conversation.held`, `conversation.released`,
+    `retention.announced`, `retention.ran`, `subject.exported`, `token.created`, `token.revoked`,
+    `database.adopted`; later releases add others."""
     actor: str
     """The service that did it; `owner`: the person whose conversation it was; `local`: a command, or a client on
     this machine without a token."""
@@ -1641,4 +1643,125 @@ class IntentExtracted:
             type=data["type"],
             timestamp=datetime.fromisoformat(data["timestamp"]),
             data=ExtractedIntent.from_json(data["data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedConversation:
+    """The end that a delivery tells of, and the receipt of the voice session that ended last."""
+
+    conversation_id: UUID
+    voice_session_id: str | None
+    """null: the conversation has no voice session."""
+    end_reason: str | None
+    """`abandoned`: the service presumed the end, and it may go on."""
+    ended_at: datetime
+    duration_seconds: int | None
+    message_count: int
+    receipt: Receipt | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            voice_session_id=data["voice_session_id"],
+            end_reason=data["end_reason"],
+            ended_at=datetime.fromisoformat(data["ended_at"]),
+            duration_seconds=data["duration_seconds"],
+            message_count=data["message_count"],
+            receipt=_optional(Receipt.from_json, data["receipt"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationEndedEvent:
+    """The body of a delivery: a conversation has ended. If it goes on after that, its next end is told, too."""
+
+    type: Literal["conversation.ended"]
+    timestamp: datetime
+    """When it ended."""
+    data: EndedConversation
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=EndedConversation.from_json(data["data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedConversation:
+    """The erasure that a delivery tells of."""
+
+    conversation_id: UUID
+    erased_at: datetime
+    message_count: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            erased_at=datetime.fromisoformat(data["erased_at"]),
+            message_count=data["message_count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationErasedEvent:
+    """The body of a delivery: a conversation was erased. Erase what you keep of it (GDPR, article 19)."""
+
+    type: Literal["conversation.erased"]
+    timestamp: datetime
+    data: ErasedConversation
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=ErasedConversation.from_json(data["data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactedMessage:
+    """The redaction that a delivery tells of."""
+
+    conversation_id: UUID
+    message_id: UUID
+    sequence: int
+    redacted_at: datetime
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message_id=UUID(data["message_id"]),
+            sequence=data["sequence"],
+            redacted_at=datetime.fromisoformat(data["redacted_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRedactedEvent:
+    """The body of a delivery: words were taken out of a message. Read the message again in place of what you keep."""
+
+    type: Literal["message.redacted"]
+    timestamp: datetime
+    data: RedactedMessage
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=RedactedMessage.from_json(data["data"]),
         )

@@ -182,6 +182,13 @@ class MessageIdReused(Problem):
     """
 
 
+class MessageNotFound(Problem):
+    """No such message.
+
+    The conversation exists, but no message with this id is in it. Sending the same request again will not help.
+    """
+
+
 class MethodNotAllowed(Problem):
     """The path does not allow this method. The Allow header names the methods that the path allows."""
 
@@ -374,6 +381,7 @@ PROBLEMS: Final = MappingProxyType(
         "/problems/issuer-unavailable": IssuerUnavailable,
         "/problems/link-not-found": LinkNotFound,
         "/problems/message-id-reused": MessageIdReused,
+        "/problems/message-not-found": MessageNotFound,
         "/problems/method-not-allowed": MethodNotAllowed,
         "/problems/not-found": NotFound,
         "/problems/not-from-here": NotFromHere,

@@ -59,6 +59,7 @@ METHODS: Final = {
     "getStats": ("stats",),
     "exportSubject": ("subjects.export",),
     "eraseSubject": ("subjects.erase",),
+    "redactMessage": ("governance.redact",),
     "holdConversation": ("governance.hold",),
     "releaseConversation": ("governance.release",),
     "listHolds": ("governance.holds",),
@@ -148,6 +149,7 @@ def test_a_method_calls_its_operation(operation: str) -> None:
         call: Any = made.call if isinstance(made, Lines) else made
         path = template.removeprefix("/api/v1").replace("{conversation_id}", str(UUID(int=1)))
         path = path.replace("{session_id}", str(UUID(int=1))).replace("{delivery_id}", str(UUID(int=1)))
+        path = path.replace("{message_id}", str(UUID(int=1)))
         assert isinstance(call, Call | Following)
         assert call.path == path
         assert getattr(call, "method", HTTPMethod.GET) == method.upper()

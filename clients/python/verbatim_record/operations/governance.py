@@ -1,10 +1,24 @@
-"""Operations on holds of conversations, and on the audit."""
+"""Operations for the operator who answers for the record: redactions, holds, the retention, the audit."""
 
+from collections.abc import Sequence
 from http import HTTPMethod
 from uuid import UUID
 
 from verbatim_record.calls import Call, body, model, nothing, path, query
-from verbatim_record.models import AuditAction, AuditPage, HoldPage, HoldResponse, RetentionPlan
+from verbatim_record.models import AuditAction, AuditPage, HoldPage, HoldResponse, MessageResponse, RetentionPlan
+
+
+def redact(
+    conversation_id: UUID | str, message_id: UUID | str, reason: str, *, ranges: Sequence[Sequence[int]] | None = None
+) -> Call[MessageResponse]:
+    """Take words out of a message for good, and return the message, which keeps its id and its place.
+
+    ``ranges`` are `[start, end]` in the content, in code points from 0, the end exclusive; None is all of it. Every
+    reader sees ``reason``. The same call again changes nothing. Raises OnHold, MessageNotFound, ConversationNotFound,
+    ConversationErased, and VerbatimError.
+    """
+    where = path("conversations", conversation_id, "messages", message_id, "redact")
+    return Call(HTTPMethod.POST, where, model(MessageResponse), body=body(reason=reason, ranges=ranges))
 
 
 def hold(conversation_id: UUID | str, reason: str) -> Call[HoldResponse]:
@@ -18,7 +32,10 @@ def hold(conversation_id: UUID | str, reason: str) -> Call[HoldResponse]:
 
 
 def release(conversation_id: UUID | str) -> Call[None]:
-    """Release a conversation; raises HoldNotFound, ConversationNotFound, ConversationErased, and VerbatimError."""
+    """Release a conversation; returns None.
+
+    Raises HoldNotFound, ConversationNotFound, ConversationErased, and VerbatimError.
+    """
     return Call(HTTPMethod.DELETE, path("conversations", conversation_id, "hold"), nothing)
 
 
