@@ -23,6 +23,7 @@ for command in (
     operating.serve,
     operating.migrate,
     operating.adopt,
+    operating.distribute,
     operating.check,
     deliveries.deliver,
     records.replay,

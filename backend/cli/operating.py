@@ -1,8 +1,9 @@
-"""Commands for the operator of the service: serve, migrate, adopt, check."""
+"""Commands for the operator of the service: serve, migrate, adopt, distribute, check."""
 
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.errors import SettingsError
 from backend.http_limits import HttpLimits
-from backend.migrations import adoption, runner
+from backend.migrations import adoption, distribution, runner
 from backend.migrations.downgrade_losses import losses
 from backend.observability import logs
 from backend.services import health, search_index
@@ -124,6 +125,34 @@ def adopt(
         console.print(f"The schema is at {runner.current(url)}.", style="green")
 
 
+def distribute(
+    shards: Annotated[
+        int, typer.Option(help="The number of parts: twice the most nodes that there will ever be.", min=2, max=1024)
+    ] = 16,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Spread the record over the nodes of a Citus cluster: list what is in the way and the steps, then take them."""
+    settings = Settings.from_environment()
+    if settings.database_url is None:
+        raise SetupError("The embedded PostgreSQL is a single server; name the cluster's coordinator in DATABASE_URL.")
+    with database_url(settings) as url:
+        found = distribution.survey(url, shards, searches=settings.search)
+        for title, style, sentences in (("Blockers", "red", found.blockers), ("Steps", "cyan", found.steps)):
+            _print_list(title, style, sentences)
+        if found.blockers:
+            raise SetupError("The database cannot be distributed as it is; nothing was changed.")
+        console.print(
+            f"About {found.messages:,} messages are copied, and writers wait for about {found.writers_wait:,.0f} s. "
+            "Requests that wait for longer than their time-out get 503; clients send them again.",
+            soft_wrap=True,
+        )
+        if not yes and not typer.confirm("Go on?"):
+            raise SetupError("Nothing was changed.")
+        distribution.distribute(url, shards, lambda step: console.print(f"{step.title} …", soft_wrap=True))
+    console.print("The record is distributed.", style="green")
+
+
 def check(wait: Wait = 0) -> None:
     """Check settings, schema and durability; print each fault, and what an acknowledged message survives."""
     settings = Settings.from_environment()
@@ -160,16 +189,20 @@ def _limits(settings: Settings) -> HttpLimits:
     )
 
 
+def _print_list(title: str, style: str, sentences: Sequence[str]) -> None:
+    if sentences:
+        console.print(f"{title}:", style=style)
+    for sentence in sentences:
+        console.print(f"  • {sentence}", soft_wrap=True)
+
+
 def _print_survey(survey: adoption.Survey) -> None:
     for title, style, sentences in (
         ("Blockers", "red", survey.blockers),
         ("Warnings", "yellow", survey.warnings),
         ("Steps", "cyan", survey.steps),
     ):
-        if sentences:
-            console.print(f"{title}:", style=style)
-        for sentence in sentences:
-            console.print(f"  • {sentence}", soft_wrap=True)
+        _print_list(title, style, sentences)
     for text in survey.advice:
         console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:

@@ -47,10 +47,11 @@ _MISSING: Final = text("""
     SELECT :append WHERE to_regproc(:append) IS NULL
     ORDER BY name
 """)
+_DRAWN: Final = text("SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM messages_feed_position_seq")
+# Of the positions that this server drew: the highest 16 bits of a position name its server.
 _BEHIND: Final = text("""
-    SELECT coalesce((SELECT max(feed_position) FROM messages) > (
-        SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM messages_feed_position_seq
-    ), false)
+    SELECT coalesce(max(feed_position) > :drawn, false) FROM messages
+    WHERE feed_position <= CAST(:drawn AS bigint) | 281474976710655
 """)
 _ADVANCE: Final = text("SELECT verbatim_advance_feed()")
 _OF_THE_HOST: Final = text("""
@@ -129,7 +130,8 @@ class SchemaDAO:
 
         It is fast only with the index on positions.
         """
-        return bool(await self._session.scalar(_BEHIND))
+        drawn = await self._session.scalar(_DRAWN)
+        return bool(await self._session.scalar(_BEHIND, {"drawn": drawn}))
 
     async def advance_feed(self) -> bool:
         """Set the feed's sequence to the highest position on record, and return whether that was needed."""

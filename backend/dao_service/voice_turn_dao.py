@@ -25,7 +25,7 @@ _MESSAGES: Final = f"""
 """  # noqa: S608 -- made of constants
 _EVENTS: Final = """
     SELECT {place}, 1, number, type, id, detail, false
-    FROM voice_events WHERE voice_session_id = :session AND {which} AND type IN (
+    FROM voice_events WHERE voice_session_id = :session AND conversation_id = :conversation AND {which} AND type IN (
         'Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport'
     )
 """

@@ -155,15 +155,15 @@ async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_
 async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arrival]) -> None:
     """Store the events that are no messages, and update the metadata of the messages around all events."""
     async with database.writing() as session:
-        events, sessions = VoiceEventDAO(session, found.id), VoiceSessionDAO(session)
+        events, sessions = VoiceEventDAO(session, found), VoiceSessionDAO(session)
         # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
         last = await ConversationDAO(session).lock_against_erasure(found.conversation_id)
-        if last is None or await sessions.lock(found.id) is None:
+        if last is None or await sessions.lock(found.id, found.conversation_id) is None:
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, RecordedEvent)]
         presumed = await sessions.touch(
-            found.id,
+            found,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
         )
