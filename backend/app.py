@@ -60,7 +60,7 @@ from backend.observability import logs, metrics
 from backend.observability.access_log import AccessLog, AccessLogChoice
 from backend.search.indexer import SearchIndexer
 from backend.search.process import WorkerProcess
-from backend.services.appender import Appender
+from backend.services.append_lanes import AppendLanes
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
 from backend.services.figures import PeriodFigures
@@ -234,7 +234,7 @@ class _Parts:
 def _lifespan(parts: _Parts) -> Any:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        appender = Appender(parts.database)
+        appender = AppendLanes(parts.database)
         checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
         figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
         service_status = ServiceStatus(parts.checked, checks)

@@ -23,6 +23,7 @@ revision = "0115"
 down_revision = "0114"
 branch_labels = None
 depends_on = None
+compatible_from = "0109"  # no release needs what goes: an identity that a default replaces, and a unique key
 
 _NUMBER = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000000)::numeric))::bigint"
 _DRAWN = "last_value - CASE WHEN is_called THEN 0 ELSE 1 END"

@@ -246,7 +246,7 @@ class ConversationDAO:
 
         Its duration in seconds counts from its creation or, if that was earlier, from the time of its first message.
         """
-        moment = func.clock_timestamp() if ended_at is None else ended_at
+        moment = func.statement_timestamp() if ended_at is None else ended_at
         said = select(func.min(Message.timestamp)).where(Message.conversation_id == conversation_id).scalar_subquery()
         # A host may have stored '-infinity' or 'infinity', which PostgreSQL 15 cannot subtract.
         began = func.greatest(func.least(Conversation.created_at, said, moment), EARLIEST_READABLE)

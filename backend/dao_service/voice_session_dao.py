@@ -10,16 +10,17 @@ What a phone has sent in a session is in two tables: messages, and events that a
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import ColumnElement, Text, and_, bindparam, case, exists, func, literal, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from backend.dao_service.models import Conversation, VoiceSession, VoiceSessionId
 from backend.dao_service.ownership import reached
+from backend.dao_service.placement import SPREAD
 from backend.vocabulary import ABANDONED, LARGEST_INT
 
 _ARRIVED: Final = """
@@ -98,17 +99,7 @@ _UNVERIFIED: Final = text("""
         ELSE said.digest IS NULL END
 """)
 _MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
-_TOUCH: Final = text(f"""
-    UPDATE voice_sessions
-    -- It rises each time, even if the clock is set back: readers detect changes by it.
-    SET seen_at = greatest(statement_timestamp(), seen_at + interval '1 microsecond'),
-        duplicates = duplicates + :duplicates,
-        provider_session_ids = (provider_session_ids || ARRAY(
-            SELECT name FROM unnest(:connections) WITH ORDINALITY AS new (name, place)
-            WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)
-        ))[1:{_MOST_CONNECTIONS}]
-    WHERE id = :session AND conversation_id = :conversation RETURNING coalesce(end_reason = :presumed, false)
-""").bindparams(bindparam("connections", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
+_TICK: Final = timedelta(microseconds=1)
 # A session without a salt that is younger than this shows that processes of a release without salts are running.
 _OVERLAP: Final = timedelta(days=1)
 
@@ -168,7 +159,9 @@ class VoiceSessionDAO:
             return None
         another = aliased(VoiceSession)
         old = exists().where(another.salt.is_(None), another.started_at > func.now() - _OVERLAP)
-        salt = case((old, literal(unsalted, SQL_UUID)), else_=func.gen_random_uuid())
+        # No release without salts runs on a cluster, and the question would need all of its nodes.
+        is_cluster = await self._session.scalar(select(func.to_regclass(SPREAD).is_not(None)))
+        salt = uuid4() if is_cluster else case((old, literal(unsalted, SQL_UUID)), else_=func.gen_random_uuid())
         return await self._session.scalar(
             insert(VoiceSession)
             .values(id=session_id, conversation_id=conversation_id, provider=provider, salt=salt)
@@ -199,11 +192,22 @@ class VoiceSessionDAO:
     async def touch(self, session: VoiceSession, *, duplicates: int = 0, connections: Sequence[str] = ()) -> bool:
         """Set the time of the phone's last request to now, and add ``duplicates`` and new ``connections``.
 
-        ``connections`` are the provider's names for connections that have begun. Return whether the service has
+        ``connections`` are the provider's names for connections that have begun; with any, the caller has locked the
+        session. Return whether the service has
         presumed the session's end, so that the caller must reopen it.
         """
-        values = {"duplicates": duplicates, "connections": connections, "presumed": ABANDONED}
-        return bool(await self._session.scalar(_TOUCH, _names(session) | values))
+        # It rises each time, even if the clock is set back: readers detect changes by it.
+        seen_at = func.greatest(func.statement_timestamp(), session.seen_at + _TICK, VoiceSession.seen_at)
+        touched = update(VoiceSession).values(seen_at=seen_at, duplicates=VoiceSession.duplicates + duplicates)
+        if connections:
+            names = [*dict.fromkeys([*session.provider_session_ids, *connections])]
+            touched = touched.values(provider_session_ids=names[:_MOST_CONNECTIONS])
+        ended = await self._session.scalar(
+            touched.where(_is(session.id, session.conversation_id))
+            .returning(VoiceSession.end_reason)
+            .execution_options(synchronize_session=False)
+        )
+        return ended == ABANDONED
 
     async def reopen(self, session: VoiceSession) -> None:
         """Remove the end of a session that the caller has locked, because its phone has sent a request."""

@@ -158,12 +158,13 @@ async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arr
         events, sessions = VoiceEventDAO(session, found), VoiceSessionDAO(session)
         # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
         last = await ConversationDAO(session).lock_against_erasure(found.conversation_id)
-        if last is None or await sessions.lock(found.id, found.conversation_id) is None:
+        held = None if last is None else await sessions.lock(found.id, found.conversation_id)
+        if last is None or held is None:
             raise VoiceSessionNotFound
         await _add(events, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, RecordedEvent)]
         presumed = await sessions.touch(
-            found,
+            held,
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
         )

@@ -122,7 +122,10 @@ async def test_each_conversation_is_placed_with_all_that_belongs_to_it(cluster: 
             ("stopped_orchestrators", "distributed", None),
             *(
                 (name, "reference", 1)
-                for name in ("feed_servers_left", "goals", "service_tokens", "tasks", "verbatim_alembic_version")
+                for name in (
+                    *("feed_servers_left", "goals", "message_words", "message_words_b", "search_progress"),
+                    *("service_tokens", "tasks", "verbatim_alembic_version"),
+                )
             ),
         ]
     )
@@ -150,7 +153,7 @@ async def test_a_move_that_fails_moves_nothing_and_the_next_run_goes_on(cluster:
     await cluster.run("ALTER TABLE citus_tables DROP CONSTRAINT away")
     left = await _distribute(cluster)
     assert not any(title.startswith("Build a key") for title in left)
-    assert len(await cluster.rows(PLACED)) == 14
+    assert len(await cluster.rows(PLACED)) == 17
 
 
 async def test_once_distributed_only_what_new_nodes_need_is_done_again(cluster: Sandbox) -> None:

@@ -42,6 +42,7 @@ _RETIED: Final = (
     ("conversations", "conversations_linked_goal_id_fkey", "(linked_goal_id) REFERENCES goals (id)"),
     ("conversations", "conversations_linked_task_id_fkey", "(linked_task_id) REFERENCES tasks (id)"),
 )
+_WORDS: Final = ("message_words", "message_words_b")
 _NEAR: Final = ("messages", "voice_sessions", "voice_events", "erasures", "feed_shards")
 
 
@@ -103,7 +104,8 @@ def _move(shards: int) -> Iterator[str]:
     for table, names in _TIES.items():
         for name in names:
             yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"
-    for table in REFERENCES:
+    yield f"TRUNCATE {', '.join(_WORDS)}"  # search does not run on a cluster
+    for table in (*REFERENCES, *_WORDS, "search_progress"):
         yield f"SELECT create_reference_table('{table}')"
     yield "CREATE TABLE IF NOT EXISTS feed_shards (conversation_id UUID PRIMARY KEY)"
     yield "CREATE TABLE IF NOT EXISTS feed_servers_left (server INT PRIMARY KEY, reached BIGINT NOT NULL)"
