@@ -2,21 +2,26 @@
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, func, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.connection.sqlstate import is_disk_full
 from backend.dao_service.models import Base
+from backend.dao_service.placement import SPREAD
 from backend.dao_service.privileges import APPEND
 from backend.dao_service.schema_revision import READ_STAMP, Stamp
 
 # A role that may not read all statistics sees how many standbys there are, but not their state.
-_DURABILITY: Final = text("""
-    SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
-        current_setting('synchronous_standby_names'), count(pid),
-        CASE WHEN count(pid) = count(sync_state) THEN count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) END
-    FROM pg_stat_replication
+_MEASURES: Final = """
+    current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    current_setting('synchronous_standby_names'), count(pid),
+    CASE WHEN count(pid) = count(sync_state) THEN count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) END
+"""
+_DURABILITY: Final = text(f"SELECT {_MEASURES} FROM pg_stat_replication")  # noqa: S608 -- made of constants
+_NODES: Final = text("""
+    SELECT nodeid, CASE WHEN success THEN CAST(result AS json) END
+    FROM run_command_on_all_nodes(:question, give_warning_for_connection_errors := true) ORDER BY nodeid
 """)
 
 
@@ -89,6 +94,13 @@ class Durability(NamedTuple):
     synchronous: int | None
 
 
+class NodeState(NamedTuple):
+    """A node of a cluster, by its number in `pg_dist_node`; ``durability`` is None if it did not answer."""
+
+    node: int
+    durability: Durability | None
+
+
 class SchemaDAO:
     """The statements on the state of the database, in the transaction of ``session``."""
 
@@ -149,6 +161,14 @@ class SchemaDAO:
         """Return the durability settings of the service's own commits (`synchronous_commit` is never off there)."""
         row = await self._session.execute(_DURABILITY)
         return Durability(*row.one())
+
+    async def nodes(self) -> list[NodeState]:
+        """Return the state of each node of a cluster; of a single server there is none."""
+        if not await self._session.scalar(select(func.to_regclass(SPREAD).is_not(None))):
+            return []
+        question = f"SELECT json_build_array({_MEASURES}) FROM pg_stat_replication"  # noqa: S608 -- made of constants
+        rows = await self._session.execute(_NODES, {"question": question})
+        return [NodeState(node, found and Durability(*found)) for node, found in rows]
 
 
 def _indexes() -> list[str]:

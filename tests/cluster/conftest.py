@@ -1,0 +1,56 @@
+"""A real Citus cluster: ``VERBATIM_TEST_CITUS`` is the URL of its coordinator, whose database these tests empty.
+
+The user must be a superuser, and each node must have the settings that `docs/scale.md` names.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+
+from backend.migrations import distribution, runner
+
+SHARDS = 8
+
+
+@pytest.fixture(scope="session")
+def coordinator() -> str:
+    url = os.environ.get("VERBATIM_TEST_CITUS")
+    if not url:
+        pytest.skip("VERBATIM_TEST_CITUS names no coordinator of a Citus cluster")
+    return url
+
+
+@pytest.fixture
+async def emptied(coordinator: str) -> str:
+    """The URL of the coordinator, with the schema of the newest revision and nothing in it, on one node."""
+    connection = await asyncpg.connect(coordinator)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
+    await asyncio.to_thread(runner.upgrade, coordinator)
+    return coordinator
+
+
+@pytest.fixture
+async def distributed(emptied: str) -> str:
+    """The same, distributed."""
+    await asyncio.to_thread(distribution.distribute, emptied, SHARDS, lambda _step: None)
+    return emptied
+
+
+@pytest.fixture
+async def sql(coordinator: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(coordinator)
+    yield connection
+    await connection.close()
+
+
+async def worker_of(connection: asyncpg.Connection, coordinator: str) -> str:
+    """Return the URL of the cluster's first worker."""
+    host, port = await connection.fetchrow(
+        "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards ORDER BY nodeid LIMIT 1"
+    )
+    return make_url(coordinator).set(host=host, port=port).render_as_string(hide_password=False)
