@@ -8,8 +8,8 @@ import httpx
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.admission import LEAVE
 from backend.api.dependencies import MCP
+from backend.api.middleware import LEAVE
 from backend.api.problems import HTTP_PROBLEMS, problem_body, problem_response
 from backend.mcp_server import HOW_TO_INSTALL, is_installed
 
