@@ -18,6 +18,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -310,6 +311,12 @@ class _Service(FastAPI):
     def wrap(self, layer: Callable[..., ASGIApp], **options: Any) -> None:
         """Put ``layer`` around the application and the layers that it has."""
         self._outermost = layer(self._outermost, **options)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return FastAPI's layers without the outermost: it responds to exceptions, as `RequestMiddleware` does."""
+        stack = super().build_middleware_stack()
+        assert isinstance(stack, ServerErrorMiddleware)  # noqa: S101 -- another version may have another order
+        return stack.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
