@@ -24,6 +24,7 @@ _ADDRESSES_OF_THIS_MACHINE: Final = re.compile(r"127\.[\d.]+|::1|::ffff:127\.[\d
 # the service would treat all its clients as local.
 _ADDED_BY_PROXIES: Final = {b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"}
 PROXY: Final = "proxy"  # the key of the state with the peer's address, if X-Forwarded-For is read
+_ADDED_BY_BROWSERS: Final = {b"origin", b"sec-fetch-site"}
 _OWN_SITES: Final = {b"same-origin", b"none"}  # `none`: the person sent it, for example from the address bar
 _READING: Final = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing here
 # Neither authenticated nor counted, so that load balancers always get an answer.
@@ -108,14 +109,14 @@ class Gate:
         Sec-Fetch-Site relates the page's origin to this service, and no page can set it. A browser that is too old for
         it sends only Origin, as every browser does with a method that may change something.
         """
+        if _ADDED_BY_BROWSERS.isdisjoint(dict(scope["headers"])):
+            return False
         origins = set(_values(scope, b"origin"))
         if origins and origins <= self._origins:
             return False
         sites = set(_values(scope, b"sec-fetch-site"))
         if sites:
             return not sites <= _OWN_SITES
-        if not origins:
-            return False
         own = {scheme + host for host in _values(scope, b"host") for scheme in (b"http://", b"https://")}
         return not origins <= own
 
