@@ -10,7 +10,8 @@ from backend.api.rate_limits import network
 from backend.api.request_queue import Caller, QueuedRequest, RequestQueue, new_caller
 
 # The extensions of an ASGI scope: when the request arrived, by `time.perf_counter`; a function without parameters which
-# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue.
+# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue. The
+# last one is also the key of the request's state with its `QueuedRequest`.
 ARRIVED: Final = "verbatim.arrived"
 DISCONNECTED: Final = "verbatim.disconnected"
 TURN: Final = "verbatim.turn"
@@ -20,8 +21,14 @@ def enter(queue: RequestQueue, scope: Scope) -> QueuedRequest | None:
     """Return the place of a request in ``queue``; None for monitoring, which runs at once. Raises Busy."""
     if scope["path"] in MONITORING:
         return None
-    turn: QueuedRequest | None = scope.get("extensions", {}).get(TURN)
-    return turn or queue.arrive(_caller(scope))
+    turn: QueuedRequest = scope.get("extensions", {}).get(TURN) or queue.arrive(_caller(scope))
+    scope.setdefault("state", {})[TURN] = turn
+    return turn
+
+
+def leave(scope: Scope) -> None:
+    """Free the place of a request before its response begins."""
+    scope["state"]["request_queue"].leave(scope["state"][TURN])
 
 
 async def run(turn: QueuedRequest, scope: Scope) -> None:

@@ -34,7 +34,6 @@ from backend.observability.logs import new_request_id, request_id
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 # The methods that metrics and logs name; a client may invent others, without a bound in number.
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-LEAVE: Final = "leave"  # the key of the state with a function that frees the request's place before its response begins
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 # A page of another origin may not load a response as an image or a script; requests that CORS allows are not affected.
 _SAME_ORIGIN: Final = (b"cross-origin-resource-policy", b"same-origin")
@@ -66,8 +65,7 @@ class RequestMiddleware:
         started = scope.get("extensions", {}).get(ARRIVED) or time.perf_counter()
         identity = _identity(scope["headers"])
         request_id.set(identity)
-        response = _Response(scope, send, identity, self._queue)
-        scope.setdefault("state", {})[LEAVE] = response.leave
+        response = _Response(scope["path"], send, identity, self._queue)
         try:
             refusal = await self._refusal(scope, response)
             await (refusal or self._app)(scope, receive, response.send)
@@ -114,10 +112,10 @@ class RequestMiddleware:
 class _Response:
     """The response to one request: adds the headers that each response has, and notes its status (0: none yet)."""
 
-    __slots__ = ("_identity", "_queue", "_scope", "_send", "quotas", "status", "turn")
+    __slots__ = ("_identity", "_path", "_queue", "_send", "quotas", "status", "turn")
 
-    def __init__(self, scope: Scope, send: Send, identity: str, queue: RequestQueue) -> None:
-        self._scope = scope
+    def __init__(self, path: str, send: Send, identity: str, queue: RequestQueue) -> None:
+        self._path = path
         self._send = send
         self._identity = identity
         self._queue = queue
@@ -139,7 +137,7 @@ class _Response:
             if self.quotas:
                 headers += rate_limit_headers(self.quotas)
             headers += [(b"x-request-id", self._identity.encode()), _NOSNIFF, _SAME_ORIGIN]
-            if self._scope["path"].startswith(API) or self._scope["path"] == MCP:
+            if self._path.startswith(API) or self._path == MCP:
                 headers.append(_NO_STORE)
         await self._send(message)
 

@@ -333,6 +333,7 @@ class AppendQueue:
 
     def _serve(self, queue: _SubjectQueue, commit: Commit, share: float) -> None:
         """Move messages of one subject into the commit until their cost reaches ``share``, or the commit is full."""
+        taken = 0
         while queue.requests and share > 0 and not commit.full:
             request = queue.requests[0]
             start = request.taken
@@ -344,9 +345,10 @@ class AppendQueue:
             cost = request.cost(start, stop)
             share -= cost
             self._change_cost(queue, -cost)
-            metrics.APPEND_QUEUE.dec(stop - start)
+            taken += stop - start
             if stop == len(request.messages):
                 queue.requests.popleft()
+        metrics.APPEND_QUEUE.dec(taken)
 
     def _add_unlocked(self, commit: Commit, part: Slice) -> None:
         """Add the messages of a slice, except those that must queue behind others of a locked conversation."""

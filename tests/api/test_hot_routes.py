@@ -173,3 +173,15 @@ async def test_an_unusual_request_does(shared_doors: Doors, method: str, path: s
     shared_doors.seen.clear()
     await shared_doors.hot.request(method, shared_doors.url(path), **more)
     assert len(shared_doors.seen) == 1
+
+
+async def test_fastapi_serves_every_request_while_opentelemetry_is_configured(
+    shared_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    traced = create_app(settings_for(shared_database_url))
+    traced.user_middleware.append(Middleware(Spy, seen=seen))
+    monkeypatch.setattr(traced._native_telemetry, "enabled", lambda: True)
+    async with running(traced) as client:
+        assert (await client.get("/livez")).status_code == 200
+    assert seen == ["/livez"]
