@@ -10,8 +10,8 @@ from backend.api.rate_limits import network
 from backend.api.request_queue import Caller, QueuedRequest, RequestQueue, new_caller
 
 # The extensions of an ASGI scope: when the request arrived, by `time.perf_counter`; a function without parameters which
-# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue. The
-# last one is also the key of the request's state with its `QueuedRequest`.
+# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue. A
+# request's state has its `QueuedRequest` by the same key.
 ARRIVED: Final = "verbatim.arrived"
 DISCONNECTED: Final = "verbatim.disconnected"
 TURN: Final = "verbatim.turn"
