@@ -1,7 +1,7 @@
 """The hot routes: those that run for each word that is said, and the reads that clients repeat.
 
-FastAPI describes these routes like all others, and serves them, too. But between the middlewares and a handler it tries
-the pattern of each route, opens two exit stacks, and resolves the handler's parameters from its signature, which takes
+FastAPI describes these routes like all others, and serves them, too. But it has four layers of its own, tries the
+pattern of each route, opens two exit stacks, and resolves the handler's parameters from its signature, which takes
 longer than the handlers themselves (docs/architecture.md has the figures). So this layer, outside of FastAPI's and
 inside of `RequestMiddleware`, calls the handlers of ordinary requests itself, with what their signatures name.
 

@@ -184,13 +184,14 @@ class AppendQueue:
             raise Busy("Too many messages of this sender are waiting to be stored")
         if self._bytes and self._bytes + size > MAX_BYTES:
             raise Busy("Too many messages are waiting to be stored")
-        if self._wait(subject) > MAX_WAIT:
+        now = self._clock()
+        if self._wait(subject, now) > MAX_WAIT:
             raise Busy("Messages are waiting too long to be stored")
         request = Request(subject, messages, sizes, asyncio.get_running_loop().create_future())
         self._requests[request] = None
         self._bytes += size
         self._bytes_of[subject] = held + size
-        self._senders.note(subject, self._clock())
+        self._senders.note(subject, now)
         queue = self._queues.get(subject)
         if queue is None:
             queue = self._queues[subject] = _SubjectQueue()
@@ -369,9 +370,9 @@ class AppendQueue:
         else:
             commit.add(*part)
 
-    def _wait(self, subject: str | None) -> float:
+    def _wait(self, subject: str | None, now: float) -> float:
         """Return how many seconds a request of ``subject`` would wait before its first message is in a commit."""
-        underway = self._throughput.underway(self._clock())
+        underway = self._throughput.underway(now)
         if self._cost <= MAX_PER_COMMIT:
             return underway  # the next commit takes it
         queue = self._queues.get(subject)
