@@ -2,22 +2,23 @@
 
 A client chooses how long a session is and how its events are numbered, so the rows that are read are bounded. Four
 queries, for numbered and unnumbered messages and for numbered and unnumbered events, each read through an index the
-entries that are nearest to the places in question.
+entries that are nearest to the places in question. Few entries hold the turns of most calls, so few are read first.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import VoiceSession
 from backend.dao_service.voice_event_dao import UNCOUNTED
 from backend.vocabulary import ASIDES
 
-_BEFORE: Final = 500  # entries that each query reads before the place in question
-_AFTER: Final = 2_000  # entries that each query reads from there on; a batch of events has 500
+# Entries that each query reads before the place in question, and from there on; a batch of events has at most 500.
+_FEW: Final = (30, 150)
+_MANY: Final = (500, 2_000)
 _MESSAGES: Final = f"""
     SELECT {{place}} AS place, 0 AS late, sequence AS number, role AS kind, id, metadata AS detail,
         role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN {ASIDES} AS opening
@@ -68,32 +69,37 @@ def _nearest_entries(side: str, direction: str, most: int) -> str:
 
 # Each of the four queries is bounded. Beyond the end of a query that has more rows an entry may be missing, so only the
 # entries strictly inside of all four ends are returned.
-_TURNS: Final = text(f"""
-    WITH before AS MATERIALIZED ({_nearest_entries("<", "DESC", _BEFORE)}),
-    after AS MATERIALIZED ({_nearest_entries(">=", "ASC", _AFTER)}),
-    ends AS (
-        SELECT
-            (SELECT max(place) FROM (
-                SELECT min(place) AS place FROM before GROUP BY way HAVING count(*) = {_BEFORE}
-            ) AS cut) AS lowest,
-            (SELECT min(place) FROM (
-                SELECT max(place) AS place FROM after GROUP BY way HAVING count(*) = {_AFTER}
-            ) AS cut) AS highest
-    ),
-    moments AS (
-        SELECT place, late, number, kind, id, detail, opening
-        FROM (TABLE before UNION ALL TABLE after) AS near, ends
-        WHERE (lowest IS NULL OR place > lowest) AND (highest IS NULL OR place < highest)
-    ),
-    turns AS (
-        SELECT (SELECT max(place) FROM moments WHERE opening AND place < CAST(:first AS bigint)) AS first,
-            (SELECT min(place) FROM moments WHERE opening AND place > CAST(:last AS bigint)) AS last
-    )
-    SELECT kind, id, detail, first IS NULL AND lowest IS NOT NULL, last IS NULL AND highest IS NOT NULL
-    FROM moments, ends, turns
-    WHERE (first IS NULL OR place >= first) AND (last IS NULL OR place <= last)
-    ORDER BY place, late, number
-""")  # noqa: S608 -- made of constants
+def _turns(before: int, after: int) -> TextClause:
+    """Return the statement that reads the turns among ``before`` and ``after`` entries of each query."""
+    return text(f"""
+        WITH before AS MATERIALIZED ({_nearest_entries("<", "DESC", before)}),
+        after AS MATERIALIZED ({_nearest_entries(">=", "ASC", after)}),
+        ends AS (
+            SELECT
+                (SELECT max(place) FROM (
+                    SELECT min(place) AS place FROM before GROUP BY way HAVING count(*) = {before}
+                ) AS cut) AS lowest,
+                (SELECT min(place) FROM (
+                    SELECT max(place) AS place FROM after GROUP BY way HAVING count(*) = {after}
+                ) AS cut) AS highest
+        ),
+        moments AS (
+            SELECT place, late, number, kind, id, detail, opening
+            FROM (TABLE before UNION ALL TABLE after) AS near, ends
+            WHERE (lowest IS NULL OR place > lowest) AND (highest IS NULL OR place < highest)
+        ),
+        turns AS (
+            SELECT (SELECT max(place) FROM moments WHERE opening AND place < CAST(:first AS bigint)) AS first,
+                (SELECT min(place) FROM moments WHERE opening AND place > CAST(:last AS bigint)) AS last
+        )
+        SELECT kind, id, detail, first IS NULL AND lowest IS NOT NULL, last IS NULL AND highest IS NOT NULL
+        FROM moments, ends, turns
+        WHERE (first IS NULL OR place >= first) AND (last IS NULL OR place <= last)
+        ORDER BY place, late, number
+    """)  # noqa: S608 -- made of constants
+
+
+_WINDOWS: Final = (_turns(*_FEW), _turns(*_MANY))
 
 
 class TurnWindow(NamedTuple):
@@ -113,5 +119,9 @@ async def turns(session: AsyncSession, voice_session: VoiceSession, first: int, 
     They are complete unless one has more than 500 entries before ``first``, or there are more than 2,000 from there.
     """
     values = {"first": first, "last": last, "session": voice_session.id, "conversation": voice_session.conversation_id}
-    rows = (await session.execute(_TURNS, values)).all()
-    return TurnWindow([(row[0], row[1], row[2] or {}) for row in rows], *(rows[0][3:] if rows else (False, False)))
+    for statement in _WINDOWS:
+        rows = (await session.execute(statement, values)).all()
+        window = TurnWindow([(row[0], row[1], row[2] or {}) for row in rows], *(rows[0][3:] if rows else (False, False)))
+        if not (window.first_is_cut or window.last_is_cut):
+            break
+    return window
