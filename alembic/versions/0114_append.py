@@ -5,8 +5,8 @@ conversations; only then look which ids are on record; count; insert; read back.
 once would miss what the previous holder of the lock committed. The locks are taken in the order of the conversations'
 ids, so two calls do not deadlock, and no call waits for a conversation that another transaction has locked.
 
-The arrays are parallel, one element for each message. A message's conversation must belong to its owner; NULL admits
-any owner. A conversation of another owner counts as none.
+The arrays are parallel, one element for each message; instead of an array of NULLs alone it may be NULL. A message's
+conversation must belong to its owner; NULL admits any owner. A conversation of another owner counts as none.
 
 There is one row for each message:
 
@@ -138,7 +138,7 @@ _APPEND = f"""
             ORDER BY place
         ) AS counted;
 
-        IF array_position(times, NULL) > 0 AND array_remove(numbers, NULL) <> '{{}}' THEN
+        IF coalesce(array_position(times, NULL) > 0, times IS NULL) AND array_remove(numbers, NULL) <> '{{}}' THEN
             SELECT array_agg(coalesce(said, ({_BETWEEN})) ORDER BY place) INTO times
             FROM unnest(said_times, conversation_ids, session_ids, numbers) WITH ORDINALITY
                 AS sent (said, conversation_id, session_id, number, place);
