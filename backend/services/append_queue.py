@@ -279,7 +279,7 @@ class AppendQueue:
                 decided -= 1
             elif isinstance(outcome, Unavailable):
                 request.refused.setdefault(conversation, outcome)
-            elif unlocked := self._locked.get((request.subject, conversation)):
+            elif self._locked and (unlocked := self._locked.get((request.subject, conversation))):
                 unlocked.since, unlocked.delay = math.inf, FIRST_RETRY_DELAY
         self._count_decided(request, decided)
 
