@@ -45,7 +45,6 @@ from backend.api import (
 from backend.api.gate import PROXY, Gate
 from backend.api.hot_routes import TRACED, HotRoutes
 from backend.api.middleware import RequestMiddleware
-from backend.api.openapi import describe
 from backend.api.rate_limits import Memory, Rate, RateLimits, Redis
 from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
@@ -134,14 +133,12 @@ def from_environment() -> FastAPI:
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     try:
-        app = create_app(settings)
+        return create_app(settings)
     except SetupError as error:
         if multiprocessing.parent_process() is None:
             raise
         log.error("the worker cannot start", reason=str(error))
         sys.exit(STARTUP_FAILURE)  # tells the supervisor not to start another worker
-    app.openapi()  # cached now: it takes 0.5 s, for which the first request that needs it would block the event loop
-    return app
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -184,6 +181,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Verbatim",
         version=__version__,
         summary="The durable record of voice conversations.",
+        openapi_url=None,  # `health` serves what `make openapi` has written
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to the host that the client named, which may be wrong
@@ -214,9 +212,8 @@ def create_app(settings: Settings) -> FastAPI:
     health.install(app)
     if settings.console:
         console.install(app)
-    problems.install(app)
+    problems.install(app, _ROUTERS)
     app.state.bodies = bodies.new_budget()
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 
 
