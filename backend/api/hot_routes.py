@@ -12,12 +12,14 @@ OpenTelemetry is configured, so that FastAPI traces it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,7 +38,6 @@ from backend.vocabulary import Scope as Needed
 
 _LABEL: Final = TypeAdapter[str](Label)
 _UUID: Final = TypeAdapter(UUID)
-_FIRST_PAGE: Final = MessageQuery()
 
 
 def _record_voice_events(request: Request, session: str) -> Awaitable[Response]:
@@ -45,8 +46,13 @@ def _record_voice_events(request: Request, session: str) -> Awaitable[Response]:
 
 
 def _list_messages(request: Request, conversation: str) -> Awaitable[Response]:
-    query = MessageQuery.model_validate(dict(request.query_params)) if request.scope["query_string"] else _FIRST_PAGE
+    query = _message_query(request.scope["query_string"])
     return list_messages(request, _UUID.validate_python(conversation), query, database_of(request))
+
+
+@lru_cache(256)  # clients that poll repeat theirs
+def _message_query(query_string: bytes) -> MessageQuery:
+    return MessageQuery.model_validate(dict(QueryParams(query_string)))
 
 
 def _get_conversation(request: Request, conversation: str) -> Awaitable[Response] | None:
