@@ -8,12 +8,9 @@ So all of a conversation can be stored on one node of a cluster (`docs/scale.md`
 - `number` of `deliveries` and of `voice_events` is a time, in nanoseconds since 1970, instead of the next value of a
   sequence: the sequences of two nodes are no common order. A delivery gets a number above those of its conversation.
   Deliveries of two conversations may have the same number; the id then decides. Old numbers are far below.
-- `message_document` is the type of a message as JSON, because a cluster loses the names of an anonymous row.
 - `verbatim_feed_end` says how far the feed of this server may be read, `verbatim_feed_ends` says it of each server. The
   highest 16 bits of a position name the server that drew it, 0 if there is only one. So an announcement holds the other
   48 bits, and a server compares its sequence with its own positions only.
-- `verbatim_append_2` is `verbatim_append` with the parameter `near`. A cluster needs it to find the node on which to
-  run the function; one server ignores it.
 """
 
 import verbatim_steps as steps
@@ -42,23 +39,11 @@ def upgrade() -> None:
             ALTER TABLE {table} ALTER COLUMN number DROP IDENTITY IF EXISTS,
             ALTER COLUMN number SET DEFAULT {_NUMBER}
         """)
-    op.execute("""
-        DO $$
-        BEGIN
-            IF to_regtype('message_document') IS NULL THEN
-                CREATE TYPE message_document AS (
-                    id uuid, conversation_id uuid, sequence bigint, role text, content text, input_modality text,
-                    metadata jsonb, "timestamp" text, created_at text, voice_session_id text, client_sequence int
-                );
-            END IF;
-        END $$
-    """)
     _read_the_feed_of_each_server()
 
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION IF EXISTS verbatim_feed_ends(), verbatim_feed_end()")
-    op.execute("DROP TYPE IF EXISTS message_document")
     for table in ("deliveries", "voice_events"):
         _number_again(table)
     steps.build_index("deliveries_number_key", "deliveries (number)", unique=True)

@@ -123,7 +123,7 @@ class AppendConnection:
         async with self._connected() as connection, transaction(connection, lock=LOCK_TIMEOUT):
             if lock is not None:
                 await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
-            columns = zip(*messages, strict=True)
+            columns = map(_array, zip(*messages, strict=True))
             if self._placement.is_cluster:  # all messages are of one part
                 rows = await connection.fetch(_APPEND_NEAR, messages[0].conversation_id, *columns)
             else:
@@ -149,6 +149,11 @@ class AppendConnection:
         """Close the connection; calling it twice is safe."""
         if self._connection is not None:
             self._connection.terminate()
+
+
+def _array(values: tuple[object, ...]) -> tuple[object, ...] | None:
+    """Return ``values``, or None if all of them are: asyncpg spends a microsecond on each element of an array."""
+    return None if values.count(None) == len(values) else values
 
 
 def _stored(row: asyncpg.Record | None) -> StoredMessage | None:

@@ -98,8 +98,14 @@ _UNVERIFIED: Final = text("""
     WHERE CASE WHEN past.digest IS NULL THEN past.call_id IS NOT NULL AND answered.call_id IS NULL
         ELSE said.digest IS NULL END
 """)
-_MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
-_TICK: Final = timedelta(microseconds=1)
+# It rises each time, even if the clock is set back: readers detect changes by it. It reaches at least ``after``.
+SEEN: Final = "seen_at = greatest(statement_timestamp(), {after}, seen_at)"
+PRESUMED: Final = f"coalesce(end_reason = '{ABANDONED}', false)"
+TICK: Final = timedelta(microseconds=1)
+_TOUCH: Final = text(f"""
+    UPDATE voice_sessions SET {SEEN.format(after="CAST(:after AS timestamptz)")}
+    WHERE id = :session AND conversation_id = :conversation RETURNING {PRESUMED}
+""")  # noqa: S608 -- made of constants
 # A session without a salt that is younger than this shows that processes of a release without salts are running.
 _OVERLAP: Final = timedelta(days=1)
 
@@ -189,25 +195,12 @@ class VoiceSessionDAO:
             .execution_options(populate_existing=True)
         )
 
-    async def touch(self, session: VoiceSession, *, duplicates: int = 0, connections: Sequence[str] = ()) -> bool:
-        """Set the time of the phone's last request to now, and add ``duplicates`` and new ``connections``.
+    async def touch(self, session: VoiceSession) -> bool:
+        """Set the time of the phone's last request to now.
 
-        ``connections`` are the provider's names for connections that have begun; with any, the caller has locked the
-        session. Return whether the service has
-        presumed the session's end, so that the caller must reopen it.
+        Return whether the service has presumed the session's end, so that the caller must reopen it.
         """
-        # It rises each time, even if the clock is set back: readers detect changes by it.
-        seen_at = func.greatest(func.statement_timestamp(), session.seen_at + _TICK, VoiceSession.seen_at)
-        touched = update(VoiceSession).values(seen_at=seen_at, duplicates=VoiceSession.duplicates + duplicates)
-        if connections:
-            names = [*dict.fromkeys([*session.provider_session_ids, *connections])]
-            touched = touched.values(provider_session_ids=names[:_MOST_CONNECTIONS])
-        ended = await self._session.scalar(
-            touched.where(_is(session.id, session.conversation_id))
-            .returning(VoiceSession.end_reason)
-            .execution_options(synchronize_session=False)
-        )
-        return ended == ABANDONED
+        return bool(await self._session.scalar(_TOUCH, _names(session) | {"after": session.seen_at + TICK}))
 
     async def reopen(self, session: VoiceSession) -> None:
         """Remove the end of a session that the caller has locked, because its phone has sent a request."""

@@ -120,7 +120,8 @@ class Live:
         wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # the follower tries again after TICK
             async with self._own_reads.permit(caller.get()), self._database.driver_connection() as connection:
-                return (await MessageDAO(connection).recorded(wanted, after)).rows
+                found = await MessageDAO(connection).recorded(wanted, after)
+                return found.rows if found else []
         return []
 
     @contextmanager
@@ -232,8 +233,8 @@ class _Reader:
             head = (await messages.states([self._conversation_id])).get(self._conversation_id)
             reached = head.last_sequence if head else 0
             reached = reached if self._window.reached is None else self._window.reached
-            if head:
-                rows, more = await messages.recorded(wanted, reached)
+            if head and (found := await messages.recorded(wanted, reached)):
+                rows, more = found.rows, found.more
         if not self._stopped and (rows, head, reached) != ([], self.head, self._window.reached):
             if self._window.since is None:
                 self._window.begin(reached)

@@ -19,11 +19,14 @@ _PARAMETERS: Final = """
 """
 SIGNATURE: Final = f"{APPEND_NEAR}({', '.join(each.split()[1] for each in _PARAMETERS.split(','))})"
 _DOCUMENT: Final = """
-    convert_to(row_to_json(ROW(
-        m.id, m.conversation_id, m.sequence, m.role, m.content, m.input_modality, coalesce(m.metadata, '{}'),
-        replace((m.timestamp AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z',
-        replace((m.created_at AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z', m.voice_session_id, m.client_sequence
-    )::message_document)::text, 'UTF8')
+    textsend(format(
+        '{"id":"%s","conversation_id":"%s","sequence":%s,"role":"%s","content":%s,"input_modality":"%s","metadata":%s,'
+        '"timestamp":"%sZ","created_at":"%sZ","voice_session_id":%s,"client_sequence":%s}',
+        m.id, m.conversation_id, m.sequence, m.role, to_json(m.content), m.input_modality, coalesce(m.metadata, '{}'),
+        replace((m.timestamp AT TIME ZONE 'UTC')::text, ' ', 'T'),
+        replace((m.created_at AT TIME ZONE 'UTC')::text, ' ', 'T'),
+        coalesce(to_json(m.voice_session_id)::text, 'null'), coalesce(m.client_sequence::text, 'null')
+    ))
 """
 # What does not count as a difference is said in migration 0114.
 _DIFFERING: Final = """
