@@ -120,14 +120,16 @@ class AppendConnection:
         connection can be opened, and the driver's exceptions otherwise.
         """
         transaction = self._database.single if lock is None else self._database.transaction
-        async with self._connected() as connection, transaction(connection, lock=LOCK_TIMEOUT):
-            if lock is not None:
-                await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
-            columns = map(_array, zip(*messages, strict=True))
-            if self._placement.is_cluster:  # all messages are of one part
-                rows = await connection.fetch(_APPEND_NEAR, messages[0].conversation_id, *columns)
-            else:
-                rows = await connection.fetch(_APPEND, *columns)
+        async with self._connected() as connection:
+            async with transaction(connection, lock=LOCK_TIMEOUT):
+                if lock is not None:
+                    await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
+                columns = map(_array, zip(*messages, strict=True))
+                if self._placement.is_cluster:  # all messages are of one part
+                    rows = await connection.fetch(_APPEND_NEAR, messages[0].conversation_id, *columns)
+                else:
+                    rows = await connection.fetch(_APPEND, *columns)
+            await self._database.note_commit(connection)
         new = {row["id"]: row for row in rows if row["place"] is None}
         others = {row["place"]: row for row in rows}
         found = {place: others.get(place + 1) or new.get(each.id) for place, each in enumerate(messages)}
