@@ -1,7 +1,8 @@
 """The appender of a worker process, with a lane for each part of a cluster; a single server is one part, and one lane.
 
 Each lane is an `Appender` with a queue and a connection of its own. So a part whose node is away, or slow, delays no
-message of another part. Within a lane senders are served in turn, as on a single server.
+message of another part. Within a lane senders are served in turn, as on a single server. What waits is bounded for each
+sender and in all over the lanes together.
 
 The messages of a request are recorded by the lanes of their parts, each in a commit of its own. If a part is away, its
 messages are Unavailable, and those of the others are stored.
@@ -14,9 +15,10 @@ from typing import Final
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.placement import Placement
-from backend.errors import Unavailable
+from backend.errors import Busy, Unavailable
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
+from backend.services.append_queue import MAX_BYTES, MAX_BYTES_PER_SUBJECT
 from backend.services.append_transaction import Outcome
 from backend.services.appender import Appender
 
@@ -53,6 +55,7 @@ class AppendLanes(Appender):
         """
         if not self._placement.is_cluster:
             return await super().append(principal, messages)
+        self._refuse_too_much(principal.subject)
         shares = await self._shares(messages)
         if len(shares) == 1:
             return await self._append(*shares, principal, messages)
@@ -61,6 +64,14 @@ class AppendLanes(Appender):
             return_exceptions=True,
         )
         return _merged([*shares.values()], found)
+
+    def _refuse_too_much(self, subject: str | None) -> None:
+        """Raise Busy if the lanes together hold as much as a single one may."""
+        held = [lane.waiting(subject) for lane in (self, *self._others.values())]
+        if sum(own for own, _ in held) >= MAX_BYTES_PER_SUBJECT:
+            raise Busy("Too many messages of this sender are waiting to be stored")
+        if sum(size for _, size in held) >= MAX_BYTES:
+            raise Busy("Too many messages are waiting to be stored")
 
     async def _shares(self, messages: Sequence[MessageCreate]) -> dict[int, list[int]]:
         """Return the places of the messages of each lane."""

@@ -86,6 +86,10 @@ class Appender:
         """Whether the queue has reached its bound in bytes, so that further messages are refused."""
         return self._queue.full
 
+    def waiting(self, subject: str | None) -> tuple[int, int]:
+        """Return the bytes of the messages that wait, of ``subject`` and in all."""
+        return self._queue.size_of(subject), self._queue.size
+
     @property
     def running(self) -> bool:
         """Whether messages are accepted: `start` was called, `close` was not, and the task has not failed."""

@@ -105,12 +105,14 @@ class Health:
 class HealthReport:
     """A sentence for each fault of the database, and one on durability (`promise`), None if that is unknown.
 
-    ``tried`` tells whether the check got as far as a message that it inserted and rolled back.
+    ``tried`` tells whether the check got as far as a message that it inserted and rolled back, and ``is_cluster``
+    whether the record is distributed, so that keys differ from those that the migrations make.
     """
 
     faults: list[str]
     promise: str | None
     tried: bool
+    is_cluster: bool
 
 
 async def check(database: Database, revision: str) -> HealthReport:
@@ -118,6 +120,6 @@ async def check(database: Database, revision: str) -> HealthReport:
     found = await database_checks.examine(database, revision)
     sentences = [*durability.node_faults(found.nodes), *(fault.sentence for fault in found.faults)]
     if found.durability is None:
-        return HealthReport(sentences, None, found.tried)
+        return HealthReport(sentences, None, found.tried, bool(found.nodes))
     worth = durability.promise(found.durability)
-    return HealthReport([*durability.faults(found.durability), *sentences], worth, found.tried)
+    return HealthReport([*durability.faults(found.durability), *sentences], worth, found.tried, bool(found.nodes))
