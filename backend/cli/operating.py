@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from backend.cli.access import await_database, database_url, run_with_database, with_database
+from backend.cli.access import await_database, database_url, ensure_schema, run_with_database, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.migrations import access, adoption, distribution, runner
@@ -98,6 +98,7 @@ def distribute(
     if settings.database_url is None:
         raise SetupError("The embedded PostgreSQL is a single server; name the cluster's coordinator in DATABASE_URL.")
     with database_url(settings) as url:
+        ensure_schema(url, 0, ours=False)
         found = distribution.survey(url, shards, searches=settings.search)
         for title, style, sentences in (("Blockers", "red", found.blockers), ("Steps", "cyan", found.steps)):
             _print_list(title, style, sentences)

@@ -150,9 +150,9 @@ async def test_a_move_that_fails_moves_nothing_and_the_next_run_goes_on(cluster:
     with pytest.raises(SetupError, match=r"stopped the distribution \(23514\).*goes on from there"):
         await _distribute(cluster)
     assert await cluster.rows(PLACED) == []
+    assert await cluster.value(KEY, "messages") == ["id"]
     await cluster.run("ALTER TABLE citus_tables DROP CONSTRAINT away")
-    left = await _distribute(cluster)
-    assert not any(title.startswith("Build a key") for title in left)
+    await _distribute(cluster)
     assert len(await cluster.rows(PLACED)) == 17
 
 

@@ -1,8 +1,8 @@
 """`verbatim distribute` spreads the record over the nodes of a Citus cluster, each conversation whole on one node.
 
 `catalogue` reads what is there, `blockers` says what must be changed first, and `steps` plans the rest. The survey only
-reads. Each step looks whether it is done, so the command is run again after it was cut off, and after nodes were added
-or removed. `docs/scale.md` tells an operator when and how.
+reads. Each step may be done twice, so the command is run again after it was cut off, and after nodes were added or
+removed. `docs/scale.md` tells an operator when and how.
 """
 
 import asyncio

@@ -43,11 +43,6 @@ _TRIGGERS: Final = """
     SELECT tgrelid::regclass::text, tgname FROM pg_trigger
     WHERE NOT tgisinternal AND tgname NOT LIKE 'verbatim\\_%' AND tgrelid = ANY ($1::regclass[]) ORDER BY 1, 2
 """
-_KEYS: Final = """
-    SELECT i.indrelid::regclass::text, array_agg(a.attname::text ORDER BY a.attname) FROM pg_index AS i
-    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-    WHERE i.indisprimary AND i.indrelid = ANY ($1::regclass[]) GROUP BY 1
-"""
 
 
 class Tie(NamedTuple):
@@ -77,7 +72,7 @@ class Catalogue:
     """The state of a database that is to be distributed, or is.
 
     ``group`` is the number of this node, 0 for the coordinator and None without Citus. ``kinds`` gives how Citus has
-    placed each table, and ``keys`` the columns of its primary key, in alphabetical order.
+    placed each table.
     """
 
     schema: str  # of the tables, quoted
@@ -88,7 +83,6 @@ class Catalogue:
     unique: Sequence[OnTable]
     triggers: Sequence[OnTable]
     kinds: Mapping[str, str]
-    keys: Mapping[str, Sequence[str]]
     messages: int  # PostgreSQL's estimate, 0 if it has none
 
     @property
@@ -119,7 +113,6 @@ async def read(connection: asyncpg.Connection) -> Catalogue:
         [OnTable(*row) for row in await connection.fetch(_UNIQUE, ["conversations", "messages"])],
         [OnTable(*row) for row in await connection.fetch(_TRIGGERS, ["conversations", "messages", "goals", "tasks"])],
         kinds,
-        {row[0]: row[1] for row in await connection.fetch(_KEYS, [*_OWN])},
         max(0, await connection.fetchval("SELECT reltuples::bigint FROM pg_class WHERE oid = 'messages'::regclass")),
     )
 

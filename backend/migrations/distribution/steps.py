@@ -1,8 +1,8 @@
-"""The steps of `verbatim distribute`. Each looks first whether it is done, so a run that was cut off is begun anew.
+"""The steps of `verbatim distribute`. Each may be done twice, so a run that was cut off is begun anew.
 
 The steps before the move change nothing for a running service: they build what the move needs. The move itself is one
 transaction, so that a service sees the tables either all on one node or all spread; writers wait meanwhile. The steps
-after it take away what the coordinator no longer needs.
+after it take away what the coordinator no longer needs, and are done again when nodes have come or gone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,12 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "messages": ("conversation_id", "id"),
     "voice_sessions": ("conversation_id", "id"),
     "voice_events": ("conversation_id", "voice_session_id", "id"),
+}
+_FEED: Final = "idx_messages_feed_of_nodes"
+# They take the place of the keys and of the index of the feed in the move: without those the service would be slow.
+_INDEXES: Final[Mapping[str, str]] = {
+    **{f"{table}_by_conversation": f"{table} ({', '.join(columns)})" for table, columns in KEYS.items()},
+    _FEED: "messages (feed_position)",
 }
 # The foreign keys that the move drops, and those that it makes anew between tables of one conversation.
 _TIES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -59,10 +65,8 @@ def plan(found: Catalogue, shards: int) -> Iterator[Step]:
     """Yield the steps that are left to do, into ``shards`` parts."""
     if not found.is_distributed:
         yield Step("Replace the functions by those of a cluster", tuple(_functions(found.schema)))
-        for table, columns in KEYS.items():
-            if sorted(columns) != sorted(found.keys.get(table, ())):
-                yield Step(f"Build a key of {table} that begins with the conversation", tuple(_key(table, columns)))
-        yield Step("Build an index of the feed that each node can hold", tuple(_feed_index()))
+        for name, definition in _INDEXES.items():
+            yield Step(f"Build the index {name} while writers go on", tuple(_index(name, definition)))
         yield Step(
             "Copy the conversations and all that belongs to them to the nodes", tuple(_move(shards)), is_atomic=True
         )
@@ -79,22 +83,10 @@ def _functions(schema: str) -> Iterator[str]:
     yield functions.ADVANCE_COUNTER.replace("{schema}", schema)
 
 
-def _key(table: str, columns: tuple[str, ...]) -> Iterator[str]:
-    index = f"{table}_by_conversation"
-    yield f"DROP INDEX IF EXISTS {index}"  # an interrupted run leaves an invalid one
-    yield f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} ({', '.join(columns)})"
-    # What refers to the old key goes with it; the move makes it anew.
-    yield f"""
-        ALTER TABLE {table} DROP CONSTRAINT {table}_pkey CASCADE,
-        ADD CONSTRAINT {table}_pkey PRIMARY KEY USING INDEX {index}
-    """
-
-
-def _feed_index() -> Iterator[str]:
-    yield "DROP INDEX IF EXISTS idx_messages_feed_of_nodes"
-    yield "CREATE INDEX CONCURRENTLY idx_messages_feed_of_nodes ON messages (feed_position)"
-    yield "DROP INDEX IF EXISTS idx_messages_feed"
-    yield "ALTER INDEX idx_messages_feed_of_nodes RENAME TO idx_messages_feed"
+def _index(name: str, definition: str) -> Iterator[str]:
+    yield f"DROP INDEX IF EXISTS {name}"  # an interrupted run may leave an invalid one
+    kind = "INDEX" if name == _FEED else "UNIQUE INDEX"
+    yield f"CREATE {kind} CONCURRENTLY {name} ON {definition}"
 
 
 def _move(shards: int) -> Iterator[str]:
@@ -104,11 +96,19 @@ def _move(shards: int) -> Iterator[str]:
     for table, names in _TIES.items():
         for name in names:
             yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"
+    for table in KEYS:
+        yield f"""
+            ALTER TABLE {table} DROP CONSTRAINT {table}_pkey,
+            ADD CONSTRAINT {table}_pkey PRIMARY KEY USING INDEX {table}_by_conversation
+        """
+    yield "DROP INDEX idx_messages_feed"
+    yield f"ALTER INDEX {_FEED} RENAME TO idx_messages_feed"
     yield f"TRUNCATE {', '.join(_WORDS)}"  # search does not run on a cluster
     for table in (*REFERENCES, *_WORDS, "search_progress"):
         yield f"SELECT create_reference_table('{table}')"
     yield "CREATE TABLE IF NOT EXISTS feed_shards (conversation_id UUID PRIMARY KEY)"
     yield "CREATE TABLE IF NOT EXISTS feed_servers_left (server INT PRIMARY KEY, reached BIGINT NOT NULL)"
+    yield "GRANT SELECT ON feed_shards, feed_servers_left TO PUBLIC"
     yield "SELECT create_reference_table('feed_servers_left')"
     for table in ("conversations", "voice_session_ids"):
         yield f"SELECT create_distributed_table('{table}', 'id', colocate_with := 'none', shard_count := {shards})"
