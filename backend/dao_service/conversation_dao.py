@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from backend.dao_service.conditions import numbered
+from backend.dao_service.conditions import given, numbered
 from backend.dao_service.connection.sqlstate import constraint, is_invalid_value, missing_column
 from backend.dao_service.models import Conversation, Message, VoiceSession
 from backend.dao_service.models.mixins import EARLIEST_READABLE
@@ -45,15 +45,23 @@ _STRIDE: Final = 20_000
 # row takes 0.5 ms.
 _ALL: Final = select(aliased(Conversation, name="c")).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
 _COLUMNS: Final = str(_ALL).partition("\nFROM ")[0]
-_WITH_CURRENT: Final = f"CROSS JOIN LATERAL ({CURRENT}) AS present"
+# By whether they have what summaries need: the columns, and what is joined to `c` for them.
+_READ: Final = {
+    False: (_COLUMNS, ""),
+    True: (f"{_COLUMNS}, present.*", f"CROSS JOIN LATERAL ({CURRENT}) AS present"),
+}
 _OWNER: Final = OWNER_SQL.format("c")
+_BY_ID: Final = {
+    current: f"{columns} FROM conversations AS c {joined} WHERE c.id = $1 AND {reaches_sql('$2::text', _OWNER)}"
+    for current, (columns, joined) in _READ.items()
+}
 # PostgreSQL knows the size without reading the intent unless it is compressed.
 _INTENT_SIZE: Final = """
     CASE WHEN pg_column_compression(c.intent_payload) IS NULL THEN coalesce(pg_column_size(c.intent_payload), 0)
         ELSE octet_length(c.intent_payload::text) END
 """
 _NEWEST: Final = f"""
-    {_COLUMNS}, summed.count<columns> FROM (
+    <columns>, summed.count FROM (
         SELECT id, size, count(*) OVER () AS count, sum(size) OVER so_far AS size_so_far
         FROM (
             SELECT c.id, c.created_at, {_INTENT_SIZE} AS size FROM conversations AS c WHERE true<conditions>
@@ -104,13 +112,6 @@ class Listed(NamedTuple):
         return cls(dict(row), Current(basis, row["state"], row["first_words"]))
 
 
-class ListedRows(NamedTuple):
-    """The conversations that fit into the requested bounds, and whether there are more."""
-
-    rows: list[Listed]
-    more: bool
-
-
 class ConversationReader:
     """The statements that read conversations, on the driver's ``connection``.
 
@@ -123,7 +124,7 @@ class ConversationReader:
 
     async def get(self, conversation_id: UUID, owner: str | None) -> Listed | None:
         """Return the conversation, or None if there is none."""
-        row = await self._connection.fetchrow(_by_id_query(current=self._current), conversation_id, owner)
+        row = await self._connection.fetchrow(_BY_ID[self._current], conversation_id, owner)
         return None if row is None else Listed.of(row, current=self._current)
 
     async def newest(
@@ -133,46 +134,38 @@ class ConversationReader:
         *,
         before: tuple[datetime, UUID] | None,
         bounds: Bounds,
-    ) -> ListedRows:
+    ) -> tuple[list[Listed], bool]:
         """Return conversations, newest first, from after ``before`` (exclusive), and whether there are more.
 
         ``bounds`` are those of the intents; the first conversation is always returned.
         """
-        equal = {
-            _OWNER: wanted.user_id or owner,
-            "c.context_type": wanted.context_type,
-            "c.extracted_intent": wanted.intent,
-            "c.linked_goal_id": wanted.linked_goal_id,
-            "c.linked_task_id": wanted.linked_task_id,
-            "c.voice_session_id": wanted.voice_session_id,
-        }
-        conditions: dict[str, object] = {f"{column} = {{}}": value for column, value in equal.items()}
-        conditions |= {"c.created_at >= {}": wanted.since, "c.created_at < {}": wanted.until}
-        asked = {condition: value for condition, value in conditions.items() if value is not None}
-        texts = [*asked]
+        conditions, values = given(
+            (
+                (f"{_OWNER} = {{}}", owner),
+                (f"{_OWNER} = {{}}", wanted.user_id),
+                ("c.context_type = {}", wanted.context_type),
+                ("c.extracted_intent = {}", wanted.intent),
+                ("c.linked_goal_id = {}", wanted.linked_goal_id),
+                ("c.linked_task_id = {}", wanted.linked_task_id),
+                ("c.voice_session_id = {}", wanted.voice_session_id),
+                ("c.created_at >= {}", wanted.since),
+                ("c.created_at < {}", wanted.until),
+            )
+        )
         if wanted.ended is not None:
             # PostgreSQL uses the partial indexes for IS NULL and IS NOT NULL, not for a comparison of booleans.
-            texts.append(f"c.ended_at IS {'NOT ' if wanted.ended else ''}NULL")
+            conditions += (f"c.ended_at IS {'NOT ' if wanted.ended else ''}NULL",)
         if before is not None:
-            texts.append("(c.created_at, c.id) < ({}, {})")
-        query = _newest_query(tuple(texts), current=self._current)
-        found = await self._connection.fetch(query, bounds.rows, bounds.size, *asked.values(), *(before or ()))
+            conditions += ("(c.created_at, c.id) < ({}, {})",)
+        query = _newest_query(conditions, current=self._current)
+        found = await self._connection.fetch(query, bounds.rows, bounds.size, *values, *(before or ()))
         rows = [Listed.of(row, current=self._current) for row in found]
-        return ListedRows(rows, bool(found) and found[0]["count"] > len(found))
-
-
-@cache
-def _by_id_query(*, current: bool) -> str:
-    columns, joined = (", present.*", _WITH_CURRENT) if current else ("", "")
-    return f"""
-        {_COLUMNS}{columns} FROM conversations AS c {joined} WHERE c.id = $1 AND {reaches_sql("$2::text", _OWNER)}
-    """
+        return rows, bool(found) and found[0]["count"] > len(found)
 
 
 @cache
 def _newest_query(conditions: tuple[str, ...], *, current: bool) -> str:
-    """Return `_NEWEST` with ``conditions``, each a text with `{}` for each parameter."""
-    columns, joined = (", present.*", _WITH_CURRENT) if current else ("", "")
+    columns, joined = _READ[current]
     where = numbered(conditions, first=3)
     return _NEWEST.replace("<columns>", columns).replace("<joined>", joined).replace("<conditions>", where)
 
