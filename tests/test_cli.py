@@ -20,7 +20,6 @@ import asyncpg
 import httpx
 import pytest
 from psutil import Process, net_if_addrs, wait_procs
-from typer.main import get_command
 
 from backend import cli
 from backend.dao_service.models import Base
@@ -40,7 +39,7 @@ class Result(NamedTuple):
 
 Command = Callable[..., Result]
 
-COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS = {name: cli.load(name) for name in cli.COMMANDS}
 
 PATIENCE = 60.0  # seconds: a service says where it listens before it has come up, and a machine may be busy
 
@@ -61,6 +60,20 @@ def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
         return Result(int(left.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+def test_the_list_of_commands_says_of_each_what_it_says_of_itself() -> None:
+    listed = {name: sentence for name, (_, sentence) in cli.COMMANDS.items()}
+    assert listed == {name: command.help.partition("\n\n")[0].strip() for name, command in COMMANDS.items()}
+
+
+def test_the_list_of_commands_is_shown_without_importing_what_they_need() -> None:
+    script = "import sys; from backend import cli; sys.argv[1:] = ['--help']; sys.exit = print; cli.main()"
+    script += "; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=PATIENCE)
+    loaded = {*shown.stdout.split()}
+    assert "typer" in loaded
+    assert not loaded & {"alembic", "asyncpg", "fastapi", "httpx", "pydantic", "sqlalchemy", "structlog"}
 
 
 @pytest.mark.parametrize(

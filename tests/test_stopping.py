@@ -16,7 +16,7 @@ from psutil import Process, wait_procs
 from uvicorn.config import STARTUP_FAILURE
 
 from backend import server
-from backend.server import _Supervisor
+from backend.supervisor import Supervisor
 
 PATIENCE = 60.0  # seconds
 NOWHERE = "postgresql://127.0.0.1:1/name"
@@ -52,8 +52,8 @@ cli.main()
 @pytest.mark.parametrize(
     ("where", "options", "reachable"),
     [
-        ("backend.migrations.runner:stamp", ["serve", "--port", "0", "--wait", "600"], False),
-        ("backend.migrations.runner:stamp", ["serve", "--port", "0"], True),
+        ("backend.migrations.access:stamp", ["serve", "--port", "0", "--wait", "600"], False),
+        ("backend.migrations.access:stamp", ["serve", "--port", "0"], True),
         ("uvicorn:Server.serve", ["serve", "--port", "0"], True),
         ("uvicorn.supervisors.multiprocess:Multiprocess.__init__", ["serve", "--port", "0", "--workers", "2"], True),
         ("backend.delivery:Dispatcher.start", ["deliver"], True),
@@ -144,7 +144,7 @@ def supervise(monkeypatch: pytest.MonkeyPatch) -> Supervise:
     monkeypatch.setattr(server, "Process", Worker)
 
     def supervise(worker: Worker) -> Any:
-        supervisor: Any = _Supervisor(uvicorn.Config("nothing"), [])
+        supervisor: Any = Supervisor(uvicorn.Config("nothing"), [])
         supervisor.processes = [worker]
         return supervisor
 

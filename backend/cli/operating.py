@@ -1,58 +1,19 @@
-"""Commands for the operator of the service: serve, migrate, adopt, check."""
+"""Commands for the operator of the database: migrate, adopt, check, reindex."""
 
 import asyncio
-import os
 import sys
 from typing import Annotated
 
 import typer
 
-from backend import server
-from backend.cli.access import await_database, database_url, ensure_schema, run_with_database, with_database
+from backend.cli.access import await_database, database_url, run_with_database, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
-from backend.errors import SettingsError
-from backend.http_limits import HttpLimits
-from backend.migrations import adoption, runner
+from backend.migrations import access, adoption, runner
 from backend.migrations.downgrade_losses import losses
-from backend.observability import logs
 from backend.services import health, search_index
 from backend.settings import Settings
-from backend.shutdown import STOP
 from verbatim_record.setup_error import SetupError
-
-
-def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 chooses a free one.")] = None,
-    workers: Annotated[int | None, typer.Option(help="The number of worker processes.", min=1)] = None,
-    wait: Wait = 0,
-) -> None:
-    """Serve the API. Without DATABASE_URL, start an embedded PostgreSQL, migrate it, and stop it at the end."""
-    STOP.interrupt()
-    settings = Settings.from_environment()
-    address = settings.host if host is None else host
-    local_only = settings.auth_issuers is None
-    if local_only and not server.is_loopback(address):
-        raise SettingsError(
-            f"Every client that reaches {address or 'any address of this machine'} could read and write everything, "
-            "because no authentication is configured: set VERBATIM_AUTH_ISSUERS (`[]` for service tokens alone), or "
-            "listen on 127.0.0.1."
-        )
-    listener = server.listen(address, settings.port if port is None else port)
-    with listener, database_url(settings, serving=True) as url:
-        ensure_schema(url, wait, ours=settings.database_url is None)
-        os.environ.setdefault("DATABASE_URL", url)
-        # Standard output carries the log.
-        stderr.print(server.greeting(listener, local_only=local_only, console=settings.console))
-        logs.configure(settings.log_level)
-        server.run(
-            listener,
-            workers or settings.workers,
-            _limits(settings),
-            shutdown_timeout=settings.shutdown_timeout,
-            keep_alive_timeout=settings.keep_alive_timeout,
-        )
 
 
 def migrate(
@@ -76,7 +37,7 @@ def migrate(
             _downgrade(url, to, yes=yes)
         else:
             runner.upgrade(url, to, allow_breaking=allow_breaking)
-        after = runner.stamp(url)
+        after = access.stamp(url)
     console.print(_outcome(before, after), soft_wrap=True)
 
 
@@ -149,15 +110,6 @@ def reindex() -> None:
     """Have the words of all messages made anew for search, by the running service; searches go on meanwhile."""
     run_with_database(search_index.rebuild)
     console.print("The search worker of the running service makes the words anew.")
-
-
-def _limits(settings: Settings) -> HttpLimits:
-    share = settings.connections_per_address or settings.connections // 4
-    return HttpLimits(
-        connections=settings.connections,
-        connections_per_address=min(share, settings.connections),
-        trusted_proxies=settings.trusted_proxies,
-    )
 
 
 def _print_survey(survey: adoption.Survey) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
 from backend.dao_service.connection.database import asyncpg_url
-from backend.migrations.runner import connectable, sentence
+from backend.migrations.access import connectable, sentence
 from verbatim_record.setup_error import SetupError
 
 TABLES: Final[Mapping[str, str]] = {

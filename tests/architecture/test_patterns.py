@@ -103,7 +103,7 @@ INSIDE: Final = {
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),
     Used("backend.settings", "_ORIGIN"),
-    Used("backend.settings", "_SERVICE"),
+    Used("backend.kubernetes", "_SERVICE"),
     Used("backend.settings", "_TOKEN"),
     Used("backend.settings", "_USUAL_PORT"),
     Used("backend.settings", "'postgres(ql)?(\\\\+asyncpg)?://'"),
