@@ -20,8 +20,8 @@ import asyncpg
 
 AnyT = TypeVar("AnyT")
 
-# The same text as `row_to_json` of these columns, which takes PostgreSQL a quarter longer. Times are RFC 3339 in UTC;
-# the connection writes dates as ISO, and texts in UTF-8.
+# The text that `row_to_json` makes of these columns, in three quarters of its time. A role or modality needs no escape.
+# Times are RFC 3339 in UTC; the connection writes dates as ISO, and texts in UTF-8.
 _AS_BYTES: Final = """
     textsend(format(
         '{"id":"%s","conversation_id":"%s","sequence":%s,"role":"%s","content":%s,"input_modality":"%s","metadata":%s,'

@@ -54,6 +54,27 @@ async def test_connections_are_given_in_the_order_they_were_asked_for(database_u
     await database.close()
 
 
+async def test_drivers_and_sessions_share_the_connections_of_the_pool(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    database = Database(database_url, PoolLimits(pool_size=2))
+
+    async def drive() -> None:
+        async with database.driver_connection() as driver:
+            await driver.fetchval("SELECT 1")
+
+    async def read() -> None:
+        async with database.reading() as session:
+            await session.execute(text("SELECT 1"))
+
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for asks in ([drive] * 4, [read] * 4, [drive, read] * 4):
+        await asyncio.gather(*(ask() for ask in asks))
+        assert await connection.fetchval(f"SELECT count(*) {others}") == 2
+    await database.close()
+    await until_found(connection, f"SELECT NOT EXISTS (SELECT {others})")
+
+
 async def test_who_waits_too_long_for_a_connection_hears_that_the_service_is_busy(database_url: str) -> None:
     database = Database(database_url, PoolLimits(pool_size=1, pool_wait=0.05))
     async with database.driver_connection():
