@@ -39,6 +39,22 @@ async def test_a_writer_that_fails_leaves_nothing_behind(database: Database, con
     assert await connection.fetchval("SELECT count(*) FROM conversations") == 0
 
 
+async def test_a_transaction_on_the_drivers_connection_commits_or_leaves_nothing_behind(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    database = Database(database_url, PoolLimits(pool_size=1))
+    for error in (ZeroDivisionError(), Busy("Something"), asyncpg.RaiseError()):
+        with pytest.raises(Exception):  # noqa: B017, PT011, PT012 -- the raise is the test
+            async with database.driver_transaction() as driver:
+                await driver.execute(str(INSERT))
+                raise error
+        assert await connection.fetchval("SELECT count(*) FROM conversations") == 0
+    async with database.driver_transaction() as driver:
+        await driver.execute(str(INSERT))
+    assert await connection.fetchval("SELECT count(*) FROM conversations") == 1
+    await database.close()
+
+
 async def test_connections_are_given_in_the_order_they_were_asked_for(database_url: str) -> None:
     database = Database(database_url, PoolLimits(pool_size=1))
     given: list[int] = []
@@ -167,8 +183,12 @@ async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(
         async with database.writing() as session:
             await session.execute(text("SELECT 1"))
 
+    async def transact() -> None:
+        async with database.driver_transaction() as connection:
+            await connection.fetchval(f"SELECT {next(numbers)} FROM messages")
+
     await look()
-    for ask in (look, read, write):
+    for ask in (look, read, write, transact):
         async for turns in _moments(ask):
             assert turns < 20_000
             async with database.writing() as session:  # on the same connection, if it is still good
