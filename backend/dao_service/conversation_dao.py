@@ -206,17 +206,6 @@ class ConversationDAO:
             .returning(Conversation)
         )
 
-    async def lock_against_erasure(self, conversation_id: UUID) -> int | None:
-        """Prevent erasure of the conversation until the transaction ends (FOR KEY SHARE).
-
-        Return the sequence of its last message, or None if there is no such conversation.
-        """
-        return await self._session.scalar(
-            select(Conversation.last_sequence)
-            .where(Conversation.id == conversation_id)
-            .with_for_update(read=True, key_share=True)
-        )
-
     async def lock(self, conversation_id: UUID) -> int:
         """Lock the conversation's row until the transaction ends (FOR NO KEY UPDATE).
 

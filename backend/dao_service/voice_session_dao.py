@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import Text, bindparam, case, exists, func, literal, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import case, exists, func, literal, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -90,18 +90,10 @@ _UNVERIFIED: Final = text("""
     WHERE CASE WHEN past.digest IS NULL THEN past.call_id IS NOT NULL AND answered.call_id IS NULL
         ELSE said.digest IS NULL END
 """)
-_MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
-_TOUCH: Final = text(f"""
-    UPDATE voice_sessions
-    -- It rises each time, even if the clock is set back: readers detect changes by it.
-    SET seen_at = greatest(clock_timestamp(), seen_at + interval '1 microsecond'),
-        duplicates = duplicates + :duplicates,
-        provider_session_ids = (provider_session_ids || ARRAY(
-            SELECT name FROM unnest(:connections) WITH ORDINALITY AS new (name, place)
-            WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)
-        ))[1:{_MOST_CONNECTIONS}]
-    WHERE id = :session RETURNING coalesce(end_reason = :presumed, false)
-""").bindparams(bindparam("connections", type_=ARRAY(Text)))  # noqa: S608 -- made of constants
+# It rises each time, even if the clock is set back: readers detect changes by it.
+SEEN: Final = "seen_at = greatest(clock_timestamp(), seen_at + interval '1 microsecond')"
+PRESUMED: Final = f"coalesce(end_reason = '{ABANDONED}', false)"
+_TOUCH: Final = text(f"UPDATE voice_sessions SET {SEEN} WHERE id = :session RETURNING {PRESUMED}")  # noqa: S608
 # A session without a salt that is younger than this shows that processes of a release without salts are running.
 _OVERLAP: Final = timedelta(days=1)
 
@@ -178,14 +170,12 @@ class VoiceSessionDAO:
             .execution_options(populate_existing=True)
         )
 
-    async def touch(self, session_id: str, *, duplicates: int = 0, connections: Sequence[str] = ()) -> bool:
-        """Set the time of the phone's last request to now, and add ``duplicates`` and new ``connections``.
+    async def touch(self, session_id: str) -> bool:
+        """Set the time of the phone's last request to now.
 
-        ``connections`` are the provider's names for connections that have begun. Return whether the service has
-        presumed the session's end, so that the caller must reopen it.
+        Return whether the service has presumed the session's end, so that the caller must reopen it.
         """
-        values = {"session": session_id, "duplicates": duplicates, "connections": connections, "presumed": ABANDONED}
-        return bool(await self._session.scalar(_TOUCH, values))
+        return bool(await self._session.scalar(_TOUCH, {"session": session_id}))
 
     async def reopen(self, session_id: str) -> None:
         """Remove the end of a session that the caller has locked, because its phone has sent a request."""

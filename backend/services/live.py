@@ -120,7 +120,8 @@ class Live:
         wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # the follower tries again after TICK
             async with self._own_reads.permit(caller.get()), self._database.driver_connection() as connection:
-                return (await MessageDAO(connection).recorded(wanted, after)).rows
+                found = await MessageDAO(connection).recorded(wanted, after)
+                return found.rows if found else []
         return []
 
     @contextmanager
@@ -231,8 +232,8 @@ class _Reader:
             messages = MessageDAO(connection)
             head = (await messages.states([self._conversation_id])).get(self._conversation_id)
             reached = self._window.reached if self._window.reached >= 0 else head.last_sequence if head else 0
-            if head:
-                rows, more = await messages.recorded(wanted, reached)
+            if head and (found := await messages.recorded(wanted, reached)):
+                rows, more = found.rows, found.more
         if not self._stopped and (rows, head, reached) != ([], self.head, self._window.reached):
             if self._window.since < 0:
                 self._window.begin(reached)
