@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.large [--rows N] [--rounds N]
 
-Calls of 100 messages, a minute apart, of 1,000 owners, in two databases on one PostgreSQL with full durability: one of
+Calls of 100 messages, a minute apart, of ten owners, in two databases on one PostgreSQL with full durability: one of
 N messages and one of 10,000. A service on each is asked for pages, for the list with each of its filters and for the
 newest part of the feed, and takes messages; in turns, so that a disturbance meets both. Figures are medians. Search is
 off, which `search_corpus` measures. A million messages need 0.9 GB of disk.
@@ -36,12 +36,13 @@ BAR: Final = 2.0  # times what it costs among few
 _CALL: Final = 100  # messages
 _STRIDE: Final = 1_000_000  # messages that one statement makes
 _BATCH: Final = 100
+_LIST: Final = 10  # as many as there are of each kind among few
 _FIRST: Final = "timestamptz '2026-01-01T00:00Z'"
 _CALLS: Final = f"""
     INSERT INTO conversations (id, user_id, context_type, created_at, updated_at, ended_at, extracted_intent,
         voice_session_id, last_sequence)
-    SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'owner-' || n % 1000,
-        CASE n % 10 WHEN 0 THEN 'onboarding' ELSE 'voice' END, at, at, CASE WHEN n % 100 > 0 THEN at END,
+    SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'owner-' || n % 10,
+        CASE n % 10 WHEN 0 THEN 'onboarding' ELSE 'voice' END, at, at, CASE WHEN n % 10 > 0 THEN at END,
         CASE n % 3 WHEN 0 THEN 'GOAL' WHEN 1 THEN 'NEW_TASK' END, 'vs_' || n, {_CALL}
     FROM generate_series(0, $1::bigint - 1) AS n, LATERAL (SELECT {_FIRST} + n * interval '1 minute' AS at) AS begun
 """
@@ -86,10 +87,10 @@ class _Questions:
         yield "conversation", lambda: self._get(f"/conversations/{self._call}")
         yield "page of 100, first", lambda: self._get(self._messages, {"limit": _CALL})
         yield "page of 100, last", lambda: self._get(self._messages, {"limit": _CALL, "direction": "backward"})
-        yield "list of 100", lambda: self._get("/conversations", {"limit": 100})
+        yield f"list of {_LIST}", lambda: self._get("/conversations", {"limit": _LIST})
         for name, value in self._filters.items():
-            query = {"limit": 100, name: value}
-            yield f"list of 100, {name}", lambda query=query: self._get("/conversations", query)
+            query = {"limit": _LIST, name: value}
+            yield f"list of {_LIST}, {name}", lambda query=query: self._get("/conversations", query)
         yield "feed, newest", lambda: self._get("/messages/feed", {"cursor": self._end})
         yield "append", lambda: self._post("/voice/messages", utterance(self._call))
         messages = f"append {_BATCH} at once"
