@@ -39,7 +39,7 @@ _SIZE: Final = """
 """
 # $2 is the size of the longest row whose document is sent at once. No document is as short as a stub.
 _DOCUMENT: Final = f"""
-    CASE WHEN octet_length(m.content) + pg_column_size(m.metadata) <= $2 THEN {_AS_BYTES}
+    CASE WHEN octet_length(m.content) + coalesce(pg_column_size(m.metadata), 0) <= $2 THEN {_AS_BYTES}
         ELSE uuid_send(m.id) || int8send({_SIZE}) END
 """
 _STUB: Final = 24  # bytes
