@@ -33,6 +33,7 @@ class Supervisor(Multiprocess):
         self._answered: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
 
     def keep_subprocess_alive(self) -> None:
+        """Replace each worker that has died or hung; Uvicorn calls this again and again."""
         for place, worker in enumerate(self.processes):
             if self._is_stopping:
                 return

@@ -15,8 +15,7 @@ import uvicorn
 from psutil import Process, wait_procs
 from uvicorn.config import STARTUP_FAILURE
 
-from backend import server
-from backend.supervisor import Supervisor
+from backend import supervisor as supervisor_module
 
 PATIENCE = 60.0  # seconds
 NOWHERE = "postgresql://127.0.0.1:1/name"
@@ -141,10 +140,10 @@ Supervise = Callable[[Worker], Any]
 def supervise(monkeypatch: pytest.MonkeyPatch) -> Supervise:
     """Make a supervisor of one worker that has died, which leaves the signals of this process alone."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(server, "Process", Worker)
+    monkeypatch.setattr(supervisor_module, "Process", Worker)
 
     def supervise(worker: Worker) -> Any:
-        supervisor: Any = Supervisor(uvicorn.Config("nothing"), [])
+        supervisor: Any = supervisor_module.Supervisor(uvicorn.Config("nothing"), [])
         supervisor.processes = [worker]
         return supervisor
 

@@ -159,7 +159,7 @@ class VoiceArrivalDAO:
     """The statements that record events of one session, in the transaction of ``connection``."""
 
     def __init__(self, connection: asyncpg.Connection, session: KnownSession) -> None:
-        self._connection = connection
+        self.connection = connection
         self._session = session
         self._seen_at = datetime.min.replace(tzinfo=UTC)
         self._connections: list[str] = []
@@ -169,7 +169,7 @@ class VoiceArrivalDAO:
 
         Return the sequence of the conversation's last message, or None if one of the two was erased.
         """
-        found = await self._connection.fetchrow(_LOCK, *self._session[:2])
+        found = await self.connection.fetchrow(_LOCK, *self._session[:2])
         if found is None:
             return None
         last: int
@@ -180,12 +180,12 @@ class VoiceArrivalDAO:
         """Store the events whose id is new in this session, and return their ids."""
         ids, types, details, *others = zip(*events, strict=True)
         texts = [None if each is None else json.dumps(each) for each in details]
-        rows = await self._connection.fetch(_ADD, *self._session[:2], ids, types, texts, *others)
+        rows = await self.connection.fetch(_ADD, *self._session[:2], ids, types, texts, *others)
         return {row[0] for row in rows}
 
     async def known(self, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Mapping[str, object] | None]]:
         """Return the type and the detail, by id, of those of ``ids`` that are stored."""
-        rows = await self._connection.fetch(_KNOWN, *self._session[:2], ids)
+        rows = await self.connection.fetch(_KNOWN, *self._session[:2], ids)
         return {row[0]: (row[1], row[2] and json.loads(row[2])) for row in rows}
 
     async def touch(
@@ -200,4 +200,4 @@ class VoiceArrivalDAO:
         texts = [json.dumps(each) for each in enriched.values()]
         names = [*dict.fromkeys([*self._connections, *connections])][:_MOST_CONNECTIONS]
         values = (self._seen_at + TICK, duplicates, names, [*enriched], texts, self._session.provider)
-        return bool(await self._connection.fetchval(_TOUCH, *self._session[:2], *values))
+        return bool(await self.connection.fetchval(_TOUCH, *self._session[:2], *values))
