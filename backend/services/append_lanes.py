@@ -58,7 +58,8 @@ class AppendLanes(Appender):
         self._refuse_too_much(principal.subject)
         shares = await self._shares(messages)
         if len(shares) == 1:
-            return await self._append(*shares, principal, messages)
+            [lane] = shares
+            return await self._append(lane, principal, messages)
         found = await asyncio.gather(
             *(self._append(lane, principal, [messages[place] for place in places]) for lane, places in shares.items()),
             return_exceptions=True,

@@ -50,7 +50,9 @@ async def sql(coordinator: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def worker_of(connection: asyncpg.Connection, coordinator: str) -> str:
     """Return the URL of the cluster's first worker."""
-    host, port = await connection.fetchrow(
-        "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards ORDER BY nodeid LIMIT 1"
+    [first, *_] = await connection.fetch(
+        "SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards ORDER BY nodeid"
     )
-    return make_url(coordinator).set(host=host, port=port).render_as_string(hide_password=False)
+    return (
+        make_url(coordinator).set(host=first["nodename"], port=first["nodeport"]).render_as_string(hide_password=False)
+    )
