@@ -49,9 +49,9 @@ class AppendLanes(Appender):
         return super().running and all(lane.running for lane in self._others.values())
 
     async def append(self, principal: Principal, messages: Sequence[MessageCreate]) -> list[Outcome]:
-        """Record messages, as `Appender.append` does; those of a part that is away are Unavailable, each by itself.
+        """Record messages, and return the outcome of each, in order, as `Appender.append` does.
 
-        Raises Unavailable if all of them are of parts that are away.
+        The outcome of a message of a part that is away is Unavailable. Raises Unavailable if all are of such parts.
         """
         if not self._placement.is_cluster:
             return await super().append(principal, messages)
