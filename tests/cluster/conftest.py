@@ -14,6 +14,11 @@ from sqlalchemy import make_url
 from backend.migrations import distribution, runner
 
 SHARDS = 8
+_TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+_FUNCTIONS = """
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'verbatim%'
+"""
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +33,9 @@ def coordinator() -> str:
 async def emptied(coordinator: str) -> str:
     """The URL of the coordinator, with the schema of the newest revision and nothing in it, on one node."""
     connection = await asyncpg.connect(coordinator)
-    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    for kind, names in (("TABLE", _TABLES), ("FUNCTION", _FUNCTIONS)):
+        for row in await connection.fetch(names):
+            await connection.execute(f"DROP {kind} IF EXISTS {row[0]} CASCADE")
     await connection.close()
     await asyncio.to_thread(runner.upgrade, coordinator)
     return coordinator
