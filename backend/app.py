@@ -297,8 +297,8 @@ async def _close_together(workers: Sequence[_Closing]) -> None:
 class _Service(FastAPI):
     """FastAPI's application within our own layers.
 
-    They are no middlewares of the application, because FastAPI calls those within five layers of its own, which take
-    8 µs of each request (measured), and which only its own routes need.
+    They are no middlewares of the application, because FastAPI calls those within layers of its own, which take 8 µs of
+    each request (measured), and which only its own routes need.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -18,7 +18,7 @@ TURN: Final = "verbatim.turn"
 
 
 def enter(queue: RequestQueue, scope: Scope) -> QueuedRequest | None:
-    """Return the place of a request in ``queue``; None for monitoring, which runs at once. Raises Busy."""
+    """Put a request into ``queue`` and return its place; None for monitoring, which runs at once. Raises Busy."""
     if scope["path"] in MONITORING:
         return None
     turn: QueuedRequest = scope.get("extensions", {}).get(TURN) or queue.arrive(_caller(scope))
@@ -31,7 +31,7 @@ def leave(scope: Scope) -> None:
     scope["state"]["request_queue"].leave(scope["state"][TURN])
 
 
-async def run(turn: QueuedRequest, scope: Scope) -> None:
+async def wait_for_turn(turn: QueuedRequest, scope: Scope) -> None:
     """Wait until a request may run; raises ClientDisconnect if its client disconnected meanwhile."""
     if turn.ready is not None:
         await turn.ready

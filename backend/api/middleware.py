@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import problems
-from backend.api.admission import ARRIVED, enter, run
+from backend.api.admission import ARRIVED, enter, wait_for_turn
 from backend.api.bodies import release_body
 from backend.api.dependencies import API, MCP, MONITORING
 from backend.api.gate import Gate
@@ -92,7 +92,7 @@ class RequestMiddleware:
         try:
             response.turn = enter(self._queue, scope)
             if response.turn is not None:
-                await run(response.turn, scope)
+                await wait_for_turn(response.turn, scope)
             await self._gate.admit(scope, response.quotas)
         except RecordError as error:
             return problems.refusal(error)

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from backend.dao_service.conditions import numbered
+from backend.dao_service.conditions import given, numbered
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import Bounds, fitted, statement
 from backend.vocabulary import ABANDONED
@@ -140,17 +140,18 @@ class MessageDAO:
     async def _page(
         self, wanted: Selection, order: tuple[str, ...], after: tuple[Any, ...] | None
     ) -> MessageRows | None:
-        conditions = {
-            "m.role = {}": wanted.role,
-            "m.sequence > {}": wanted.after_sequence,
-            "m.sequence <= {}": wanted.up_to_sequence,
-            "m.timestamp >= {}": wanted.since,
-            "m.timestamp < {}": wanted.until,
-        }
-        asked = {condition: value for condition, value in conditions.items() if value is not None}
-        query = _page_query(order, tuple(asked), backward=wanted.backward, from_place=after is not None)
+        conditions, values = given(
+            (
+                ("m.role = {}", wanted.role),
+                ("m.sequence > {}", wanted.after_sequence),
+                ("m.sequence <= {}", wanted.up_to_sequence),
+                ("m.timestamp >= {}", wanted.since),
+                ("m.timestamp < {}", wanted.until),
+            )
+        )
+        query = _page_query(order, conditions, backward=wanted.backward, from_place=after is not None)
         bounds, owned = wanted.bounds, (wanted.conversation_id, wanted.owner)
-        found = await self._connection.fetchrow(query, *bounds.parameters, *owned, *asked.values(), *(after or ()))
+        found = await self._connection.fetchrow(query, *bounds.parameters, *owned, *values, *(after or ()))
         if found is None:
             return None
         *version, documents, sequences = found

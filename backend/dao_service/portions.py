@@ -20,8 +20,8 @@ import asyncpg
 
 AnyT = TypeVar("AnyT")
 
-# The same text as `row_to_json` of these columns, which takes PostgreSQL a quarter longer. Times are RFC 3339 in UTC;
-# the connection writes dates as ISO, and texts in UTF-8.
+# The text that `row_to_json` makes of these columns, in three quarters of its time. A role or modality needs no escape.
+# Times are RFC 3339 in UTC; the connection writes dates as ISO, and texts in UTF-8.
 _AS_BYTES: Final = """
     textsend(format(
         '{"id":"%s","conversation_id":"%s","sequence":%s,"role":"%s","content":%s,"input_modality":"%s","metadata":%s,'
@@ -39,7 +39,7 @@ _SIZE: Final = """
 """
 # $2 is the size of the longest row whose document is sent at once. No document is as short as a stub.
 _DOCUMENT: Final = f"""
-    CASE WHEN octet_length(m.content) + pg_column_size(m.metadata) <= $2 THEN {_AS_BYTES}
+    CASE WHEN octet_length(m.content) + coalesce(pg_column_size(m.metadata), 0) <= $2 THEN {_AS_BYTES}
         ELSE uuid_send(m.id) || int8send({_SIZE}) END
 """
 _STUB: Final = 24  # bytes

@@ -147,7 +147,7 @@ class VoiceArrivalDAO:
     """The statements that record events of one session, in the transaction of ``connection``."""
 
     def __init__(self, connection: asyncpg.Connection, session: KnownSession) -> None:
-        self._connection = connection
+        self.connection = connection
         self._session = session
 
     async def lock(self) -> int | None:
@@ -155,19 +155,19 @@ class VoiceArrivalDAO:
 
         Return the sequence of the conversation's last message, or None if one of the two was erased.
         """
-        found: int | None = await self._connection.fetchval(_LOCK, self._session.id, self._session.conversation_id)
+        found: int | None = await self.connection.fetchval(_LOCK, self._session.id, self._session.conversation_id)
         return found
 
     async def add(self, events: Sequence[NewEvent]) -> set[UUID]:
         """Store the events whose id is new in this session, and return their ids."""
         ids, types, details, *others = zip(*events, strict=True)
         texts = [None if each is None else json.dumps(each) for each in details]
-        rows = await self._connection.fetch(_ADD, self._session.id, ids, types, texts, *others)
+        rows = await self.connection.fetch(_ADD, self._session.id, ids, types, texts, *others)
         return {row[0] for row in rows}
 
     async def known(self, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Mapping[str, object] | None]]:
         """Return the type and the detail, by id, of those of ``ids`` that are stored."""
-        rows = await self._connection.fetch(_KNOWN, self._session.id, ids)
+        rows = await self.connection.fetch(_KNOWN, self._session.id, ids)
         return {row[0]: (row[1], row[2] and json.loads(row[2])) for row in rows}
 
     async def touch(
@@ -182,7 +182,7 @@ class VoiceArrivalDAO:
         texts = [json.dumps(each) for each in enriched.values()]
         session = self._session
         return bool(
-            await self._connection.fetchval(
+            await self.connection.fetchval(
                 _TOUCH, session.id, duplicates, connections, [*enriched], texts, session.provider
             )
         )

@@ -27,8 +27,6 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
-import asyncpg
-
 from backend.dao_service.connection.database import Database
 from backend.dao_service.voice_arrival_dao import KnownSession, NewEvent, VoiceArrivalDAO, find_session, place_of
 from backend.dao_service.voice_turn_dao import turns
@@ -162,19 +160,17 @@ async def _note(database: Database, found: KnownSession, arrivals: Sequence[_Arr
         presumed = await arriving.touch(
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
-            enriched=await _enriched(connection, found, [arrival.place for arrival, _ in good]),
+            enriched=await _enriched(arriving, found, [arrival.place for arrival, _ in good]),
         )
     if presumed:
         await reopen(database, found.id, found.conversation_id)
 
 
-async def _enriched(
-    connection: asyncpg.Connection, found: KnownSession, places: Sequence[int]
-) -> dict[UUID, JsonObject]:
+async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequence[int]) -> dict[UUID, JsonObject]:
     """Return what the events around ``places`` say of messages, by the message's id."""
     if not places:
         return {}
-    around = await turns(connection, found, min(places), max(places))
+    around = await turns(arriving.connection, found, min(places), max(places))
     entries = [TimelineEntry(*entry) for entry in around.entries]
     return enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
 

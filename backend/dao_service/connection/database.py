@@ -195,14 +195,14 @@ class Database:
         """
         settings = self._session_settings.at_transaction_start(lock=self.limits.lock) or ""
         async with self._permit(), self._lent() as connection:
-            try:
-                with terminate_unless_clean(connection), require_standby(connection):
+            with terminate_unless_clean(connection), require_standby(connection):
+                try:
                     await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {settings}")
                     yield connection
                     await connection.execute("COMMIT")
-            finally:
-                if not connection.is_closed() and connection.is_in_transaction():
+                except (asyncpg.PostgresError, RecordError):
                     await connection.execute("ROLLBACK")
+                    raise
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
