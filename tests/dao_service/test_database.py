@@ -86,7 +86,8 @@ async def test_drivers_and_sessions_share_the_connections_of_the_pool(
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     for asks in ([drive] * 4, [read] * 4, [drive, read] * 4):
         await asyncio.gather(*(ask() for ask in asks))
-        assert await connection.fetchval(f"SELECT count(*) {others}") == 2
+        # One, if each had ended before the next began.
+        assert await connection.fetchval(f"SELECT count(*) {others}") in {1, 2}
     await database.close()
     await until_found(connection, f"SELECT NOT EXISTS (SELECT {others})")
 
