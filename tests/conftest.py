@@ -35,6 +35,9 @@ _TEMPLATE = "migrated"
 _POOLERS: list[PgBouncer] = []
 
 
+OF_TESTS = "VERBATIM_TEST_"  # what the names of variables begin with that tests read; the service knows none of them
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pooler", choices=["pgbouncer"], help="put a pooler between the service and its database")
     parser.addoption("--examples", type=int, default=25, help="how often whatever may happen is held against the model")
@@ -232,7 +235,9 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]:
     """Run `verbatim serve` on a free port, as a process of its own, and give its address once it has started."""
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
-    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "DATABASE_URL" and not name.startswith(OF_TESTS)
+    }
     environment = inherited | environment | (_environment(settings_for(url)) if url else {})
     # Where it listens stands on standard error, that it has started in its log, on standard output.
     with subprocess.Popen(
