@@ -9,10 +9,10 @@ The position that a process names is the latest of all its commits: it covers th
 short statement for a commit, which many messages share.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 import structlog
@@ -30,6 +30,9 @@ read_from: ContextVar[int | None] = ContextVar("read_from", default=None)
 _WRITTEN: Final = "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint"
 _REPLAYED: Final = "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint"
 
+AnyT = TypeVar("AnyT")
+_Way = Callable[[], AbstractAsyncContextManager[AnyT]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,27 +48,13 @@ class ReplicatedDatabase(Database):
     async def driver_connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Yield a connection for reads, to the replica or to the primary, as `Database.driver_connection` does."""
         async with AsyncExitStack() as stack:
-            if await self._may_read():
-                try:
-                    connection = await stack.enter_async_context(self._replica.driver_connection())
-                except Unavailable:
-                    connection = await stack.enter_async_context(super().driver_connection())
-            else:
-                connection = await stack.enter_async_context(super().driver_connection())
-            yield connection
+            yield await self._enter(stack, self._replica.driver_connection, super().driver_connection)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session for reads, on the replica or on the primary, as `Database.reading` does."""
         async with AsyncExitStack() as stack:
-            if await self._may_read():
-                try:
-                    session = await stack.enter_async_context(self._replica.reading())
-                except Unavailable:
-                    session = await stack.enter_async_context(super().reading())
-            else:
-                session = await stack.enter_async_context(super().reading())
-            yield session
+            yield await self._enter(stack, self._replica.reading, super().reading)
 
     async def note_commit(self, connection: asyncpg.Connection) -> None:
         """Note how far the log of the primary has come, now that ``connection`` has committed."""
@@ -83,6 +72,12 @@ class ReplicatedDatabase(Database):
         """Close the connections to both servers."""
         await self._replica.close()
         await super().close()
+
+    async def _enter(self, stack: AsyncExitStack, replica: _Way[AnyT], primary: _Way[AnyT]) -> AnyT:
+        if await self._may_read():
+            with suppress(Unavailable):
+                return await stack.enter_async_context(replica())
+        return await stack.enter_async_context(primary())
 
     async def _may_read(self) -> bool:
         """Return whether this request's reads may go to the replica, which has applied what they must see."""
