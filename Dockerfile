@@ -9,7 +9,7 @@ COPY requirements.lock requirements-build.lock ./
 RUN python -m venv /opt/verbatim && python -m venv /opt/build \
  && /opt/verbatim/bin/pip install --no-cache-dir --require-hashes --no-build-isolation --requirement requirements.lock \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes --no-build-isolation --requirement requirements-build.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE openapi.json ./
 COPY backend ./backend
 COPY alembic ./alembic
 COPY clients/python ./clients/python

@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-recorder bench-console bench-adoption chaos outages torture torture-phones overload console console-pictures \
+	bench-large bench-recorder bench-console bench-adoption chaos outages torture torture-phones overload console console-pictures \
 	typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
@@ -55,8 +55,11 @@ properties: .venv/dev  ## hold whatever may happen against a model, for long: EX
 demo: .venv/dev  ## a phone, the service and an orchestrator on this machine: a call, an intent, a task, to look at until Ctrl-C
 	@$(BIN)/python -m examples.demo
 
-bench: .venv/dev  ## measure against the literal version, in this same minute
+bench: .venv/dev  ## rates and processor time, against echoes, the literal version and pgbench, in the same minutes
 	@$(BIN)/python -m tests.benchmarks.bench
+
+bench-large: .venv/dev  ## what requests cost among ROWS=10000000 messages and among 10,000; needs 0.9 kB of disk for each
+	@$(BIN)/python -m tests.benchmarks.large --rows $(or $(ROWS),10000000)
 
 bench-reading: .venv/dev  ## how soon followers hear, and what pages of a long conversation, figures and summaries cost
 	@$(BIN)/python -m tests.benchmarks.followers

@@ -32,7 +32,8 @@ from sqlalchemy.schema import SchemaItem
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
 from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, VERSION_TABLE, comment
-from backend.migrations.runner import PATIENCE, compatible_from, connectable, sentence
+from backend.migrations.access import connectable, sentence
+from backend.migrations.runner import PATIENCE, compatible_from
 from verbatim_record.setup_error import SetupError
 
 _SESSION: Final = (

@@ -16,7 +16,7 @@ import psutil
 
 from backend.background_task import BackgroundTask
 
-GROWTH: Final = 192 * 2**20  # bytes of resident memory; a worker begins with 120 MiB, and is to need less than 400 MiB
+GROWTH: Final = 192 * 2**20  # bytes of resident memory; a worker begins with 100 MiB, and is to need less than 400 MiB
 PAUSE: Final = 1.0  # seconds between two readings of the resident memory
 
 

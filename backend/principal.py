@@ -30,6 +30,9 @@ _OF_ALL_OWNERS: Final = frozenset(
     }
 )
 
+# By each scope, the one that allows it for the conversations of all owners.
+_ANY: Final = {scope: f"{scope}:any" for scope in Scope}
+
 # The caller that the current task works for: a subject, or an address before the request is authenticated. Callers
 # share database connections fairly. The service's own background work counts as one caller.
 SERVICE: Final = "service"
@@ -63,7 +66,7 @@ class Principal:
 
         Raises ScopeMissing when it allows no conversation.
         """
-        if f"{scope}:any" in self.scopes or (self.is_service and scope in self.scopes & _OF_ALL_OWNERS):
+        if _ANY[scope] in self.scopes or (self.is_service and scope in self.scopes & _OF_ALL_OWNERS):
             return None
         if scope in self.scopes and self.subject is not None:
             return self.subject

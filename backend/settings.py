@@ -33,6 +33,7 @@ from backend.dao_service.connection.database import Subscription
 from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
+from backend.kubernetes import service_variables
 from backend.observability.access_log import AccessLogChoice
 from backend.vocabulary import Announcement, ContextType
 
@@ -43,12 +44,6 @@ _ORIGIN: Final = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+
 _USUAL_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
 _DAYS: Final = re.compile("[1-9][0-9]{0,4}d")
 _TOKEN: Final = re.compile(r"[!-~]*")
-
-# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE: Final = re.compile(
-    r"VERBATIM_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-)
-_SERVICE_URLS: Final = ("tcp://", "udp://", "sctp://")
 
 
 def _days(text: object) -> timedelta:
@@ -134,6 +129,10 @@ class Settings(BaseSettings):
     database_pooler: Annotated[
         Literal["pgbouncer"] | None,
         Field(description="The pooler that `DATABASE_URL` leads to, if it pools connections by transaction."),
+    ] = None
+    database_replica_url: Annotated[
+        DatabaseURL | None,
+        Field(description="URL of a replica (hot standby) of the database, for reads that allow it."),
     ] = None
     data_dir: Annotated[
         Path, Field(description="Folder of the service's own PostgreSQL, used when `DATABASE_URL` is not set.")
@@ -288,7 +287,7 @@ class Settings(BaseSettings):
             hashlib.sha256(self.orchestrator_url.encode()).digest(), frozenset(self.orchestrator_events)
         )
 
-    @field_validator("database_direct_url")
+    @field_validator("database_direct_url", "database_replica_url")
     @classmethod
     def _check_direct_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url and not info.data.get("database_url"):
@@ -335,23 +334,8 @@ class Settings(BaseSettings):
             raise SettingsError(f"A setting is wrong: {name}: must be JSON.") from None
 
 
-def service_variables(environment: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of the `VERBATIM_` variables that Kubernetes derives from a Service, which are no settings.
-
-    Kubernetes sets such variables in every container for each Service of its namespace, unless `enableServiceLinks` is
-    false: for a Service `verbatim` `VERBATIM_SERVICE_HOST`, `VERBATIM_PORT=tcp://10.0.0.1:8000` and
-    `VERBATIM_PORT_8000_TCP`; for a Service `verbatim-db` `VERBATIM_DB_SERVICE_HOST` and so on.
-    """
-    return frozenset(name for name, value in environment.items() if _is_of_service(name, value))
-
-
 def _defaults(fields: Mapping[str, FieldInfo], variables: Collection[str]) -> dict[str, Any]:
     return {name: field.default for name, field in fields.items() if PREFIX + name.upper() in variables}
-
-
-def _is_of_service(name: str, value: str) -> bool:
-    is_url = name.startswith(PREFIX) and name.endswith("_PORT") and value.startswith(_SERVICE_URLS)
-    return is_url or _SERVICE.fullmatch(name) is not None
 
 
 def _place(location: Sequence[int | str]) -> str:

@@ -20,6 +20,8 @@ ABANDONED: Final = "abandoned"
 INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 # The values of `metadata.behavior` ("uh-huh") with which a message begins no turn and interrupts none; likewise SQL.
 ASIDES: Final = ("backchannel", "filler")
+# The type of a delivery that tells of an intent.
+INTENT_EXTRACTED: Final = "intent.extracted"
 # The key in the metadata of a message from which words were taken out.
 REDACTED: Final = "redacted"
 # The names of latencies in `metadata.latency`, in milliseconds, from every source.

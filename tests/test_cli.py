@@ -20,7 +20,6 @@ import asyncpg
 import httpx
 import pytest
 from psutil import Process, net_if_addrs, wait_procs
-from typer.main import get_command
 
 from backend import cli
 from backend.dao_service.models import Base
@@ -28,6 +27,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
+from tests.migrations.citus_stand_in import STAND_IN
 from tests.orchestrator_stand_in import SECRET
 from tests.searching import index_at
 
@@ -40,7 +40,7 @@ class Result(NamedTuple):
 
 Command = Callable[..., Result]
 
-COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS = {name: cli.load(name) for name in cli.COMMANDS}
 
 PATIENCE = 60.0  # seconds: a service says where it listens before it has come up, and a machine may be busy
 
@@ -61,6 +61,20 @@ def verbatim(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
         return Result(int(left.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+def test_the_list_of_commands_says_of_each_what_it_says_of_itself() -> None:
+    listed = {name: sentence for name, (_, sentence) in cli.COMMANDS.items()}
+    assert listed == {name: command.help.partition("\n\n")[0].strip() for name, command in COMMANDS.items()}
+
+
+def test_the_list_of_commands_is_shown_without_importing_what_they_need() -> None:
+    script = "import sys; from backend import cli; sys.argv[1:] = ['--help']; sys.exit = print; cli.main()"
+    script += "; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=PATIENCE)
+    loaded = {*shown.stdout.split()}
+    assert "typer" in loaded
+    assert not loaded & {"alembic", "asyncpg", "fastapi", "httpx", "pydantic", "sqlalchemy", "structlog"}
 
 
 @pytest.mark.parametrize(
@@ -254,6 +268,20 @@ async def test_everything_that_the_migrations_sign_is_counted_before_it_goes(con
     assert {row[0] for row in tables} == downgrade_losses.TABLES.keys()
     assert {tuple(row) for row in columns} <= downgrade_losses.COLUMNS.keys()
     assert {*downgrade_losses.TABLES.values(), *downgrade_losses.COLUMNS.values()} <= {*runner.revisions()}
+
+
+async def test_distribute_lists_what_is_in_the_way_or_takes_its_steps(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    ways = {"DATABASE_URL": database_url, "VERBATIM_SEARCH": "false"}
+    refused = await asyncio.to_thread(verbatim, "distribute", "--yes", **ways)
+    assert refused.code == 1
+    assert "This database has no Citus" in refused.out
+    await connection.execute(STAND_IN)
+    done = await asyncio.to_thread(verbatim, "distribute", "--yes", "--shards", "8", **ways)
+    assert done.code == 0, done.err
+    assert "writers wait for about 0 s" in done.out
+    assert "The record is distributed." in done.out
 
 
 @pytest.mark.parametrize("words", [("migrate",), ("adopt", "--yes"), ("check",), ("export",)])

@@ -15,8 +15,7 @@ import uvicorn
 from psutil import Process, wait_procs
 from uvicorn.config import STARTUP_FAILURE
 
-from backend import server
-from backend.server import _Supervisor
+from backend import supervisor as supervisor_module
 
 PATIENCE = 60.0  # seconds
 NOWHERE = "postgresql://127.0.0.1:1/name"
@@ -52,8 +51,8 @@ cli.main()
 @pytest.mark.parametrize(
     ("where", "options", "reachable"),
     [
-        ("backend.migrations.runner:stamp", ["serve", "--port", "0", "--wait", "600"], False),
-        ("backend.migrations.runner:stamp", ["serve", "--port", "0"], True),
+        ("backend.migrations.access:stamp", ["serve", "--port", "0", "--wait", "600"], False),
+        ("backend.migrations.access:stamp", ["serve", "--port", "0"], True),
         ("uvicorn:Server.serve", ["serve", "--port", "0"], True),
         ("uvicorn.supervisors.multiprocess:Multiprocess.__init__", ["serve", "--port", "0", "--workers", "2"], True),
         ("backend.delivery:Dispatcher.start", ["deliver"], True),
@@ -141,10 +140,10 @@ Supervise = Callable[[Worker], Any]
 def supervise(monkeypatch: pytest.MonkeyPatch) -> Supervise:
     """Make a supervisor of one worker that has died, which leaves the signals of this process alone."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(server, "Process", Worker)
+    monkeypatch.setattr(supervisor_module, "Process", Worker)
 
     def supervise(worker: Worker) -> Any:
-        supervisor: Any = _Supervisor(uvicorn.Config("nothing"), [])
+        supervisor: Any = supervisor_module.Supervisor(uvicorn.Config("nothing"), [])
         supervisor.processes = [worker]
         return supervisor
 

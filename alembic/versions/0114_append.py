@@ -5,8 +5,8 @@ conversations; only then look which ids are on record; count; insert; read back.
 once would miss what the previous holder of the lock committed. The locks are taken in the order of the conversations'
 ids, so two calls do not deadlock, and no call waits for a conversation that another transaction has locked.
 
-The arrays are parallel, one element for each message. A message's conversation must belong to its owner; NULL admits
-any owner. A conversation of another owner counts as none.
+The arrays are parallel, one element for each message; instead of an array of NULLs alone it may be NULL. A message's
+conversation must belong to its owner; NULL admits any owner. A conversation of another owner counts as none.
 
 There is one row for each message:
 
@@ -39,16 +39,18 @@ _PARAMETERS = """
     ids uuid[], conversation_ids uuid[], roles text[], contents text[], modalities text[], metadata_texts text[],
     said_times timestamptz[], session_ids text[], numbers int[], owners text[]
 """
-# Times are RFC 3339 in UTC; the connection writes dates as ISO.
-_DOCUMENT = """(
-    SELECT convert_to(row_to_json(document)::text, 'UTF8') FROM (
-        SELECT m.id, m.conversation_id, m.sequence, m.role, m.content, m.input_modality,
-            coalesce(m.metadata, '{}') AS metadata,
-            replace((m.timestamp AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z' AS timestamp,
-            replace((m.created_at AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z' AS created_at,
-            m.voice_session_id, m.client_sequence
-    ) AS document
-)"""
+# What `row_to_json` would build of these fields, in two thirds of the time. Times are RFC 3339 in UTC.
+_TIME = "rtrim(to_json({} AT TIME ZONE 'UTC')::text, '\"'), 'Z\"'"
+_DOCUMENT = f"""
+    convert_to(concat(
+        '{{"id":"', m.id, '","conversation_id":"', m.conversation_id, '","sequence":', m.sequence,
+        ',"role":', to_json(m.role), ',"content":', to_json(m.content), ',"input_modality":', to_json(m.input_modality),
+        ',"metadata":', coalesce(m.metadata, '{{}}'), ',"timestamp":', {_TIME.format('m."timestamp"')},
+        ',"created_at":', {_TIME.format("m.created_at")},
+        ',"voice_session_id":', coalesce(to_json(m.voice_session_id), 'null'),
+        ',"client_sequence":', coalesce(to_json(m.client_sequence), 'null'), '}}'
+    ), 'UTF8')
+"""
 # A message without a time that is numbered in a voice session and arrives late was said between its neighbours in that
 # numbering. Its time is interpolated by number, so that a message that arrives later still fits on either side.
 _BETWEEN = """
@@ -107,7 +109,6 @@ _APPEND = f"""
         held uuid[];
         lasts bigint[];
         held_owners text[];
-        known uuid[];
         places int[];
         sequences bigint[];
         times timestamptz[] := said_times;
@@ -123,8 +124,6 @@ _APPEND = f"""
             ORDER BY id FOR NO KEY UPDATE OF c SKIP LOCKED
         ) AS locked;
 
-        SELECT array_agg(id) INTO known FROM messages WHERE id = ANY (ids);
-
         SELECT array_agg(place), array_agg(sequence) INTO places, sequences
         FROM (
             SELECT place, last + row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS sequence
@@ -133,13 +132,13 @@ _APPEND = f"""
                 FROM generate_subscripts(ids, 1) AS place
                 JOIN unnest(held, lasts, held_owners) AS head (id, last, owner) ON head.id = conversation_ids[place]
                     AND (owners[place] IS NULL OR owners[place] = head.owner)
-                WHERE ids[place] <> ALL (coalesce(known, '{{}}'))
+                WHERE ids[place] <> ALL (ARRAY(SELECT id FROM messages WHERE id = ANY (ids)))
                 ORDER BY ids[place], place
             ) AS fresh
             ORDER BY place
         ) AS counted;
 
-        IF array_position(times, NULL) > 0 AND array_remove(numbers, NULL) <> '{{}}' THEN
+        IF coalesce(array_position(times, NULL) > 0, times IS NULL) AND array_remove(numbers, NULL) <> '{{}}' THEN
             SELECT array_agg(coalesce(said, ({_BETWEEN})) ORDER BY place) INTO times
             FROM unnest(said_times, conversation_ids, session_ids, numbers) WITH ORDINALITY
                 AS sent (said, conversation_id, session_id, number, place);

@@ -1,64 +1,43 @@
 """Admission control: each request waits in the worker's queue (`request_queue`) until it may run, or is refused."""
 
-from functools import partial
 from typing import Final
 
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from backend.api import problems
 from backend.api.dependencies import MONITORING
 from backend.api.rate_limits import network
-from backend.api.request_queue import Caller, RequestQueue, new_caller
-from backend.errors import Busy
+from backend.api.request_queue import Caller, QueuedRequest, RequestQueue, new_caller
 
 # The extensions of an ASGI scope: when the request arrived, by `time.perf_counter`; a function without parameters which
-# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue.
+# tells whether the client has disconnected; and the `QueuedRequest`, if the HTTP protocol has put it into the queue. A
+# request's state has its `QueuedRequest` by the same key.
 ARRIVED: Final = "verbatim.arrived"
 DISCONNECTED: Final = "verbatim.disconnected"
 TURN: Final = "verbatim.turn"
-# The key of the state with a function that gives the place of the request to another, before its response begins.
-LEAVE: Final = "leave"
 
 
-class Admission:
-    """The middleware that runs, queues or refuses each request of ``app``; requests for monitoring run at once."""
-
-    def __init__(self, app: ASGIApp, queue: RequestQueue) -> None:
-        self._app = app
-        self._queue = queue
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in MONITORING:
-            await self._app(scope, receive, send)
-            return
-        queue = self._queue
-        try:
-            turn = scope.get("extensions", {}).get(TURN) or queue.arrive(_caller(scope))
-        except Busy as error:
-            await problems.refusal(error)(scope, receive, send)
-            return
-
-        async def sending(message: Message) -> None:
-            queue.leave(turn)
-            await send(message)
-
-        scope.setdefault("state", {})[LEAVE] = partial(queue.leave, turn)
-        try:
-            if turn.ready is not None:
-                await turn.ready
-                if _is_disconnected(scope):
-                    raise ClientDisconnect
-            await self._app(scope, receive, sending)
-        finally:
-            queue.leave(turn)
+def enter(queue: RequestQueue, scope: Scope) -> QueuedRequest | None:
+    """Put a request into ``queue`` and return its place; None for monitoring, which runs at once. Raises Busy."""
+    if scope["path"] in MONITORING:
+        return None
+    turn: QueuedRequest = scope.get("extensions", {}).get(TURN) or queue.arrive(_caller(scope))
+    scope.setdefault("state", {})[TURN] = turn
+    return turn
 
 
-def _is_disconnected(scope: Scope) -> bool:
-    """Tell whether the client disconnected while its request waited, so that the request need not run."""
-    disconnected = scope.get("extensions", {}).get(DISCONNECTED)
-    return disconnected is not None and bool(disconnected())
+def leave(scope: Scope) -> None:
+    """Free the place of a request before its response begins."""
+    scope["state"]["request_queue"].leave(scope["state"][TURN])
+
+
+async def wait_for_turn(turn: QueuedRequest, scope: Scope) -> None:
+    """Wait until a request may run; raises ClientDisconnect if its client disconnected meanwhile."""
+    if turn.ready is not None:
+        await turn.ready
+        disconnected = scope.get("extensions", {}).get(DISCONNECTED)
+        if disconnected is not None and disconnected():
+            raise ClientDisconnect
 
 
 def _caller(scope: Scope) -> Caller:

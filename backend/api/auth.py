@@ -13,7 +13,7 @@ from backend.vocabulary import Scope
 
 def caller_of(request: Request, scope: Scope) -> Principal:
     """Return the principal that sends ``request``; raises ScopeMissing unless its token grants ``scope``."""
-    principal = cast("Principal", request.state.principal)
+    principal = cast("Principal", request.scope["state"]["principal"])
     principal.owner(scope)
     return principal
 

@@ -1,6 +1,6 @@
 """Dependencies of the routes: the worker's parts, which `app` creates, and the request's body, parsed and validated."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated, Any, Final, TypeVar, cast
 
 from fastapi import Depends, Request
@@ -20,7 +20,7 @@ from backend.services.summaries import Summaries
 API: Final = "/api/v1"
 MCP: Final = "/mcp"
 MONITORING: Final = frozenset({"/livez", "/readyz", "/metrics"})  # load balancers and Prometheus poll these
-_PLAIN: Final = frozenset({"", "identity"})  # the values of Content-Encoding for a body that is not compressed
+_PLAIN: Final = frozenset({b"", b"identity"})  # the values of Content-Encoding for a body that is not compressed
 BODY_BYTES: Final = 2 * 2**20  # of a body, inclusive
 BATCH_BYTES: Final = 4 * 2**20  # of a batch, inclusive
 
@@ -29,22 +29,22 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def appender_of(request: Request) -> Appender:
     """Return the appender of this worker."""
-    return cast("Appender", request.state.appender)
+    return cast("Appender", request.scope["state"]["appender"])
 
 
 def session_reopener_of(request: Request) -> SessionReopener:
     """Return the part of this worker that reopens a timed-out voice session when its phone sends again."""
-    return cast("SessionReopener", request.state.session_reopener)
+    return cast("SessionReopener", request.scope["state"]["session_reopener"])
 
 
 def summaries_of(request: Request) -> Summaries:
     """Return the summaries of conversations that this worker remembers."""
-    return cast("Summaries", request.state.summaries)
+    return cast("Summaries", request.scope["state"]["summaries"])
 
 
 def database_of(request: Request) -> Database:
     """Return the database of this worker."""
-    return cast("Database", request.state.database)
+    return cast("Database", request.scope["state"]["database"])
 
 
 async def _database(request: Request) -> Database:  # FastAPI runs a function that is not async in a thread
@@ -73,24 +73,33 @@ async def json_body(request: Request, *, most: int = BODY_BYTES) -> bytes:
     without a preflight request (CORS); 415 for a compressed body, because a small one may expand to a very large one;
     413 beyond ``most`` bytes; and Busy if the bodies of other requests leave no room in memory.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
+    headers = request.scope["headers"]
+    if not _is_json(next((value for name, value in headers if name == b"content-type"), b"")):
         raise HTTPException(415)
-    codings = ",".join(request.headers.getlist("content-encoding")).split(",")
-    if any(coding.strip().lower() not in _PLAIN for coding in codings):
+    if not all(_is_plain(value) for name, value in headers if name == b"content-encoding"):
         raise HTTPException(415, headers={"accept-encoding": "identity"})
-    body = bytearray()
-    held = HeldBody(request)
+    body, held = bytearray(), None
     async for chunk in request.stream():
         size = len(body) + len(chunk)
         if size > most:
             raise HTTPException(413)
         if body and chunk:  # not the first chunk, which the server has in memory anyway; most bodies are no longer
+            held = held or HeldBody(request)
             await held.hold(size)
         body += chunk
     return bytes(body)
+
+
+@lru_cache(16)
+def _is_json(media_type: bytes) -> bool:
+    media_type = media_type.partition(b";")[0].strip().lower()
+    return media_type == b"application/json" or (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    )
+
+
+def _is_plain(codings: bytes) -> bool:
+    return all(coding.strip().lower() in _PLAIN for coding in codings.split(b","))
 
 
 async def read(model: type[ModelT], request: Request) -> ModelT:

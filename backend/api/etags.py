@@ -17,6 +17,7 @@ from backend.errors import PreconditionFailed
 
 _TAGS: Final = re.compile(r'(?:W/)?("[^"]*")')
 _ANY: Final = "*"
+_CONDITIONS: Final = {b"if-match", b"if-none-match"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def if_match(request: Request) -> IfMatch | None:
 
 def is_conditional(request: Request) -> bool:
     """Tell whether a request has one of the headers that `not_modified` compares."""
-    return not {"if-match", "if-none-match"}.isdisjoint(request.headers)
+    return not _CONDITIONS.isdisjoint(name for name, _ in request.scope["headers"])
 
 
 def not_modified(request: Request, *tags: str) -> Response | None:
@@ -56,6 +57,8 @@ def not_modified(request: Request, *tags: str) -> Response | None:
 
     Raises PreconditionFailed if there is an `If-Match` that names none of them.
     """
+    if not is_conditional(request):
+        return None
     if wanted := if_match(request):
         wanted.require(*tags)
     has = _named(request, "if-none-match")

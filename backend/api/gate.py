@@ -1,4 +1,4 @@
-"""The gate: the middleware that authenticates each request and applies the rate limits.
+"""The gate: authenticates each request and applies the rate limits.
 
 A request that it refuses is answered before a byte of its body is read.
 """
@@ -9,14 +9,13 @@ from functools import lru_cache, partial
 from typing import Final
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from backend.api import problems
 from backend.api.dependencies import API, MCP
-from backend.api.rate_limits import Quota, RateLimits, rate_limit_headers
+from backend.api.rate_limits import Quota, RateLimits
 from backend.api.search import PATH as SEARCH
 from backend.auth import Authenticator
-from backend.errors import ForeignPage, NotFromHere, RecordError, Refused, TokenInvalid, TooManyRequests
+from backend.errors import ForeignPage, NotFromHere, Refused, TokenInvalid, TooManyRequests
 from backend.principal import caller
 
 _NAMES_OF_THIS_MACHINE: Final = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
@@ -25,6 +24,7 @@ _ADDRESSES_OF_THIS_MACHINE: Final = re.compile(r"127\.[\d.]+|::1|::ffff:127\.[\d
 # the service would treat all its clients as local.
 _ADDED_BY_PROXIES: Final = {b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"}
 PROXY: Final = "proxy"  # the key of the state with the peer's address, if X-Forwarded-For is read
+_ADDED_BY_BROWSERS: Final = {b"origin", b"sec-fetch-site"}
 _OWN_SITES: Final = {b"same-origin", b"none"}  # `none`: the person sent it, for example from the address bar
 _READING: Final = {"GET", "HEAD", "OPTIONS"}  # methods that change nothing here
 # Neither authenticated nor counted, so that load balancers always get an answer.
@@ -46,41 +46,22 @@ class Gate:
 
     def __init__(
         self,
-        app: ASGIApp,
         *,
         authenticator: Authenticator,
         rate_limits: RateLimits,
         local_only: bool,
         cors_origins: Collection[str],
     ) -> None:
-        self._app = app
         self._authenticator = authenticator
         self._rate_limits = rate_limits
         self._local_only = local_only
         self._origins = {origin.encode() for origin in cors_origins}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"] == _UNCOUNTED:
-            await self._app(scope, receive, send)
+    async def admit(self, scope: Scope, quotas: list[Quota]) -> None:
+        """Admit one request, or raise the RecordError that refuses it; adds to ``quotas`` what its response states."""
+        path = scope["path"]
+        if path == _UNCOUNTED:
             return
-        quotas: list[Quota] = []
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and quotas:
-                message["headers"] += rate_limit_headers(quotas)
-            await send(message)
-
-        try:
-            await self._admit(scope, quotas)
-        except RecordError as error:
-            if isinstance(error, TokenInvalid):
-                log.info("token refused", why=error.why)
-            await problems.refusal(error)(scope, receive, sending)
-        else:
-            await self._app(scope, receive, sending)
-
-    async def _admit(self, scope: Scope, quotas: list[Quota]) -> None:
         if self._local_only:
             if not _is_local(scope) or _is_proxied(scope):
                 raise NotFromHere
@@ -89,11 +70,13 @@ class Gate:
         if client := scope.get("client"):
             caller.set(f"address {client[0]}")
         subject = None
-        if scope["path"].startswith(API) or scope["path"] == MCP:
+        if path.startswith(API) or path == MCP:
             try:
                 subject = await self._authenticate(scope)
-            except Refused:
+            except Refused as error:
                 await self._count(scope, None, quotas)  # may raise TooManyRequests: 429 takes precedence over 401
+                if isinstance(error, TokenInvalid):
+                    log.info("token refused", why=error.why)
                 raise
         await self._count(scope, subject, quotas)
 
@@ -126,14 +109,14 @@ class Gate:
         Sec-Fetch-Site relates the page's origin to this service, and no page can set it. A browser that is too old for
         it sends only Origin, as every browser does with a method that may change something.
         """
+        if _ADDED_BY_BROWSERS.isdisjoint(dict(scope["headers"])):
+            return False
         origins = set(_values(scope, b"origin"))
         if origins and origins <= self._origins:
             return False
         sites = set(_values(scope, b"sec-fetch-site"))
         if sites:
             return not sites <= _OWN_SITES
-        if not origins:
-            return False
         own = {scheme + host for host in _values(scope, b"host") for scheme in (b"http://", b"https://")}
         return not origins <= own
 
@@ -147,10 +130,12 @@ def _note(quotas: list[Quota], quota: Quota) -> None:
 def _is_local(scope: Scope) -> bool:
     """Tell whether client, server and Host of a request are all this machine; a trusted proxy names the client."""
     client, server = scope.get("client"), scope.get("server")
-    addresses = [client[0]] if client else []
-    if server and server[1] is not None:  # without a port it is a Unix socket, which is on this machine
-        addresses.append(server[0])
-    return all(map(_is_local_address, addresses)) and all(map(_is_local_name, _values(scope, b"host")))
+    if client and not _is_local_address(client[0]):
+        return False
+    # Without a port the server is a Unix socket, which is on this machine.
+    if server and server[1] is not None and not _is_local_address(server[0]):
+        return False
+    return all(map(_is_local_name, _values(scope, b"host")))
 
 
 @lru_cache(256)
@@ -167,7 +152,7 @@ def _is_proxied(scope: Scope) -> bool:
     """Tell whether a proxy forwarded the request, and is not trusted, so that the client is unknown."""
     client = scope.get("client")
     is_named = scope["state"].get(PROXY, client) is not client
-    return not is_named and any(name in _ADDED_BY_PROXIES for name, _ in scope["headers"])
+    return not (is_named or _ADDED_BY_PROXIES.isdisjoint(dict(scope["headers"])))
 
 
 def _authorization(scope: Scope) -> bytes | None:

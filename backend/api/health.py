@@ -8,7 +8,7 @@ from typing import Final, cast
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -22,6 +22,8 @@ from backend.services.single_flight import SingleFlight
 
 METRICS_FRESH_SECONDS: Final = 1.0  # seconds for which the text of `/metrics` is cached
 _ASSETS: Final = "/docs/assets"
+_PACKAGED: Final = Path(__file__).with_name("openapi.json")
+_CHECKOUT: Final = Path(__file__).parents[2] / "openapi.json"
 
 _READING: Final = ["GET", "HEAD"]  # load balancers ask with HEAD
 
@@ -44,6 +46,8 @@ async def readyz(request: Request) -> Response:
     body = {"status": "ok", "checks": found.readiness}
     if "verbose" in request.query_params:
         body["durability"] = found.durability
+        if found.nodes:
+            body["nodes"] = found.nodes
     return Response(orjson.dumps(body), media_type="application/json")
 
 
@@ -65,6 +69,12 @@ def counts() -> SingleFlight[bytes]:
 
 def _exposition() -> bytes:
     return generate_latest(workers.registry())
+
+
+@router.api_route("/openapi.json", methods=_READING)
+async def openapi() -> FileResponse:
+    """Describe the API, as `make openapi` has written it down."""
+    return FileResponse(_PACKAGED if _PACKAGED.is_file() else _CHECKOUT, media_type="application/json")
 
 
 @router.get("/problems/{slug}")

@@ -1,22 +1,25 @@
 """The hot routes: those that run for each word that is said, and the reads that clients repeat.
 
-FastAPI describes these routes like all others, and serves them, too. But between the middlewares and a handler it tries
-the pattern of each route, opens two exit stacks, and resolves the handler's parameters from its signature, which takes
-longer than the handlers themselves (docs/architecture.md has the figures). So this innermost middleware calls the
-handlers of ordinary requests itself, with what their signatures name.
+FastAPI describes these routes like all others, and serves them, too. But it has four layers of its own, tries the
+pattern of each route, opens two exit stacks, and resolves the handler's parameters from its signature, which takes
+longer than the handlers themselves (docs/architecture.md has the figures). So this layer, outside of FastAPI's and
+inside of `RequestMiddleware`, calls the handlers of ordinary requests itself, with what their signatures name.
 
 What that gives up: such a handler returns a Response, needs no dependency with `yield`, and has its parameters written
 down a second time, in `_CALLS`; mypy compares the two. All else stays with FastAPI, because a request that is not
-ordinary takes the usual way: one with another method, with a parameter that is not valid, and one that is traced.
+ordinary takes the usual way: one with another method or with a parameter that is not valid, and every one while
+OpenTelemetry is configured, so that FastAPI traces it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,7 +38,6 @@ from backend.vocabulary import Scope as Needed
 
 _LABEL: Final = TypeAdapter[str](Label)
 _UUID: Final = TypeAdapter(UUID)
-_FIRST_PAGE: Final = MessageQuery()
 
 
 def _record_voice_events(request: Request, session: str) -> Awaitable[Response]:
@@ -44,8 +46,13 @@ def _record_voice_events(request: Request, session: str) -> Awaitable[Response]:
 
 
 def _list_messages(request: Request, conversation: str) -> Awaitable[Response]:
-    query = MessageQuery.model_validate(dict(request.query_params)) if request.scope["query_string"] else _FIRST_PAGE
+    query = _message_query(request.scope["query_string"])
     return list_messages(request, _UUID.validate_python(conversation), query, database_of(request))
+
+
+@lru_cache(256)  # clients that poll repeat theirs
+def _message_query(query_string: bytes) -> MessageQuery:
+    return MessageQuery.model_validate(dict(QueryParams(query_string)))
 
 
 def _get_conversation(request: Request, conversation: str) -> Awaitable[Response] | None:
@@ -67,7 +74,9 @@ _CALLS: Final[dict[Callable[..., Awaitable[Response]], _Call]] = {
     get_conversation: _get_conversation,
     livez: lambda _request, _: livez(),
 }
-_TRACED: Final = "fastapi.telemetry"  # FastAPI's key of a scope; its own layers write the spans of a traced request
+# The key of the state that tells whether OpenTelemetry is configured: FastAPI's own layers then write a span for each
+# request.
+TRACED: Final = "traced"
 
 
 class _HotRoute:
@@ -82,7 +91,7 @@ class _HotRoute:
 
 
 class HotRoutes:
-    """The innermost middleware: answers the ordinary requests to the hot routes among those of ``routers``.
+    """The layer that answers the ordinary requests to the hot routes among those of ``routers``.
 
     It passes all other requests on to ``app``.
     """
@@ -97,7 +106,7 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         response = None
-        if scope["type"] == "http" and scope.get(_TRACED) is None:
+        if scope["type"] == "http" and not scope["state"].get(TRACED):
             try:
                 response = await self._response(scope, receive)
             except RecordError as error:

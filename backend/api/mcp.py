@@ -8,7 +8,7 @@ import httpx
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from backend.api.admission import LEAVE
+from backend.api.admission import leave
 from backend.api.dependencies import MCP
 from backend.api.problems import HTTP_PROBLEMS, problem_body, problem_response
 from backend.mcp_server import HOW_TO_INSTALL, is_installed
@@ -43,7 +43,7 @@ def _inside(outer: Scope) -> Any:
     """
 
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-        outer["state"][LEAVE]()
+        leave(outer)
         await outer["app"]({**scope, "state": dict(outer["state"])}, receive, send)
 
     return inside

@@ -97,7 +97,7 @@ class RequestQueue:
         self._senders.note(caller.token, now)
         turn = QueuedRequest(caller)
         self._admit_after_expiry(now)
-        if self._may_run(caller, self._share(now)) and not self._queue_of(caller):
+        if self._may_run(caller, self._share(now)) and not (self._number and self._queue_of(caller)):
             self._run(turn, now)
             return turn
         if self.refuses(caller):

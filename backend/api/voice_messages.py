@@ -1,13 +1,16 @@
 """`/voice/messages`: pipelines and phones record messages, one by one or in batches."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 import orjson
 from fastapi import APIRouter, Request, Response, status
+from pydantic import ValidationError
 
 from backend.api.auth import caller_of, needs
 from backend.api.dependencies import API, BATCH_BYTES, appender_of, json_body, read, session_reopener_of, takes
+from backend.api.json_response import JsonResponse
 from backend.api.openapi import REPLAYED, refusals
 from backend.api.parse_thread import parsed
 from backend.api.problems import refusal, refusal_body
@@ -51,10 +54,8 @@ async def record_message(request: Request) -> Response:
     if message.voice_session_id:
         await session_reopener_of(request).note([outcome])
     if outcome.replayed:
-        headers = {"idempotency-replayed": "true"}
-        return Response(outcome.document, status.HTTP_200_OK, headers, "application/json")
-    headers = {"location": _location(outcome)}
-    return Response(outcome.document, status.HTTP_201_CREATED, headers, "application/json")
+        return JsonResponse(outcome.document, status.HTTP_200_OK, (b"idempotency-replayed", b"true"))
+    return JsonResponse(outcome.document, status.HTTP_201_CREATED, (b"location", _location(outcome).encode()))
 
 
 @router.post(
@@ -79,11 +80,14 @@ async def record_messages(request: Request) -> Response:
     await session_reopener_of(request).note(outcome for outcome in appended if isinstance(outcome, Recorded))
     outcomes = iter(appended)
     results = [_result(invalid[place] if place in invalid else next(outcomes)) for place in places]
-    return Response(orjson.dumps({"results": results}), media_type="application/json")
+    return JsonResponse(orjson.dumps({"results": results}))
 
 
-def _items(body: bytes) -> list[MessageCreate | Invalid]:
-    return parse_each(partial(parse_item, MessageCreate), body, "messages", most=MOST_PER_BATCH)
+def _items(body: bytes) -> Sequence[MessageCreate | Invalid]:
+    try:
+        return MessageBatch.model_validate_json(body).messages  # in one pass, at half the cost
+    except ValidationError:
+        return parse_each(partial(parse_item, MessageCreate), body, "messages", most=MOST_PER_BATCH)
 
 
 def _result(outcome: Outcome) -> dict[str, object]:

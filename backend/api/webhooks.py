@@ -10,8 +10,7 @@ from backend.schemas.delivery import (
     IntentExtracted,
     MessageRedactedEvent,
 )
-from backend.services.outbox import INTENT_EXTRACTED
-from backend.vocabulary import Announcement
+from backend.vocabulary import INTENT_EXTRACTED, Announcement
 
 router = APIRouter(tags=["deliveries"])
 

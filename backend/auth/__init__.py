@@ -6,6 +6,6 @@ token, which this service issued to another service and which begins with `vbt_`
 
 from backend.auth.authenticator import Authenticator
 from backend.auth.issuer import Issuer, secure_url
-from backend.auth.token import Verified
+from backend.auth.verified import Verified
 
 __all__ = ["Authenticator", "Issuer", "Verified", "secure_url"]

@@ -10,20 +10,22 @@ import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 from cachetools import TLRUCache
 from pydantic import SecretStr
 
 from backend.auth.issuer import Issuer
-from backend.auth.keys import keys_of
-from backend.auth.token import UNPROVEN, TokenChecker, Verified, claims_of
+from backend.auth.verified import Verified
 from backend.dao_service.connection.database import Database
-from backend.errors import IssuerUnavailable, TokenInvalid, TokenMissing
+from backend.errors import TokenInvalid, TokenMissing
 from backend.http_client import http_client
 from backend.principal import LOCAL, Principal
 from backend.services import service_tokens
+
+if TYPE_CHECKING:
+    from backend.auth.token import PersonTokens
 
 MAX_TOKEN_BYTES: Final = 8192  # bytes
 MAX_CACHED: Final = 10_000  # tokens
@@ -45,7 +47,8 @@ class Authenticator:
         self._token_optional = issuers is None
         self._proxy = proxy
         self._clients: list[httpx.AsyncClient] = []
-        self._checkers = [TokenChecker(issuer, keys_of(issuer, self._client_for)) for issuer in issuers or ()]
+        self._issuers = issuers or ()
+        self._persons = self._person_tokens() if issuers else None
         self._database = database
         self._look_ups: dict[str, asyncio.Task[service_tokens.ServiceTokenInfo]] = {}
         # `until` is a time of the wall clock. The time that is left until then is measured by the monotonic clock, so
@@ -92,7 +95,8 @@ class Authenticator:
         if token.startswith(service_tokens.PREFIX):
             service = await self._look_up(token)
             return Verified(service.principal, min(service.expires_at.timestamp(), now + SERVICE_CACHE_SECONDS))
-        person = await self._check_with_its_issuer(token)
+        self._persons = self._persons or self._person_tokens()
+        person = await self._persons.check(token)
         return person._replace(until=min(person.until, now + CACHE_SECONDS))
 
     async def _look_up(self, token: str) -> service_tokens.ServiceTokenInfo:
@@ -109,24 +113,10 @@ class Authenticator:
         if not look_up.cancelled():
             look_up.exception()  # retrieved here, because every request that waited may have been cancelled
 
-    async def _check_with_its_issuer(self, token: str) -> Verified:
-        claims = claims_of(token)
-        refusals: list[TokenInvalid | IssuerUnavailable] = []
-        for checker in self._checkers:
-            if checker.is_of(claims):
-                try:
-                    return await checker.check(token)
-                except (TokenInvalid, IssuerUnavailable) as error:
-                    refusals.append(error)  # the settings may list an issuer twice, while its key changes
-        raise max(refusals, key=_weight, default=TokenInvalid("its issuer is not configured here"))
+    def _person_tokens(self) -> "PersonTokens":
+        from backend.auth.token import PersonTokens  # noqa: PLC0415 -- see `issuer`
 
-
-def _weight(refusal: TokenInvalid | IssuerUnavailable) -> int:
-    # An issuer that could not be reached might have accepted the token, so the client should retry. Of two refusals,
-    # the one by the checker that has the token's key knows what is wrong with the token.
-    if isinstance(refusal, IssuerUnavailable):
-        return 2
-    return 0 if refusal.why in UNPROVEN else 1
+        return PersonTokens(self._issuers, self._client_for)
 
 
 def _token(header: bytes) -> str:

@@ -1,17 +1,10 @@
 """An issuer of tokens, as the operator configures it. The settings are validated at start, not with the first token."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Final, Literal, Self
 
 import httpx
-import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.algorithms import HMACAlgorithm
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from backend.http_client import PORTS
@@ -19,10 +12,8 @@ from backend.principal import SERVICE_PREFIX
 from verbatim_record.http_client import is_this_machine
 
 SECRET_BYTES: Final = 32  # as long as the hash (RFC 7518, section 3.2)
-RSA_BITS: Final = 2048  # RFC 7518, section 3.3
 
 Algorithm = Literal["RS256", "ES256", "EdDSA", "HS256"]
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 Claim = Annotated[str, Field(min_length=1)]
 
 
@@ -36,11 +27,15 @@ def _hard_to_guess(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
     if len(value.encode(errors="replace")) < SECRET_BYTES:
         raise ValueError(f"must be at least {SECRET_BYTES} bytes long")
-    try:
-        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(value)
-    except (jwt.InvalidKeyError, UnicodeEncodeError):
-        raise ValueError("must be a random text, not a key in PEM or JWK form") from None
+    if not _keys().is_secret(value):
+        raise ValueError("must be a random text, not a key in PEM or JWK form")
     return secret
+
+
+def _keys() -> ModuleType:
+    from backend.auth import public_key  # noqa: PLC0415 -- cryptography takes 9 MB, which a service without issuers saves
+
+    return public_key
 
 
 def secure_url(url: str) -> str:
@@ -88,32 +83,6 @@ class Issuer(BaseModel):
             raise ValueError("name exactly one of secret, public_key_file and jwks_url")
         if (set(self.algorithms) == {"HS256"}) != (self.secret is not None) or {"HS256"} < set(self.algorithms):
             raise ValueError("HS256 needs a secret, and a secret allows no algorithm but HS256")
-        if self.public_key_file is not None and algorithm_of(self.public_key()) not in self.algorithms:
+        if self.public_key_file and _keys().algorithm_of(_keys().read(self.public_key_file)) not in self.algorithms:
             raise ValueError("the key in public_key_file is for none of the algorithms")
         return self
-
-    def public_key(self) -> PublicKey:
-        """Return the key in ``public_key_file``, which must be set.
-
-        Raises ValueError when the file cannot be read, or holds no public key of at least 2048 bits (RSA), on P-256, or
-        on an Edwards curve.
-        """
-        assert self.public_key_file is not None  # noqa: S101 -- the callers have checked
-        try:
-            key = load_pem_public_key(self.public_key_file.read_bytes())
-        except OSError as error:
-            raise ValueError(f"public_key_file cannot be read: {error.strerror}") from None
-        except (ValueError, UnsupportedAlgorithm):
-            raise ValueError("public_key_file holds no public key in PEM form") from None
-        if not isinstance(key, PublicKey) or algorithm_of(key) is None:
-            raise ValueError("public_key_file must hold an RSA key of 2048 bits or more, a P-256 key or an Edwards key")
-        return key
-
-
-def algorithm_of(key: PublicKey) -> Algorithm | None:
-    """Return the algorithm that ``key`` is for; None for an RSA key below `RSA_BITS` and for a curve but P-256."""
-    if isinstance(key, RSAPublicKey):
-        return "RS256" if key.key_size >= RSA_BITS else None
-    if isinstance(key, EllipticCurvePublicKey):
-        return "ES256" if isinstance(key.curve, SECP256R1) else None
-    return "EdDSA"

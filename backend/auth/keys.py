@@ -20,7 +20,8 @@ import httpx
 import jwt
 import structlog
 
-from backend.auth.issuer import Issuer, PublicKey, algorithm_of
+from backend.auth.issuer import Issuer
+from backend.auth.public_key import PublicKey, algorithm_of, read
 from backend.errors import IssuerUnavailable, TokenInvalid
 
 KEYS_FRESH_SECONDS: Final = 300.0  # seconds after a fetch before the next token causes another
@@ -51,7 +52,10 @@ def keys_of(issuer: Issuer, client_for: Callable[[str], httpx.AsyncClient]) -> K
     """Return the keys of ``issuer``; ``client_for`` returns an HTTP client for the URL of published keys."""
     if issuer.jwks_url is not None:
         return PublishedKeys(issuer.jwks_url, issuer.algorithms, client_for(issuer.jwks_url))
-    return FixedKey(issuer.secret.get_secret_value() if issuer.secret else issuer.public_key())
+    if issuer.secret is not None:
+        return FixedKey(issuer.secret.get_secret_value())
+    assert issuer.public_key_file is not None  # noqa: S101 -- `Issuer` has exactly one of the three
+    return FixedKey(read(issuer.public_key_file))
 
 
 class FixedKey:

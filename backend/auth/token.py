@@ -1,13 +1,15 @@
 """Checks JSON Web Tokens (RFC 7519) against the issuer's settings: signature, algorithm, audience, expiry, subject."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
+import httpx
 import jwt
 
 from backend.auth.issuer import Issuer
-from backend.auth.keys import UNKNOWN_KEY, Keys
-from backend.errors import TokenInvalid
+from backend.auth.keys import UNKNOWN_KEY, Keys, keys_of
+from backend.auth.verified import Verified
+from backend.errors import IssuerUnavailable, TokenInvalid
 from backend.principal import PERSONAL, SERVICE_PREFIX, Principal
 from backend.vocabulary import Scope
 from verbatim_record.repair import UNSTORABLE
@@ -31,17 +33,38 @@ _FAULTS_OF_CLAIMS: Final[Sequence[tuple[type[Exception], str]]] = (
 )
 _NO_TOKEN: Final = "it is not a JSON Web Token"  # noqa: S105 -- a sentence
 # The reasons that leave open whether another key would accept the token.
-UNPROVEN: Final = frozenset({UNKNOWN_KEY, *(why for _, why in _FAULTS_OF_KEY)})
+_UNPROVEN: Final = frozenset({UNKNOWN_KEY, *(why for _, why in _FAULTS_OF_KEY)})
 
 
-class Verified(NamedTuple):
-    """The principal of a valid token, and until when the token needs no other check, in seconds since 1970."""
+class PersonTokens:
+    """Checks the tokens of persons, each with the keys of the issuer that it names."""
 
-    principal: Principal
-    until: float
+    def __init__(self, issuers: Sequence[Issuer], client_for: Callable[[str], httpx.AsyncClient]) -> None:
+        """Accept the tokens of ``issuers``; ``client_for`` returns an HTTP client for the URL of published keys."""
+        self._checkers = [_Checker(issuer, keys_of(issuer, client_for)) for issuer in issuers]
+
+    async def check(self, token: str) -> Verified:
+        """Return the principal of ``token``; raises TokenInvalid with the reason, or IssuerUnavailable."""
+        claims = _claims_of(token)
+        refusals: list[TokenInvalid | IssuerUnavailable] = []
+        for checker in self._checkers:
+            if checker.is_of(claims):
+                try:
+                    return await checker.check(token)
+                except (TokenInvalid, IssuerUnavailable) as error:
+                    refusals.append(error)  # the settings may list an issuer twice, while its key changes
+        raise max(refusals, key=_weight, default=TokenInvalid("its issuer is not configured here"))
 
 
-class TokenChecker:
+def _weight(refusal: TokenInvalid | IssuerUnavailable) -> int:
+    # An issuer that could not be reached might have accepted the token, so the client should retry. Of two refusals,
+    # the one by the checker that has the token's key knows what is wrong with the token.
+    if isinstance(refusal, IssuerUnavailable):
+        return 2
+    return 0 if refusal.why in _UNPROVEN else 1
+
+
+class _Checker:
     """Checks the tokens of one issuer."""
 
     def __init__(self, issuer: Issuer, keys: Keys) -> None:
@@ -92,7 +115,7 @@ class TokenChecker:
 _UNREADABLE: Final = (jwt.PyJWTError, ValueError, OverflowError, RecursionError, TypeError)
 
 
-def claims_of(token: str) -> Mapping[str, Any]:
+def _claims_of(token: str) -> Mapping[str, Any]:
     """Return the claims of ``token`` without verifying them; raises TokenInvalid if it is no JSON Web Token."""
     try:
         claims: Mapping[str, Any] = jwt.decode(token, options={"verify_signature": False})

@@ -11,7 +11,7 @@ from backend.cli.terminal import stderr
 from backend.dao_service.connection.database import Database, Subscription
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
+from backend.migrations.access import stamp
 from backend.migrations.compatibility import mismatch
 from backend.settings import Settings
 from backend.shutdown import STOP
@@ -21,15 +21,17 @@ ResultT = TypeVar("ResultT")
 
 
 @contextmanager
-def database_url(settings: Settings, *, serving: bool = False) -> Iterator[str]:
+def database_url(
+    settings: Settings, *, serving: bool = False, meanwhile: Callable[[], object] | None = None
+) -> Iterator[str]:
     """Yield a URL of the database that bypasses a pooler; without DATABASE_URL, start the embedded PostgreSQL.
 
-    With ``serving``, print that the PostgreSQL of another process is used.
+    With ``serving``, print that the PostgreSQL of another process is used. ``meanwhile`` is called while it starts.
     """
     if settings.database_url is not None:
         yield settings.direct_url or settings.database_url
         return
-    with EmbeddedPostgres(settings.data_dir) as postgres:
+    with EmbeddedPostgres(settings.data_dir, meanwhile=meanwhile) as postgres:
         if serving and postgres.shared:
             stderr.print(f"Sharing the PostgreSQL of process {postgres.owner_pid} in {settings.data_dir}.")
         yield postgres.url
@@ -40,7 +42,7 @@ def await_database(url: str, wait: float) -> Stamp:
 
     Raises SetupError if it does not answer.
     """
-    return _retry_for(wait, lambda: runner.stamp(url))
+    return _retry_for(wait, lambda: stamp(url))
 
 
 def ensure_schema(url: str, wait: float, *, ours: bool) -> None:
@@ -52,11 +54,13 @@ def ensure_schema(url: str, wait: float, *, ours: bool) -> None:
     if not ours:
         _retry_for(wait, lambda: _check_schema(url))
     elif await_database(url, wait).revision != SCHEMA_REVISION:
+        from backend.migrations import runner  # noqa: PLC0415 -- Alembic takes 0.1 s to import, and is rarely needed
+
         runner.upgrade(url)
 
 
 def _check_schema(url: str) -> None:
-    if why := mismatch(runner.stamp(url), SCHEMA_REVISION):
+    if why := mismatch(stamp(url), SCHEMA_REVISION):
         raise SetupError(why)
 
 

@@ -69,7 +69,7 @@ def export(
     ] = None,
     until: Annotated[datetime | None, typer.Option(help="Only conversations created before this time (UTC).")] = None,
 ) -> None:
-    """Print whole conversations, newest first, one JSON line each, with messages, sessions, receipts and deliveries."""
+    """Print whole conversations as JSON lines, newest first, with messages, sessions, receipts and deliveries."""
     query = {"user_id": subject, "since": utc(since), "until": utc(until), "limit": LARGEST_PAGE}
     run_with_database(lambda database: _export(database, ConversationQuery.model_validate(query)))
 

@@ -7,15 +7,15 @@ conversation is not found, locked or changed, exactly like a conversation that d
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import (
     ColumnElement,
-    Select,
-    Subquery,
     Text,
+    and_,
     case,
     cast,
     delete,
@@ -23,8 +23,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    true,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -33,21 +31,46 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from backend.dao_service.conditions import given, numbered
 from backend.dao_service.connection.sqlstate import constraint, is_invalid_value, missing_column
-from backend.dao_service.models import Conversation, Message, VoiceSession
+from backend.dao_service.models import Conversation, Delivery, Message, VoiceSession, VoiceSessionId
 from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.dao_service.ownership import OWNER_SQL, owner_text, reached, reaches_sql
+from backend.dao_service.portions import Bounds
 from backend.dao_service.summary_dao import CURRENT, Basis, Current
 from backend.errors import HostKeepsConversation, HostOwnsConversations
-from backend.vocabulary import LARGEST_INT
+from backend.vocabulary import INTENT_EXTRACTED, LARGEST_INT
 
 _STRIDE: Final = 20_000
-# The columns as the mapping reads them, in SQL for the driver: a session of SQLAlchemy takes 0.5 ms for one row.
-_COLUMNS: Final = select(Conversation).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
-_BY_ID: Final = f"""
-    {_COLUMNS} WHERE conversations.id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("conversations"))}
+# The columns of the conversation ``c`` as the mapping reads them, for the driver: through a session of SQLAlchemy one
+# row takes 0.5 ms.
+_ALL: Final = select(aliased(Conversation, name="c")).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+_COLUMNS: Final = str(_ALL).partition("\nFROM ")[0]
+# By whether they have what summaries need: the columns, and what is joined to `c` for them.
+_READ: Final = {
+    False: (_COLUMNS, ""),
+    True: (f"{_COLUMNS}, present.*", f"CROSS JOIN LATERAL ({CURRENT}) AS present"),
+}
+_OWNER: Final = OWNER_SQL.format("c")
+_BY_ID: Final = {
+    current: f"{columns} FROM conversations AS c {joined} WHERE c.id = $1 AND {reaches_sql('$2::text', _OWNER)}"
+    for current, (columns, joined) in _READ.items()
+}
+# PostgreSQL knows the size without reading the intent unless it is compressed.
+_INTENT_SIZE: Final = """
+    CASE WHEN pg_column_compression(c.intent_payload) IS NULL THEN coalesce(pg_column_size(c.intent_payload), 0)
+        ELSE octet_length(c.intent_payload::text) END
 """
-_ROW: Final = aliased(Conversation, name="c")  # the name that `CURRENT` refers to
+_NEWEST: Final = f"""
+    <columns>, summed.count FROM (
+        SELECT id, size, count(*) OVER () AS count, sum(size) OVER so_far AS size_so_far
+        FROM (
+            SELECT c.id, c.created_at, {_INTENT_SIZE} AS size FROM conversations AS c WHERE true<conditions>
+            ORDER BY c.created_at DESC, c.id DESC LIMIT $1 + 1
+        ) AS found WINDOW so_far AS (ORDER BY created_at DESC, id DESC ROWS UNBOUNDED PRECEDING)
+    ) AS summed JOIN conversations AS c ON c.id = summed.id <joined>
+    WHERE size_so_far <= greatest($2::bigint, size) ORDER BY c.created_at DESC, c.id DESC LIMIT $1
+"""  # noqa: S608 -- made of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +107,76 @@ class SessionsEnded(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A conversation and, if that was asked for, what its summary needs."""
+    """A conversation's columns by their names in `Conversation` and, if asked for, what its summary needs."""
 
-    conversation: Conversation
+    columns: Mapping[str, Any]
     current: Current | None
 
     @classmethod
-    def of(cls, conversation: Conversation, *current: Any) -> Self:
-        """Return a row of `_listed`."""
+    def of(cls, row: asyncpg.Record, *, current: bool) -> Self:
+        """Return a row that has the columns of `CURRENT` if ``current``."""
         if not current:
-            return cls(conversation, None)
-        sessions, state, first_words = current
-        return cls(conversation, Current(Basis(conversation.last_sequence, sessions), state, first_words))
+            return cls(dict(row), None)
+        basis = Basis(row["last_sequence"], row["sessions"])
+        return cls(dict(row), Current(basis, row["state"], row["first_words"]))
 
 
-async def read_row(connection: asyncpg.Connection, conversation_id: UUID, owner: str | None) -> dict[str, Any] | None:
-    """Return the columns of a conversation by their names in `Conversation`, or None if there is none."""
-    row = await connection.fetchrow(_BY_ID, conversation_id, owner)
-    return None if row is None else dict(row)
+class ConversationReader:
+    """The statements that read conversations, on the driver's ``connection``.
+
+    With ``current`` they return also what summaries need.
+    """
+
+    def __init__(self, connection: asyncpg.Connection, *, current: bool) -> None:
+        self._connection = connection
+        self._current = current
+
+    async def get(self, conversation_id: UUID, owner: str | None) -> Listed | None:
+        """Return the conversation, or None if there is none."""
+        row = await self._connection.fetchrow(_BY_ID[self._current], conversation_id, owner)
+        return None if row is None else Listed.of(row, current=self._current)
+
+    async def newest(
+        self,
+        wanted: ConversationFilter,
+        owner: str | None,
+        *,
+        before: tuple[datetime, UUID] | None,
+        bounds: Bounds,
+    ) -> tuple[list[Listed], bool]:
+        """Return conversations, newest first, from after ``before`` (exclusive), and whether there are more.
+
+        ``bounds`` are those of the intents; the first conversation is always returned.
+        """
+        conditions, values = given(
+            (
+                (f"{_OWNER} = {{}}", owner),
+                (f"{_OWNER} = {{}}", wanted.user_id),
+                ("c.context_type = {}", wanted.context_type),
+                ("c.extracted_intent = {}", wanted.intent),
+                ("c.linked_goal_id = {}", wanted.linked_goal_id),
+                ("c.linked_task_id = {}", wanted.linked_task_id),
+                ("c.voice_session_id = {}", wanted.voice_session_id),
+                ("c.created_at >= {}", wanted.since),
+                ("c.created_at < {}", wanted.until),
+            )
+        )
+        if wanted.ended is not None:
+            # PostgreSQL uses the partial indexes for IS NULL and IS NOT NULL, not for a comparison of booleans.
+            conditions += (f"c.ended_at IS {'NOT ' if wanted.ended else ''}NULL",)
+        if before is not None:
+            conditions += ("(c.created_at, c.id) < ({}, {})",)
+        query = _newest_query(conditions, current=self._current)
+        found = await self._connection.fetch(query, bounds.rows, bounds.size, *values, *(before or ()))
+        rows = [Listed.of(row, current=self._current) for row in found]
+        return rows, bool(found) and found[0]["count"] > len(found)
+
+
+@cache
+def _newest_query(conditions: tuple[str, ...], *, current: bool) -> str:
+    columns, joined = _READ[current]
+    where = numbered(conditions, first=3)
+    return _NEWEST.replace("<columns>", columns).replace("<joined>", joined).replace("<conditions>", where)
 
 
 class ConversationDAO:
@@ -113,12 +188,6 @@ class ConversationDAO:
     async def get(self, conversation_id: UUID, owner: str | None) -> Conversation | None:
         """Return the conversation, or None if there is none."""
         return await self._session.scalar(select(Conversation).where(*_by_id(conversation_id, owner)))
-
-    async def read(self, conversation_id: UUID, owner: str | None) -> Listed | None:
-        """Return the conversation and what its summary needs; None if there is none."""
-        found = select(Conversation.id).where(*_by_id(conversation_id, owner)).subquery()
-        row = (await self._session.execute(_listed(found, current=True))).one_or_none()
-        return row and Listed.of(*row)
 
     async def last_sequence(self, conversation_id: UUID, owner: str | None) -> int | None:
         """Return the sequence of the last message (0 before the first), or None if there is no such conversation."""
@@ -147,59 +216,6 @@ class ConversationDAO:
                 raise HostOwnsConversations("user_id") from error
             raise
 
-    async def newest(  # noqa: PLR0913 -- the parts of one page
-        self,
-        wanted: ConversationFilter,
-        owner: str | None,
-        *,
-        before: tuple[datetime, UUID] | None,
-        limit: int,
-        size: int,
-        current: bool,
-    ) -> tuple[Sequence[Listed], bool]:
-        """Return conversations, newest first, from after ``before`` (exclusive), and whether there are more.
-
-        There are at most ``limit``, and their intents take at most ``size`` bytes together; the first is always
-        returned. With ``current`` they come with what their summaries need.
-        """
-        statement = (
-            select(Conversation.id, Conversation.created_at, _intent_size().label("size"))
-            .where(reached(owner), reached(wanted.user_id))
-            .order_by(*_newest(Conversation))
-            .limit(limit + 1)
-        )
-        for column, value in (
-            (Conversation.context_type, wanted.context_type),
-            (Conversation.extracted_intent, wanted.intent),
-            (Conversation.linked_goal_id, wanted.linked_goal_id),
-            (Conversation.linked_task_id, wanted.linked_task_id),
-            (Conversation.voice_session_id, wanted.voice_session_id),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        if wanted.ended is not None:
-            # PostgreSQL uses the partial indexes for IS NULL and IS NOT NULL, not for a comparison of booleans.
-            ended = Conversation.ended_at
-            statement = statement.where(ended.is_not(None) if wanted.ended else ended.is_(None))
-        if wanted.since is not None:
-            statement = statement.where(Conversation.created_at >= wanted.since)
-        if wanted.until is not None:
-            statement = statement.where(Conversation.created_at < wanted.until)
-        if before is not None:
-            statement = statement.where(tuple_(Conversation.created_at, Conversation.id) < tuple_(*before))
-        found = statement.subquery()
-        behind = found.c.created_at.desc(), found.c.id.desc()
-        summed = select(
-            found.c.id,
-            found.c.size,
-            func.sum(found.c.size).over(order_by=behind, rows=(None, 0)).label("bytes"),
-            func.count().over().label("count"),
-        ).subquery()
-        fits = summed.c.bytes <= func.greatest(size, summed.c.size)
-        statement = _listed(summed, summed.c.count, current=current).where(fits)
-        rows = (await self._session.execute(statement.order_by(*_newest(_ROW)).limit(limit))).all()
-        return [Listed.of(row[1], *row[2:]) for row in rows], bool(rows) and rows[0][0] > len(rows)
-
     async def link(
         self, conversation_id: UUID, owner: str | None, links: Mapping[str, UUID | None]
     ) -> Conversation | None:
@@ -212,17 +228,6 @@ class ConversationDAO:
             .where(*_by_id(conversation_id, owner))
             .values({**links, "updated_at": func.now()})
             .returning(Conversation)
-        )
-
-    async def lock_against_erasure(self, conversation_id: UUID) -> int | None:
-        """Prevent erasure of the conversation until the transaction ends (FOR KEY SHARE).
-
-        Return the sequence of its last message, or None if there is no such conversation.
-        """
-        return await self._session.scalar(
-            select(Conversation.last_sequence)
-            .where(Conversation.id == conversation_id)
-            .with_for_update(read=True, key_share=True)
         )
 
     async def lock(self, conversation_id: UUID) -> int:
@@ -254,7 +259,7 @@ class ConversationDAO:
 
         Its duration in seconds counts from its creation or, if that was earlier, from the time of its first message.
         """
-        moment = func.clock_timestamp() if ended_at is None else ended_at
+        moment = func.statement_timestamp() if ended_at is None else ended_at
         said = select(func.min(Message.timestamp)).where(Message.conversation_id == conversation_id).scalar_subquery()
         # A host may have stored '-infinity' or 'infinity', which PostgreSQL 15 cannot subtract.
         began = func.greatest(func.least(Conversation.created_at, said, moment), EARLIEST_READABLE)
@@ -331,10 +336,18 @@ class ConversationDAO:
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
             )
+        found_sessions = select(VoiceSession.id).where(VoiceSession.conversation_id == conversation_id)
+        sessions = (await self._session.scalars(found_sessions)).all()
         try:
             await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
         except IntegrityError as error:
             raise HostKeepsConversation(conversation_id, constraint(error)) from error
+        # On a cluster no foreign key or trigger deletes what is stored elsewhere than the conversation. On one server
+        # nothing is left here, so that a role without the right to DELETE from these tables can erase.
+        of_intents = and_(Delivery.conversation_id == conversation_id, Delivery.type == INTENT_EXTRACTED)
+        for table, left in ((VoiceSessionId, VoiceSessionId.id.in_(sessions)), (Delivery, of_intents)):
+            if await self._session.scalar(select(exists().where(left))):
+                await self._session.execute(delete(table).where(left))
 
     async def ids_of(self, owner: str) -> Sequence[UUID]:
         """Return the ids of all conversations of ``owner``, oldest first."""
@@ -343,26 +356,6 @@ class ConversationDAO:
                 select(Conversation.id).where(reached(owner)).order_by(Conversation.created_at, Conversation.id)
             )
         ).all()
-
-
-def _intent_size() -> ColumnElement[int]:
-    """Return an intent's size in bytes; PostgreSQL knows it without reading the intent unless it is compressed."""
-    payload = Conversation.intent_payload
-    return case(
-        (func.pg_column_compression(payload).is_(None), func.coalesce(func.pg_column_size(payload), 0)),
-        else_=func.octet_length(cast(payload, Text)),
-    )
-
-
-def _listed(ids: Subquery, *more: ColumnElement[Any], current: bool) -> Select[Any]:
-    """Select ``more``, the conversations of the column `id` of ``ids`` and, with ``current``, what summaries need."""
-    columns = (*more, _ROW, *(CURRENT.c if current else ()))
-    statement = select(*columns).select_from(_ROW).join(ids, ids.c.id == _ROW.id)
-    return statement.join(CURRENT, true()) if current else statement
-
-
-def _newest(table: type[Conversation]) -> tuple[ColumnElement[Any], ...]:
-    return table.created_at.desc(), table.id.desc()
 
 
 def _by_id(conversation_id: UUID, owner: str | None) -> tuple[ColumnElement[bool], ...]:

@@ -27,11 +27,11 @@ class ErasureDAO:
         It replaces an earlier erasure of the same id, because a host may create a conversation again.
         """
         kept = {"owner_digest": owner_digest(conversation_id, owner), "message_count": message_count}
+        new = insert(Erasure).values(conversation_id=conversation_id, erased_at=func.now(), **kept)
         erased_at: datetime | None = await self._session.scalar(
-            insert(Erasure)
-            .values(conversation_id=conversation_id, **kept)
-            .on_conflict_do_update(index_elements=[Erasure.conversation_id], set_=kept | {"erased_at": func.now()})
-            .returning(Erasure.erased_at)
+            new.on_conflict_do_update(
+                index_elements=[Erasure.conversation_id], set_=kept | {"erased_at": new.excluded.erased_at}
+            ).returning(Erasure.erased_at)
         )
         assert erased_at is not None  # noqa: S101 -- a row was written
         return erased_at

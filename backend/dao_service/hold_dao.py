@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.models import Hold
+from verbatim_record.ids import new_id
 
 
 class HoldDAO:
@@ -26,7 +27,7 @@ class HoldDAO:
 
     async def add(self, conversation_id: UUID, reason: str, actor: str) -> Hold:
         """Hold a conversation that the caller has locked and that is not held; return the hold."""
-        hold = Hold(conversation_id=conversation_id, reason=reason, held_by=actor)
+        hold = Hold(id=new_id(), conversation_id=conversation_id, reason=reason, held_by=actor)
         self._session.add(hold)
         await self._session.flush()
         await self._session.refresh(hold)
@@ -37,23 +38,23 @@ class HoldDAO:
         released = await self._session.scalar(
             update(Hold)
             .where(Hold.conversation_id == conversation_id, Hold.released_at.is_(None))
-            .values(released_at=func.clock_timestamp(), released_by=actor)
-            .returning(Hold.number)
+            .values(released_at=func.now(), released_by=actor)
+            .returning(Hold.id)
         )
         return released is not None
 
     async def newest(
-        self, conversation_id: UUID | None, *, active: bool | None, before: int | None, limit: int
+        self, conversation_id: UUID | None, *, active: bool | None, before: tuple[int, UUID] | None, limit: int
     ) -> Sequence[Hold]:
-        """Return at most ``limit`` holds, newest first, with numbers below ``before``.
+        """Return at most ``limit`` holds, newest first, from after the number and id ``before`` (exclusive).
 
         ``active`` selects those that hold (True) or that have ended (False); None selects both.
         """
-        statement = select(Hold).order_by(Hold.number.desc()).limit(limit)
+        statement = select(Hold).order_by(Hold.number.desc(), Hold.id.desc()).limit(limit)
         if conversation_id is not None:
             statement = statement.where(Hold.conversation_id == conversation_id)
         if active is not None:
             statement = statement.where(Hold.released_at.is_(None) if active else Hold.released_at.is_not(None))
         if before is not None:
-            statement = statement.where(Hold.number < before)
+            statement = statement.where(tuple_(Hold.number, Hold.id) < before)
         return (await self._session.scalars(statement)).all()

@@ -7,30 +7,40 @@ Pages are read through asyncpg directly; through SQLAlchemy a page of 100 messag
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
+import orjson
 
+from backend.dao_service.conditions import given, numbered
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
-from backend.dao_service.portions import Bounds, fetch, statement
+from backend.dao_service.portions import Bounds, fitted, statement
 from backend.vocabulary import ABANDONED, AuditAction
 
-# The events of a voice session may change the metadata of earlier messages; they also set `seen_at`.
-_HEARD_AT: Final = "(SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = {})"
-# The number of the latest redaction, which changes messages without any event; NULL before the first.
+# The number of the latest redaction, which changes a message without any event; NULL before the first.
 _REDACTED: Final = f"""(
     SELECT max(number) FROM audit_entries WHERE conversation_id = {{}} AND action = '{AuditAction.MESSAGE_REDACTED}'
 )"""  # noqa: S608 -- made of constants
+# The events of a voice session may change the metadata of earlier messages; they also set `seen_at`.
 _VERSION: Final = f"""
-    SELECT last_sequence, {_HEARD_AT.format("$1")}, {_REDACTED.format("$1")} FROM conversations
-    WHERE id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("conversations"))}
+    c.last_sequence, (SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = c.id), {_REDACTED.format("c.id")}
 """  # noqa: S608 -- made of constants
-_LAST: Final = "(SELECT last_sequence FROM conversations WHERE id = $3)"
-_PAGE: Final = statement(
-    f"m.sequence, m.timestamp, {_LAST}, {_HEARD_AT.format('$3')}, {_REDACTED.format('$3')}",
-    "WHERE <where> ORDER BY <order>",
-)
+_VERSION_OF: Final = f"""
+    SELECT {_VERSION} FROM conversations AS c WHERE c.id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("c"))}
+"""  # noqa: S608 -- made of constants
+# One row for a conversation, so that a page and its version are of one moment. An array of a page takes the driver half
+# the time of a row for each message.
+_PAGE: Final = f"""
+    SELECT {_VERSION}, page.documents, page.sequences
+    FROM conversations AS c CROSS JOIN LATERAL (
+        SELECT array_agg(document) AS documents, array_agg(sequence) AS sequences
+        FROM ({statement("m.sequence", "WHERE m.conversation_id = c.id<conditions> ORDER BY <order>")})
+            AS message (document, sequence)
+    ) AS page
+    WHERE c.id = $3 AND {reaches_sql("$4::text", OWNER_SQL.format("c"))}
+"""  # noqa: S608 -- made of constants
 # The host's column may hold times outside the years 1 to 9999, which clients cannot read. The conversation's end is
 # presumed if the end of the voice session that ended it is presumed.
 _STATES: Final = f"""
@@ -43,11 +53,12 @@ _STATES: Final = f"""
     ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
+# Of the message ``m``; an entry of its redaction names both.
 _REDACTED_AFTER: Final = f"""(
     SELECT max(number) FROM audit_entries AS entry
-    WHERE entry.conversation_id = $3 AND entry.message_id = m.id AND entry.action = '{AuditAction.MESSAGE_REDACTED}'
-) >"""  # noqa: S608 -- made of constants
-_OWNED_BY: Final = f"(SELECT {OWNER_SQL.format('conversations')} FROM conversations WHERE id = $3) ="  # noqa: S608
+    WHERE entry.conversation_id = m.conversation_id AND entry.message_id = m.id
+        AND entry.action = '{AuditAction.MESSAGE_REDACTED}'
+) > {{}}"""  # noqa: S608 -- made of constants
 
 
 class ConversationState(NamedTuple):
@@ -72,26 +83,23 @@ class Version(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """A stored message as JSON, its place in both orders, and the conversation's version when it was read."""
+    """A stored message as JSON, and its sequence."""
 
     document: bytes
     sequence: int
-    timestamp: datetime
-    last_sequence: int
-    heard_at: datetime | None
-    redacted: int | None
 
     @property
-    def version(self) -> Version:
-        """The conversation's version when the row was read."""
-        return Version(self.last_sequence, self.heard_at, self.redacted)
+    def timestamp(self) -> datetime:
+        """When it was said."""
+        return datetime.fromisoformat(orjson.loads(self.document)["timestamp"])
 
 
 class MessageRows(NamedTuple):
-    """The rows that fit into the requested bounds, and whether there are more."""
+    """The rows that fit into the requested bounds, whether there are more, and the version at the same moment."""
 
     rows: list[MessageRow]
     more: bool
+    version: Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,7 @@ class MessageDAO:
 
     async def version(self, conversation_id: UUID, owner: str | None) -> Version | None:
         """Return the version of the conversation's messages, or None if there is no such conversation."""
-        row = await self._connection.fetchrow(_VERSION, conversation_id, owner)
+        row = await self._connection.fetchrow(_VERSION_OF, conversation_id, owner)
         return Version(*row) if row else None
 
     async def states(self, conversation_ids: Collection[UUID]) -> Mapping[UUID, ConversationState]:
@@ -131,34 +139,50 @@ class MessageDAO:
         rows = await self._connection.fetch(_STATES, conversation_ids)
         return {identity: ConversationState(*rest) for identity, *rest in rows}
 
-    async def recorded(self, wanted: Selection, after: int | None = None) -> MessageRows:
-        """Return messages in the order of recording, from after the sequence ``after`` (exclusive)."""
+    async def recorded(self, wanted: Selection, after: int | None = None) -> MessageRows | None:
+        """Return messages in the order of recording, from after the sequence ``after`` (exclusive).
+
+        Returns None if there is no such conversation.
+        """
         return await self._page(wanted, ("m.sequence",), None if after is None else (after,))
 
-    async def spoken(self, wanted: Selection, after: tuple[datetime, int] | None = None) -> MessageRows:
-        """Return messages in the order of speaking, from after the time and sequence ``after`` (exclusive)."""
+    async def spoken(self, wanted: Selection, after: tuple[datetime, int] | None = None) -> MessageRows | None:
+        """Return messages in the order of speaking, from after the time and sequence ``after`` (exclusive).
+
+        Returns None if there is no such conversation.
+        """
         return await self._page(wanted, ("m.timestamp", "m.sequence"), after)
 
-    async def _page(self, wanted: Selection, key: tuple[str, ...], after: tuple[Any, ...] | None) -> MessageRows:
-        values: list[Any] = [wanted.conversation_id]
-        where = "m.conversation_id = $3"
-        for condition, value in (
-            ("m.role =", wanted.role),
-            ("m.sequence >", wanted.after_sequence),
-            ("m.sequence <=", wanted.up_to_sequence),
-            (_REDACTED_AFTER, wanted.redacted_since),
-            ("m.timestamp >=", wanted.since),
-            ("m.timestamp <", wanted.until),
-            (_OWNED_BY, wanted.owner),
-        ):
-            if value is not None:
-                values.append(value)
-                where += f" AND {condition} ${len(values) + 2}"
-        if after is not None:
-            # A comparison of rows starts within the index; the same condition with OR would scan it from its beginning.
-            places = ", ".join(f"${number}" for number in range(len(values) + 3, len(values) + len(after) + 3))
-            where += f" AND ({', '.join(key)}) {'<' if wanted.backward else '>'} ({places})"
-            values += after
-        order = ", ".join(f"{column} {'DESC' if wanted.backward else 'ASC'}" for column in key)
-        query = _PAGE.replace("<where>", where).replace("<order>", order)
-        return MessageRows(*await fetch(self._connection, MessageRow, query, wanted.bounds, *values))
+    async def _page(
+        self, wanted: Selection, order: tuple[str, ...], after: tuple[Any, ...] | None
+    ) -> MessageRows | None:
+        conditions, values = given(
+            (
+                ("m.role = {}", wanted.role),
+                ("m.sequence > {}", wanted.after_sequence),
+                ("m.sequence <= {}", wanted.up_to_sequence),
+                (_REDACTED_AFTER, wanted.redacted_since),
+                ("m.timestamp >= {}", wanted.since),
+                ("m.timestamp < {}", wanted.until),
+            )
+        )
+        query = _page_query(order, conditions, backward=wanted.backward, from_place=after is not None)
+        bounds, owned = wanted.bounds, (wanted.conversation_id, wanted.owner)
+        found = await self._connection.fetchrow(query, *bounds.parameters, *owned, *values, *(after or ()))
+        if found is None:
+            return None
+        *version, documents, sequences = found
+        rows = [*map(MessageRow._make, zip(documents or (), sequences or (), strict=True))]
+        return MessageRows(*await fitted(self._connection, rows, bounds), Version(*version))
+
+
+@cache
+def _page_query(order: tuple[str, ...], conditions: tuple[str, ...], *, backward: bool, from_place: bool) -> str:
+    """Return `_PAGE` with ``conditions``; with ``from_place`` the values of the ``order`` are parameters, too."""
+    if from_place:
+        # A comparison of rows starts within the index; the same condition with OR would scan it from its beginning.
+        place = ", ".join("{}" for _ in order)
+        conditions = (*conditions, f"({', '.join(order)}) {'<' if backward else '>'} ({place})")
+    where = numbered(conditions, first=5)
+    by = ", ".join(f"{column} {'DESC' if backward else 'ASC'}" for column in order)
+    return _PAGE.replace("<conditions>", where).replace("<order>", by)

@@ -25,15 +25,19 @@ _LOCK: Final = text("""
         clock_timestamp() AS now
     FROM messages WHERE id = :message AND conversation_id = :conversation FOR UPDATE
 """).columns(metadata=JSONB)
-_REWRITE: Final = text("UPDATE messages SET content = :content, metadata = :metadata WHERE id = :message").bindparams(
-    bindparam("metadata", type_=JSONB)
-)
+_REWRITE: Final = text("""
+    UPDATE messages SET content = :content, metadata = :metadata
+    WHERE id = :message AND conversation_id = :conversation
+""").bindparams(bindparam("metadata", type_=JSONB))
 _EMPTY: Final = [text(f"UPDATE {table} SET words = '' WHERE message_id = :message") for table in TABLES]  # noqa: S608
-_ITS_SESSIONS: Final = "voice_session_id IN (SELECT id FROM voice_sessions WHERE conversation_id = :conversation)"
+_IN_CONVERSATION: Final = """
+    conversation_id = :conversation
+    AND voice_session_id IN (SELECT id FROM voice_sessions WHERE conversation_id = :conversation)
+"""
 # An incident is the one about the message, by the phone's number, or one that quotes what is taken out.
 _INCIDENTS: Final = text(f"""
     UPDATE voice_events SET detail = :redacted
-    WHERE {_ITS_SESSIONS} AND type IN {INCIDENTS} AND detail IS NOT NULL AND (
+    WHERE {_IN_CONVERSATION} AND type IN {INCIDENTS} AND detail IS NOT NULL AND (
         (voice_session_id, client_sequence) = (:session, :number)
         OR EXISTS (
             SELECT FROM jsonb_path_query(detail, '$.** ? (@.type() == "string")') AS quoted (value)
@@ -44,7 +48,7 @@ _INCIDENTS: Final = text(f"""
 # What the provider repeats of the message after a reconnect is compared with it by its hash.
 _HISTORY: Final = text(f"""
     UPDATE voice_events SET detail = detail || jsonb_build_object('sha256', CAST(:after AS text), '{REDACTED}', true)
-    WHERE {_ITS_SESSIONS} AND type = 'History' AND detail ->> 'role' = :role AND detail ->> 'sha256' = :before
+    WHERE {_IN_CONVERSATION} AND type = 'History' AND detail ->> 'role' = :role AND detail ->> 'sha256' = :before
 """)  # noqa: S608 -- made of constants
 _DOCUMENT: Final = text(ONE)
 

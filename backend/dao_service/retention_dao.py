@@ -25,30 +25,25 @@ Periods = Mapping[ContextType, timedelta]
 _KEY: Final = 0x5652 << 48  # "VR", for the advisory lock
 _LOCK_TIMEOUT: Final = 1.0  # seconds; nothing here waits for a lock
 _WANTED: Final = (bindparam("types", type_=ARRAY(Text)), bindparam("periods", type_=ARRAY(Interval)))
-_IS_DUE: Final = """
-    greatest(c.created_at, c.ended_at, (
-        SELECT created_at FROM messages WHERE conversation_id = c.id ORDER BY sequence DESC LIMIT 1
-    )) < now() - period
-"""
+_LATEST_MESSAGE: Final = "(SELECT created_at FROM messages WHERE conversation_id = c.id ORDER BY sequence DESC LIMIT 1)"
 # A host's time may lie outside the years that Python knows, so a place is text.
-_DUE: Final = text(f"""
-    WITH looked_through AS MATERIALIZED (
-        SELECT id, created_at, context_type, ended_at FROM conversations
-        WHERE created_at < now() - (SELECT min(period) FROM unnest(:periods) AS each (period))
+_LOOK: Final = text(f"""
+    SELECT c.id, c.context_type, held, created_at::text,
+        coalesce(greatest(created_at, ended_at, latest_message) < now() - period, false) AS due
+    FROM (
+        SELECT id, created_at, context_type, ended_at,
+            CASE WHEN context_type = ANY (:types) THEN {_LATEST_MESSAGE} END AS latest_message,
+            EXISTS (SELECT FROM conversation_holds WHERE conversation_id = c.id AND released_at IS NULL) AS held
+        FROM conversations AS c
+        WHERE created_at < now() - :shortest
             AND (created_at, id) > (CAST(CAST(:created_at AS text) AS timestamptz), CAST(:id AS uuid))
         ORDER BY created_at, id LIMIT :stride
-    ), judged AS (
-        SELECT c.id, c.created_at, c.context_type, row_number() OVER (ORDER BY c.created_at, c.id) AS place,
-            count(*) OVER () AS count, coalesce({_IS_DUE}, false) AS due
-        FROM looked_through AS c
-        LEFT JOIN unnest(:types, :periods) AS wanted (type, period) ON type = c.context_type
-    )
-    SELECT id, created_at::text, context_type, due,
-        EXISTS (SELECT FROM conversation_holds WHERE conversation_id = judged.id AND released_at IS NULL) AS held
-    FROM judged WHERE due OR place = count ORDER BY place
-""").bindparams(*_WANTED)  # noqa: S608 -- made of constants
+    ) AS c LEFT JOIN unnest(:types, :periods) AS wanted (type, period) ON type = c.context_type
+    ORDER BY c.created_at, c.id
+""").bindparams(*_WANTED, bindparam("shortest", type_=Interval))  # noqa: S608 -- made of constants
 _STILL_DUE: Final = text(f"""
-    SELECT {_IS_DUE} FROM conversations AS c JOIN unnest(:types, :periods) AS wanted (type, period)
+    SELECT greatest(c.created_at, c.ended_at, {_LATEST_MESSAGE}) < now() - period
+    FROM conversations AS c JOIN unnest(:types, :periods) AS wanted (type, period)
         ON type = c.context_type
     WHERE c.id = :id
 """).bindparams(*_WANTED)  # noqa: S608 -- made of constants
@@ -109,8 +104,8 @@ class RetentionDAO:
 
         Return those that are due, and the place reached; None if nothing is left.
         """
-        values = _wanted(periods) | {"created_at": after.created_at, "id": after.id, "stride": stride}
-        rows = (await self._session.execute(_DUE, values)).all()
+        place = {"created_at": after.created_at, "id": after.id, "stride": stride, "shortest": min(periods.values())}
+        rows = (await self._session.execute(_LOOK, _wanted(periods) | place)).all()
         reached = Place(rows[-1].created_at, rows[-1].id) if rows else None
         return [
             Due(row.id, row.context_type, row.held, Place(row.created_at, row.id)) for row in rows if row.due

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import LargeBinary, Text, bindparam, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,27 +25,24 @@ _FIRST_WORDS: Final = 100  # characters
 _EARLY: Final = 20  # messages, the first ones in spoken order, among which the first words are looked for
 
 # A row for each row ``c`` of `conversations` that a statement reads, so that a page is still one statement.
-CURRENT: Final = (
-    text(f"""
-        SELECT sha256(convert_to(string_agg(
-                concat_ws(' ', s.id, s.seen_at, s.ended_at, s.end_reason, s.last_client_sequence, s.client_lost),
-                ',' ORDER BY s.id
-            ), 'UTF8')) AS sessions,
-            CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN {IS_PRESUMED} THEN '{CallState.ABANDONED}'
-                ELSE '{CallState.ENDED}' END AS state, (
-                SELECT left(content, {_FIRST_WORDS}) FROM (
-                    SELECT role, content, timestamp, sequence FROM messages
-                    WHERE conversation_id = c.id ORDER BY timestamp, sequence LIMIT {_EARLY}
-                ) AS early WHERE role = 'user' ORDER BY timestamp, sequence LIMIT 1
-            ) AS first_words
-        FROM voice_sessions AS s WHERE s.conversation_id = c.id
-    """)  # noqa: S608 -- made of constants
-    .columns(sessions=LargeBinary, state=Text, first_words=Text)
-    .lateral("present")
-)
+CURRENT: Final = f"""
+    SELECT sha256(convert_to(string_agg(
+            concat_ws(' ', s.id, s.seen_at, s.ended_at, s.end_reason, s.last_client_sequence, s.client_lost),
+            ',' ORDER BY s.id
+        ), 'UTF8')) AS sessions,
+        CASE WHEN c.ended_at IS NULL THEN '{CallState.LIVE}' WHEN {IS_PRESUMED} THEN '{CallState.ABANDONED}'
+            ELSE '{CallState.ENDED}' END AS state, (
+            SELECT left(content, {_FIRST_WORDS}) FROM (
+                SELECT role, content, timestamp, sequence FROM messages
+                WHERE conversation_id = c.id ORDER BY timestamp, sequence LIMIT {_EARLY}
+            ) AS early WHERE role = 'user' ORDER BY timestamp, sequence LIMIT 1
+        ) AS first_words
+    FROM voice_sessions AS s WHERE s.conversation_id = c.id
+"""  # noqa: S608 -- made of constants
 _FIGURES: Final = text(f"""
     SELECT c.id, said.turns, said.interruptions, said.functions, (
-        SELECT count(*) FROM voice_sessions AS s JOIN voice_events AS e ON e.voice_session_id = s.id
+        SELECT count(*) FROM voice_sessions AS s
+        JOIN voice_events AS e ON e.voice_session_id = s.id AND e.conversation_id = s.conversation_id
         WHERE s.conversation_id = c.id AND {IS_INCIDENT}
     ) AS incidents, said.answers, said.percentiles[1] AS p50, said.percentiles[2] AS p95, said.slowest,
         receipt.sessions, receipt.complete, receipt.missing

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -29,9 +30,17 @@ class EmbeddedPostgres:
 
     A second instance on the same folder, in this process or another, uses the first one's server, and takes over at the
     same address when the first has ended. ``durable=False`` is for tests: a power failure may lose everything.
+    ``meanwhile`` is called while the server starts.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True, binaries: Binaries | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durable: bool = True,
+        binaries: Binaries | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         self.url = ""
         self.pid: int | None = None
         self.shared = False
@@ -39,6 +48,7 @@ class EmbeddedPostgres:
         self._folder = folder.absolute()
         self._durable = durable
         self._binaries = binaries
+        self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -62,6 +72,8 @@ class EmbeddedPostgres:
                 self._thread.start()
             started = self._started
         try:
+            if self._meanwhile:
+                self._meanwhile()
             started.result()
         except BaseException:
             self.stop()

@@ -8,8 +8,7 @@ piece at a time: a head up to its empty line, then a body up to its length. No p
 import asyncio
 import random
 import time
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -24,6 +23,7 @@ from backend.api.request_queue import Caller, RequestQueue, new_caller
 from backend.http_limits import refusals
 from backend.http_limits.connections import Address, Connections
 from backend.http_limits.refusals import Reason, Refusal
+from backend.http_limits.writes import JoinedWrites
 from backend.observability import metrics
 
 # The paths for monitoring, which are served also on spare connections.
@@ -37,7 +37,7 @@ _IDLE: Final = 3  # no byte has arrived since the last response
 _UNREAD: Final = 4  # the response is complete, but the body is not: its rest is discarded
 _REFUSED: Final = 5  # the last response was sent; further bytes are discarded
 
-_SMALL_RESPONSE: Final = 4096  # bytes of a response with its head that one system call sends
+_SMALL_RESPONSE: Final = 4096  # bytes of a response that a client may leave unread without being noted as slow
 _MAPPED: Final = "::ffff:"  # RFC 4291, section 2.5.5.2; an IPv4 address in dotted form follows
 _EMPTY_LINE: Final = b"\r\n\r\n"
 # Raised for a target that is no URL or not ASCII, and for a Content-Length that is no number.
@@ -73,14 +73,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self._large_head = 0  # bytes counted in the budget for heads
         self._turned_away = False  # the last request was refused with 503, and the next one is not read yet
         self.flow: _Flow
+        self._queue: RequestQueue | None = None  # of the current request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Register the connection."""
         super().connection_made(transport)
         self.client, self.server = _unmapped(self.client), _unmapped(self.server)
         self.flow = _Flow(transport)
-        # `pause_writing` is called when the client has more unread bytes than this; `check_deadlines` finds fewer. With
-        # a limit of 0, uvloop would send the head and the body of each response by two system calls.
+        self._writes = JoinedWrites(transport, self.loop)
+        # `pause_writing` is called when the client has more unread bytes than this; `check_deadlines` finds fewer.
         transport.set_write_buffer_limits(high=_SMALL_RESPONSE)
         host = self.client[0] if self.client else ""
         self._spare = not self._connections.add(self, host)
@@ -228,7 +229,8 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(refusals.NO_CONNECTION_FREE)
             if self._phase == _REFUSED:
                 return
-        if self._finds_no_room():
+        self._queue = self._request_queue()
+        if self._queue is not None and self._queue.may_refuse and self._queue.refuses(self._caller()):
             self._turn_away()
             return
         super().on_headers_complete()
@@ -244,20 +246,15 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         extensions: dict[str, object] = {ARRIVED: time.perf_counter(), DISCONNECTED: self.transport.is_closing}
         self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
-        start = partial(super()._start_asgi_task, cycle, app)
-        if (queue := self._request_queue()) is None:
-            start()
-            return
-        turn = extensions[TURN] = queue.arrive(self._caller())
-        if turn.ready is None:
-            start()
+        cycle.transport = cast("asyncio.Transport", self._writes)  # it uses no other methods of a transport
+        turn = None
+        if self._queue is not None:
+            turn = extensions[TURN] = self._queue.arrive(self._caller())
+        if turn is None or turn.ready is None:
+            super()._start_asgi_task(cycle, app)
         else:
-            turn.ready.add_done_callback(lambda _: start())
-
-    def _finds_no_room(self) -> bool:
-        """Tell whether the request queue would refuse the request."""
-        queue = self._request_queue()
-        return queue is not None and queue.may_refuse and queue.refuses(self._caller())
+            start = super()._start_asgi_task
+            turn.ready.add_done_callback(lambda _: start(cycle, app))
 
     def _request_queue(self) -> RequestQueue | None:
         """Return the queue for the current request; None for monitoring, and before the application has started.
@@ -304,6 +301,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Note the end of the response; the rest of a body is discarded from now on."""
         self.server_state.total_requests += 1
+        self._writes.flush()
         if self._large_head:
             self._forget_head()
         if self.transport.is_closing():
@@ -409,7 +407,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self._connections.mark_busy(self)
-        self.transport.write(refusals.http_response(refusal, self.server_state.default_headers))
+        self._writes.write(refusals.http_response(refusal, self.server_state.default_headers))
+        self._writes.flush()
         if not self.transport.is_closing():
             self.transport.write_eof()
             self.flow.read_on()

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.schema_revision import CONNECTED_REVISION
 from backend.embedded_postgres import find_binaries
-from backend.migrations.runner import connectable, sentence
+from backend.migrations.access import connectable, sentence
 from verbatim_record.setup_error import SetupError
 
 Census = Mapping[str, tuple[int, str]]  # by table, with its schema: the number of rows, and the sum of their hashes

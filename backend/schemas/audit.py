@@ -1,5 +1,6 @@
 """Response models of the audit."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, NamedTuple, Self
 from uuid import UUID
@@ -19,7 +20,7 @@ class AuditEntryResponse(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "number": 12,
+                    "id": "019ab5c0-7777-7000-8000-000000000007",
                     "at": "2026-01-31T09:31:00.120355Z",
                     "action": "conversation.erased",
                     "actor": "service:caretaker",
@@ -31,7 +32,7 @@ class AuditEntryResponse(BaseModel):
         },
     )
 
-    number: int = Field(description="The order of the entries; numbers may have holes.")
+    id: UUID
     at: datetime
     action: str = Field(description=f"{', '.join(f'`{action}`' for action in AuditAction)}; later releases add others.")
     actor: str = Field(
@@ -62,15 +63,17 @@ class AuditPlace(NamedTuple):
     """A place in the audit, newest first."""
 
     number: int
+    id: UUID
 
     def cursor(self) -> str:
         """Return this place as an opaque string."""
-        return page.encode_cursor(["audit", self.number])
+        return page.encode_cursor(["audit", self.number, str(self.id)])
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
         """Return the place that ``cursor`` names; raises Invalid for one of another list."""
         match page.decode_cursor(cursor):
-            case ["audit", int(number)] if 0 <= number <= LARGEST_BIGINT:
-                return cls(number)
+            case ["audit", int(number), str(id_text)] if 0 <= number <= LARGEST_BIGINT:
+                with suppress(ValueError):
+                    return cls(number, UUID(id_text))
         raise page.unusable_cursor()

@@ -1,5 +1,6 @@
 """Request and response models of holds."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final, NamedTuple, Self
 from uuid import UUID
@@ -29,7 +30,7 @@ class HoldResponse(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "number": 7,
+                    "id": "019ab5c0-8888-7000-8000-000000000008",
                     "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
                     "held_at": "2026-01-31T09:31:00.120355Z",
                     "held_by": "service:legal",
@@ -41,7 +42,7 @@ class HoldResponse(BaseModel):
         },
     )
 
-    number: int = Field(description="The order of the holds of all conversations.")
+    id: UUID
     conversation_id: UUID
     reason: str
     held_at: datetime
@@ -69,15 +70,17 @@ class HoldPlace(NamedTuple):
     """A place in the list of holds, newest first."""
 
     number: int
+    id: UUID
 
     def cursor(self) -> str:
         """Return this place as an opaque string."""
-        return page.encode_cursor(["hold", self.number])
+        return page.encode_cursor(["hold", self.number, str(self.id)])
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
         """Return the place that ``cursor`` names; raises Invalid for one of another list."""
         match page.decode_cursor(cursor):
-            case ["hold", int(number)] if 0 <= number <= LARGEST_BIGINT:
-                return cls(number)
+            case ["hold", int(number), str(id_text)] if 0 <= number <= LARGEST_BIGINT:
+                with suppress(ValueError):
+                    return cls(number, UUID(id_text))
         raise page.unusable_cursor()

@@ -175,6 +175,15 @@ class AppendQueue:
         """Whether the queue has reached `MAX_BYTES`, so that further requests are refused."""
         return self._bytes >= MAX_BYTES
 
+    @property
+    def size(self) -> int:
+        """The bytes of all requests that are not answered."""
+        return self._bytes
+
+    def size_of(self, subject: str | None) -> int:
+        """Return the bytes of the requests of ``subject`` that are not answered."""
+        return self._bytes_of.get(subject, 0)
+
     def add(self, subject: str | None, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Outcome]]":
         """Queue ``messages`` of ``subject``, and return a future with their outcomes; raises Busy for a full queue."""
         sizes = [_size(message) for message in messages]
@@ -184,13 +193,14 @@ class AppendQueue:
             raise Busy("Too many messages of this sender are waiting to be stored")
         if self._bytes and self._bytes + size > MAX_BYTES:
             raise Busy("Too many messages are waiting to be stored")
-        if self._wait(subject) > MAX_WAIT:
+        now = self._clock()
+        if self._wait(subject, now) > MAX_WAIT:
             raise Busy("Messages are waiting too long to be stored")
         request = Request(subject, messages, sizes, asyncio.get_running_loop().create_future())
         self._requests[request] = None
         self._bytes += size
         self._bytes_of[subject] = held + size
-        self._senders.note(subject, self._clock())
+        self._senders.note(subject, now)
         queue = self._queues.get(subject)
         if queue is None:
             queue = self._queues[subject] = _SubjectQueue()
@@ -278,7 +288,7 @@ class AppendQueue:
                 decided -= 1
             elif isinstance(outcome, Unavailable):
                 request.refused.setdefault(conversation, outcome)
-            elif unlocked := self._locked.get((request.subject, conversation)):
+            elif self._locked and (unlocked := self._locked.get((request.subject, conversation))):
                 unlocked.since, unlocked.delay = math.inf, FIRST_RETRY_DELAY
         self._count_decided(request, decided)
 
@@ -333,6 +343,7 @@ class AppendQueue:
 
     def _serve(self, queue: _SubjectQueue, commit: Commit, share: float) -> None:
         """Move messages of one subject into the commit until their cost reaches ``share``, or the commit is full."""
+        taken = 0
         while queue.requests and share > 0 and not commit.full:
             request = queue.requests[0]
             start = request.taken
@@ -344,9 +355,10 @@ class AppendQueue:
             cost = request.cost(start, stop)
             share -= cost
             self._change_cost(queue, -cost)
-            metrics.APPEND_QUEUE.dec(stop - start)
+            taken += stop - start
             if stop == len(request.messages):
                 queue.requests.popleft()
+        metrics.APPEND_QUEUE.dec(taken)
 
     def _add_unlocked(self, commit: Commit, part: Slice) -> None:
         """Add the messages of a slice, except those that must queue behind others of a locked conversation."""
@@ -367,9 +379,9 @@ class AppendQueue:
         else:
             commit.add(*part)
 
-    def _wait(self, subject: str | None) -> float:
+    def _wait(self, subject: str | None, now: float) -> float:
         """Return how many seconds a request of ``subject`` would wait before its first message is in a commit."""
-        underway = self._throughput.underway(self._clock())
+        underway = self._throughput.underway(now)
         if self._cost <= MAX_PER_COMMIT:
             return underway  # the next commit takes it
         queue = self._queues.get(subject)

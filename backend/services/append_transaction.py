@@ -5,7 +5,7 @@ stored row: the same content is an idempotent repetition (replayed), another is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -21,8 +21,7 @@ from verbatim_record.repair import marked
 from verbatim_record.vocabulary import Repaired
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A message that is on record; ``document`` is its JSON. ``replayed`` tells whether it was on record before."""
 
     message: NewMessage

@@ -51,10 +51,9 @@ async def newest(database: Database, principal: Principal, query: AuditQuery) ->
     principal.owner(Scope.GOVERNANCE_MANAGE)
     place = AuditPlace.parse(query.cursor) if query.cursor else None
     async with database.reading() as session:
-        rows = await AuditDAO(session).newest(
-            query.action, query.conversation_id, before=place and place.number, limit=query.limit + 1
-        )
+        rows = await AuditDAO(session).newest(query.action, query.conversation_id, before=place, limit=query.limit + 1)
         shown = [AuditEntryResponse.model_validate(row) for row in rows[: query.limit]]
     if shown:
-        place = AuditPlace(shown[-1].number)
+        last = rows[len(shown) - 1]
+        place = AuditPlace(last.number, last.id)
     return AuditPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)

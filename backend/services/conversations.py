@@ -6,12 +6,13 @@ from typing import Final
 from uuid import UUID
 
 from backend.dao_service.connection.database import Database, Session
-from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter, read_row
+from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter, ConversationReader
 from backend.dao_service.erasure_dao import ErasureDAO
 from backend.dao_service.hold_dao import HoldDAO
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row
 from backend.dao_service.ownership import owner_digest, reaches, reaches_erased
+from backend.dao_service.portions import Bounds
 from backend.errors import (
     ConversationEnded,
     ConversationErased,
@@ -100,18 +101,12 @@ async def get(
 ) -> ConversationResponse:
     """Return a conversation, with a summary if there are ``summaries``; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    if summaries is None:
-        async with database.driver_connection() as connection:
-            row = await read_row(connection, conversation_id, owner)
-        if row is None:
-            raise ConversationNotFound(conversation_id)
-        return ConversationResponse.model_validate(row)
-    async with database.reading() as session:
-        found = await ConversationDAO(session).read(conversation_id, owner)
-        if found is None:
-            raise ConversationNotFound(conversation_id)
-        answer = ConversationResponse.model_validate(found.conversation)
-    if found.current:
+    async with database.driver_connection() as connection:
+        found = await ConversationReader(connection, current=summaries is not None).get(conversation_id, owner)
+    if found is None:
+        raise ConversationNotFound(conversation_id)
+    answer = ConversationResponse.model_validate(found.columns)
+    if summaries and found.current:
         answer.summary = (await summaries.of({conversation_id: found.current})).get(conversation_id)
     return answer
 
@@ -129,12 +124,11 @@ async def newest(
         raise ScopeMissing(Scope.CONVERSATIONS_READ_ANY)
     place = ConversationPlace.parse(query.cursor) if query.cursor else None
     wanted = ConversationFilter(**query.model_dump(exclude={"include", "limit", "cursor"}))
-    async with database.reading() as session:
-        rows, more = await ConversationDAO(session).newest(
-            wanted, owner, before=place, limit=query.limit, size=_PAGE_BYTES, current=summaries is not None
-        )
-        shown = [ConversationResponse.model_validate(row.conversation) for row in rows]
-        current = {row.conversation.id: row.current for row in rows if row.current}
+    async with database.driver_connection() as connection:
+        reader = ConversationReader(connection, current=summaries is not None)
+        rows, more = await reader.newest(wanted, owner, before=place, bounds=Bounds(query.limit, _PAGE_BYTES))
+    shown = [ConversationResponse.model_validate(row.columns) for row in rows]
+    current = {row.columns["id"]: row.current for row in rows if row.current}
     if summaries:
         found = await summaries.of(current, _PATIENCE)
         for each in shown:

@@ -13,7 +13,8 @@ from backend.dao_service.demo_data_dao import DemoDataDAO, PastDelivery
 from backend.dao_service.intent_dao import StoredIntent
 from backend.principal import LOCAL
 from backend.services import conversations
-from backend.services.outbox import INTENT_EXTRACTED, Outbox, body_of
+from backend.services.outbox import Outbox, body_of
+from backend.vocabulary import INTENT_EXTRACTED
 
 # No orchestrator is at this address (RFC 2606), so none has ever asked that deliveries be held.
 _NOWHERE = "https://orchestrator.invalid/"

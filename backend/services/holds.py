@@ -51,9 +51,10 @@ async def newest(database: Database, principal: Principal, query: HoldQuery) -> 
     place = HoldPlace.parse(query.cursor) if query.cursor else None
     async with database.reading() as session:
         rows = await HoldDAO(session).newest(
-            query.conversation_id, active=query.active, before=place and place.number, limit=query.limit + 1
+            query.conversation_id, active=query.active, before=place, limit=query.limit + 1
         )
         shown = [HoldResponse.model_validate(row) for row in rows[: query.limit]]
     if shown:
-        place = HoldPlace(shown[-1].number)
+        last = rows[len(shown) - 1]
+        place = HoldPlace(last.number, last.id)
     return HoldPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)

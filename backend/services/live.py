@@ -127,7 +127,8 @@ class Live:
         wanted = Selection(conversation_id, None, _STRIDE)
         with suppress(Unavailable):  # the follower tries again after TICK
             async with self._own_reads.permit(caller.get()), self._database.driver_connection() as connection:
-                return (await MessageDAO(connection).recorded(wanted, after)).rows
+                found = await MessageDAO(connection).recorded(wanted, after)
+                return found.rows if found else []
         return []
 
     async def _redacted(
@@ -138,10 +139,11 @@ class Live:
         place, more = 0, True
         while more:
             async with self._own_reads.permit(caller.get()), self._database.driver_connection() as connection:
-                rows, more = await MessageDAO(connection).recorded(wanted, place)
-            if rows:
-                place = rows[-1].sequence
-                yield rows
+                found = await MessageDAO(connection).recorded(wanted, place)
+            if found and found.rows:
+                place = found.rows[-1].sequence
+                yield found.rows
+            more = found is not None and found.more
 
     @contextmanager
     def _reader(self, conversation_id: UUID) -> Iterator["_Reader"]:
@@ -226,7 +228,7 @@ class _Reader:
 
     def ended(self, after: int) -> Ended | None:
         """Return the end of the conversation, if it has ended and has no message above the sequence ``after``."""
-        if self._window.since < 0:
+        if self._window.since is None:
             return None
         if self.head is None:
             return Ended()
@@ -255,11 +257,12 @@ class _Reader:
         async with self._database.driver_connection() as connection:
             messages = MessageDAO(connection)
             head = (await messages.states([self._conversation_id])).get(self._conversation_id)
-            reached = self._window.reached if self._window.reached >= 0 else head.last_sequence if head else 0
-            if head:
-                rows, more = await messages.recorded(wanted, reached)
+            reached = head.last_sequence if head else 0
+            reached = reached if self._window.reached is None else self._window.reached
+            if head and (found := await messages.recorded(wanted, reached)):
+                rows, more = found.rows, found.more
         if not self._stopped and (rows, head, reached) != ([], self.head, self._window.reached):
-            if self._window.since < 0:
+            if self._window.since is None:
                 self._window.begin(reached)
             if head and (head.redacted or 0) > self.redacted:
                 self._window.forget()  # it may hold the words that were taken out

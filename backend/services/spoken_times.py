@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from backend.dao_service.voice_time_dao import Neighbours, NumberedMessage
+from backend.dao_service.voice_arrival_dao import Neighbours, NumberedMessage
 
 # A correction below this is not marked in the message, because phones' clocks have a resolution of one millisecond.
 UNNOTICED: Final = timedelta(milliseconds=1)

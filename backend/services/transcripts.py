@@ -5,7 +5,7 @@ database connection.
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -21,7 +21,6 @@ from backend.vocabulary import Scope
 
 _PAGE_BYTES: Final = 2**20  # of a page, which is in memory while its client reads it; enough for 500 ordinary messages
 _STRIDE: Final = Bounds(rows=500, size=2**18)  # of a part of a transcript, in memory while its client reads it
-_ATTEMPTS: Final = 3  # to read a transcript of one part while the conversation's version does not change
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +68,24 @@ async def page(database: Database, principal: Principal, conversation_id: UUID, 
         since=query.since,
         until=query.until,
     )
-    async with database.driver_connection() as connection:
-        messages = MessageDAO(connection)
-        rows, more = await _read(messages, wanted, query.order, after)
-        if not rows:
-            # An empty page has no version of its own. Its version is read first and the page again after it, so that
-            # the page has all messages of that version.
-            current = await _version(messages, conversation_id, owner)
-            rows, more = await _read(messages, wanted, query.order, after)
-    if rows:
-        current = rows[0].version
-        after = MessagePlace(query.order, query.direction, rows[-1].timestamp, rows[-1].sequence)
+    found = await _read(database, wanted, query.order, after)
+    if found.rows:
+        last = found.rows[-1]
+        after = MessagePlace(query.order, query.direction, last.timestamp, last.sequence)
+    documents = [row.document for row in found.rows]
     return MessagePage(
-        data=[row.document for row in rows],
+        documents,
         next_cursor=after.cursor() if after else None,
-        has_more=more,
-        version=current,
-        exact=all(len(row.document) <= wanted.bounds.share for row in rows),
+        has_more=found.more,
+        version=found.version,
+        exact=wanted.bounds.in_one(documents),
     )
 
 
 async def version(database: Database, principal: Principal, conversation_id: UUID) -> Version:
     """Return the current version of a conversation's messages; raises ScopeMissing or ConversationNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    async with database.driver_connection() as connection:
-        return await _version(MessageDAO(connection), conversation_id, owner)
+    return await _version(database, conversation_id, owner)
 
 
 async def transcript(database: Database, principal: Principal, conversation_id: UUID) -> TranscriptParts:
@@ -104,17 +96,12 @@ async def transcript(database: Database, principal: Principal, conversation_id: 
     conversation was erased meanwhile, because a part of it must not look like a whole one.
     """
     owner = principal.owner(Scope.CONVERSATIONS_READ)
-    current = await version(database, principal, conversation_id)
-    for _ in range(_ATTEMPTS):
-        begun = current
-        walk = _Walk(database, Selection(conversation_id, owner, _STRIDE, up_to_sequence=begun.last_sequence))
-        first = [await walk.stride()]
-        if walk.more:
-            break
-        current = await version(database, principal, conversation_id)
-        if current == begun:
-            break
-    return TranscriptParts(_parts(walk, first), begun, exact=not walk.more and current == begun)
+    wanted = Selection(conversation_id, owner, _STRIDE)
+    found = await _read(database, wanted, Order.SPOKEN, None)
+    walk = _Walk(database, replace(wanted, up_to_sequence=found.version.last_sequence))
+    first = walk.past(found)
+    exact = not walk.more and wanted.bounds.in_one(first)
+    return TranscriptParts(_parts(walk, [first]), found.version, exact)
 
 
 async def call_began(database: Database, conversation_id: UUID) -> datetime | None:
@@ -132,8 +119,7 @@ async def _parts(walk: "_Walk", first: list[list[bytes]]) -> AsyncGenerator[list
     while walk.more:
         yield await walk.stride()
     if walk.after:
-        async with walk.database.driver_connection() as connection:
-            await _version(MessageDAO(connection), walk.wanted.conversation_id, walk.wanted.owner)
+        await _version(walk.database, walk.wanted.conversation_id, walk.wanted.owner)
 
 
 @dataclass(slots=True)
@@ -147,21 +133,33 @@ class _Walk:
 
     async def stride(self) -> list[bytes]:
         """Return the next part of the conversation."""
-        async with self.database.driver_connection() as connection:
-            rows, self.more = await _read(MessageDAO(connection), self.wanted, Order.SPOKEN, self.after)
-        if rows:
-            self.after = MessagePlace(Order.SPOKEN, Direction.FORWARD, rows[-1].timestamp, rows[-1].sequence)
-        return [row.document for row in rows]
+        return self.past(await _read(self.database, self.wanted, Order.SPOKEN, self.after))
+
+    def past(self, found: MessageRows) -> list[bytes]:
+        """Move past the rows that were read, and return them."""
+        self.more = found.more
+        if found.rows:
+            last = found.rows[-1]
+            self.after = MessagePlace(Order.SPOKEN, Direction.FORWARD, last.timestamp, last.sequence)
+        return [row.document for row in found.rows]
 
 
-async def _version(messages: MessageDAO, conversation_id: UUID, owner: str | None) -> Version:
-    found = await messages.version(conversation_id, owner)
+async def _version(database: Database, conversation_id: UUID, owner: str | None) -> Version:
+    async with database.driver_connection() as connection:
+        found = await MessageDAO(connection).version(conversation_id, owner)
     if found is None:
         raise ConversationNotFound(conversation_id)
     return found
 
 
-async def _read(messages: MessageDAO, wanted: Selection, order: Order, after: MessagePlace | None) -> MessageRows:
-    if order is Order.RECORDED:
-        return await messages.recorded(wanted, after and after.sequence)
-    return await messages.spoken(wanted, after and (after.timestamp, after.sequence))
+async def _read(database: Database, wanted: Selection, order: Order, after: MessagePlace | None) -> MessageRows:
+    async with database.driver_connection() as connection:
+        messages = MessageDAO(connection)
+        found = (
+            await messages.recorded(wanted, after and after.sequence)
+            if order is Order.RECORDED
+            else await messages.spoken(wanted, after and (after.timestamp, after.sequence))
+        )
+    if found is None:
+        raise ConversationNotFound(wanted.conversation_id)
+    return found

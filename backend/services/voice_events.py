@@ -28,15 +28,12 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.conversation_dao import ConversationDAO
-from backend.dao_service.models import VoiceSession
-from backend.dao_service.voice_event_dao import NewEvent, VoiceEventDAO, place_of
-from backend.dao_service.voice_session_dao import VoiceSessionDAO
-from backend.dao_service.voice_time_dao import neighbours
+from backend.dao_service.voice_arrival_dao import KnownSession, NewEvent, VoiceArrivalDAO, find_session, place_of
 from backend.dao_service.voice_turn_dao import turns
 from backend.deepgram import FIRST_SPOT, Draft, Event, TimelineEntry, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.principal import Principal
+from backend.schemas.fields import JsonObject
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
@@ -99,11 +96,10 @@ async def record(
     phone_times = {
         event.client_sequence: event.received_at for event in good if event.messages and event.client_sequence
     }
-    async with database.reading() as session:
-        found = await VoiceSessionDAO(session).get(session_id, owner)
-        if found is None:
-            raise VoiceSessionNotFound
-        around = await neighbours(session, found, phone_times) if phone_times else {}
+    async with database.driver_connection() as connection:
+        found, around = await find_session(connection, session_id, owner, phone_times)
+    if found is None:
+        raise VoiceSessionNotFound
     times = spoken_times(phone_times, around, datetime.now(UTC))
     arrivals = [_arrival(event, found, times.get(event.client_sequence or 0, event.received_at)) for event in good]
     await _append(appender, principal, [arrival for arrival in arrivals if arrival.messages])
@@ -115,7 +111,7 @@ async def record(
     return [event if isinstance(event, Invalid) else next(results) for event in events]
 
 
-def _arrival(event: Event, session: VoiceSession, at: datetime | None) -> _Arrival:
+def _arrival(event: Event, session: KnownSession, at: datetime | None) -> _Arrival:
     given = event.key or event.client_sequence
     identity = event.id or (new_id() if given is None else uuid5(session.salt or UNSALTED, f"{session.id}:{given}"))
     return _Arrival(
@@ -128,7 +124,7 @@ def _arrival(event: Event, session: VoiceSession, at: datetime | None) -> _Arriv
     )
 
 
-def _message(event: Event, session: VoiceSession, draft: Draft, at: datetime | None, identity: UUID) -> MessageCreate:
+def _message(event: Event, session: KnownSession, draft: Draft, at: datetime | None, identity: UUID) -> MessageCreate:
     return MessageCreate.model_construct(  # without validation, because `deepgram.read` has validated every field
         id=identity,
         conversation_id=session.conversation_id,
@@ -152,32 +148,31 @@ async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_
         arrival.settle([next(outcomes) for _ in arrival.messages])
 
 
-async def _note(database: Database, found: VoiceSession, arrivals: Sequence[_Arrival]) -> None:
+async def _note(database: Database, found: KnownSession, arrivals: Sequence[_Arrival]) -> None:
     """Store the events that are no messages, and update the metadata of the messages around all events."""
-    async with database.writing() as session:
-        events, sessions = VoiceEventDAO(session, found.id), VoiceSessionDAO(session)
-        # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
-        last = await ConversationDAO(session).lock_against_erasure(found.conversation_id)
-        if last is None or await sessions.lock(found.id) is None:
+    async with database.driver_transaction() as connection:
+        arriving = VoiceArrivalDAO(connection, found)
+        last = await arriving.lock()
+        if last is None:
             raise VoiceSessionNotFound
-        await _add(events, [*_noted(arrivals, last)])
+        await _add(arriving, [*_noted(arrivals, last)])
         good = [(arrival, arrival.result) for arrival in arrivals if isinstance(arrival.result, RecordedEvent)]
-        presumed = await sessions.touch(
-            found.id,
+        presumed = await arriving.touch(
             duplicates=sum(result.replayed for _, result in good),
             connections=[arrival.event.connection for arrival, _ in good if arrival.event.connection],
+            enriched=await _enriched(arriving, found, [arrival.place for arrival, _ in good]),
         )
-        if good:
-            places = [arrival.place for arrival, _ in good]
-            around = await turns(session, found, min(places), max(places))
-            added = enrichments(
-                [TimelineEntry(*entry) for entry in around.entries],
-                first_is_cut=around.first_is_cut,
-                last_is_cut=around.last_is_cut,
-            )
-            await events.enrich(added, found.provider)
     if presumed:
         await reopen(database, found.id, found.conversation_id)
+
+
+async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequence[int]) -> dict[UUID, JsonObject]:
+    """Return what the events around ``places`` say of messages, by the message's id."""
+    if not places:
+        return {}
+    around = await turns(arriving.connection, found, min(places), max(places))
+    entries = [TimelineEntry(*entry) for entry in around.entries]
+    return enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:
@@ -195,13 +190,14 @@ def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_
             yield arrival, arrival.note
 
 
-async def _add(events: VoiceEventDAO, noted: Sequence[tuple[_Arrival, NewEvent]]) -> None:
+async def _add(arriving: VoiceArrivalDAO, noted: Sequence[tuple[_Arrival, NewEvent]]) -> None:
     if not noted:
         return
-    added = await events.add([note for _, note in noted])
-    stored = await events.known([note.id for _, note in noted])
+    added = await arriving.add([note for _, note in noted])
+    # Those that were added equal themselves, so a request without repetitions reads nothing back.
+    stored = await arriving.known([note.id for _, note in noted]) if len(added) < len(noted) else {}
     for arrival, note in noted:
-        if _is_repetition(note, *stored[note.id]):
+        if not stored or _is_repetition(note, *stored[note.id]):
             arrival.result = RecordedEvent([], replayed=note.id not in added)
             added.discard(note.id)  # if the same event is twice among them, the second is a repetition
         else:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from backend.dao_service.timeline_dao import EventRow, SaidRow, SessionRow
-from backend.dao_service.voice_event_dao import place_of
+from backend.dao_service.voice_arrival_dao import place_of
 from backend.timeline.segments import AnchorId, Moment, Window
 from backend.vocabulary import ASIDES, Lane
 from verbatim_record.vocabulary import Role

@@ -1,13 +1,10 @@
 import asyncio
 import json
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from backend.vocabulary import ContextType
 from tests.conftest import open_conversation, utterance
@@ -223,16 +220,17 @@ async def open_many(connection: asyncpg.Connection, *, rarely: str = "ended") ->
 
 
 @pytest.fixture
-def asked() -> Iterator[list[tuple[str, tuple[object, ...]]]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[object, ...]]]:
     """Give the statements that the service sends, each with its values."""
     found: list[tuple[str, tuple[object, ...]]] = []
+    fetch = asyncpg.Connection.fetch
 
-    def note(_connection: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object) -> None:
+    async def noting(connection: asyncpg.Connection, statement: str, *values: object) -> list[asyncpg.Record]:
         found.append((statement, values))
+        return await fetch(connection, statement, *values)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    yield found
-    event.remove(Engine, "before_cursor_execute", note)
+    monkeypatch.setattr(asyncpg.Connection, "fetch", noting)
+    return found
 
 
 @pytest.mark.pooled

@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 import pytest
 
+from backend.dao_service.message_dao import MessageRows
 from backend.dao_service.portions import Bounds
 from backend.services import transcripts
 from tests.conftest import utterance
@@ -60,20 +61,20 @@ async def test_the_strong_tag_of_a_transcript_is_that_of_the_body_sent(
 ) -> None:
     phone = await begin(service)
     await phone.send(*numbered([said("user", "Hello."), said("assistant", "Hello!")]))
-    read, changes = transcripts._Walk.stride, [EXAMPLES["AgentStartedSpeaking"], said("user", "Bye.")]
+    read, changes = transcripts._read, [EXAMPLES["AgentStartedSpeaking"], said("user", "Bye.")]
 
-    async def stride(walk: transcripts._Walk) -> list[bytes]:
-        """Read on, while the phone sends more."""
+    async def reading(*wanted: Any) -> MessageRows:
+        """Read, while the phone sends more."""
         more = numbered(changes[:1], 5 - len(changes))
         del changes[:1]
         if more and when == "before":
             await phone.send(*more)
-        found = await read(walk)
+        found = await read(*wanted)
         if more and when == "after":
             await phone.send(*more)
         return found
 
-    monkeypatch.setattr(transcripts._Walk, "stride", stride)
+    monkeypatch.setattr(transcripts, "_read", reading)
     url = f"/api/v1/conversations/{phone.conversation_id}/transcript"
     answers = [await service.get(url) for _ in range(4)]
     assert changes == []

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from backend.api import health
 from backend.api.middleware import RequestMiddleware
 from backend.api.problems import ALL
+from backend.api.request_queue import RequestQueue
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.dao_service.schema_dao import DISK_SPACE_PROBE, SchemaDAO
@@ -22,6 +23,7 @@ from backend.observability.access_log import AccessLog, AccessLogChoice
 from tests import clusters
 from tests.conftest import running, settings_for
 from tests.disks import fill, small_disk
+from tests.gates import open_gate
 from tests.streams import listening
 
 
@@ -186,7 +188,9 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
         sent.append(dict(message))
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    request = asyncio.create_task(RequestMiddleware(endless, AccessLog(AccessLogChoice.ALL))(scope, receive, send))
+    access_log = AccessLog(AccessLogChoice.ALL)
+    layer = RequestMiddleware(endless, access_log=access_log, queue=RequestQueue(), gate=open_gate())
+    request = asyncio.create_task(layer(scope, receive, send))
     await begun.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):

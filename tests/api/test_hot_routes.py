@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,6 +12,7 @@ import pytest_asyncio
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from backend.api import hot_routes
 from backend.app import create_app
 from tests import callers
 from tests.conftest import running, settings_for, utterance
@@ -52,9 +54,10 @@ class Doors:
 async def shared_doors(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
     settings = settings_for(shared_database_url, auth_issuers=callers.issuers(tmp_path_factory.mktemp("issuers")))
     seen: list[str] = []
-    hot, usual = create_app(settings), create_app(settings)
+    hot = create_app(settings)
     hot.user_middleware.append(Middleware(Spy, seen=seen))
-    assert repr(usual.user_middleware.pop()).startswith("Middleware(HotRoutes,")
+    with patch.object(hot_routes, "_CALLS", {}):
+        usual = create_app(settings)
     async with running(hot) as one, running(usual) as other:
         one.headers.update(MINH)
         other.headers.update(MINH)
@@ -170,3 +173,15 @@ async def test_an_unusual_request_does(shared_doors: Doors, method: str, path: s
     shared_doors.seen.clear()
     await shared_doors.hot.request(method, shared_doors.url(path), **more)
     assert len(shared_doors.seen) == 1
+
+
+async def test_fastapi_serves_every_request_while_opentelemetry_is_configured(
+    shared_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    traced = create_app(settings_for(shared_database_url))
+    traced.user_middleware.append(Middleware(Spy, seen=seen))
+    monkeypatch.setattr(traced._native_telemetry, "enabled", lambda: True)
+    async with running(traced) as client:
+        assert (await client.get("/livez")).status_code == 200
+    assert seen == ["/livez"]

@@ -15,12 +15,13 @@ import pytest
 from fastapi import Request
 
 from backend import deepgram
+from backend.api import voice_messages
 from backend.api.parse_thread import MAX_MARKS, parsed, without_strings
 from backend.errors import MAX_FAULTS, Busy, Fault, Invalid
 from backend.principal import Principal
 from backend.schemas.items import parse_each
 from backend.schemas.message import MessageCreate
-from backend.schemas.parsing import parse, parse_item
+from backend.schemas.parsing import parse
 from tests.conftest import utterance
 from tests.phones import begin
 
@@ -51,11 +52,10 @@ def seconds(read: Read, body: bytes) -> float:
     return time.thread_time() - started
 
 
-messages = partial(parse_each, partial(parse_item, MessageCreate), name="messages", most=500)
 events = partial(parse_each, deepgram.read, name="events", most=500)
 READERS: dict[str, Read] = {
     "message": partial(parse, MessageCreate),
-    "messages": messages,
+    "messages": voice_messages._items,
     "events": events,
     "marks": lambda body: [*without_strings(body)],
 }

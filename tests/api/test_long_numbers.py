@@ -51,7 +51,7 @@ def _encoded(text: str) -> str:
 async def test_a_long_number_in_an_address_is_refused(service: httpx.AsyncClient, path: str) -> None:
     answer = await service.request("POST" if path.endswith("retry") else "GET", path)
     assert answer.status_code in {404, 422}
-    assert "1111" not in answer.text
+    assert "1" * 12 not in answer.text  # a random id may have four
 
 
 @pytest.mark.parametrize("header", ["last-event-id", "if-match", "if-none-match", "traceparent", "content-length"])

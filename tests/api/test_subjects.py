@@ -12,6 +12,7 @@ import pytest
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
+from backend.dao_service.message_dao import MessageRows
 from backend.services import subjects, transcripts
 from backend.vocabulary import Scope
 from tests import callers
@@ -93,16 +94,15 @@ async def test_what_is_erased_while_it_is_exported_leaves_whole_lines(
 ) -> None:
     _, erased = await call(client, OWNER)
     _, kept = await call(client, OWNER)
-    read = transcripts._Walk.stride
+    read = transcripts._read
 
-    async def stride(walk: transcripts._Walk) -> list[bytes]:
-        found = await read(walk)
-        walk.more = True  # as if there were a second part
-        monkeypatch.setattr(transcripts._Walk, "stride", read)
-        await client.delete(f"{CONVERSATIONS}/{walk.wanted.conversation_id}", headers=OWNER)
-        return found
+    async def reading(*asked: Any) -> MessageRows:
+        found = await read(*asked)
+        monkeypatch.setattr(transcripts, "_read", read)
+        await client.delete(f"{CONVERSATIONS}/{asked[1].conversation_id}", headers=OWNER)
+        return found._replace(more=True)  # as if there were a second part
 
-    monkeypatch.setattr(transcripts._Walk, "stride", stride)
+    monkeypatch.setattr(transcripts, "_read", reading)
     first, second = await export(client, OWNER)
     assert (first["conversation"]["id"], first["erased"]) == (str(kept), True)
     assert (second["conversation"]["id"], len(second["messages"])) == (str(erased), 2)

@@ -24,6 +24,17 @@ def at(second: int) -> dict[str, str]:
     return {"timestamp": (NOON + timedelta(seconds=second)).isoformat()}
 
 
+async def test_a_page_has_the_bytes_that_the_sender_of_each_message_got(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    text, name = 'Xin chào 👋 "\\\n\t\x01\x7f\u2028 %s', 'a "call" \\ %'
+    for more in ({}, {"role": "assistant", "input_modality": "text", "voice_session_id": name, "client_sequence": 0}):
+        sent = utterance(conversation, text, metadata={"a": [1.50, None, text]}, **at(1), **more)
+        recorded = await service.post("/api/v1/voice/messages", json=sent)
+        page = await service.get(f"/api/v1/conversations/{conversation}/messages?direction=backward&limit=1")
+        assert page.content.startswith(b'{"data":[' + recorded.content + b"]")
+
+
 async def read_all(service: httpx.AsyncClient, conversation: UUID, **query: object) -> list[int]:
     """Page to the end and return the sequences in the order they came."""
     seen: list[int] = []

@@ -43,10 +43,6 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
     ],
     Used("backend.api.middleware", "_TRACEPARENT"): [lambda n: "00-" * (n // 3), lambda n: "0" * n],
     # The paths of the API, made into patterns: what stands for a parameter matches everything but a slash.
-    Used("backend.api.problems", "re.sub('\\\\{\\\\w+\\\\}', '[^/]+', template)"): [
-        lambda n: "/api/v1/conversations/" + "a" * n + "/",
-        lambda n: "/" * n,
-    ],
     Used("backend.api.route_templates", "'|'.join((f'({one})' for one in each))"): [
         lambda n: "/api/v1/conversations/" + "a" * n + "/",
         lambda n: "/" * n,
@@ -91,7 +87,6 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
 INSIDE: Final = {
     Used("backend.api.route_templates", "_PARAMETER"),
     Used("backend.api.docs", "_INLINE"),
-    Used("backend.api.problems", "'\\\\{\\\\w+\\\\}'"),
     Used("backend.api.problems", "'`([^`]+)`'"),
     Used("backend.migrations.adoption.introspection", "\"'((?:[^']|'')*)'\""),
     Used("backend.migrations.adoption.plan", "f'REFERENCES (\\\\S+\\\\.)?{kind}s\\\\('"),
@@ -105,7 +100,7 @@ INSIDE: Final = {
     Used("backend.services.service_tokens", "_NAME"),
     Used("backend.settings", "_DAYS"),
     Used("backend.settings", "_ORIGIN"),
-    Used("backend.settings", "_SERVICE"),
+    Used("backend.kubernetes", "_SERVICE"),
     Used("backend.settings", "_TOKEN"),
     Used("backend.settings", "_USUAL_PORT"),
     Used("backend.settings", "'postgres(ql)?(\\\\+asyncpg)?://'"),

@@ -11,6 +11,7 @@ from backend import __version__, console
 from backend.api.swagger_ui import build_hook
 from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import runner
+from tests.description import FILE
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +37,8 @@ def test_a_wheel_migrates_outside_the_checkout_and_carries_nothing_else(
 
     shipped = {path.name for path in (installed / "backend" / "console" / "static").iterdir()}
     assert shipped == {path.name for path in console.FILES.iterdir()}
+
+    assert (installed / "backend" / "api" / "openapi.json").read_bytes() == FILE.read_bytes()
 
     environment = os.environ | {"DATABASE_URL": empty_database_url, "PYTHONPATH": str(installed)}
     where = subprocess.run(

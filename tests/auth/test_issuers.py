@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from backend.auth import Issuer
+from backend.auth import Issuer, public_key
 from backend.errors import SettingsError
 from backend.settings import Settings
 from tests.auth.conftest import AUDIENCE, ISSUER, KEYS, RSA, SECRET, pem
@@ -219,7 +219,8 @@ def test_the_file_of_a_key_is_accepted_for_its_algorithm(configured: Configured,
     algorithm, key = KEYS[name]
     [issuer] = configured(json.dumps([_in(folder, by_file(name, algorithm))])) or ()
     assert issuer.algorithms == (algorithm,)
-    assert issuer.public_key() == key.public_key()
+    assert issuer.public_key_file
+    assert public_key.read(issuer.public_key_file) == key.public_key()
 
 
 @pytest.mark.parametrize(

@@ -38,18 +38,29 @@ def _authorization(token: str | None) -> str:
 
 @dataclass
 class Measurement:
-    """What one round of load saw; times in seconds."""
+    """What one round of load saw; times in seconds.
+
+    An answer stands for ``items`` messages or pages. ``service`` and ``postgres`` are processor time.
+    """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     last_answer: bytes = b""
     dry: bool = False  # some caller had nothing left to send before the time was over
+    items: int = 1
+    service: float = 0.0
+    postgres: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Messages or pages."""
+        return self.items * len(self.latencies)
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
-        return len(self.latencies) / self.seconds
+        """Messages or pages a second."""
+        return self.count / self.seconds
 
     def percentile(self, share: float) -> float:
         """The latency that ``share`` of the answers did not exceed, in seconds."""

@@ -336,7 +336,7 @@ def claims(results: Results) -> list[Claim]:
     ours = [each for name, each in results.cost.items() if name.startswith("record")]
     on_record = (results.races["record"], results.outage["record"])
     return [
-        ("record: median under 10 µs", all(each.call(0.5) < 10 for each in ours)),
+        ("record: median under 5 µs", all(each.call(0.5) < 5 for each in ours)),
         ("record: p99 under 100 µs", all(each.call(0.99) < 100 for each in ours)),
         (
             "record: a cold call costs no more than asyncio.create_task",

@@ -1,7 +1,8 @@
-"""What is measured, all of it up at once: one PostgreSQL and, on it, four services of one worker each.
+"""What is measured, all of it up at once: one PostgreSQL, the services on it, and echoes, of one worker each but one.
 
 While one of them is measured the others are idle. Each has the database that its own SQL made, with the same
-conversations in it: 32 to write to and one of 1,000 messages to read.
+conversations in it: 1,024 to write to and one of 1,000 messages to read. `search_corpus` measures what search costs, so
+it is off here.
 """
 
 import asyncio
@@ -10,12 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 from uuid import UUID
 
@@ -26,10 +27,19 @@ from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from tests import clusters
 
-CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(32)]
-READ: Final = UUID(int=(0x4000_8000 << 64) + 1_000)
+CALLERS: Final = 32
+CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(1_024)]
+READ: Final = UUID(int=(0x4000_8000 << 64) + 10_000)
 READ_MESSAGES: Final = 1_000
 OWNER: Final = "somebody"
+
+RAW_ECHO: Final = "an ASGI echo"
+ECHO: Final = "an echo in FastAPI"
+LITERAL: Final = "literal seed"
+OURS: Final = "ours"
+WITHOUT: Final = "ours without a database"
+GUARDED: Final = "ours with a token each"
+TWO: Final = "ours with two workers"
 
 _REPOSITORY: Final = Path(__file__).parents[2]
 # Counted as ever, but never too many.
@@ -63,18 +73,16 @@ class Database:
 
 @dataclass(frozen=True)
 class Stage:
-    """The services' addresses, and the databases: the literal one's, ours, and one more like the literal one's.
+    """The services, by what they are, and the databases: the literal one's, ours, and one more like the literal one's.
 
-    ``guarded`` is ours where every request needs a token.
+    ``postgres`` is the process id of the server.
     """
 
-    literal: str
-    ours: str
-    without: str
-    guarded: str
+    services: Mapping[str, "Service"]
     literal_database: Database
     our_database: Database
     bare_database: Database
+    postgres: int
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,10 @@ class Service:
         deadline = time.monotonic() + _PATIENCE
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
-                with urlopen(f"{self.address}/openapi.json", timeout=_PATIENCE):
+                with urlopen(f"{self.address}/livez", timeout=_PATIENCE):
                     return self.address
+            except HTTPError:
+                return self.address
             except URLError:
                 time.sleep(0.05)
         raise RuntimeError(f"{self.log.name}: {self.log.read_text()[-2000:]}")
@@ -109,18 +119,26 @@ def stage(folder: Path) -> Iterator[Stage]:
         for database in (literal, ours, bare):
             asyncio.run(_fill(database.url))
         asyncio.run(_execute(ours.url, f"UPDATE conversations SET user_id = '{OWNER}'"))
-        commands = (
-            (literal, ["uvicorn", "--no-access-log", "tests.benchmarks.seed_service:app"]),
-            (ours, ["backend", "serve"]),
-            (ours, ["tests.benchmarks.without_database", "serve"]),
-            (ours, ["tests.benchmarks.guarded", "serve"]),
-        )
-        services = [
-            stack.enter_context(service(folder / f"{port}.log", port, database, arguments))
-            for port, (database, arguments) in zip(free_ports(len(commands)), commands, strict=True)
-        ]
-        at_literal, at_ours, at_without, at_guarded = [service.await_answer() for service in services]
-        yield Stage(at_literal, at_ours, at_without, at_guarded, literal, ours, bare)
+        uvicorn = ["uvicorn", "--no-access-log"]
+        commands = {
+            RAW_ECHO: (bare, [*uvicorn, "tests.benchmarks.echoes:raw"]),
+            ECHO: (bare, [*uvicorn, "tests.benchmarks.echoes:app"]),
+            LITERAL: (literal, [*uvicorn, "tests.benchmarks.seed_service:app"]),
+            OURS: (ours, ["backend", "serve"]),
+            WITHOUT: (ours, ["tests.benchmarks.without_database", "serve"]),
+            GUARDED: (ours, ["tests.benchmarks.guarded", "serve"]),
+            TWO: (ours, ["backend", "serve", "--workers", "2"]),
+        }
+        services = {
+            name: stack.enter_context(
+                service(folder / f"{port}.log", port, database, arguments, VERBATIM_SEARCH="false")
+            )
+            for port, (name, (database, arguments)) in zip(free_ports(len(commands)), commands.items(), strict=True)
+        }
+        for each in services.values():
+            each.await_answer()
+        assert postgres.pid
+        yield Stage(services, literal, ours, bare, postgres.pid)
 
 
 def _database(server: str, name: str) -> Database:
@@ -152,10 +170,10 @@ async def _fetch(url: str, sql: str) -> int:
 
 
 @contextmanager
-def service(log: Path, port: int, database: Database, arguments: list[str]) -> Iterator[Service]:
+def service(log: Path, port: int, database: Database, arguments: list[str], **settings: str) -> Iterator[Service]:
     """Run one service, its log in a file as in real life."""
     command = [sys.executable, "-m", *arguments, "--port", str(port)]
-    environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY), **_UNLIMITED}
+    environment = os.environ | {"DATABASE_URL": database.url, "PYTHONPATH": str(_REPOSITORY), **_UNLIMITED, **settings}
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:
             yield Service(f"http://127.0.0.1:{port}", process, log)

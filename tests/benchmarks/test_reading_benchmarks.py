@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks import figures, followers, pages
+from tests.benchmarks import figures, followers, large, pages
 
 pytestmark = pytest.mark.benchmark
 
@@ -24,3 +24,10 @@ def test_pages_of_a_long_conversation_and_of_a_short_one_are_measured_in_every_w
     for costs in pages.measure(messages=5_000, rounds=5):
         assert costs.keys() == set(pages.KINDS)
         assert all(cost > 0 for cost in costs.values())
+
+
+def test_each_kind_of_request_is_measured_among_many_messages_and_among_few() -> None:
+    of_many, of_few = large.measure(rows=20_000, rounds=2)
+    assert of_many.keys() == of_few.keys()
+    assert {"append", "feed, newest", "list of 10, user_id"} <= of_many.keys()
+    assert all(cost > 0 for costs in (of_many, of_few) for cost in costs.values())

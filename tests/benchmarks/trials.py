@@ -1,13 +1,15 @@
 """Each thing that is measured, once: the same messages through every door.
 
-All requests are made before the clock starts. A caller writes to a conversation of its own, every message has an id
-of its own, and both services get the same bytes but for the path.
+All requests are made before the clock starts. A caller writes to a conversation of its own, if the name says nothing
+else, every message has an id of its own, and all services get the same bytes but for the path. With two workers the
+load shares two processors with them; so what their processor time is says more than the rate.
 """
 
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Final
@@ -15,58 +17,139 @@ from uuid import UUID, uuid4
 
 from tests.benchmarks.guarded import token
 from tests.benchmarks.load import Measurement, get, load, post
-from tests.benchmarks.stage import CONVERSATIONS, OWNER, READ, Database, Stage
+from tests.benchmarks.processor import processor_seconds
+from tests.benchmarks.stage import (
+    CALLERS,
+    CONVERSATIONS,
+    ECHO,
+    GUARDED,
+    LITERAL,
+    OURS,
+    OWNER,
+    RAW_ECHO,
+    READ,
+    TWO,
+    WITHOUT,
+    Database,
+    Stage,
+)
 from tests.installed import find_postgres_tool
 
 BATCH: Final = 500
 PAGE: Final = 100
 
-LITERAL: Final = "single posts, literal seed"
-OURS: Final = "single posts, ours"
-GUARDED: Final = "single posts, ours with a token each"
-WITHOUT: Final = "single posts, ours without a database"
+POSTS: Final = {name: f"single posts, {name}" for name in (RAW_ECHO, ECHO, LITERAL, OURS, GUARDED, WITHOUT, TWO)}
+INTO_ONE: Final = "single posts, ours, all into one conversation"
+INTO_MANY: Final = "single posts, ours, into 1,024 conversations"
+MIXED: Final = "a post for each page of 100, ours"
 PGBENCH: Final = "single rows, pgbench"
 BATCHES: Final = "messages in batches of 500, ours"
-LITERAL_PAGES: Final = "pages of 100, literal seed"
-OUR_PAGES: Final = "pages of 100, ours"
+PGBENCH_BATCHES: Final = "rows in batches of 500, pgbench"
+PAGES: Final = {name: f"pages of 100, {name}" for name in (LITERAL, OURS, TWO)}
+PGBENCH_PAGES: Final = "pages of 100, pgbench"
+PAGES_OF_ONE: Final = "pages of 1, ours"
+CONVERSATION: Final = "one conversation, ours"
 
 _API: Final = "/api/v1"
-_POSTS: Final = 15_000  # made for each second of a trial, so that nobody runs dry
-_BATCHES: Final = 100
+_POSTS: Final = 15_000  # made for each second of a trial, so that no caller runs dry
+_BATCHES: Final = 200
 _BATCH_CALLERS: Final = 4
 _SAID: Final = "Could you move the dentist to Thursday at nine and tell Minh about it?"
-_SCRIPT: Final = f"""
-    INSERT INTO messages (conversation_id, role, content, input_modality, metadata)
-    VALUES (
-        ('{str(CONVERSATIONS[0])[:-2]}' || lpad(to_hex(:client_id::int), 2, '0'))::uuid,
-        'user', '{_SAID}', 'voice', '{{"languages": ["en"]}}'
-    )
+_CONVERSATION: Final = f"('{str(CONVERSATIONS[0])[:-2]}' || lpad(to_hex(:client_id::int), 2, '0'))::uuid"
+_ROW: Final = f"('user', '{_SAID}', 'voice', '{{\"languages\": [\"en\"]}}'::jsonb)"
+_SELECT: Final = f"""
+    SELECT id, conversation_id, role, content, input_modality, metadata, created_at FROM messages
+    WHERE conversation_id = '{READ}' ORDER BY created_at LIMIT {PAGE}
 """
 
-Trial = Callable[[float], Measurement]
+
+@dataclass(frozen=True)
+class Trial:
+    """Something that is measured: ``run`` takes the seconds it may last.
+
+    ``pid`` is the process of the service, if there is one. ``stored`` says how many messages ``database`` holds then.
+    """
+
+    run: Callable[[float], Measurement]
+    pid: int | None = None
+    database: Database | None = None
+    stored: Callable[[Measurement], int] = lambda measurement: measurement.count
 
 
-def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
-    """Return everything there is to measure, by name; each takes the seconds it may last."""
-    found: dict[str, Trial] = {
-        LITERAL: lambda seconds: load(stage.literal, _posts("", seconds), seconds=seconds),
-        OURS: lambda seconds: load(stage.ours, _posts(_API, seconds), seconds=seconds),
-        GUARDED: lambda seconds: load(stage.guarded, _posts(_API, seconds, token(OWNER)), seconds=seconds),
-        WITHOUT: lambda seconds: load(stage.without, _posts(_API, seconds), seconds=seconds),
-        BATCHES: lambda seconds: load(stage.ours, _batches(seconds), seconds=seconds),
-        LITERAL_PAGES: lambda seconds: load(stage.literal, _pages(""), seconds=seconds),
-        OUR_PAGES: lambda seconds: load(stage.ours, _pages(_API), seconds=seconds),
-    }
-    if pgbench := find_postgres_tool("pgbench"):
-        found[PGBENCH] = lambda seconds: _pgbench(pgbench, stage.bare_database, folder, round(seconds) or 1)
+def measure(trial: Trial, stage: Stage, seconds: float) -> Measurement:
+    """Run ``trial`` for ``seconds``, and return what it saw, with the processor time that it took."""
+    before = processor_seconds(trial.pid), processor_seconds(stage.postgres)
+    found = trial.run(seconds)
+    found.service = processor_seconds(trial.pid) - before[0]
+    found.postgres = processor_seconds(stage.postgres) - before[1]
     return found
 
 
-def _posts(api: str, seconds: float, token: str | None = None) -> list[list[bytes]]:
-    each = round(_POSTS * seconds / len(CONVERSATIONS))
+def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
+    """Return everything there is to measure, by name."""
+    ours = stage.our_database
+
+    def on(
+        service: str, requests: Callable[[float], Sequence[Iterable[bytes]]], database: Database | None = None
+    ) -> Trial:
+        found = stage.services[service]
+        return Trial(
+            lambda seconds: load(found.address, requests(seconds), seconds=seconds), found.process.pid, database
+        )
+
+    def batches(seconds: float) -> Measurement:
+        found = load(stage.services[OURS].address, _batches(seconds), seconds=seconds)
+        found.items = BATCH
+        return found
+
+    again = [repeat(post("/voice/messages", _message(each))) for each in CONVERSATIONS[:CALLERS]]
+    found = {
+        POSTS[RAW_ECHO]: on(RAW_ECHO, lambda _: again),
+        POSTS[ECHO]: on(ECHO, lambda _: again),
+        POSTS[LITERAL]: on(LITERAL, lambda seconds: _posts("", seconds), stage.literal_database),
+        POSTS[OURS]: on(OURS, lambda seconds: _posts(_API, seconds), ours),
+        POSTS[GUARDED]: on(GUARDED, lambda seconds: _posts(_API, seconds, token=token(OWNER)), ours),
+        POSTS[WITHOUT]: on(WITHOUT, lambda seconds: _posts(_API, seconds)),
+        # Each worker has some of the connections, so the callers of the one with few need more.
+        POSTS[TWO]: on(TWO, lambda seconds: _posts(_API, 3 * seconds), ours),
+        INTO_ONE: on(OURS, lambda seconds: _posts(_API, seconds, into=1), ours),
+        INTO_MANY: on(OURS, lambda seconds: _posts(_API, seconds, into=len(CONVERSATIONS)), ours),
+        BATCHES: Trial(batches, stage.services[OURS].process.pid, ours),
+        PAGES[LITERAL]: on(LITERAL, lambda _: _reads(f"/conversations/{READ}/messages?limit={PAGE}")),
+        PAGES[OURS]: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")),
+        PAGES[TWO]: on(TWO, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")),
+        PAGES_OF_ONE: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit=1")),
+        CONVERSATION: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}")),
+        MIXED: replace(on(OURS, _mixed, ours), stored=lambda measurement: measurement.statuses[201]),
+    }
+    if pgbench := find_postgres_tool("pgbench"):
+        bare = _Pgbench(pgbench, stage.bare_database, folder)
+        found |= {
+            PGBENCH: Trial(lambda seconds: bare.run(_insert(1), seconds), None, stage.bare_database),
+            PGBENCH_BATCHES: Trial(
+                lambda seconds: bare.run(_insert(BATCH), seconds, _BATCH_CALLERS, BATCH), None, stage.bare_database
+            ),
+            PGBENCH_PAGES: Trial(lambda seconds: bare.run(_SELECT, seconds)),
+        }
+    return found
+
+
+def _insert(rows: int) -> str:
+    # pgbench takes at most 255 parameters, so the conversation stands there once.
+    return (
+        "INSERT INTO messages (conversation_id, role, content, input_modality, metadata) "
+        f"SELECT id, spoken.* FROM (SELECT {_CONVERSATION} AS id) AS one, (VALUES {', '.join([_ROW] * rows)}) AS spoken"
+    )
+
+
+def _posts(api: str, seconds: float, *, into: int = CALLERS, token: str | None = None) -> list[list[bytes]]:
+    each = round(_POSTS * seconds / CALLERS)
     return [
-        [post(f"{api}/voice/messages", _message(conversation), token=token) for _ in range(each)]
-        for conversation in CONVERSATIONS
+        [
+            post(f"{api}/voice/messages", _message(CONVERSATIONS[(caller + CALLERS * turn) % into]), token=token)
+            for turn in range(each)
+        ]
+        for caller in range(CALLERS)
     ]
 
 
@@ -78,9 +161,13 @@ def _batches(seconds: float) -> list[list[bytes]]:
     ]
 
 
-def _pages(api: str) -> list[Iterable[bytes]]:
-    request = get(f"{api}/conversations/{READ}/messages?limit={PAGE}")
-    return [repeat(request) for _ in CONVERSATIONS]
+def _reads(path: str) -> list[Iterable[bytes]]:
+    return [repeat(get(path)) for _ in range(CALLERS)]
+
+
+def _mixed(seconds: float) -> list[Iterable[bytes]]:
+    [page, *_] = _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")
+    return [(each for pair in zip(posts, page) for each in pair) for posts in _posts(_API, seconds)]  # noqa: B905
 
 
 def _batch(conversation: UUID) -> bytes:
@@ -94,25 +181,32 @@ def _message(conversation: UUID) -> bytes:
     ).encode()
 
 
-def _pgbench(program: Path, database: Database, folder: Path, seconds: int) -> Measurement:
-    """Let PostgreSQL's own client insert the same single row, prepared, from as many connections."""
-    script = folder / "insert.sql"
-    script.write_text(_SCRIPT)
-    options = ["-n", "-M", "prepared", "-c", str(len(CONVERSATIONS)), "-j", "2", "-T", str(seconds), "-l"]
-    report = subprocess.run(
-        [program, *options, "-f", script],
-        cwd=folder,
-        env=os.environ | database.environment(),
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-    ).stdout
-    rate = re.search(r"^tps = ([\d.]+)", report, re.MULTILINE)
-    assert rate, report
-    measurement = Measurement()
-    for log in folder.glob("pgbench_log.*"):
-        measurement.latencies += [int(line.split()[2]) / 1e6 for line in log.read_text().splitlines()]
-        log.unlink()
-    measurement.seconds = len(measurement.latencies) / float(rate[1])
-    return measurement
+@dataclass(frozen=True)
+class _Pgbench:
+    """PostgreSQL's own client, which sends the same prepared statement from as many connections."""
+
+    program: Path
+    database: Database
+    folder: Path
+
+    def run(self, statement: str, seconds: float, clients: int = CALLERS, items: int = 1) -> Measurement:
+        script, duration = self.folder / "script.sql", round(seconds) or 1
+        script.write_text(statement.replace("\n", " "))
+        options = ["-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(duration), "-l"]
+        report = subprocess.run(
+            [self.program, *options, "-f", script],
+            cwd=self.folder,
+            env=os.environ | self.database.environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=duration + 30,
+        ).stdout
+        rate = re.search(r"^tps = ([\d.]+)", report, re.MULTILINE)
+        assert rate, report
+        measurement = Measurement(items=items)
+        for log in self.folder.glob("pgbench_log.*"):
+            measurement.latencies += [int(line.split()[2]) / 1e6 for line in log.read_text().splitlines()]
+            log.unlink()
+        measurement.seconds = len(measurement.latencies) / float(rate[1])
+        return measurement

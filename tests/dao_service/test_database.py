@@ -39,6 +39,22 @@ async def test_a_writer_that_fails_leaves_nothing_behind(database: Database, con
     assert await connection.fetchval("SELECT count(*) FROM conversations") == 0
 
 
+async def test_a_transaction_on_the_drivers_connection_commits_or_leaves_nothing_behind(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    database = Database(database_url, PoolLimits(pool_size=1))
+    for error in (ZeroDivisionError(), Busy("Something"), asyncpg.RaiseError()):
+        with pytest.raises(Exception):  # noqa: B017, PT011, PT012 -- the raise is the test
+            async with database.driver_transaction() as driver:
+                await driver.execute(str(INSERT))
+                raise error
+        assert await connection.fetchval("SELECT count(*) FROM conversations") == 0
+    async with database.driver_transaction() as driver:
+        await driver.execute(str(INSERT))
+    assert await connection.fetchval("SELECT count(*) FROM conversations") == 1
+    await database.close()
+
+
 async def test_connections_are_given_in_the_order_they_were_asked_for(database_url: str) -> None:
     database = Database(database_url, PoolLimits(pool_size=1))
     given: list[int] = []
@@ -52,6 +68,28 @@ async def test_connections_are_given_in_the_order_they_were_asked_for(database_u
     await asyncio.gather(*map(ask, range(4)))
     assert given == [0, 1, 2, 3] * 3
     await database.close()
+
+
+async def test_drivers_and_sessions_share_the_connections_of_the_pool(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    database = Database(database_url, PoolLimits(pool_size=2))
+
+    async def drive() -> None:
+        async with database.driver_connection() as driver:
+            await driver.fetchval("SELECT 1")
+
+    async def read() -> None:
+        async with database.reading() as session:
+            await session.execute(text("SELECT 1"))
+
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for asks in ([drive] * 4, [read] * 4, [drive, read] * 4):
+        await asyncio.gather(*(ask() for ask in asks))
+        # One, if each had ended before the next began.
+        assert await connection.fetchval(f"SELECT count(*) {others}") in {1, 2}
+    await database.close()
+    await until_found(connection, f"SELECT NOT EXISTS (SELECT {others})")
 
 
 async def test_who_waits_too_long_for_a_connection_hears_that_the_service_is_busy(database_url: str) -> None:
@@ -146,8 +184,12 @@ async def test_who_is_cancelled_at_any_moment_leaves_no_transaction_to_the_next(
         async with database.writing() as session:
             await session.execute(text("SELECT 1"))
 
+    async def transact() -> None:
+        async with database.driver_transaction() as connection:
+            await connection.fetchval(f"SELECT {next(numbers)} FROM messages")
+
     await look()
-    for ask in (look, read, write):
+    for ask in (look, read, write, transact):
         async for turns in _moments(ask):
             assert turns < 20_000
             async with database.writing() as session:  # on the same connection, if it is still good

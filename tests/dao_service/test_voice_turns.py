@@ -10,7 +10,7 @@ import pytest
 
 from backend.dao_service import voice_turn_dao
 from backend.dao_service.connection.database import Database
-from backend.dao_service.models import VoiceSession
+from backend.dao_service.voice_arrival_dao import KnownSession
 from backend.dao_service.voice_turn_dao import TurnWindow, turns
 from backend.migrations import runner
 from tests.conftest import open_conversation
@@ -19,15 +19,15 @@ SESSION = "vs_0123456789abcdef"
 
 
 @pytest.fixture
-async def session(connection: asyncpg.Connection) -> VoiceSession:
+async def session(connection: asyncpg.Connection) -> KnownSession:
     conversation = await open_conversation(connection)
     await connection.execute(
         "INSERT INTO voice_sessions (id, conversation_id, provider) VALUES ($1, $2, 'deepgram')", SESSION, conversation
     )
-    return VoiceSession(id=SESSION, conversation_id=conversation)
+    return KnownSession(SESSION, conversation, "deepgram", None)
 
 
-async def speak(connection: asyncpg.Connection, session: VoiceSession, roles: str, *, counted: bool = True) -> None:
+async def speak(connection: asyncpg.Connection, session: KnownSession, roles: str, *, counted: bool = True) -> None:
     """Put messages on record, by the first letters of their roles."""
     await connection.execute(
         """
@@ -42,8 +42,8 @@ async def speak(connection: asyncpg.Connection, session: VoiceSession, roles: st
     )
 
 
-async def look(database: Database, session: VoiceSession, first: int, last: int) -> TurnWindow:
-    async with database.reading() as reading:
+async def look(database: Database, session: KnownSession, first: int, last: int) -> TurnWindow:
+    async with database.driver_connection() as reading:
         return await turns(reading, session, first, last)
 
 
@@ -52,7 +52,7 @@ def kinds(found: TurnWindow) -> str:
 
 
 async def test_the_turns_around_are_whole_where_they_are_short(
-    database: Database, connection: asyncpg.Connection, session: VoiceSession
+    database: Database, connection: asyncpg.Connection, session: KnownSession
 ) -> None:
     await speak(connection, session, "uaauaaauaa")
     found = await look(database, session, 6, 6)
@@ -63,7 +63,7 @@ async def test_the_turns_around_are_whole_where_they_are_short(
 
 @pytest.mark.parametrize(("counted", "base"), [(True, 0), (False, 2**31)])
 async def test_of_a_session_whose_user_never_speaks_only_what_is_near_is_read(
-    database: Database, connection: asyncpg.Connection, session: VoiceSession, counted: bool, base: int
+    database: Database, connection: asyncpg.Connection, session: KnownSession, counted: bool, base: int
 ) -> None:
     await speak(connection, session, "a" * 4_000, counted=counted)
     found = await look(database, session, base + 3_000, base + 3_000)
@@ -77,7 +77,7 @@ async def test_of_a_session_whose_user_never_speaks_only_what_is_near_is_read(
 
 
 async def test_a_cut_hides_no_turn_that_is_whole_behind_it(
-    database: Database, connection: asyncpg.Connection, session: VoiceSession
+    database: Database, connection: asyncpg.Connection, session: KnownSession
 ) -> None:
     await speak(connection, session, "a" * 900 + "uaaa")
     found = await look(database, session, 903, 904)
@@ -85,10 +85,18 @@ async def test_a_cut_hides_no_turn_that_is_whole_behind_it(
     assert not found.first_is_cut
 
 
+def the_nearest_turns(conversation: UUID) -> str:
+    return with_values(voice_turn_dao._WINDOWS[0], conversation)
+
+
 def the_turns(conversation: UUID) -> str:
-    statement = voice_turn_dao._TURNS.text.replace(":session", f"'{SESSION}'")
-    statement = statement.replace(":conversation", f"'{conversation}'")
-    return statement.replace("CAST(:first AS bigint)", "2").replace("CAST(:last AS bigint)", "2")
+    return with_values(voice_turn_dao._WINDOWS[-1], conversation)
+
+
+def with_values(statement: str, conversation: UUID) -> str:
+    for number, value in enumerate((f"'{SESSION}'", f"'{conversation}'", "2", "2"), 1):
+        statement = statement.replace(f"${number}", value)
+    return statement
 
 
 def the_time_between_neighbours(conversation: UUID) -> str:
@@ -97,12 +105,12 @@ def the_time_between_neighbours(conversation: UUID) -> str:
     return f"SELECT ({append._BETWEEN}) FROM ({sent}) AS sent"
 
 
-@pytest.mark.parametrize("statement", [the_turns, the_time_between_neighbours])
+@pytest.mark.parametrize("statement", [the_nearest_turns, the_turns, the_time_between_neighbours])
 async def test_strangers_that_name_the_session_cost_nothing(
-    connection: asyncpg.Connection, session: VoiceSession, statement: Callable[[UUID], str]
+    connection: asyncpg.Connection, session: KnownSession, statement: Callable[[UUID], str]
 ) -> None:
     """Every statement that looks for a session's messages begins with its conversation."""
-    decoy = VoiceSession(id=SESSION, conversation_id=await open_conversation(connection))
+    decoy = KnownSession(SESSION, await open_conversation(connection), "deepgram", None)
     await speak(connection, decoy, "a" * 20_000)
     await speak(connection, session, "uaa")
     await connection.execute("ANALYZE messages")

@@ -74,6 +74,10 @@ class Node:
         finally:
             await connection.close()
 
+    async def ask_all(self, *questions: str) -> None:
+        for question in questions:
+            await self.ask(question)
+
     async def await_true(self, question: str) -> None:
         connection = await self.connect()
         try:

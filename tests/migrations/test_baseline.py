@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSION_TABLE, Stamp
-from backend.migrations import runner
+from backend.migrations import access, runner
 from backend.migrations.adoption import complete, survey
 from tests.installed import postgres_tool
 from tests.migrations.releases import RUNS_FROM, before_0_2_0
@@ -57,7 +57,7 @@ async def test_a_database_at_the_last_revision_before_0_2_0_is_stamped_and_nothi
     found = await asyncio.to_thread(survey, sandbox.url)
     assert found.revision == BASELINE
     await sandbox.upgrade(BASELINE)
-    assert await asyncio.to_thread(runner.stamp, sandbox.url) == Stamp(BASELINE, BASELINE)
+    assert await asyncio.to_thread(access.stamp, sandbox.url) == Stamp(BASELINE, BASELINE)
     assert (await sandbox.catalogue(), await sandbox.rows(FILES)) == (catalogue, files)
 
     await sandbox.run(OLD_HEAD)
@@ -94,7 +94,7 @@ async def test_the_printed_sql_goes_on_from_the_last_revision_before_0_2_0(sandb
         subprocess.run, command, input=script, capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode == 0, run.stderr
-    assert await asyncio.to_thread(runner.stamp, sandbox.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
+    assert await asyncio.to_thread(access.stamp, sandbox.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
 
 
 async def _dump(sandbox: Sandbox) -> list[str]:

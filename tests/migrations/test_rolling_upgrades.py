@@ -20,7 +20,7 @@ from backend.app import create_app
 from backend.cli import app as cli
 from backend.cli.access import ensure_schema
 from backend.dao_service.schema_revision import BASELINE, SCHEMA_REVISION, VERSION_TABLE, Stamp, application_name
-from backend.migrations import runner
+from backend.migrations import access, runner
 from tests.conftest import running, settings_for
 from tests.migrations.releases import NEXT, RUNS_FROM, before_0_2_0, next_release
 from tests.pooler import PgBouncer
@@ -167,7 +167,7 @@ async def test_code_is_rolled_back_without_rolling_back_the_schema(record: Sandb
         0,
         f"The schema is at {NEXT}, ahead of this release ({SCHEMA_REVISION}), which runs on it. Nothing was changed.\n",
     )
-    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(NEXT, RUNS_FROM)
+    assert await asyncio.to_thread(access.stamp, record.url) == Stamp(NEXT, RUNS_FROM)
     checked = await _command(record, "check")
     assert "differs from the migrations" not in checked.output
     assert "too old" not in checked.output
@@ -230,7 +230,7 @@ async def test_a_migration_that_would_stop_a_running_release_is_refused_unless_t
         assert f"of a release at {SCHEMA_REVISION} (processes " in refused.stderr
         assert "--allow-breaking" in refused.stderr
         assert await record.catalogue() == catalogue
-        assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
+        assert await asyncio.to_thread(access.stamp, record.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
 
         said = await following.migrate(record.url, "--allow-breaking")
         assert f"Releases from revision {NEXT} on run on it" in said
@@ -240,9 +240,9 @@ async def test_a_migration_that_would_stop_a_running_release_is_refused_unless_t
         await asyncio.to_thread(ensure_schema, record.url, 0, ours=False)
 
     await following.migrate(record.url, "--to", SCHEMA_REVISION)
-    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
+    assert await asyncio.to_thread(access.stamp, record.url) == Stamp(SCHEMA_REVISION, RUNS_FROM)
     await following.migrate(record.url)  # no older release is connected now
-    assert await asyncio.to_thread(runner.stamp, record.url) == Stamp(NEXT, NEXT)
+    assert await asyncio.to_thread(access.stamp, record.url) == Stamp(NEXT, NEXT)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"application_name": "the orchestrator"}], ids=["", "named"])

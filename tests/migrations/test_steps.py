@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.schema_revision import BASELINE, VERSION_TABLE
-from backend.migrations import runner
+from backend.migrations import access, runner
 
 if TYPE_CHECKING:
     from tests.migrations.conftest import Sandbox
@@ -45,7 +45,7 @@ async def _take(sandbox: Sandbox, step: Callable[[], None]) -> None:
         with Operations.context(context), context.begin_transaction():
             step()
 
-    async with runner.connectable(asyncpg_url(sandbox.url)).connect() as connection:
+    async with access.connectable(asyncpg_url(sandbox.url)).connect() as connection:
         await connection.run_sync(run)
 
 

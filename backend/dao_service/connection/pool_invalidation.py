@@ -9,12 +9,12 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from backend.errors import RecordError
 
@@ -31,30 +31,26 @@ class PoolInvalidation:
         """Replace, at its next checkout, each connection that is open now."""
         self._since = time.monotonic()
 
-    def _check(self, connection: Any, record: ConnectionPoolEntry, *_: object) -> None:
-        driver: asyncpg.Connection = connection.driver_connection
-        if record.info["opened"] < self._since:
+    def is_usable(self, connection: ConnectionPoolEntry | PoolProxiedConnection) -> bool:
+        """Tell whether an idle connection still reaches PostgreSQL; one that does not is closed."""
+        driver = cast("asyncpg.Connection", connection.driver_connection)
+        if not driver.is_closed() and (connection.info["opened"] < self._since or connection.info["socket"].poll(0)):
+            # The socket holds data, or the end of the stream, that the event loop has not read yet. No statement runs,
+            # so that is the server's notice that it ends the connection, or the end itself.
             driver.terminate()  # a graceful close would wait for an answer of the dead host
-        if driver.is_closed():
+        return not driver.is_closed()
+
+    def _check(self, _connection: object, entry: ConnectionPoolEntry, *_: object) -> None:
+        if not self.is_usable(entry):
             raise DisconnectionError
-        if _has_unread_bytes(driver):
-            driver.terminate()
-            raise DisconnectionError
 
 
-def _has_unread_bytes(driver: Any) -> bool:
-    """Return whether the socket holds data, or the end of the stream, that the event loop has not read yet.
-
-    No statement runs on a connection in the pool, so these bytes are the server's notice that it ends the connection,
-    or the end itself. On a busy machine a request may check the connection out before the event loop has read them.
-    """
-    poll = select.poll()
-    poll.register(driver._transport.get_extra_info("socket").fileno(), select.POLLIN)  # noqa: SLF001 -- not public
-    return bool(poll.poll(0))
-
-
-def _record_opened(_connection: object, record: ConnectionPoolEntry) -> None:
-    record.info["opened"] = time.monotonic()
+def _record_opened(connection: Any, entry: ConnectionPoolEntry) -> None:
+    # asyncpg has no public attribute for the socket.
+    transport = connection.driver_connection._transport  # noqa: SLF001
+    socket = select.poll()
+    socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    entry.info.update(opened=time.monotonic(), socket=socket)
 
 
 @contextmanager

@@ -5,18 +5,22 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import BigInteger, DateTime, Identity, Index, Text, text
+from sqlalchemy import BigInteger, DateTime, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.dao_service.models.base import Base
+from backend.dao_service.models.base import NUMBER, Base
 
 
 class AuditEntry(Base):
-    """One row of ``audit_entries``: what ``actor`` did. It holds nothing that was said, and no subject of a person."""
+    """One row of ``audit_entries``: what ``actor`` did. It holds nothing that was said, and no subject of a person.
+
+    ``number`` is the order of the entries, in nanoseconds since 1970, and rises within a conversation.
+    """
 
     __tablename__ = "audit_entries"
     __table_args__ = (
+        Index("idx_audit_entries_number", "number", "id"),
         Index("idx_audit_entries_action", "action", "number"),
         Index(
             "idx_audit_entries_conversation",
@@ -26,7 +30,8 @@ class AuditEntry(Base):
         ),
     )
 
-    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, server_default=text(NUMBER))
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
     action: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)

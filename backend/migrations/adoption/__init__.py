@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.privileges import APPEND
 from backend.dao_service.schema_revision import READ_STAMP, SCHEMA_REVISION, VERSION_TABLE
-from backend.migrations import runner
+from backend.migrations import access, runner
+from backend.migrations.access import connectable, sentence
 from backend.migrations.adoption.advice import alembic_filter, grants_for_service_role
 from backend.migrations.adoption.data_checks import (
     COUNTING,
@@ -42,7 +43,6 @@ from backend.migrations.adoption.plan import (
 )
 from backend.migrations.adoption.requirements import OWN_TABLES, SEED_COLUMNS, server_blockers, shape_blockers
 from backend.migrations.compatibility import too_old
-from backend.migrations.runner import connectable, sentence
 from verbatim_record.setup_error import SetupError
 
 __all__ = ["HostTable", "Survey", "complete", "survey"]
@@ -72,7 +72,7 @@ class Survey:
 
 def complete(url: str, found: Survey) -> None:
     """Take the steps of ``found``, the result of a survey of the same database; raises SetupError if one fails."""
-    stamp = runner.stamp(url)
+    stamp = access.stamp(url)
     if stamp.is_ahead_of(SCHEMA_REVISION):
         raise SetupError(too_old(stamp, SCHEMA_REVISION))
     # At the newest revision steps remain only if an operator has dropped something that a migration made.

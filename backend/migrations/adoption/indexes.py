@@ -15,8 +15,8 @@ from sqlalchemy.schema import CreateIndex
 
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
+from backend.migrations.access import connectable, sentence
 from backend.migrations.adoption.requirements import OWN_TABLES
-from backend.migrations.runner import connectable, sentence
 from verbatim_record.setup_error import SetupError
 
 _VALID: Final = text("""

@@ -978,8 +978,7 @@ class DeliveriesRetried:
 class HoldResponse:
     """A hold of a conversation, which lasts while `released_at` is null."""
 
-    number: int
-    """The order of the holds of all conversations."""
+    id: UUID
     conversation_id: UUID
     reason: str
     held_at: datetime
@@ -992,7 +991,7 @@ class HoldResponse:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
-            number=data["number"],
+            id=UUID(data["id"]),
             conversation_id=UUID(data["conversation_id"]),
             reason=data["reason"],
             held_at=datetime.fromisoformat(data["held_at"]),
@@ -1053,8 +1052,7 @@ class RetentionPlan:
 class AuditEntryResponse:
     """One entry of the audit: it holds nothing that was said, and no person's subject."""
 
-    number: int
-    """The order of the entries; numbers may have holes."""
+    id: UUID
     at: datetime
     action: str
     """`conversation.erased`, `message.redacted`, `conversation.held`, `conversation.released`,
@@ -1072,7 +1070,7 @@ class AuditEntryResponse:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
         return cls(
-            number=data["number"],
+            id=UUID(data["id"]),
             at=datetime.fromisoformat(data["at"]),
             action=data["action"],
             actor=data["actor"],

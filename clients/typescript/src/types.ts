@@ -31,8 +31,7 @@ export type AuditAction =
 
 /** One entry of the audit: it holds nothing that was said, and no person's subject. */
 export interface AuditEntryResponse {
-  /** The order of the entries; numbers may have holes. */
-  number: number;
+  id: string;
   at: string;
   /**
    * `conversation.erased`, `message.redacted`, `conversation.held`, `conversation.released`, `retention.announced`,
@@ -300,8 +299,7 @@ export interface HoldPage {
 
 /** A hold of a conversation, which lasts while `released_at` is null. */
 export interface HoldResponse {
-  /** The order of the holds of all conversations. */
-  number: number;
+  id: string;
   conversation_id: string;
   reason: string;
   held_at: string;

@@ -122,7 +122,7 @@ function Holds({ page, onRelease }: HoldsProps) {
         caption="Calls on hold, the newest hold first"
         columns={[...HOLD_COLUMNS, release(onRelease)]}
         rows={page.data}
-        rowKey={({ number }) => String(number)}
+        rowKey={({ id }) => id}
       />
       {page.has_more && <p class="hint">The newest {LIMIT}; GET /api/v1/holds lists all.</p>}
     </>
@@ -139,7 +139,7 @@ function release(onRelease: (hold: HoldResponse) => void): Column<HoldResponse> 
   return {
     title: "Release",
     cell: (hold) => (
-      <button type="button" aria-label={`Release … the call of hold ${hold.number}`} onClick={() => onRelease(hold)}>
+      <button type="button" aria-label={`Release … the call that is held for ${hold.reason}`} onClick={() => onRelease(hold)}>
         Release …
       </button>
     ),
@@ -155,7 +155,7 @@ function Entries({ page }: { page: AuditPage }) {
         caption="What was done to the record, the newest first"
         columns={ENTRY_COLUMNS}
         rows={page.data}
-        rowKey={({ number }) => String(number)}
+        rowKey={({ id }) => id}
       />
       <Pager next={page.next_cursor} more={page.has_more} />
     </>

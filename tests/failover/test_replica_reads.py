@@ -1,0 +1,85 @@
+"""Reads from a replica: one that names the position of a write sees it, however far the replica is behind.
+
+``VERBATIM_TEST_PAIRS`` is how many writes and reads each test makes.
+"""
+
+import os
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from backend.app import create_app
+from backend.observability import metrics
+from tests.conftest import running, settings_for, utterance
+from tests.failover.servers import Pair
+
+PAIRS: Final = int(os.environ.get("VERBATIM_TEST_PAIRS", "40"))
+EVENTUAL: Final = {"prefer": "consistency=eventual"}
+
+
+def service_of(servers: Pair) -> Any:
+    return running(create_app(settings_for(servers.primary.url, database_replica_url=servers.standby.url)))
+
+
+def counted() -> tuple[float, float, float]:
+    """How many looks found the replica usable, behind, and away."""
+    counters = (metrics.REPLICA_READ, metrics.REPLICA_BEHIND, metrics.REPLICA_AWAY)
+    read, behind, away = (each._value.get() for each in counters)
+    return read, behind, away
+
+
+async def write_and_read(client: httpx.AsyncClient, number: int) -> None:
+    """Make every kind of write, and read what it wrote by the position that its answer names."""
+    opened = await client.post("/api/v1/conversations", json={"context_type": "voice"})
+    path = f"/api/v1/conversations/{opened.json()['id']}"
+    read = await client.get(path, headers=at(opened))
+    assert read.status_code == 200, (number, read.text)
+    said = await client.post("/api/v1/voice/messages", json=utterance(opened.json()["id"]))
+    page = await client.get(f"{path}/messages", headers=at(said))
+    assert [each["id"] for each in page.json()["data"]] == [said.json()["id"]], number
+
+
+def at(answer: httpx.Response) -> dict[str, str]:
+    return {"verbatim-position": answer.headers["verbatim-position"]}
+
+
+@pytest.mark.parametrize("setting", ["0", "500ms"])
+async def test_a_read_sees_the_write_whose_position_it_names(asynchronous: Pair, setting: str) -> None:
+    await asynchronous.standby.ask_all(
+        f"ALTER SYSTEM SET recovery_min_apply_delay = '{setting}'", "SELECT pg_reload_conf()"
+    )
+    async with service_of(asynchronous) as client:
+        for number in range(PAIRS):
+            await write_and_read(client, number)
+
+
+async def test_while_the_replica_applies_nothing_the_primary_answers_and_afterwards_the_replica(
+    asynchronous: Pair,
+) -> None:
+    async with service_of(asynchronous) as client:
+        await asynchronous.standby.ask_all("SELECT pg_wal_replay_pause()")
+        before = counted()
+        for number in range(PAIRS):
+            await write_and_read(client, number)
+        assert counted() == (before[0], before[1] + 2 * PAIRS, before[2])
+        opened = await client.post("/api/v1/conversations", json={"context_type": "voice"})
+        path = f"/api/v1/conversations/{opened.json()['id']}"
+        assert (await client.get(path, headers=EVENTUAL)).status_code == 404
+        assert (await client.get(path)).status_code == 200
+        await asynchronous.standby.ask_all("SELECT pg_wal_replay_resume()")
+        await asynchronous.catch_up()
+        before = counted()
+        for headers in (EVENTUAL, at(opened)):
+            assert (await client.get(path, headers=headers)).status_code == 200
+        assert counted() == (before[0] + 2, *before[1:])
+
+
+async def test_without_the_replica_every_read_goes_to_the_primary(asynchronous: Pair) -> None:
+    async with service_of(asynchronous) as client:
+        asynchronous.standby.kill()
+        await write_and_read(client, 0)
+        opened = await client.post("/api/v1/conversations", json={"context_type": "voice"})
+        path = f"/api/v1/conversations/{opened.json()['id']}"
+        for headers in (EVENTUAL, at(opened), {"verbatim-position": "made up"}, {}):
+            assert (await client.get(path, headers=headers)).status_code == 200
