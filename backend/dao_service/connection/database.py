@@ -296,6 +296,7 @@ class Database:
         return self._engine.dialect.loaded_dbapi.connect(async_creator_fn=opened, **caches)
 
     async def _open(self, url: URL, settings: SessionSettings, *, lock: float, read_only: bool) -> asyncpg.Connection:
+        connection = None
         try:
             connection = await open_connection(
                 url,
@@ -305,7 +306,11 @@ class Database:
                 server_settings=settings.startup_parameters(lock=lock),
                 statement_cache_size=0 if settings.pooled else 100,
             )
-        except Exception as error:
+            if said := settings.after_connect(read_only=read_only):
+                await connection.execute(said)
+        except BaseException as error:
+            if connection is not None:
+                connection.terminate()  # without a goodbye, because the caller no longer waits
             # A server that refuses the connection, for any reason, counts as unavailable.
             if is_outage(error) or isinstance(error, asyncpg.PostgresError):
                 remedy = {"remedy": UNNAMED_POOLER} if suggests_unnamed_pooler(error) else {}
@@ -313,12 +318,6 @@ class Database:
                 raise DatabaseUnavailable(
                     read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
                 ) from error
-            raise
-        try:
-            if said := settings.after_connect(read_only=read_only):
-                await connection.execute(said)
-        except BaseException:
-            connection.terminate()  # without a goodbye, because the caller no longer waits
             raise
         return connection
 
