@@ -163,9 +163,9 @@ class Database:
             creator=self._open_for_pool,
         )
         self._invalidation = PoolInvalidation(self._engine.sync_engine)
-        # Connections that `_lent` has taken from SQLAlchemy's pool and keeps for its next use: to give one
-        # back and take it again costs 19 µs, of a page's 200. A session first gives one back, so that together with
-        # those in use, each of which has a permit, they are at most `pool_size`.
+        # Connections that `_lent` has taken from SQLAlchemy's pool and keeps for its next use: to give one back and
+        # take it again costs 19 µs, of a page's 200. A session first gives one back, so that together with those in
+        # use, each of which has a permit, they are at most `pool_size`.
         self._idle: list[PoolProxiedConnection] = []
         self._permits = FairSemaphore(self.limits.pool_size, share=max(self.limits.pool_size - _RESERVED, 1))
         # Behind a pooler each transaction states its isolation level; otherwise the connection's default applies.
