@@ -13,6 +13,8 @@ from backend.app import create_app
 from backend.observability import metrics
 from tests.conftest import running, settings_for, utterance
 from tests.failover.servers import Pair
+from verbatim_record import AsyncClient
+from verbatim_record.problems import ConversationNotFound
 
 PAIRS: Final = int(os.environ.get("VERBATIM_TEST_PAIRS", "40"))
 EVENTUAL: Final = {"prefer": "consistency=eventual"}
@@ -72,6 +74,24 @@ async def test_while_the_replica_applies_nothing_the_primary_answers_and_afterwa
         before = counted()
         for headers in (EVENTUAL, at(opened)):
             assert (await client.get(path, headers=headers)).status_code == 200
+        assert counted() == (before[0] + 2, *before[1:])
+
+
+async def test_a_client_of_a_session_sees_what_it_wrote_and_one_that_is_told_so_what_the_replica_has(
+    asynchronous: Pair,
+) -> None:
+    async with service_of(asynchronous) as http:
+        one, other = (AsyncClient(str(http.base_url), consistency=each, http=http) for each in ("session", "eventual"))
+        await asynchronous.standby.ask_all("SELECT pg_wal_replay_pause()")
+        conversation = (await one.conversations.create("voice")).id
+        assert (await one.conversations.get(conversation)).id == conversation
+        with pytest.raises(ConversationNotFound):
+            await other.conversations.get(conversation)
+        await asynchronous.standby.ask_all("SELECT pg_wal_replay_resume()")
+        await asynchronous.catch_up()
+        before = counted()
+        for client in (one, other):
+            assert (await client.conversations.get(conversation)).id == conversation
         assert counted() == (before[0] + 2, *before[1:])
 
 
