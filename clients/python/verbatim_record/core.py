@@ -25,8 +25,8 @@ T = TypeVar("T")
 PlaceT = TypeVar("PlaceT")
 PageT = TypeVar("PageT", bound=Page[Any])
 
-# What a read sees if the service has a replica, which may be behind: every commit, all up to this client's last write, or
-# what the replica has.
+# What a read sees if the service has a replica, which may be behind: every commit, all up to this client's last write,
+# or what the replica has.
 Consistency = Literal["strong", "session", "eventual"]
 
 log = logging.getLogger(__name__)
