@@ -212,8 +212,9 @@ def create_app(settings: Settings) -> FastAPI:
         local_only=settings.auth_issuers is None,
         cors_origins=settings.cors_origins,
     )
-    routers = (*_ROUTERS, health.router)
-    app.wrap(HotRoutes, routers=routers)
+    api_routes = _routes(*_ROUTERS)
+    routes = [*api_routes, *_routes(health.router)]
+    app.wrap(HotRoutes, routes=routes)
     if settings.database_replica_url:
         app.wrap(ReplicaReads, database=database)
     app.wrap(
@@ -221,7 +222,7 @@ def create_app(settings: Settings) -> FastAPI:
         access_log=_access_log(settings),
         queue=parts.request_queue,
         gate=gate,
-        paths=_paths(*routers),
+        paths=[route.path for route in routes],
     )
     if settings.cors_origins:
         app.wrap(_CrossOrigin, allow_origins=settings.cors_origins, **_CORS)
@@ -232,7 +233,7 @@ def create_app(settings: Settings) -> FastAPI:
     health.install(app)
     if settings.console:
         console.install(app)
-    problems.install(app, _ROUTERS)
+    problems.install(app, api_routes)
     app.state.bodies = bodies.new_budget()
     return app
 
@@ -363,8 +364,8 @@ class _TrustedProxies(ProxyHeadersMiddleware):
         await super().__call__(scope, receive, send)
 
 
-def _paths(*routers: APIRouter) -> list[str]:
-    return [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
+def _routes(*routers: APIRouter) -> list[APIRoute]:
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
 
 def _access_log(settings: Settings) -> AccessLog:

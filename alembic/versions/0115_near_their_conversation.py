@@ -11,10 +11,13 @@ So all of a conversation can be stored on one node of a cluster (`docs/scale.md`
 - `verbatim_feed_end` says how far the feed of this server may be read, `verbatim_feed_ends` says it of each server. The
   highest 16 bits of a position name the server that drew it, 0 if there is only one. So an announcement holds the other
   48 bits, and a server compares its sequence with its own positions only.
+- `verbatim_append` does what it did since 0114, by the text from which `verbatim distribute` makes that of a cluster.
 """
 
 import verbatim_steps as steps
 from alembic import op
+
+from backend.migrations.append_function import append_function
 
 revision = "0115"
 down_revision = "0114"
@@ -40,9 +43,11 @@ def upgrade() -> None:
             ALTER COLUMN number SET DEFAULT {_NUMBER}
         """)
     _read_the_feed_of_each_server()
+    steps.qualified(append_function("%3$s.verbatim_append"))
 
 
 def downgrade() -> None:
+    # verbatim_append stays: it does what it did before.
     op.execute("DROP FUNCTION IF EXISTS verbatim_feed_ends(), verbatim_feed_end()")
     for table in ("deliveries", "voice_events"):
         _number_again(table)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import QueryParams
@@ -91,14 +91,13 @@ class _HotRoute:
 
 
 class HotRoutes:
-    """The layer that answers the ordinary requests to the hot routes among those of ``routers``.
+    """The layer that answers the ordinary requests to the hot routes among ``routes``.
 
     It passes all other requests on to ``app``.
     """
 
-    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
+    def __init__(self, app: ASGIApp, routes: Iterable[APIRoute]) -> None:
         self._app = app
-        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
         hot = [_HotRoute(route) for route in routes if route.endpoint in _CALLS]
         self._fixed = {(each.method, each.before): each for each in hot if each.before == each.route.path}
         self._others = [each for each in hot if each.before != each.route.path]

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -423,8 +423,8 @@ def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None 
     return Response(orjson.dumps(body), body["status"], headers, PROBLEM_MEDIA_TYPE)
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """Make the exception handlers of ``app``, which has ``routers``, respond with problem documents."""
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Make the exception handlers of ``app``, which has ``routes``, respond with problem documents."""
 
     @app.exception_handler(RecordError)
     async def refused(_request: Request, error: Exception) -> Response:
@@ -439,14 +439,13 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     @app.exception_handler(HTTPException)
     async def unhandled(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 -- the type of its registration
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(routers, request.url.path)):
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(routes, request.url.path)):
             error.headers = {"allow": methods}
         return http_refusal(error)
 
 
-def _methods(routers: Sequence[APIRouter], path: str) -> str:
+def _methods(routes: Sequence[APIRoute], path: str) -> str:
     """Return the methods of all routes at ``path``, for Allow; Starlette's router names those of the first one only."""
-    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     return ", ".join(
         sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
     )

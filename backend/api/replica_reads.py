@@ -13,9 +13,9 @@ from backend.dao_service.connection.replica import EVENTUAL, read_from
 
 POSITION: Final = b"verbatim-position"
 _READING: Final = frozenset({"GET", "HEAD"})
-_LONGEST: Final = 16  # hexadecimal digits of 64 bits
+_LENGTH: Final = 16  # hexadecimal digits of 64 bits, all of them, so that of two positions the greater text is later
 _EVENTUAL: Final = b"consistency=eventual"
-_STREAMS: Final = ("/live", "/feed")  # one reader serves many followers, so it reads for none of them
+STREAMS: Final = ("/live", "/feed")  # one reader serves many followers, so it reads for none of them
 
 
 class ReplicaReads:
@@ -44,7 +44,7 @@ class ReplicaReads:
     def _naming(self, send: Send) -> Send:
         async def name(message: Message) -> None:
             if message["type"] == "http.response.start" and (position := self._database.position) is not None:
-                message["headers"].append((POSITION, b"%x" % position))
+                message["headers"].append((POSITION, b"%016x" % position))
             await send(message)
 
         return name
@@ -55,11 +55,11 @@ def _wanted(scope: Scope) -> int | None:
 
     A position that this service has not named is ignored.
     """
-    if scope["path"].endswith(_STREAMS):
+    if scope["path"].endswith(STREAMS):
         return None
     wanted = None
     for name, value in scope["headers"]:
-        if name == POSITION and len(value) <= _LONGEST and value.isalnum():
+        if name == POSITION and len(value) == _LENGTH and value.isalnum():
             with suppress(ValueError):
                 return int(value, 16)
         if name == b"prefer" and value.strip() == _EVENTUAL:

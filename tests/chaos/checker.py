@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,7 @@ class Cell(StrEnum):
     LEAKED = "said in a log"
     LATE = "service that took longer than its grace to stop"
     ODD = "answer that is neither success nor problem document"
+    FAULT = "answer 500, a fault of the service"
 
 
 class Row(NamedTuple):
@@ -59,6 +61,12 @@ class Verdict:
     examples: defaultdict[Cell, list[str]] = field(default_factory=lambda: defaultdict(list))
     acknowledged: set[str] = field(default_factory=set)
     statuses: Counter[str] = field(default_factory=Counter)
+
+    def count(self, status: int, case: str) -> None:
+        """Count an answer by its ``status``."""
+        self.statuses[str(status)] += 1
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.charge(Cell.FAULT, case)
 
     def charge(self, cell: Cell, case: object, times: int = 1) -> None:
         self.counts[cell] += times
@@ -188,7 +196,7 @@ class _Witness:
                 self._floors.setdefault(_key(message), self._reached[message["conversation_id"]])
 
     def _asked(self, line: Line) -> None:
-        self._verdict.statuses[str(line["http"])] += 1
+        self._verdict.count(line["http"], f"{self._name}: {line}")
         if line["odd"]:
             self._verdict.charge(Cell.ODD, f"{self._name}: {line}")
         elif 400 <= line["http"] < 500 and line["http"] not in _AGAIN:
@@ -202,8 +210,8 @@ class _Witness:
             self._open.pop(line["request"], None)
         last: dict[str, int] = {}
         for message, result in zip(request["messages"], line["results"], strict=True):
-            self._verdict.statuses[str(result["status"])] += 1
             case = f"{self._name}, request {line['request']}, {request['kind']}, {_key(message)}: {result}"
+            self._verdict.count(result["status"], case)
             if "odd" in result:
                 self._verdict.charge(Cell.ODD, case)
             elif result["status"] in _AGAIN:
@@ -255,8 +263,10 @@ def _check_reader(verdict: Verdict, name: str, lines: Iterable[Line], rows: Sequ
     for line in lines:
         if line["what"] == "plan":  # also said by one that was killed, when it is there again
             seen = defaultdict(int, dict.fromkeys(line["conversations"], 0) | seen)
-        if line["what"] == "refused" and line["odd"]:
-            verdict.charge(Cell.ODD, f"{name}: {line}")
+        if line["what"] == "refused":
+            verdict.count(line["status"], f"{name}: {line}")
+            if line["odd"]:
+                verdict.charge(Cell.ODD, f"{name}: {line}")
         for conversation, sequence, identity in line.get("items", ()):
             case = f"{name}: {sequence} of {conversation} after {seen[conversation]}"
             if sequence <= seen[conversation]:

@@ -218,6 +218,14 @@ def _refuse_a_reader_oddly(run: Run) -> None:
     run.seen.append({"what": "refused", "status": 500, "odd": True})
 
 
+def _answer_with_a_fault(run: Run) -> None:
+    run.answer(1)["results"][0] = {"status": 500}
+
+
+def _refuse_a_reader_with_a_fault(run: Run) -> None:
+    run.seen.append({"what": "refused", "status": 500, "odd": False})
+
+
 @pytest.mark.parametrize(
     ("doctor", "cell"),
     [
@@ -253,6 +261,8 @@ def _refuse_a_reader_oddly(run: Run) -> None:
         (_see_another, Cell.MISREAD),
         (_answer_oddly, Cell.ODD),
         (_refuse_a_reader_oddly, Cell.ODD),
+        (_answer_with_a_fault, Cell.FAULT),
+        (_refuse_a_reader_with_a_fault, Cell.FAULT),
     ],
 )
 def test_what_is_wrong_is_found(run: Run, doctor: Callable[[Run], None], cell: Cell) -> None:

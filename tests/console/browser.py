@@ -1,23 +1,25 @@
 """A tab of Debian's Chromium, and what went wrong in it that a reader would not see."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
-from tests.documentation import ROOT
+from tests.clients.typescript.npm import installed
+from tests.console.build import SOURCES
 from tests.installed import program
 from tests.waiting import PATIENCE
 
 Theme = Literal["light", "dark"]
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 WIDTHS: Final = (1280, 320)
-_AXE: Final = ROOT / "console" / "node_modules" / "axe-core" / "axe.min.js"
 _FLAGS: Final = (
     "--disable-gpu",
     "--disable-dev-shm-usage",  # which is small in containers
@@ -35,6 +37,12 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 
 expect.set_options(timeout=PATIENCE * 1000)
+
+
+@lru_cache
+def _axe() -> str:
+    with installed(SOURCES):  # another test may be about to install it
+        return (SOURCES / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 @dataclass
@@ -64,7 +72,7 @@ class Tab:
 
     async def violations(self) -> list[str]:
         """Return what axe finds in the page."""
-        await self.page.evaluate(_AXE.read_text())
+        await self.page.evaluate(await asyncio.to_thread(_axe))
         found: dict[str, Any] = await self.page.evaluate("axe.run()")
         return [f"{each['id']}: {node['html']}" for each in found["violations"] for node in each["nodes"]]
 

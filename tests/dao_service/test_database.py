@@ -3,13 +3,17 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
+from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 
-from backend.dao_service.connection.database import Database, PoolLimits, asyncpg_url
+from backend.dao_service.connection import database as database_module
+from backend.dao_service.connection.database import Database, PoolLimits, asyncpg_url, open_connection
+from backend.dao_service.connection.pool_invalidation import PoolInvalidation
 from backend.errors import Busy, DatabaseUnavailable, SettingsError
 from tests.conftest import connect
 from tests.waiting import PATIENCE, until_found
@@ -90,6 +94,49 @@ async def test_drivers_and_sessions_share_the_connections_of_the_pool(
         assert await connection.fetchval(f"SELECT count(*) {others}") in {1, 2}
     await database.close()
     await until_found(connection, f"SELECT NOT EXISTS (SELECT {others})")
+
+
+@asynccontextmanager
+async def _driver(database: Database) -> AsyncIterator[None]:
+    async with database.driver_connection() as driver:
+        await driver.fetchval("SELECT 1")
+        yield
+
+
+@asynccontextmanager
+async def _session(database: Database) -> AsyncIterator[None]:
+    async with database.reading() as session:
+        await session.execute(text("SELECT 1"))
+        yield
+
+
+@pytest.mark.parametrize("use", [_driver, _session])
+async def test_a_connection_that_ends_before_its_first_statement_is_an_outage(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, use: Callable[[Database], AbstractAsyncContextManager[None]]
+) -> None:
+    async def ended(*given: Any, **named: Any) -> asyncpg.Connection:
+        connection = await open_connection(*given, **named)
+        connection.terminate()
+        return connection
+
+    monkeypatch.setattr(database_module, "open_connection", ended)
+    database = Database(database_url)
+    with pytest.raises(DatabaseUnavailable):
+        async with use(database):
+            pass
+    await database.close()
+
+
+@pytest.mark.parametrize("use", [_driver, _session])
+async def test_connections_that_end_as_soon_as_they_are_open_are_an_outage(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, use: Callable[[Database], AbstractAsyncContextManager[None]]
+) -> None:
+    monkeypatch.setattr(PoolInvalidation, "is_usable", lambda *_: False)
+    database = Database(database_url)
+    with pytest.raises(DatabaseUnavailable):
+        async with use(database):
+            pass
+    await database.close()
 
 
 async def test_who_waits_too_long_for_a_connection_hears_that_the_service_is_busy(database_url: str) -> None:

@@ -1,8 +1,9 @@
 """Reads from a replica: one that names the position of a write sees it, however far the replica is behind.
 
-``VERBATIM_TEST_PAIRS`` is how many writes and reads each test makes.
+``VERBATIM_TEST_PAIRS`` is how many pairs of a write and a read a test makes, some at a time.
 """
 
+import asyncio
 import os
 from typing import Any, Final
 
@@ -13,13 +14,17 @@ from backend.app import create_app
 from backend.observability import metrics
 from tests.conftest import running, settings_for, utterance
 from tests.failover.servers import Pair
+from verbatim_record import AsyncClient
+from verbatim_record.problems import ConversationNotFound
 
-PAIRS: Final = int(os.environ.get("VERBATIM_TEST_PAIRS", "40"))
+PAIRS: Final = int(os.environ.get("VERBATIM_TEST_PAIRS", "80"))
+AT_ONCE: Final = 8
 EVENTUAL: Final = {"prefer": "consistency=eventual"}
 
 
 def service_of(servers: Pair) -> Any:
-    return running(create_app(settings_for(servers.primary.url, database_replica_url=servers.standby.url)))
+    unlimited = {f"rate_limit_{name}": "1000000/minute" for name in ("address", "subject")}
+    return running(create_app(settings_for(servers.primary.url, database_replica_url=servers.standby.url, **unlimited)))
 
 
 def counted() -> tuple[float, float, float]:
@@ -29,8 +34,18 @@ def counted() -> tuple[float, float, float]:
     return read, behind, away
 
 
+async def write_and_read_often(client: httpx.AsyncClient) -> None:
+    """Make ``PAIRS`` pairs, ``AT_ONCE`` at a time."""
+
+    async def repeat() -> None:
+        for number in range(PAIRS // AT_ONCE // 2):
+            await write_and_read(client, number)
+
+    await asyncio.gather(*(repeat() for _ in range(AT_ONCE)))
+
+
 async def write_and_read(client: httpx.AsyncClient, number: int) -> None:
-    """Make every kind of write, and read what it wrote by the position that its answer names."""
+    """Write by the pool and by the appender, and read each by the position that its answer names: two pairs."""
     opened = await client.post("/api/v1/conversations", json={"context_type": "voice"})
     path = f"/api/v1/conversations/{opened.json()['id']}"
     read = await client.get(path, headers=at(opened))
@@ -50,8 +65,7 @@ async def test_a_read_sees_the_write_whose_position_it_names(asynchronous: Pair,
         f"ALTER SYSTEM SET recovery_min_apply_delay = '{setting}'", "SELECT pg_reload_conf()"
     )
     async with service_of(asynchronous) as client:
-        for number in range(PAIRS):
-            await write_and_read(client, number)
+        await write_and_read_often(client)
 
 
 async def test_while_the_replica_applies_nothing_the_primary_answers_and_afterwards_the_replica(
@@ -60,9 +74,8 @@ async def test_while_the_replica_applies_nothing_the_primary_answers_and_afterwa
     async with service_of(asynchronous) as client:
         await asynchronous.standby.ask_all("SELECT pg_wal_replay_pause()")
         before = counted()
-        for number in range(PAIRS):
-            await write_and_read(client, number)
-        assert counted() == (before[0], before[1] + 2 * PAIRS, before[2])
+        await write_and_read_often(client)
+        assert counted() == (before[0], before[1] + PAIRS, before[2])
         opened = await client.post("/api/v1/conversations", json={"context_type": "voice"})
         path = f"/api/v1/conversations/{opened.json()['id']}"
         assert (await client.get(path, headers=EVENTUAL)).status_code == 404
@@ -72,6 +85,24 @@ async def test_while_the_replica_applies_nothing_the_primary_answers_and_afterwa
         before = counted()
         for headers in (EVENTUAL, at(opened)):
             assert (await client.get(path, headers=headers)).status_code == 200
+        assert counted() == (before[0] + 2, *before[1:])
+
+
+async def test_a_client_of_a_session_sees_what_it_wrote_and_one_that_is_told_so_what_the_replica_has(
+    asynchronous: Pair,
+) -> None:
+    async with service_of(asynchronous) as http:
+        one, other = (AsyncClient(str(http.base_url), consistency=each, http=http) for each in ("session", "eventual"))
+        await asynchronous.standby.ask_all("SELECT pg_wal_replay_pause()")
+        conversation = (await one.conversations.create("voice")).id
+        assert (await one.conversations.get(conversation)).id == conversation
+        with pytest.raises(ConversationNotFound):
+            await other.conversations.get(conversation)
+        await asynchronous.standby.ask_all("SELECT pg_wal_replay_resume()")
+        await asynchronous.catch_up()
+        before = counted()
+        for client in (one, other):
+            assert (await client.conversations.get(conversation)).id == conversation
         assert counted() == (before[0] + 2, *before[1:])
 
 

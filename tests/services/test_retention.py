@@ -75,7 +75,7 @@ async def test_what_should_go_goes_and_the_plan_has_counted_it(
     }
     held, kept = await converse(connection, begun=500), await converse(connection, begun=500)
     await connection.execute(
-        "INSERT INTO conversation_holds (conversation_id, reason, held_by) VALUES ($1, 'Case', 'local')", held
+        "INSERT INTO conversation_holds (id, conversation_id, reason, held_by) VALUES ($1, $1, 'Case', 'local')", held
     )
     await connection.execute("CREATE TABLE invoices (id UUID REFERENCES conversations (id))")
     await connection.execute("INSERT INTO invoices VALUES ($1)", kept)
@@ -187,9 +187,9 @@ async def test_what_was_delivered_long_ago_is_removed_and_what_waits_stays(
         conversation,
         states,
     )
-    await connection.execute("UPDATE deliveries SET delivered_at = now() WHERE number = 1")
+    await connection.execute("UPDATE deliveries SET delivered_at = now() WHERE version = '1'")
     await prune(database, timedelta(days=30))
-    rows = await connection.fetch("SELECT state FROM deliveries ORDER BY number")
+    rows = await connection.fetch("SELECT state FROM deliveries ORDER BY version")
     assert [row["state"] for row in rows] == ["delivered", "pending", "failed", "held"]
 
 

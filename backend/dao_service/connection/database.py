@@ -177,9 +177,9 @@ class Database:
             creator=self._open_for_pool,
         )
         self._invalidation = PoolInvalidation(self._engine.sync_engine)
-        # Connections that `_lent` has taken from SQLAlchemy's pool and keeps for its next use: to give one
-        # back and take it again costs 19 µs, of a page's 200. A session first gives one back, so that together with
-        # those in use, each of which has a permit, they are at most `pool_size`.
+        # Connections that `_lent` has taken from SQLAlchemy's pool and keeps for its next use: to give one back and
+        # take it again costs 19 µs, of a page's 200. A session first gives one back, so that together with those in
+        # use, each of which has a permit, they are at most `pool_size`.
         self._idle: list[PoolProxiedConnection] = []
         self._permits = FairSemaphore(self.limits.pool_size, share=max(self.limits.pool_size - _RESERVED, 1))
         # Behind a pooler each transaction states its isolation level; otherwise the connection's default applies.
@@ -318,6 +318,7 @@ class Database:
         return self._engine.dialect.loaded_dbapi.connect(async_creator_fn=opened, **caches)
 
     async def _open(self, url: URL, settings: SessionSettings, *, lock: float, read_only: bool) -> asyncpg.Connection:
+        connection = None
         try:
             connection = await open_connection(
                 url,
@@ -327,7 +328,11 @@ class Database:
                 server_settings=settings.startup_parameters(lock=lock),
                 statement_cache_size=0 if settings.pooled else 100,
             )
-        except Exception as error:
+            if said := settings.after_connect(read_only=read_only):
+                await connection.execute(said)
+        except BaseException as error:
+            if connection is not None:
+                connection.terminate()  # without a goodbye, because the caller no longer waits
             # A server that refuses the connection, for any reason, counts as unavailable.
             if is_outage(error) or isinstance(error, asyncpg.PostgresError):
                 remedy = {"remedy": UNNAMED_POOLER} if suggests_unnamed_pooler(error) else {}
@@ -335,12 +340,6 @@ class Database:
                 raise DatabaseUnavailable(
                     read_only=isinstance(error, asyncpg.TargetServerAttributeNotMatched)
                 ) from error
-            raise
-        try:
-            if said := settings.after_connect(read_only=read_only):
-                await connection.execute(said)
-        except BaseException:
-            connection.terminate()  # without a goodbye, because the caller no longer waits
             raise
         return connection
 

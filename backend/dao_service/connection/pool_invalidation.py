@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from backend.errors import RecordError
+from backend.errors import DatabaseUnavailable, RecordError
 
 
 class PoolInvalidation:
@@ -41,8 +41,12 @@ class PoolInvalidation:
         return not driver.is_closed()
 
     def _check(self, _connection: object, entry: ConnectionPoolEntry, *_: object) -> None:
-        if not self.is_usable(entry):
+        if self.is_usable(entry):
+            entry.info["used"] = True
+        elif "used" in entry.info:
             raise DisconnectionError
+        else:  # SQLAlchemy would open a few more, and then raise an error of the program
+            raise DatabaseUnavailable
 
 
 def _record_opened(connection: Any, entry: ConnectionPoolEntry) -> None:
