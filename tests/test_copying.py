@@ -29,7 +29,8 @@ ROWS = """
     INSERT INTO conversations (user_id, context_type) SELECT 'minh', 'voice' FROM generate_series(1, 20);
     INSERT INTO messages (conversation_id, role, content, metadata)
     SELECT c.id, 'user', 'Hello ' || n, jsonb_build_object('n', n) FROM conversations AS c, generate_series(1, 50) AS n;
-    INSERT INTO conversation_holds (id, conversation_id, reason, held_by) SELECT id, id, 'Case', 'local' FROM conversations;
+    INSERT INTO conversation_holds (id, conversation_id, reason, held_by)
+    SELECT id, id, 'Case', 'local' FROM conversations;
 """
 HEADS = "SELECT array_agg((id, last_sequence)::text ORDER BY id) FROM conversations"
 CHECKSUMS = """
