@@ -416,6 +416,8 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     assert await host.fetchval("SELECT messages::text FROM conversations") == '[{"mine": true}]'
     again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert again.code == 0
+    told = await host.fetch("SELECT action, actor FROM audit_entries")
+    assert [tuple(entry) for entry in told] == [("database.adopted", "local")]  # what changed nothing is not told
     await host.close()
 
 

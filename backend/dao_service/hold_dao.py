@@ -43,6 +43,11 @@ class HoldDAO:
         )
         return released is not None
 
+    async def count_active(self) -> int:
+        """Return how many conversations are on hold."""
+        found: int = await self._session.scalar(select(func.count()).where(Hold.released_at.is_(None)))
+        return found
+
     async def newest(
         self, conversation_id: UUID | None, *, active: bool | None, before: tuple[int, UUID] | None, limit: int
     ) -> Sequence[Hold]:

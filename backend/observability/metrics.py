@@ -124,12 +124,14 @@ STANDBYS_WANTED: Final = _of_database("verbatim_standbys_wanted", "Synchronous s
 STANDBYS_CONNECTED: Final = _of_database(
     "verbatim_standbys_connected", "Synchronous standbys that are connected; NaN if the service may not see them."
 )
+HOLDS: Final = _of_database("verbatim_holds_active", "Conversations on hold.")
 SCHEMA_REVISION: Final = _of_database(
     "verbatim_schema_revision", "Number of the newest migration that was applied, 0 before the first."
 )
 SCHEMA_WANTED: Final = _of_database(
     "verbatim_schema_revision_wanted", "Number of the newest migration that this version of the service has."
 )
+
 BUILD: Final = Gauge(
     "verbatim_build_info", "1, with the running version as a label.", ["version"], multiprocess_mode="livemax"
 )

@@ -1,6 +1,7 @@
 """The service on a real Citus cluster; skipped unless ``VERBATIM_TEST_CITUS`` names a coordinator."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -9,7 +10,11 @@ import httpx
 import pytest
 
 from backend.app import create_app
+from backend.dao_service.connection.database import Database
 from backend.migrations import distribution
+from backend.services.redaction import MARK
+from backend.services.retention import Run, erase_some
+from backend.vocabulary import ContextType
 from tests.cluster.conftest import SHARDS, worker_of
 from tests.cluster.writers import writing
 from tests.conftest import running, serving, settings_for, utterance
@@ -37,7 +42,9 @@ async def test_everything_is_asked_and_answered_through_any_node(
     distributed: str, sql: asyncpg.Connection, place: str
 ) -> None:
     url = distributed if place == "coordinator" else await worker_of(sql, distributed)
-    async with running(create_app(settings_for(url, search=False, **ORCHESTRATOR))) as client:
+    async with running(
+        create_app(settings_for(url, search=False, retention={"voice": "1d"}, **ORCHESTRATOR))
+    ) as client:
         await _post(client, sql)
         phone = await begin(client)
         assert [each["status"] for each in await phone.send(*EVENTS)] == [201] * 6
@@ -47,10 +54,16 @@ async def test_everything_is_asked_and_answered_through_any_node(
         await phone.end(last_client_sequence=6)
         await _read(client, str(phone.conversation_id))
         await _decide(client, str(phone.conversation_id))
+        await _govern(client, str(phone.conversation_id))
         assert (await client.delete(f"{A}/conversations/{phone.conversation_id}")).status_code == 204
         for table in ("deliveries", "voice_session_ids", "voice_events", "messages"):
             left = f"SELECT count(*) FROM {table} WHERE conversation_id = $1"
             assert await sql.fetchval(left, phone.conversation_id) == 0
+        run = Run()
+        database = Database(url)
+        await erase_some(database, {ContextType.VOICE: timedelta()}, run, 0)
+        await database.close()
+        assert run.outcomes == {"erased": 12}
 
 
 ORCHESTRATOR: Final[dict[str, Any]] = {
@@ -112,6 +125,27 @@ async def _decide(client: httpx.AsyncClient, conversation: str) -> None:
     queued = (await client.get(f"{A}/deliveries", params={"conversation_id": conversation})).json()["data"]
     assert len(queued) == 3
     assert (await client.post(f"{A}/deliveries/{queued[0]['id']}/retry")).status_code == 200
+
+
+async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
+    of_it = f"{A}/conversations/{conversation}"
+    first = await client.get(f"{of_it}/messages")
+    message = first.json()["data"][0]["id"]
+    redact, why = f"{of_it}/messages/{message}/redact", {"reason": "Case"}
+    assert (await client.put(f"{of_it}/hold", json=why)).status_code == 200
+    assert (await client.post(redact, json=why)).status_code == 409
+    assert (await client.delete(of_it)).status_code == 409
+    assert (await client.get(f"{A}/holds", params={"active": True})).json()["data"][0][
+        "conversation_id"
+    ] == conversation
+    assert (await client.get(f"{A}/retention")).json()["complete"]
+    assert (await client.delete(f"{of_it}/hold")).status_code == 204
+    for _ in range(2):
+        assert (await client.post(redact, json=why)).json()["content"] == MARK
+    again = await client.get(f"{of_it}/messages", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.json()["data"][0]["content"]) == (200, MARK)
+    told = (await client.get(f"{A}/audit", params={"conversation_id": conversation})).json()["data"]
+    assert [each["action"] for each in told] == ["message.redacted", "conversation.released", "conversation.held"]
 
 
 async def test_parts_move_to_another_node_under_writers(distributed: str, sql: asyncpg.Connection) -> None:
