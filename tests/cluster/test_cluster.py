@@ -42,9 +42,8 @@ async def test_everything_is_asked_and_answered_through_any_node(
     distributed: str, sql: asyncpg.Connection, place: str
 ) -> None:
     url = distributed if place == "coordinator" else await worker_of(sql, distributed)
-    async with running(
-        create_app(settings_for(url, search=False, retention={"voice": "1d"}, **ORCHESTRATOR))
-    ) as client:
+    settings = settings_for(url, search=False, retention={"voice": "1d"}, **ORCHESTRATOR)
+    async with running(create_app(settings)) as client:
         await _post(client, sql)
         phone = await begin(client)
         assert [each["status"] for each in await phone.send(*EVENTS)] == [201] * 6

@@ -223,9 +223,9 @@ def follow(
     """Follow a conversation: yield each message after ``after_sequence`` with its own sequence, until the end.
 
     The iteration ends when the conversation has ended or was erased. The client opens a stream that breaks again, and
-    no message is missed or doubled. ``on_redacted`` is called, by the iteration, with each message up to the last one
-    from which words were taken out, also before the call; a stream that opens again repeats them. Raises ConversationNotFound, and VerbatimError if the service refuses or if the
-    first attempts to reach it fail.
+    no message is missed or doubled. It calls ``on_redacted`` with each message up to the last one from which words were
+    taken out, also before the call; a stream that opens again repeats them. Raises ConversationNotFound, and
+    VerbatimError if the service refuses or if the first attempts to reach it fail.
     """
     where = path("conversations", conversation_id, "live")
     return Following(where, str(after_sequence), int, on_redacted=on_redacted)
