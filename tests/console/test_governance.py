@@ -49,6 +49,27 @@ async def test_a_call_on_hold_is_released_after_a_question_and_the_audit_tells(
     await expect(page.get_by_text("No entries with these filters")).to_be_visible()
 
 
+async def test_words_of_a_message_are_redacted_after_a_question(
+    shared_tab: Tab, shared_address: str, shared_connection: asyncpg.Connection
+) -> None:
+    call = await open_conversation(shared_connection)
+    async with httpx.AsyncClient(base_url=f"{shared_address}/api/v1") as client:
+        for words in ("Hello.", "My \U0001f4b3 is 4111."):
+            assert (await client.post("/voice/messages", json=utterance(call, words))).status_code == 201
+        ended = await client.post(f"/conversations/{call}/end")
+        assert ended.status_code == 200
+    page = shared_tab.page
+    await shared_tab.open(f"#/calls/{call}?at=2")
+    said = page.locator("main li.user").nth(1)
+    await said.get_by_role("button", name="Redact …").click()
+    await page.get_by_label("Reason").fill("Card number")
+    await page.get_by_label("Only these words").fill("4111")
+    await page.get_by_role("button", name="Redact it").click()
+    await expect(said).to_contain_text("is [redacted].")
+    await expect(said).not_to_contain_text("4111")
+    await expect(page.get_by_role("button", name="Redact …")).to_have_count(1)  # of the message that the address names
+
+
 async def test_a_message_that_is_redacted_while_it_is_watched_loses_its_words(
     shared_tab: Tab, shared_address: str, shared_connection: asyncpg.Connection
 ) -> None:

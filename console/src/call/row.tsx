@@ -8,6 +8,7 @@ import { elapsed } from "./axis.ts";
 import { argumentsOf, type Call, type Entry, type Happened, lateOf, messagesOf, redactedOf, repairedOf, textOf, tookOf } from "./entries.ts";
 import { languageOf } from "./language.ts";
 import { MessageLink } from "./place.tsx";
+import { Redact } from "./redact.tsx";
 
 const LONG = 8_000; // UTF-16 units of a text that are shown at once, about four pages
 const ASIDES: ReadonlySet<unknown> = new Set(["backchannel", "filler"]);
@@ -18,10 +19,11 @@ interface Props {
   slow: number | null | undefined;
   /** Whether the address names it. */
   isHere: boolean;
+  onRedacted: (message: MessageResponse) => void;
 }
 
 /** A line of a transcript: its place, its time since the call began, who, and what. */
-export function Row({ entry, begun, slow, isHere }: Props) {
+export function Row({ entry, begun, slow, isHere, onRedacted }: Props) {
   if (entry.kind === "happened") return <HappenedRow {...entry} begun={begun} />;
   const messages = messagesOf(entry);
   const [message] = messages;
@@ -42,6 +44,7 @@ export function Row({ entry, begun, slow, isHere }: Props) {
       <div class="words">
         {entry.kind === "said" ? <Words message={message} /> : <CallWords call={entry} />}
         <Marks messages={messages} />
+        {isHere && messages.map((each) => <Redact key={each.id} message={each} onRedacted={onRedacted} />)}
       </div>
       <Waited message={message} slow={slow} />
     </li>
