@@ -1,6 +1,10 @@
-"""The service on a real Citus cluster; skipped unless ``VERBATIM_TEST_CITUS`` names a coordinator."""
+"""The service on a real Citus cluster; skipped unless ``VERBATIM_TEST_CITUS`` names a coordinator.
+
+``VERBATIM_TEST_KILLS`` is how many times workers are killed.
+"""
 
 import asyncio
+import os
 from typing import Any, Final
 from uuid import uuid4
 
@@ -11,6 +15,7 @@ import pytest
 from backend.app import create_app
 from backend.migrations import distribution
 from tests.cluster.conftest import SHARDS, worker_of
+from tests.cluster.workers import Worker, workers_of
 from tests.cluster.writers import writing
 from tests.conftest import running, serving, settings_for, utterance
 from tests.phones import begin
@@ -25,8 +30,13 @@ EVENTS: Final[list[dict[str, Any]]] = [
     {"event": {"type": "Error", "description": "the model failed", "code": "X"}},
     {"event": {"type": "ConversationText", "role": "user", "content": "Bye"}, "client_sequence": 6},
 ]
+KILLS: Final = int(os.environ.get("VERBATIM_TEST_KILLS", "4"))
+PLACES: Final = """
+    SELECT groupid FROM pg_dist_placement
+    WHERE shardid = get_shard_id_for_distribution_column('conversations', $1::uuid)
+"""
 MOVABLE: Final = """
-    SELECT s.shardid, s.nodename, s.nodeport, other.nodename AS to_name, other.nodeport AS to_port
+    SELECT DISTINCT ON (s.shardid) s.shardid, s.nodename, s.nodeport, other.nodename, other.nodeport
     FROM citus_shards AS s JOIN pg_dist_node AS other ON other.shouldhaveshards AND other.nodeport <> s.nodeport
     WHERE s.table_name = 'conversations'::regclass ORDER BY 1
 """
@@ -114,16 +124,58 @@ async def _decide(client: httpx.AsyncClient, conversation: str) -> None:
     assert (await client.post(f"{A}/deliveries/{queued[0]['id']}/retry")).status_code == 200
 
 
+async def test_workers_are_killed_under_writers(distributed: str, sql: asyncpg.Connection) -> None:
+    workers = await workers_of(sql, distributed)
+    with serving(distributed, VERBATIM_SEARCH="false", **UNLIMITED) as address:
+        async with writing(address) as load:
+            for number in range(KILLS):
+                await load.acknowledges(50)
+                worker = workers[number % len(workers)]
+                worker.kill()
+                await load.is_refused()
+                await worker.start()
+            await load.acknowledges(100)
+        assert load.refused.keys() <= {503}
+        await load.check(sql)
+
+
+async def test_a_worker_that_is_away_stops_its_own_conversations_only(
+    distributed: str, sql: asyncpg.Connection
+) -> None:
+    away, *_ = await workers_of(sql, distributed)
+    async with running(create_app(settings_for(distributed, search=False))) as client:
+        opened = [
+            (await client.post(f"{A}/conversations", json={"context_type": "voice"})).json()["id"] for _ in range(12)
+        ]
+        places = {each: await sql.fetchval(PLACES, each) for each in opened}
+        assert len({*places.values()}) > 1
+        away.kill()
+        answers = {each: await client.post(f"{A}/voice/messages", json=utterance(each)) for each in opened}
+        assert {key: each.status_code for key, each in answers.items()} == expected(places, away)
+        batch = await client.post(f"{A}/voice/messages/batch", json={"messages": [utterance(each) for each in opened]})
+        assert [each["status"] for each in batch.json()["results"]] == [*expected(places, away).values()]
+        await away.start()
+        for each in opened:
+            while (answer := await client.post(f"{A}/voice/messages", json=utterance(each))).status_code == 503:
+                await asyncio.sleep(0.1)
+            assert answer.status_code == 201
+
+
+def expected(places: dict[str, int], away: Worker) -> dict[str, int]:
+    return {key: 503 if group == away.group else 201 for key, group in places.items()}
+
+
 async def test_parts_move_to_another_node_under_writers(distributed: str, sql: asyncpg.Connection) -> None:
     with serving(distributed, VERBATIM_SEARCH="false", **UNLIMITED) as address:
         async with writing(address) as load:
             await load.acknowledges(100)
-            for part in (await sql.fetch(MOVABLE))[:2]:
+            for part in await sql.fetch(MOVABLE):
                 await sql.execute(
                     "SELECT citus_move_shard_placement($1, $2, $3, $4, $5, shard_transfer_mode := 'force_logical')",
                     *part,
                 )
             await load.acknowledges(100)
+        assert not load.refused
         await load.check(sql)
 
 
