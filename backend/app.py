@@ -46,10 +46,12 @@ from backend.api.gate import PROXY, Gate
 from backend.api.hot_routes import TRACED, HotRoutes
 from backend.api.middleware import RequestMiddleware
 from backend.api.rate_limits import Memory, Rate, RateLimits, Redis
+from backend.api.replica_reads import ReplicaReads
 from backend.api.request_queue import RequestQueue
 from backend.auth import Authenticator
 from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database, PoolLimits
+from backend.dao_service.connection.replica import ReplicatedDatabase
 from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.deepgram import TokenClient
@@ -59,7 +61,7 @@ from backend.observability import logs, metrics
 from backend.observability.access_log import AccessLog, AccessLogChoice
 from backend.search.indexer import SearchIndexer
 from backend.search.process import WorkerProcess
-from backend.services.appender import Appender
+from backend.services.append_lanes import AppendLanes
 from backend.services.database_metrics import DatabaseMetrics
 from backend.services.feed import Feed
 from backend.services.figures import PeriodFigures
@@ -81,6 +83,8 @@ _CORS: Final[dict[str, Any]] = {
         "if-match",
         "if-none-match",
         "last-event-id",
+        "prefer",
+        "verbatim-position",
         # Tracing libraries add these to every request of a page.
         "traceparent",
         "tracestate",
@@ -96,6 +100,7 @@ _CORS: Final[dict[str, Any]] = {
         "retry-after",
         "ratelimit",
         "ratelimit-policy",
+        "verbatim-position",
     ],
 }
 
@@ -147,7 +152,13 @@ def create_app(settings: Settings) -> FastAPI:
         raise SetupError("DATABASE_URL is not set; set it, or run `verbatim serve`, which starts its own PostgreSQL.")
     metrics.BUILD.labels(__version__).set(1)
     limits = PoolLimits(pool_size=settings.pool_size, statement=settings.statement_timeout)
-    database = Database(settings.database_url, limits, direct=settings.pooler_bypass_url)
+    database = (
+        Database(settings.database_url, limits, direct=settings.pooler_bypass_url)
+        if settings.database_replica_url is None
+        else ReplicatedDatabase(
+            settings.database_url, settings.database_replica_url, limits, direct=settings.pooler_bypass_url
+        )
+    )
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
@@ -197,6 +208,8 @@ def create_app(settings: Settings) -> FastAPI:
     api_routes = _routes(*_ROUTERS)
     routes = [*api_routes, *_routes(health.router)]
     app.wrap(HotRoutes, routes=routes)
+    if settings.database_replica_url:
+        app.wrap(ReplicaReads, database=database)
     app.wrap(
         RequestMiddleware,
         access_log=_access_log(settings),
@@ -237,7 +250,7 @@ class _Parts:
 def _lifespan(parts: _Parts) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        appender = Appender(parts.database)
+        appender = AppendLanes(parts.database)
         checks, counts = Health(parts.checked, appender, SCHEMA_REVISION), health.counts()
         figures = DatabaseMetrics(parts.checked, SCHEMA_REVISION)
         service_status = ServiceStatus(parts.checked, checks)

@@ -117,6 +117,10 @@ class Settings(BaseSettings):
         Literal["pgbouncer"] | None,
         Field(description="The pooler that `DATABASE_URL` leads to, if it pools connections by transaction."),
     ] = None
+    database_replica_url: Annotated[
+        DatabaseURL | None,
+        Field(description="URL of a replica (hot standby) of the database, for reads that allow it."),
+    ] = None
     data_dir: Annotated[
         Path, Field(description="Folder of the service's own PostgreSQL, used when `DATABASE_URL` is not set.")
     ] = user_data_path("verbatim", appauthor=False)
@@ -251,7 +255,7 @@ class Settings(BaseSettings):
             self.orchestrator_url, self.orchestrator_secrets, self.orchestrator_timeout, self.orchestrator_private
         )
 
-    @field_validator("database_direct_url")
+    @field_validator("database_direct_url", "database_replica_url")
     @classmethod
     def _check_direct_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url and not info.data.get("database_url"):

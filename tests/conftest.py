@@ -32,6 +32,7 @@ from tests.pooler import PgBouncer
 from tests.waiting import PATIENCE
 
 _TEMPLATE = "migrated"
+_OF_TESTS = "VERBATIM_TEST_"  # variables that tests read; the service refuses names that it does not know
 _POOLERS: list[PgBouncer] = []
 
 
@@ -232,7 +233,9 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def serving(url: str | None, *options: str, **environment: str) -> Iterator[str]:
     """Run `verbatim serve` on a free port, as a process of its own, and give its address once it has started."""
     command = [sys.executable, "-m", "backend", "serve", "--port", "0", *options]
-    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "DATABASE_URL" and not name.startswith(_OF_TESTS)
+    }
     environment = inherited | environment | (_environment(settings_for(url)) if url else {})
     # Where it listens stands on standard error, that it has started in its log, on standard output.
     with subprocess.Popen(

@@ -27,6 +27,7 @@ from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.migrations import downgrade_losses, runner
 from backend.settings import Settings
 from tests.conftest import connect, open_conversation, serving
+from tests.migrations.citus_stand_in import STAND_IN
 from tests.orchestrator_stand_in import SECRET
 from tests.searching import index_at
 
@@ -267,6 +268,20 @@ async def test_everything_that_the_migrations_sign_is_counted_before_it_goes(con
     assert {row[0] for row in tables} == downgrade_losses.TABLES.keys()
     assert {tuple(row) for row in columns} <= downgrade_losses.COLUMNS.keys()
     assert {*downgrade_losses.TABLES.values(), *downgrade_losses.COLUMNS.values()} <= {*runner.revisions()}
+
+
+async def test_distribute_lists_what_is_in_the_way_or_takes_its_steps(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    ways = {"DATABASE_URL": database_url, "VERBATIM_SEARCH": "false"}
+    refused = await asyncio.to_thread(verbatim, "distribute", "--yes", **ways)
+    assert refused.code == 1
+    assert "This database has no Citus" in refused.out
+    await connection.execute(STAND_IN)
+    done = await asyncio.to_thread(verbatim, "distribute", "--yes", "--shards", "8", **ways)
+    assert done.code == 0, done.err
+    assert "writers wait for about 0 s" in done.out
+    assert "The record is distributed." in done.out
 
 
 @pytest.mark.parametrize("words", [("migrate",), ("adopt", "--yes"), ("check",), ("export",)])

@@ -46,6 +46,8 @@ async def readyz(request: Request) -> Response:
     body = {"status": "ok", "checks": found.readiness}
     if "verbose" in request.query_params:
         body["durability"] = found.durability
+        if found.nodes:
+            body["nodes"] = found.nodes
     return Response(orjson.dumps(body), media_type="application/json")
 
 

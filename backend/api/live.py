@@ -21,7 +21,7 @@ from backend.principal import Principal
 from backend.schemas.feed import FeedQuery
 from backend.schemas.message import LiveQuery, MessagePage
 from backend.schemas.page import Cursor
-from backend.services.feed import Feed, FeedPage, place_of
+from backend.services.feed import Feed, FeedPage
 from backend.services.live import Ended, Live, LiveUpdate
 from backend.vocabulary import ABANDONED, LARGEST_BIGINT, Scope
 
@@ -132,8 +132,8 @@ def _ended(ended: Ended) -> bytes:
 
 
 def _fed(page: FeedPage) -> Iterator[bytes]:
-    for row in page.rows:
-        yield message(place_of(row).cursor(), row.document)
+    for row, place in zip(page.rows, page.places, strict=True):
+        yield message(place.cursor(), row.document)
 
 
 def _page(page: FeedPage) -> Response:

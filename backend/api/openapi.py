@@ -22,6 +22,20 @@ UNCHANGED: Final[dict[str, Any]] = {
     "headers": TAGGED,
 }
 
+_POSITION: Final = "Verbatim-Position"
+# If the service has a replica of the database (docs/scale.md).
+WRITTEN: Final = {
+    _POSITION: {
+        "description": "With a replica: where this write is. Send it with a read that must see the write. Of two, the "
+        "one that is greater as text covers both.",
+        "schema": {"type": "string"},
+    }
+}
+FRESHNESS: Final = (
+    _header(_POSITION, "From the answer to a write: a replica may answer if it has that write and all before it."),
+    _header("Prefer", "`consistency=eventual`: a replica may answer, however far it is behind."),
+)
+
 _REFUSALS: Final = {
     401: "No token was sent, or it is not accepted; `WWW-Authenticate` says why.",
     403: "The token lacks the scope in `WWW-Authenticate`, or a page of another origin sent the request.",

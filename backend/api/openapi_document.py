@@ -4,6 +4,7 @@ It is of version 3.1, because generators refuse 3.2 and its `itemSchema`. `make 
 from which clients are generated, and which the service serves: to make it takes 0.5 s and 10 MB. A test compares them.
 """
 
+import copy
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -12,8 +13,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from backend.api import problem_schemas, webhooks
+from backend.api.openapi import FRESHNESS, WRITTEN
 from backend.api.problem_examples import add_problems
 from backend.api.problems import ALL
+from backend.api.replica_reads import STREAMS
 from backend.formats.deepgram import DeepgramSettingsPatch
 from backend.formats.openai import OpenAIChat
 from backend.formats.transcript import Transcript
@@ -82,11 +85,23 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
     add_problems(document)
+    _add_replica_headers(document["paths"])
     for operation in (each for methods in document["paths"].values() for each in methods.values()):
         for parameter in operation.get("parameters", ()):
             _drop_null(parameter["schema"])
     _drop_null_defaults(document)
     return document
+
+
+def _add_replica_headers(paths: dict[str, Any]) -> None:
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            if method == "get" and not path.endswith(STREAMS):
+                operation.setdefault("parameters", []).extend(copy.deepcopy(FRESHNESS))
+            elif method != "get":
+                for status, answer in operation["responses"].items():
+                    if status.startswith("2"):
+                        answer["headers"] = answer.get("headers", {}) | WRITTEN
 
 
 def _json() -> dict[str, Any]:

@@ -32,6 +32,10 @@ COMMANDS: Final = {
         "operating:adopt",
         "Adopt a host application's database: list what is missing, then add it without blocking writers.",
     ),
+    "distribute": (
+        "operating:distribute",
+        "Spread the record over the nodes of a Citus cluster: list what is in the way and the steps, then take them.",
+    ),
     "check": (
         "operating:check",
         "Check settings, schema and durability; print each fault, and what an acknowledged message survives.",

@@ -1,15 +1,16 @@
-"""Commands for the operator of the database: migrate, adopt, check, reindex."""
+"""Commands for the operator of the database: migrate, adopt, distribute, check, reindex."""
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from backend.cli.access import await_database, database_url, run_with_database, with_database
+from backend.cli.access import await_database, database_url, ensure_schema, run_with_database, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
-from backend.migrations import access, adoption, runner
+from backend.migrations import access, adoption, distribution, runner
 from backend.migrations.downgrade_losses import losses
 from backend.services import health, search_index
 from backend.settings import Settings
@@ -85,6 +86,35 @@ def adopt(
         console.print(f"The schema is at {runner.current(url)}.", style="green")
 
 
+def distribute(
+    shards: Annotated[
+        int, typer.Option(help="The number of parts: twice the most nodes that there will ever be.", min=2, max=1024)
+    ] = 16,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Spread the record over the nodes of a Citus cluster: list what is in the way and the steps, then take them."""
+    settings = Settings.from_environment()
+    if settings.database_url is None:
+        raise SetupError("The embedded PostgreSQL is a single server; name the cluster's coordinator in DATABASE_URL.")
+    with database_url(settings) as url:
+        ensure_schema(url, 0, ours=False)
+        found = distribution.survey(url, shards, searches=settings.search)
+        for title, style, sentences in (("Blockers", "red", found.blockers), ("Steps", "cyan", found.steps)):
+            _print_list(title, style, sentences)
+        if found.blockers:
+            raise SetupError("The database cannot be distributed as it is; nothing was changed.")
+        console.print(
+            f"About {found.messages:,} messages are copied, and writers wait for about {found.writers_wait:,.0f} s. "
+            "Requests that wait for longer than their time-out get 503; clients send them again.",
+            soft_wrap=True,
+        )
+        if not yes and not typer.confirm("Go on?"):
+            raise SetupError("Nothing was changed.")
+        distribution.distribute(url, shards, lambda step: console.print(f"{step.title} …", soft_wrap=True))
+    console.print("The record is distributed.", style="green")
+
+
 def check(wait: Wait = 0) -> None:
     """Check settings, schema and durability; print each fault, and what an acknowledged message survives."""
     settings = Settings.from_environment()
@@ -93,7 +123,8 @@ def check(wait: Wait = 0) -> None:
         served, direct = settings.database_url or url, settings.pooler_bypass_url
         found = asyncio.run(with_database(served, lambda each: health.check(each, SCHEMA_REVISION), direct=direct))
         ahead = stamp.is_ahead_of(SCHEMA_REVISION)
-        drift = runner.drift(url) if found.tried and not ahead else []  # this release does not know a newer schema
+        # This release does not know a newer schema, and the migrations do not make the keys of a cluster.
+        drift = runner.drift(url) if found.tried and not ahead and not found.is_cluster else []
         faults = [*found.faults, *(f"The schema differs from the migrations: {line}." for line in drift)]
     if found.promise:
         console.print(found.promise, soft_wrap=True)
@@ -112,16 +143,20 @@ def reindex() -> None:
     console.print("The search worker of the running service makes the words anew.")
 
 
+def _print_list(title: str, style: str, sentences: Sequence[str]) -> None:
+    if sentences:
+        console.print(f"{title}:", style=style)
+    for sentence in sentences:
+        console.print(f"  • {sentence}", soft_wrap=True)
+
+
 def _print_survey(survey: adoption.Survey) -> None:
     for title, style, sentences in (
         ("Blockers", "red", survey.blockers),
         ("Warnings", "yellow", survey.warnings),
         ("Steps", "cyan", survey.steps),
     ):
-        if sentences:
-            console.print(f"{title}:", style=style)
-        for sentence in sentences:
-            console.print(f"  • {sentence}", soft_wrap=True)
+        _print_list(title, style, sentences)
     for text in survey.advice:
         console.print(f"{text}\n", soft_wrap=True)
     if survey.complete:

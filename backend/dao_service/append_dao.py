@@ -11,10 +11,14 @@ miss the rows that the previous holder of the lock committed. The migration that
 Each message carries its expected owner and the locking query filters by it, so another owner's conversation behaves
 exactly like a missing one.
 
+On a cluster (`placement`) the messages of one part go to PostgreSQL in one call, of `verbatim_append_near`, which runs
+on the node that has the part and commits there.
+
 The function does not wait for the lock of a conversation: it skips a conversation that another transaction has locked
 (SKIP LOCKED), and the caller tries its messages again.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -26,6 +30,7 @@ import asyncpg
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.pool_invalidation import terminate_unless_clean
 from backend.dao_service.connection.sync_commit import require_standby
+from backend.dao_service.placement import Placement
 from backend.dao_service.privileges import APPEND
 
 
@@ -66,15 +71,43 @@ _APPEND: Final = f"""
     SELECT place, id, sequence, document, differing, locked
     FROM {APPEND}({", ".join(f"${number}" for number, _ in enumerate(NewMessage._fields, 1))})
 """  # noqa: S608 -- made of constants
+_APPEND_NEAR: Final = f"""
+    SELECT place, id, sequence, document, differing, locked
+    FROM verbatim_append_near({", ".join(f"${number}" for number in range(1, len(NewMessage._fields) + 2))})
+"""  # noqa: S608 -- made of constants
 _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
 
 
 class AppendConnection:
     """The one connection of the appender, outside the pool: opened at first use, and again after it was lost."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, placement: Placement) -> None:
         self._database = database
+        self._placement = placement
         self._connection: asyncpg.Connection | None = None
+
+    async def parts(self, messages: Sequence[NewMessage]) -> list[list[int]]:
+        """Return the places of the messages of each part of the cluster; on a single server there is one part.
+
+        Raises DatabaseUnavailable when no connection can be opened, and the driver's exceptions otherwise.
+        """
+        if not self._placement.is_known:
+            await self.look_again()
+        if not self._placement.is_cluster:
+            return [[*range(len(messages))]]
+        wanted = {each.conversation_id for each in messages}
+        if strange := [each for each in wanted if self._placement.of(each) is None]:
+            async with self._connected() as connection:
+                await self._placement.look_up(connection, strange)
+        parts: defaultdict[int | None, list[int]] = defaultdict(list)
+        for place, each in enumerate(messages):
+            parts[self._placement.of(each.conversation_id)].append(place)
+        return [*parts.values()]
+
+    async def look_again(self) -> bool:
+        """Find out how the record is placed, and return whether that has changed; raises as `parts`."""
+        async with self._connected() as connection:
+            return await self._placement.load(connection)
 
     async def append(
         self, messages: Sequence[NewMessage], *, lock: float | None = None
@@ -87,10 +120,16 @@ class AppendConnection:
         connection can be opened, and the driver's exceptions otherwise.
         """
         transaction = self._database.single if lock is None else self._database.transaction
-        async with self._connected() as connection, transaction(connection, lock=LOCK_TIMEOUT):
-            if lock is not None:
-                await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
-            rows = await connection.fetch(_APPEND, *map(_array, zip(*messages, strict=True)))
+        async with self._connected() as connection:
+            async with transaction(connection, lock=LOCK_TIMEOUT):
+                if lock is not None:
+                    await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
+                columns = map(_array, zip(*messages, strict=True))
+                if self._placement.is_cluster:  # all messages are of one part
+                    rows = await connection.fetch(_APPEND_NEAR, messages[0].conversation_id, *columns)
+                else:
+                    rows = await connection.fetch(_APPEND, *columns)
+            await self._database.note_commit(connection)
         new = {row["id"]: row for row in rows if row["place"] is None}
         others = {row["place"]: row for row in rows}
         found = {place: others.get(place + 1) or new.get(each.id) for place, each in enumerate(messages)}

@@ -39,7 +39,8 @@ RECEIPTS: Final = f"""
                 WHERE conversation_id = s.conversation_id AND voice_session_id = s.id AND client_sequence > 0
                 ORDER BY client_sequence)
                 UNION ALL
-                (SELECT client_sequence FROM voice_events WHERE voice_session_id = s.id AND client_sequence > 0
+                (SELECT client_sequence FROM voice_events
+                WHERE conversation_id = s.conversation_id AND voice_session_id = s.id AND client_sequence > 0
                 ORDER BY client_sequence)
                 ORDER BY number
             ) AS arrived

@@ -32,7 +32,7 @@ from sqlalchemy.orm import aliased
 
 from backend.dao_service.conditions import given, numbered
 from backend.dao_service.connection.sqlstate import constraint, is_invalid_value, missing_column
-from backend.dao_service.models import Conversation, Message, VoiceSession
+from backend.dao_service.models import Conversation, Delivery, Message, VoiceSession, VoiceSessionId
 from backend.dao_service.models.mixins import EARLIEST_READABLE
 from backend.dao_service.ownership import OWNER_SQL, owner_text, reached, reaches_sql
 from backend.dao_service.portions import Bounds
@@ -250,7 +250,7 @@ class ConversationDAO:
 
         Its duration in seconds counts from its creation or, if that was earlier, from the time of its first message.
         """
-        moment = func.clock_timestamp() if ended_at is None else ended_at
+        moment = func.statement_timestamp() if ended_at is None else ended_at
         said = select(func.min(Message.timestamp)).where(Message.conversation_id == conversation_id).scalar_subquery()
         # A host may have stored '-infinity' or 'infinity', which PostgreSQL 15 cannot subtract.
         began = func.greatest(func.least(Conversation.created_at, said, moment), EARLIEST_READABLE)
@@ -321,10 +321,20 @@ class ConversationDAO:
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
             )
+        found_sessions = select(VoiceSession.id).where(VoiceSession.conversation_id == conversation_id)
+        sessions = (await self._session.scalars(found_sessions)).all()
         try:
             await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
         except IntegrityError as error:
             raise HostKeepsConversation(conversation_id, constraint(error)) from error
+        # On a cluster no foreign key deletes what is stored elsewhere than the conversation. On one server nothing is
+        # left here, so that a role without the right to DELETE from these tables can erase.
+        for table, left in (
+            (VoiceSessionId, VoiceSessionId.id.in_(sessions)),
+            (Delivery, Delivery.conversation_id == conversation_id),
+        ):
+            if await self._session.scalar(select(exists().where(left))):
+                await self._session.execute(delete(table).where(left))
         return erased
 
     async def ids_of(self, owner: str) -> Sequence[UUID]:

@@ -4,8 +4,9 @@ A dispatcher that claims a delivery gets a lease on it and raises its number of 
 the delivery is settled, another dispatcher claims it and raises the number again. So the number identifies a claim:
 a dispatcher that settles too late, with the old number, changes nothing.
 
-Deliveries of one conversation are sent in order. They are numbered while its row is locked, and none is claimed while
-an earlier one is pending, whether that is due, leased or waiting for its next attempt.
+Deliveries of one conversation are sent in order. They are numbered while its row is locked, each above the last one,
+and none is claimed while an earlier one is pending, whether that is due, leased or waiting for its next attempt. A
+number is a time, because a sequence is no order on a cluster; deliveries of two conversations may have the same one.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,19 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, case, delete, exists, func, literal, select, text, update
+from sqlalchemy import Interval, bindparam, case, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from backend.dao_service.models import Delivery, StoppedOrchestrator
+from backend.dao_service.models.base import NUMBER
 from backend.vocabulary import DeliveryState
 
+_BEFORE: Final = text(f"""
+    SELECT EXISTS (SELECT FROM stopped_orchestrators WHERE url_digest = :url_digest),
+        greatest({NUMBER}, (SELECT max(number) + 1 FROM deliveries WHERE conversation_id = :conversation_id))
+""")  # noqa: S608 -- made of constants
 # PostgreSQL may evaluate the subquery of an IN more than once; a MATERIALIZED one is evaluated once, and so locks at
 # most `limit` rows.
 _CLAIM: Final = text("""
@@ -76,6 +82,13 @@ class Claimed(NamedTuple):
     spent: int
 
 
+class Numbered(NamedTuple):
+    """The place of a delivery in the order of queueing."""
+
+    number: int
+    id: UUID
+
+
 class Backlog(NamedTuple):
     """How many deliveries are pending, held and failed, each counted up to ``MOST_COUNTED``.
 
@@ -100,9 +113,10 @@ class DeliveryDAO:
         It is stored as `held` if the endpoint whose URL has the SHA-256 ``url_digest`` has answered 410, else as
         `pending`.
         """
-        stopped = exists().where(StoppedOrchestrator.url_digest == url_digest)
-        state = case((stopped, literal(DeliveryState.HELD.value)), else_=literal(DeliveryState.PENDING.value))
-        await self._session.execute(insert(Delivery).values(**new._asdict(), state=state))
+        found = await self._session.execute(_BEFORE, {"url_digest": url_digest, "conversation_id": new.conversation_id})
+        is_stopped, number = found.one()
+        state = DeliveryState.HELD if is_stopped else DeliveryState.PENDING
+        await self._session.execute(insert(Delivery).values(**new._asdict(), state=state, number=number))
 
     async def find_by_version(self, conversation_id: UUID, version: str) -> UUID | None:
         """Return the id of the conversation's latest delivery of this version of its intent, or None."""
@@ -148,10 +162,11 @@ class DeliveryDAO:
     async def stop(self, url_digest: bytes) -> None:
         """Hold all pending and future deliveries, because the endpoint with ``url_digest`` answered 410 (Gone)."""
         await self._session.execute(
-            insert(StoppedOrchestrator)
-            .values(url_digest=url_digest)
+            (new := insert(StoppedOrchestrator).values(url_digest=url_digest, stopped_at=func.now()))
             # A second dispatcher that got a 410 waits for this row, so that the two do not deadlock on the deliveries.
-            .on_conflict_do_update(index_elements=[StoppedOrchestrator.url_digest], set_={"stopped_at": func.now()})
+            .on_conflict_do_update(
+                index_elements=[StoppedOrchestrator.url_digest], set_={"stopped_at": new.excluded.stopped_at}
+            )
         )
         await self._session.execute(
             update(Delivery).where(Delivery.state == DeliveryState.PENDING).values(state=DeliveryState.HELD)
@@ -182,18 +197,21 @@ class DeliveryDAO:
         )
 
     async def newest(
-        self, state: DeliveryState | None, conversation_id: UUID | None, *, before: int | None, limit: int
+        self, state: DeliveryState | None, conversation_id: UUID | None, *, before: Numbered | None, limit: int
     ) -> Sequence[Delivery]:
-        """Return at most ``limit`` deliveries without their bodies, newest first, with numbers below ``before``."""
+        """Return at most ``limit`` deliveries without their bodies, newest first, queued before the one given."""
         statement = (
-            select(Delivery).options(defer(Delivery.body, raiseload=True)).order_by(Delivery.number.desc()).limit(limit)
+            select(Delivery)
+            .options(defer(Delivery.body, raiseload=True))
+            .order_by(Delivery.number.desc(), Delivery.id.desc())
+            .limit(limit)
         )
         if state is not None:
             statement = statement.where(Delivery.state == state)
         if conversation_id is not None:
             statement = statement.where(Delivery.conversation_id == conversation_id)
         if before is not None:
-            statement = statement.where(Delivery.number < before)
+            statement = statement.where(tuple_(Delivery.number, Delivery.id) < tuple_(*before))
         return (await self._session.scalars(statement)).all()
 
     async def backlog(self) -> Backlog:

@@ -27,7 +27,9 @@ class ErasureDAO:
         """
         kept = {"owner_digest": owner_digest(conversation_id, owner), "message_count": message_count}
         await self._session.execute(
-            insert(Erasure)
-            .values(conversation_id=conversation_id, **kept)
-            .on_conflict_do_update(index_elements=[Erasure.conversation_id], set_=kept | {"erased_at": func.now()})
+            (
+                new := insert(Erasure).values(conversation_id=conversation_id, erased_at=func.now(), **kept)
+            ).on_conflict_do_update(
+                index_elements=[Erasure.conversation_id], set_=kept | {"erased_at": new.excluded.erased_at}
+            )
         )

@@ -2,27 +2,28 @@
 
 Each message draws its position from a sequence, and a transaction that draws later may commit earlier. So before its
 first draw a transaction takes a shared advisory lock whose number holds how far the sequence had come, and PostgreSQL
-releases it after the commit is visible (see the migration that creates the feed). A reader runs three separate
-statements in this order: read the end of the sequence, read the lowest number of these locks, and only then read the
-messages up to the lower of the two. A transaction that takes its lock after the second statement draws positions beyond
-that end.
+releases it after the commit is visible (see the migration that creates the feed). A reader asks in this order: the end
+of the sequence, the lowest number of these locks (both by `verbatim_feed_ends`), and only then the messages up to the
+lower of the two. A transaction that takes its lock after the second question draws positions beyond that end.
+
+On a cluster each server has such a sequence and such locks. The messages of one server are read in the order of their
+positions, and those of several are merged by the time of recording.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
+from heapq import merge
+from operator import attrgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from backend.dao_service.portions import Bounds, fetch, statement
+from backend.feed_positions import Positions
 
-_REACHED: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM messages_feed_position_seq"
-_UNCOMMITTED: Final = """
-    SELECT min((classid::bigint & 65535) << 32 | objid::bigint) FROM pg_locks
-    WHERE locktype = 'advisory' AND mode = 'ShareLock' AND objsubid = 1 AND classid::bigint >> 16 = 22086
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-_PLACE: Final = "m.conversation_id, m.sequence, m.feed_position"
+_ENDS: Final = "SELECT reached, uncommitted FROM verbatim_feed_ends()"
+_PLACE: Final = "m.conversation_id, m.sequence, m.created_at, m.feed_position"
 _BEFORE: Final = statement(
     _PLACE,
     "WHERE m.feed_position IS NULL AND (m.conversation_id, m.sequence) > ($3, $4) "
@@ -33,9 +34,9 @@ _AFTER: Final = statement(_PLACE, "WHERE m.feed_position > $3 AND m.feed_positio
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The position up to which, inclusively, every message is visible; ``more`` tells of later uncommitted ones."""
+    """Up to where, inclusively, every message is visible; ``more`` tells of later uncommitted ones."""
 
-    position: int
+    positions: Positions
     more: bool
 
 
@@ -45,6 +46,7 @@ class FeedRow(NamedTuple):
     document: bytes
     conversation_id: UUID
     sequence: int
+    created_at: datetime
     position: int | None
 
 
@@ -63,17 +65,28 @@ class FeedDAO:
 
     async def end(self) -> End:
         """Return how far the feed may be read now; call `after` only after this has returned."""
-        reached = await self._connection.fetchval(_REACHED)
-        lowest = await self._connection.fetchval(_UNCOMMITTED)
-        return End(reached, more=False) if lowest is None else End(min(reached, lowest), more=lowest < reached)
+        ends = [tuple(row) for row in await self._connection.fetch(_ENDS)]
+        return End(
+            Positions.at(*(reached if lowest is None else min(reached, lowest) for reached, lowest in ends)),
+            more=any(lowest is not None and lowest < reached for reached, lowest in ends),
+        )
 
     async def before(self, conversation_id: UUID, sequence: int, bounds: Bounds) -> FeedRows:
         """Return messages that are older than the feed, ordered by conversation, from after the one given."""
         return await self._rows(_BEFORE, bounds, conversation_id, sequence)
 
-    async def after(self, position: int, end: int, bounds: Bounds) -> FeedRows:
-        """Return the messages from after ``position`` (exclusive) up to ``end`` (inclusive)."""
-        return await self._rows(_AFTER, bounds, position, end)
+    async def after(self, begun: Positions, end: Positions, bounds: Bounds) -> FeedRows:
+        """Return the messages from after ``begun`` (exclusive) up to ``end`` (inclusive)."""
+        found = [
+            await self._rows(_AFTER, bounds, begun.of(server), last)
+            for server, last in end.by_server.items()
+            if begun.of(server) < last
+        ]
+        if len(found) == 1:
+            return found[0]
+        merged = [*merge(*(each.rows for each in found), key=attrgetter("created_at"))]
+        rows = bounds.fitting(merged, lambda row: len(row.document)) if merged else merged
+        return FeedRows(rows, more=len(rows) < len(merged) or any(each.more for each in found))
 
     async def _rows(self, query: str, bounds: Bounds, *values: object) -> FeedRows:
         return FeedRows(*await fetch(self._connection, FeedRow, query, bounds, *values))

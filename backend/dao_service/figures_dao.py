@@ -146,7 +146,11 @@ class _Filters(NamedTuple):
 
 @lru_cache
 def _calls(filters: _Filters) -> TextClause:
-    session = "JOIN voice_sessions AS s ON s.id = e.voice_session_id" if any(filters) else ""
+    session = (
+        "JOIN voice_sessions AS s ON s.id = e.voice_session_id AND s.conversation_id = e.conversation_id"
+        if any(filters)
+        else ""
+    )
     return _statement(f"""
         WITH called AS MATERIALIZED (
             SELECT {_BUCKET.format("c.created_at")} AS bucket, c.duration_seconds, c.extracted_intent, c.ended_at,

@@ -5,8 +5,9 @@ transcript. They stay bytes up to the socket, because a Python `str` with one em
 
 A message may have 1 MiB, so a number of rows does not bound memory. A running sum in SQL would, but it made a page of
 100 ordinary messages a third slower (measured). Instead the first statement returns a row's JSON only if the row is not
-much longer than an even share of the bytes. For a longer row it returns a stub of 24 bytes, the row's id and its size,
-which PostgreSQL knows without reading the text. A second statement then fetches the long rows that fit.
+much longer than an even share of the bytes. For a longer row it returns a stub of 40 bytes: the ids of its conversation
+and its own, and its size, which PostgreSQL knows without reading the text. A second statement then fetches the long
+rows that fit.
 """
 
 from bisect import bisect_right
@@ -22,7 +23,7 @@ AnyT = TypeVar("AnyT")
 
 # The text that `row_to_json` makes of these columns, in three quarters of its time. A role or modality needs no escape.
 # Times are RFC 3339 in UTC; the connection writes dates as ISO, and texts in UTF-8.
-_AS_BYTES: Final = """
+DOCUMENT: Final = """
     textsend(format(
         '{"id":"%s","conversation_id":"%s","sequence":%s,"role":"%s","content":%s,"input_modality":"%s","metadata":%s,'
         '"timestamp":"%sZ","created_at":"%sZ","voice_session_id":%s,"client_sequence":%s}',
@@ -39,13 +40,16 @@ _SIZE: Final = """
 """
 # $2 is the size of the longest row whose document is sent at once. No document is as short as a stub.
 _DOCUMENT: Final = f"""
-    CASE WHEN octet_length(m.content) + coalesce(pg_column_size(m.metadata), 0) <= $2 THEN {_AS_BYTES}
-        ELSE uuid_send(m.id) || int8send({_SIZE}) END
+    CASE WHEN octet_length(m.content) + coalesce(pg_column_size(m.metadata), 0) <= $2 THEN {DOCUMENT}
+        ELSE uuid_send(m.conversation_id) || uuid_send(m.id) || int8send({_SIZE}) END
 """
-_STUB: Final = 24  # bytes
-_ID: Final = 16  # bytes of those
+_STUB: Final = 40  # bytes
+_CONVERSATION: Final = slice(16)  # of those
+_ID: Final = slice(16, 32)
 _MUCH_LONGER: Final = 4  # times an even share of the bytes
-_LONG: Final = f"SELECT m.id, {_AS_BYTES} FROM messages AS m WHERE m.id = ANY($1)"  # noqa: S608 -- made of constants
+_LONG: Final = f"""
+    SELECT m.id, {DOCUMENT} FROM messages AS m WHERE m.conversation_id = ANY($1) AND m.id = ANY($2)
+"""  # noqa: S608 -- made of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +119,14 @@ async def fitted(connection: asyncpg.Connection, found: list[RowT], bounds: Boun
         rows = bounds.fitting(found, _size)
     more = len(found) > len(rows)
     if stubs := [row.document for row in rows if len(row.document) == _STUB]:
-        long = await connection.fetch(_LONG, [UUID(bytes=stub[:_ID]) for stub in stubs])
+        ids = ({UUID(bytes=stub[part]) for stub in stubs} for part in (_CONVERSATION, _ID))
+        long = await connection.fetch(_LONG, *ids)
         documents = {row[0].bytes: row[1] for row in long}
-        whole = [row._replace(document=documents.get(row.document[:_ID], row.document)) for row in rows]
+        whole = [row._replace(document=documents.get(row.document[_ID], row.document)) for row in rows]
         rows = [row for row in whole if len(row.document) != _STUB]
     return rows, more
 
 
 def _size(row: _Row) -> int:
     size = len(row.document)
-    return size if size != _STUB else int.from_bytes(row.document[_ID:])
+    return size if size != _STUB else int.from_bytes(row.document[_ID.stop :])

@@ -16,7 +16,8 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "erasures": ("SELECT", "INSERT", "UPDATE"),
     "voice_sessions": ("SELECT", "INSERT", "UPDATE"),
     "voice_events": ("SELECT", "INSERT"),
-    "deliveries": ("SELECT", "INSERT", "UPDATE"),
+    "voice_session_ids": ("SELECT", "INSERT", "DELETE"),
+    "deliveries": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "stopped_orchestrators": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "message_words": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "message_words_b": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
@@ -24,7 +25,9 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"
-APPEND: Final = "verbatim_append"  # every role may execute it, unless the database's default privileges say otherwise
+APPEND: Final = "verbatim_append"
+# Every role may execute them, unless the database's default privileges say otherwise.
+_FUNCTIONS: Final = (APPEND, "verbatim_feed_end", "verbatim_feed_ends")
 _SPECIAL: Final = {"DELETE", "TRUNCATE"}
 _LINKED: Final = ("goals", "tasks")  # to link is to lock the target row, which needs UPDATE on one column
 
@@ -38,8 +41,8 @@ _MISSING: Final = text("""
     WHERE to_regclass(:feed) IS NOT NULL AND NOT has_sequence_privilege(to_regclass(:feed), kind)
         AND (kind = 'SELECT' OR NOT has_sequence_privilege(to_regclass(:feed), 'UPDATE'))
     UNION ALL
-    SELECT 'EXECUTE on ' || :append
-    WHERE to_regproc(:append) IS NOT NULL AND NOT has_function_privilege(to_regproc(:append), 'EXECUTE')
+    SELECT 'EXECUTE on ' || name FROM unnest(CAST(:functions AS text[])) AS wanted (name)
+    WHERE to_regproc(name) IS NOT NULL AND NOT has_function_privilege(to_regproc(name), 'EXECUTE')
     ORDER BY 1
 """)
 
@@ -51,7 +54,7 @@ async def missing_rights(session: AsyncSession) -> list[str]:
         "names": [name for name, _ in wanted],
         "kinds": [kind for _, kind in wanted],
         "feed": FEED,
-        "append": APPEND,
+        "functions": [*_FUNCTIONS],
     }
     return list((await session.scalars(_MISSING, values)).all())
 
@@ -63,5 +66,5 @@ def grants(role: str, schema: str) -> list[str]:
         *(f"GRANT {', '.join(kinds)} ON {schema}.{name} TO {role};" for name, kinds in RIGHTS.items()),
         *(f"GRANT SELECT, UPDATE (id) ON {schema}.{name} TO {role};" for name in _LINKED),
         f"GRANT SELECT, USAGE ON SEQUENCE {schema}.{FEED} TO {role};",
-        f"GRANT EXECUTE ON FUNCTION {schema}.{APPEND} TO {role};",
+        *(f"GRANT EXECUTE ON FUNCTION {schema}.{name} TO {role};" for name in _FUNCTIONS),
     ]

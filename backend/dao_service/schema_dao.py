@@ -2,21 +2,26 @@
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, func, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.dao_service.connection.sqlstate import is_disk_full
 from backend.dao_service.models import Base
+from backend.dao_service.placement import SPREAD
 from backend.dao_service.privileges import APPEND
 from backend.dao_service.schema_revision import READ_STAMP, Stamp
 
 # A role that may not read all statistics sees how many standbys there are, but not their state.
-_DURABILITY: Final = text("""
-    SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
-        current_setting('synchronous_standby_names'), count(pid),
-        CASE WHEN count(pid) = count(sync_state) THEN count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) END
-    FROM pg_stat_replication
+_MEASURES: Final = """
+    current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    current_setting('synchronous_standby_names'), count(pid),
+    CASE WHEN count(pid) = count(sync_state) THEN count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) END
+"""
+_DURABILITY: Final = text(f"SELECT {_MEASURES} FROM pg_stat_replication")  # noqa: S608 -- made of constants
+_NODES: Final = text("""
+    SELECT nodeid, CASE WHEN success THEN CAST(result AS json) END
+    FROM run_command_on_all_nodes(:question, give_warning_for_connection_errors := true) ORDER BY nodeid
 """)
 
 
@@ -47,10 +52,11 @@ _MISSING: Final = text("""
     SELECT :append WHERE to_regproc(:append) IS NULL
     ORDER BY name
 """)
+_DRAWN: Final = text("SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM messages_feed_position_seq")
+# Of the positions that this server drew: the highest 16 bits of a position name its server.
 _BEHIND: Final = text("""
-    SELECT coalesce((SELECT max(feed_position) FROM messages) > (
-        SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM messages_feed_position_seq
-    ), false)
+    SELECT coalesce(max(feed_position) > :drawn, false) FROM messages
+    WHERE feed_position <= CAST(:drawn AS bigint) | 281474976710655
 """)
 _ADVANCE: Final = text("SELECT verbatim_advance_feed()")
 _OF_THE_HOST: Final = text("""
@@ -86,6 +92,13 @@ class Durability(NamedTuple):
     synchronous_standby_names: str
     standbys: int
     synchronous: int | None
+
+
+class NodeState(NamedTuple):
+    """A node of a cluster, by its number in `pg_dist_node`; ``durability`` is None if it did not answer."""
+
+    node: int
+    durability: Durability | None
 
 
 class SchemaDAO:
@@ -129,7 +142,8 @@ class SchemaDAO:
 
         It is fast only with the index on positions.
         """
-        return bool(await self._session.scalar(_BEHIND))
+        drawn = await self._session.scalar(_DRAWN)
+        return bool(await self._session.scalar(_BEHIND, {"drawn": drawn}))
 
     async def advance_feed(self) -> bool:
         """Set the feed's sequence to the highest position on record, and return whether that was needed."""
@@ -147,6 +161,14 @@ class SchemaDAO:
         """Return the durability settings of the service's own commits (`synchronous_commit` is never off there)."""
         row = await self._session.execute(_DURABILITY)
         return Durability(*row.one())
+
+    async def nodes(self) -> list[NodeState]:
+        """Return the state of each node of a cluster; of a single server there is none."""
+        if not await self._session.scalar(select(func.to_regclass(SPREAD).is_not(None))):
+            return []
+        question = f"SELECT json_build_array({_MEASURES}) FROM pg_stat_replication"  # noqa: S608 -- made of constants
+        rows = await self._session.execute(_NODES, {"question": question})
+        return [NodeState(node, found and Durability(*found)) for node, found in rows]
 
 
 def _indexes() -> list[str]:

@@ -135,7 +135,7 @@ _FIGURES: Final = """
     SELECT
         greatest((
             SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM messages
-            WHERE feed_position > reached ORDER BY feed_position LIMIT 1
+            WHERE feed_position > (SELECT reached FROM search_progress WHERE serving) ORDER BY feed_position LIMIT 1
         ), 0),
         (
             SELECT coalesce(sum(greatest(recorded.reltuples - words.reltuples, 0)), 0)::float8

@@ -41,7 +41,8 @@ CURRENT: Final = f"""
 """  # noqa: S608 -- made of constants
 _FIGURES: Final = text(f"""
     SELECT c.id, said.turns, said.interruptions, said.functions, (
-        SELECT count(*) FROM voice_sessions AS s JOIN voice_events AS e ON e.voice_session_id = s.id
+        SELECT count(*) FROM voice_sessions AS s
+        JOIN voice_events AS e ON e.voice_session_id = s.id AND e.conversation_id = s.conversation_id
         WHERE s.conversation_id = c.id AND {IS_INCIDENT}
     ) AS incidents, said.answers, said.percentiles[1] AS p50, said.percentiles[2] AS p95, said.slowest,
         receipt.sessions, receipt.complete, receipt.missing

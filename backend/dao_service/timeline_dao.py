@@ -74,7 +74,7 @@ def _events(types: tuple[str, ...]) -> str:
     select = f"""
         SELECT type, received_at, time_estimated, client_sequence, number,
             left(coalesce(detail ->> 'code', detail ->> 'message', detail ->> 'description'), {WORDS}) AS detail
-        FROM voice_events WHERE voice_session_id = anchor.session AND type IN {types}
+        FROM voice_events WHERE conversation_id = $1 AND voice_session_id = anchor.session AND type IN {types}
     """  # noqa: S608 -- made of constants
     return f"""
         (

@@ -6,14 +6,15 @@ numbered ones: `UNCOUNTED` plus the conversation's last sequence when the event 
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
+from cachetools import LRUCache
 
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
-from backend.dao_service.voice_session_dao import PRESUMED, SEEN
+from backend.dao_service.voice_session_dao import PRESUMED, SEEN, TICK
 from backend.vocabulary import LARGEST_INT, Enrichment
 
 UNCOUNTED: Final = LARGEST_INT + 1
@@ -33,27 +34,35 @@ _FIND: Final = f"""
     LEFT JOIN unnest($3::int[]) AS wanted (number) ON true
     {_NEAREST.format(side="<", direction="DESC", name="before")}
     {_NEAREST.format(side=">", direction="ASC", name="after")}
-    WHERE session.id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("conversation"))}
+    WHERE session.id = $1 AND session.conversation_id = $4
+        AND {reaches_sql("$2::text", OWNER_SQL.format("conversation"))}
 """  # noqa: S608 -- made of constants
+_CONVERSATION: Final = "SELECT conversation_id FROM voice_session_ids WHERE id = $1"
+# The conversation of each session that was found for an owner, so that the next request need not ask the directory. A
+# session keeps its conversation, unless that is erased and the session begins anew: then the directory is asked again.
+_KNOWN_CONVERSATIONS: Final[LRUCache[tuple[str, str | None], UUID]] = LRUCache(100_000)
 # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
 _LOCK: Final = """
-    SELECT last_sequence FROM conversations AS conversation, voice_sessions AS session
-    WHERE conversation.id = $2 AND session.id = $1 FOR KEY SHARE OF conversation FOR NO KEY UPDATE OF session
+    SELECT last_sequence, seen_at, provider_session_ids FROM conversations AS conversation, voice_sessions AS session
+    WHERE conversation.id = $2 AND session.id = $1 AND session.conversation_id = $2
+    FOR KEY SHARE OF conversation FOR NO KEY UPDATE OF session
 """
 _ADD: Final = """
     INSERT INTO voice_events (
-        voice_session_id, id, type, detail, client_sequence, after_sequence, received_at, time_estimated
+        voice_session_id, conversation_id, id, number, type, detail, client_sequence, after_sequence, received_at,
+        time_estimated
     )
-    SELECT $1, id, type, detail::jsonb, client_sequence, after_sequence,
-        coalesce(received_at, clock_timestamp()), received_at IS NULL
-    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::timestamptz[])
+    SELECT $1, $2, id, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint * 1000 + place, type,
+        detail::jsonb, client_sequence, after_sequence, coalesce(received_at, clock_timestamp()), received_at IS NULL
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::timestamptz[])
         WITH ORDINALITY AS event (id, type, detail, client_sequence, after_sequence, received_at, place)
     ORDER BY place
-    ON CONFLICT (voice_session_id, id) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 """
 _KNOWN: Final = """
-    SELECT id, type, detail::text FROM voice_events WHERE voice_session_id = $1 AND id = ANY ($2::uuid[])
+    SELECT id, type, detail::text FROM voice_events
+    WHERE voice_session_id = $1 AND conversation_id = $2 AND id = ANY ($3::uuid[])
 """
 _MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
 # Only messages whose metadata names the provider change: in others these keys are the sender's own.
@@ -63,17 +72,15 @@ _TOUCH: Final = f"""
         FROM (
             SELECT message.id,
                 (coalesce(message.metadata, '{{}}') - '{{{",".join(Enrichment)}}}'::text[]) || added.metadata::jsonb
-            FROM messages AS message JOIN unnest($4::uuid[], $5::text[]) AS added (id, metadata) USING (id)
-            WHERE message.metadata ->> 'provider' = $6
+            FROM messages AS message JOIN unnest($6::uuid[], $7::text[]) AS added (id, metadata) USING (id)
+            WHERE message.conversation_id = $2 AND message.metadata ->> 'provider' = $8
         ) AS enriched (id, metadata)
-        WHERE messages.id = enriched.id AND messages.metadata IS DISTINCT FROM enriched.metadata
+        WHERE messages.conversation_id = $2 AND messages.id = enriched.id
+            AND messages.metadata IS DISTINCT FROM enriched.metadata
     )
-    UPDATE voice_sessions SET {SEEN}, duplicates = duplicates + $2,
-        provider_session_ids = (provider_session_ids || ARRAY(
-            SELECT name FROM unnest($3::text[]) WITH ORDINALITY AS new (name, place)
-            WHERE name <> ALL (provider_session_ids) GROUP BY name ORDER BY min(place)
-        ))[1:{_MOST_CONNECTIONS}]
-    WHERE id = $1 RETURNING {PRESUMED}
+    UPDATE voice_sessions SET {SEEN.format(after="$3::timestamptz")}, duplicates = duplicates + $4,
+        provider_session_ids = $5
+    WHERE id = $1 AND conversation_id = $2 RETURNING {PRESUMED}
 """  # noqa: S608 -- made of constants
 
 
@@ -131,7 +138,14 @@ async def find_session(
 
     The session is None unless its conversation belongs to ``owner`` (None admits every owner).
     """
-    rows = await connection.fetch(_FIND, session_id, owner, [*numbers])
+    rows: list[asyncpg.Record] = []
+    if conversation_id := _KNOWN_CONVERSATIONS.pop((session_id, owner), None):
+        rows = await connection.fetch(_FIND, session_id, owner, [*numbers], conversation_id)
+    if not rows:  # one that is missing takes as many statements as one of another owner
+        conversation_id = await connection.fetchval(_CONVERSATION, session_id)
+        rows = await connection.fetch(_FIND, session_id, owner, [*numbers], conversation_id)
+    if rows:
+        _KNOWN_CONVERSATIONS[session_id, owner] = rows[0]["conversation_id"]
     around = {
         number: Neighbours(
             None if before is None else NumberedMessage(before, before_at),
@@ -149,40 +163,43 @@ class VoiceArrivalDAO:
     def __init__(self, connection: asyncpg.Connection, session: KnownSession) -> None:
         self.connection = connection
         self._session = session
+        self._seen_at = datetime.min.replace(tzinfo=UTC)
+        self._connections: list[str] = []
 
     async def lock(self) -> int | None:
         """Lock the session until the transaction ends, and prevent erasure of its conversation (FOR KEY SHARE).
 
         Return the sequence of the conversation's last message, or None if one of the two was erased.
         """
-        found: int | None = await self.connection.fetchval(_LOCK, self._session.id, self._session.conversation_id)
-        return found
+        found = await self.connection.fetchrow(_LOCK, *self._session[:2])
+        if found is None:
+            return None
+        last: int
+        last, self._seen_at, self._connections = found
+        return last
 
     async def add(self, events: Sequence[NewEvent]) -> set[UUID]:
         """Store the events whose id is new in this session, and return their ids."""
         ids, types, details, *others = zip(*events, strict=True)
         texts = [None if each is None else json.dumps(each) for each in details]
-        rows = await self.connection.fetch(_ADD, self._session.id, ids, types, texts, *others)
+        rows = await self.connection.fetch(_ADD, *self._session[:2], ids, types, texts, *others)
         return {row[0] for row in rows}
 
     async def known(self, ids: Sequence[UUID]) -> dict[UUID, tuple[str, Mapping[str, object] | None]]:
         """Return the type and the detail, by id, of those of ``ids`` that are stored."""
-        rows = await self.connection.fetch(_KNOWN, self._session.id, ids)
+        rows = await self.connection.fetch(_KNOWN, *self._session[:2], ids)
         return {row[0]: (row[1], row[2] and json.loads(row[2])) for row in rows}
 
     async def touch(
         self, *, duplicates: int, connections: Sequence[str], enriched: Mapping[UUID, Mapping[str, Any]]
     ) -> bool:
-        """Set the time of the phone's last request to now, and add ``duplicates`` and new ``connections``.
+        """Set the time of the last request of the locked session to now, and add ``duplicates`` and ``connections``.
 
         ``connections`` are the provider's names for connections that have begun. In the metadata of each message of
         ``enriched`` the keys of `Enrichment` are replaced by the given ones; other keys stay. Return whether the
         service has presumed the session's end, so that the caller must reopen it.
         """
         texts = [json.dumps(each) for each in enriched.values()]
-        session = self._session
-        return bool(
-            await self.connection.fetchval(
-                _TOUCH, session.id, duplicates, connections, [*enriched], texts, session.provider
-            )
-        )
+        names = [*dict.fromkeys([*self._connections, *connections])][:_MOST_CONNECTIONS]
+        values = (self._seen_at + TICK, duplicates, names, [*enriched], texts, self._session.provider)
+        return bool(await self.connection.fetchval(_TOUCH, *self._session[:2], *values))

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.dao_service.models import VoiceEvent
+from backend.dao_service.models import VoiceEvent, VoiceSession
 
 
 class IncidentRow(NamedTuple):
@@ -22,15 +22,19 @@ class IncidentRow(NamedTuple):
 class VoiceEventDAO:
     """The statements on the events of one voice session, in the transaction of ``session``."""
 
-    def __init__(self, session: AsyncSession, voice_session_id: str) -> None:
+    def __init__(self, session: AsyncSession, voice_session: VoiceSession) -> None:
         self._session = session
-        self._id = voice_session_id
+        self._names = {"session": voice_session.id, "conversation": voice_session.conversation_id}
+        self._of_it = and_(
+            VoiceEvent.voice_session_id == voice_session.id,
+            VoiceEvent.conversation_id == voice_session.conversation_id,
+        )
 
     async def counts(self, most: int) -> dict[str, int]:
         """Return the number of events by type, for the ``most`` most frequent types."""
         rows = await self._session.execute(
             select(VoiceEvent.type, func.count())
-            .where(VoiceEvent.voice_session_id == self._id)
+            .where(self._of_it)
             .group_by(VoiceEvent.type)
             .order_by(func.count().desc(), VoiceEvent.type)
             .limit(most)
@@ -41,7 +45,7 @@ class VoiceEventDAO:
         """Return the first ``limit`` events of the ``types``, in the phone's order."""
         rows = await self._session.execute(
             select(VoiceEvent.type, VoiceEvent.client_sequence, VoiceEvent.received_at, VoiceEvent.detail)
-            .where(VoiceEvent.voice_session_id == self._id, VoiceEvent.type.in_(types))
+            .where(self._of_it, VoiceEvent.type.in_(types))
             .order_by(VoiceEvent.client_sequence.nulls_last(), VoiceEvent.number)
             .limit(limit)
         )

@@ -1,5 +1,8 @@
 """SQL on voice sessions. The owner of a session is the owner of its conversation.
 
+A session is stored with its conversation, on a cluster on the same node, so each statement names both. The directory
+`voice_session_ids` tells the conversation of a session, and that its id is taken.
+
 What a phone has sent in a session is in two tables: messages, and events that are not messages. A number of the phone
 (`client_sequence`) that is in either table has arrived; the receipt names the others.
 """
@@ -7,16 +10,17 @@ What a phone has sent in a session is in two tables: messages, and events that a
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import case, exists, func, literal, select, text, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from backend.dao_service.models import Conversation, VoiceSession
+from backend.dao_service.models import Conversation, VoiceSession, VoiceSessionId
 from backend.dao_service.ownership import reached
+from backend.dao_service.placement import SPREAD
 from backend.vocabulary import ABANDONED, LARGEST_INT
 
 _ARRIVED: Final = """
@@ -24,7 +28,8 @@ _ARRIVED: Final = """
         SELECT client_sequence AS number FROM messages
         WHERE voice_session_id = :session AND conversation_id = :conversation AND client_sequence > 0
         UNION
-        SELECT client_sequence FROM voice_events WHERE voice_session_id = :session AND client_sequence > 0
+        SELECT client_sequence FROM voice_events
+        WHERE voice_session_id = :session AND conversation_id = :conversation AND client_sequence > 0
     )
 """
 # A gap is the range between two consecutive numbers that arrived, found in one ordered pass. The same by PostgreSQL's
@@ -49,7 +54,10 @@ _HIGHEST: Final = text("""
             SELECT max(client_sequence) FROM messages
             WHERE voice_session_id = :session AND conversation_id = :conversation
         ),
-        (SELECT max(client_sequence) FROM voice_events WHERE voice_session_id = :session)
+        (
+            SELECT max(client_sequence) FROM voice_events
+            WHERE voice_session_id = :session AND conversation_id = :conversation
+        )
     )
 """)
 _IDLE: Final = """
@@ -64,12 +72,12 @@ _ALL_IDLE: Final = text(f"""
     {_IDLE} AND (CAST(:seen_at AS timestamptz) IS NULL OR (seen_at, id) > (:seen_at, :id))
     ORDER BY seen_at, id LIMIT :limit
 """)
-_ONE_IDLE: Final = text(f"{_IDLE} AND id = :session")
+_ONE_IDLE: Final = text(f"{_IDLE} AND id = :session AND conversation_id = :conversation")
 _LAST_SEEN: Final = text("""
     SELECT greatest(session.seen_at, max(message.created_at))
     FROM voice_sessions AS session LEFT JOIN messages AS message
         ON message.voice_session_id = session.id AND message.conversation_id = session.conversation_id
-    WHERE session.id = :session
+    WHERE session.id = :session AND session.conversation_id = :conversation
     GROUP BY session.seen_at
 """)
 # The joins read each side once into a hash; NOT IN would compare each pair where there are many.
@@ -77,7 +85,7 @@ _UNVERIFIED: Final = text("""
     WITH past AS (
         SELECT past.id, detail ->> 'role' AS role, detail ->> 'sha256' AS digest, call.id AS call_id
         FROM voice_events AS past LEFT JOIN jsonb_array_elements_text(detail -> 'call_ids') AS call (id) ON true
-        WHERE voice_session_id = :session AND type = 'History'
+        WHERE voice_session_id = :session AND conversation_id = :conversation AND type = 'History'
     ), said AS (
         SELECT DISTINCT role, encode(sha256(convert_to(content, 'UTF8')), 'hex') AS digest FROM messages
         WHERE conversation_id = :conversation
@@ -90,10 +98,14 @@ _UNVERIFIED: Final = text("""
     WHERE CASE WHEN past.digest IS NULL THEN past.call_id IS NOT NULL AND answered.call_id IS NULL
         ELSE said.digest IS NULL END
 """)
-# It rises each time, even if the clock is set back: readers detect changes by it.
-SEEN: Final = "seen_at = greatest(clock_timestamp(), seen_at + interval '1 microsecond')"
+# It rises each time, even if the clock is set back: readers detect changes by it. It reaches at least ``after``.
+SEEN: Final = "seen_at = greatest(statement_timestamp(), {after}, seen_at)"
 PRESUMED: Final = f"coalesce(end_reason = '{ABANDONED}', false)"
-_TOUCH: Final = text(f"UPDATE voice_sessions SET {SEEN} WHERE id = :session RETURNING {PRESUMED}")  # noqa: S608
+TICK: Final = timedelta(microseconds=1)
+_TOUCH: Final = text(f"""
+    UPDATE voice_sessions SET {SEEN.format(after="CAST(:after AS timestamptz)")}
+    WHERE id = :session AND conversation_id = :conversation RETURNING {PRESUMED}
+""")  # noqa: S608 -- made of constants
 # A session without a salt that is younger than this shows that processes of a release without salts are running.
 _OVERLAP: Final = timedelta(days=1)
 
@@ -126,10 +138,13 @@ class VoiceSessionDAO:
 
     async def get(self, session_id: str, owner: str | None) -> VoiceSession | None:
         """Return the session if its conversation belongs to ``owner`` (None admits every owner), else None."""
+        conversation_id = await self._session.scalar(
+            select(VoiceSessionId.conversation_id).where(VoiceSessionId.id == session_id)
+        )
         return await self._session.scalar(
             select(VoiceSession)
             .join(Conversation, Conversation.id == VoiceSession.conversation_id)
-            .where(VoiceSession.id == session_id)
+            .where(_is(session_id, conversation_id))
             .where(reached(owner))
         )
 
@@ -140,13 +155,23 @@ class VoiceSessionDAO:
 
         Its salt is random, or ``unsalted`` while processes of a release without salts may be running.
         """
+        mine = await self._session.scalar(
+            insert(VoiceSessionId)
+            .values(id=session_id, conversation_id=conversation_id)
+            .on_conflict_do_nothing()
+            .returning(VoiceSessionId.id)
+        )
+        if mine is None:
+            return None
         another = aliased(VoiceSession)
         old = exists().where(another.salt.is_(None), another.started_at > func.now() - _OVERLAP)
-        salt = case((old, literal(unsalted, SQL_UUID)), else_=func.gen_random_uuid())
+        # No release without salts runs on a cluster, and the question would need all of its nodes.
+        is_cluster = await self._session.scalar(select(func.to_regclass(SPREAD).is_not(None)))
+        salt = uuid4() if is_cluster else case((old, literal(unsalted, SQL_UUID)), else_=func.gen_random_uuid())
         return await self._session.scalar(
             insert(VoiceSession)
             .values(id=session_id, conversation_id=conversation_id, provider=provider, salt=salt)
-            .on_conflict_do_nothing(index_elements=[VoiceSession.id])
+            .on_conflict_do_nothing()
             .returning(VoiceSession)
         )
 
@@ -161,30 +186,30 @@ class VoiceSessionDAO:
             select(func.min(VoiceSession.started_at)).where(VoiceSession.conversation_id == conversation_id)
         )
 
-    async def lock(self, session_id: str) -> VoiceSession | None:
+    async def lock(self, session_id: str, conversation_id: UUID) -> VoiceSession | None:
         """Lock the session's row until the transaction ends, and return the session, or None if there is none."""
         return await self._session.scalar(
             select(VoiceSession)
-            .where(VoiceSession.id == session_id)
+            .where(_is(session_id, conversation_id))
             .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
 
-    async def touch(self, session_id: str) -> bool:
+    async def touch(self, session: VoiceSession) -> bool:
         """Set the time of the phone's last request to now.
 
         Return whether the service has presumed the session's end, so that the caller must reopen it.
         """
-        return bool(await self._session.scalar(_TOUCH, {"session": session_id}))
+        return bool(await self._session.scalar(_TOUCH, _names(session) | {"after": session.seen_at + TICK}))
 
-    async def reopen(self, session_id: str) -> None:
+    async def reopen(self, session: VoiceSession) -> None:
         """Remove the end of a session that the caller has locked, because its phone has sent a request."""
         await self._session.execute(
             update(VoiceSession)
-            .where(VoiceSession.id == session_id)
+            .where(_is(session.id, session.conversation_id))
             .values(ended_at=None, end_reason=None, duration_seconds=None, last_client_sequence=None)
         )
-        await self.touch(session_id)
+        await self.touch(session)
 
     async def presumed_ended(self, sessions: Collection[tuple[str, UUID]]) -> Sequence[tuple[str, UUID]]:
         """Return those of ``sessions``, each a session's and its conversation's id, whose end the service presumed."""
@@ -198,11 +223,11 @@ class VoiceSessionDAO:
         self, session: VoiceSession, ended_at: datetime | None, reason: str | None, last_client_sequence: int | None
     ) -> VoiceSession:
         """End the session at ``ended_at``, or now by PostgreSQL's clock, and return it."""
-        moment = func.clock_timestamp() if ended_at is None else ended_at
+        moment = func.statement_timestamp() if ended_at is None else ended_at
         length = func.extract("epoch", moment - VoiceSession.started_at)
         ended = await self._session.scalar(
             update(VoiceSession)
-            .where(VoiceSession.id == session.id)
+            .where(_is(session.id, session.conversation_id))
             .values(
                 ended_at=moment,
                 end_reason=reason,
@@ -219,7 +244,7 @@ class VoiceSessionDAO:
         """Set to ``lost`` how many events the phone gave up, unless that is more already; return the session."""
         raised = await self._session.scalar(
             update(VoiceSession)
-            .where(VoiceSession.id == session.id)
+            .where(_is(session.id, session.conversation_id))
             .values(client_lost=func.greatest(VoiceSession.client_lost, lost))
             .returning(VoiceSession)
             .execution_options(populate_existing=True)
@@ -258,15 +283,19 @@ class VoiceSessionDAO:
         values = {"silence": silence, "limit": limit, "seen_at": after and after.seen_at, "id": after and after.id}
         return [IdleSession(*row) for row in await self._session.execute(_ALL_IDLE, values)]
 
-    async def is_idle(self, session_id: str, silence: timedelta) -> bool:
+    async def is_idle(self, session: VoiceSession, silence: timedelta) -> bool:
         """Return whether the session is open and its phone has sent nothing for ``silence``."""
-        found = await self._session.execute(_ONE_IDLE, {"silence": silence, "session": session_id})
+        found = await self._session.execute(_ONE_IDLE, _names(session) | {"silence": silence})
         return found.one_or_none() is not None
 
-    async def last_seen(self, session_id: str) -> datetime:
+    async def last_seen(self, session: VoiceSession) -> datetime:
         """Return the time of the session's last request or message, whichever is later."""
-        found: datetime = await self._session.scalar(_LAST_SEEN, {"session": session_id})
+        found: datetime = await self._session.scalar(_LAST_SEEN, _names(session))
         return found
+
+
+def _is(session_id: str, conversation_id: UUID | None) -> ColumnElement[bool]:
+    return and_(VoiceSession.id == session_id, VoiceSession.conversation_id == conversation_id)
 
 
 def _names(session: VoiceSession) -> dict[str, object]:

@@ -25,7 +25,7 @@ _MESSAGES: Final = f"""
 """  # noqa: S608 -- made of constants
 _EVENTS: Final = """
     SELECT {place}, 1, number, type, id, detail::text, false
-    FROM voice_events WHERE voice_session_id = $1 AND {which} AND type IN (
+    FROM voice_events WHERE voice_session_id = $1 AND conversation_id = $2 AND {which} AND type IN (
         'Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport'
     )
 """

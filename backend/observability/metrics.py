@@ -92,6 +92,15 @@ SEARCH_PAST_MESSAGES: Final = _of_database(
     "About how many messages of the past have no words for search yet, 0 when all have.",
 )
 
+_REPLICA: Final = Counter(
+    "verbatim_replica_reads_total",
+    "Looks whether reads may go to the replica: they did, it was behind what they must see, or it did not answer.",
+    ["result"],
+)
+REPLICA_READ: Final = _REPLICA.labels("replica")
+REPLICA_BEHIND: Final = _REPLICA.labels("behind")
+REPLICA_AWAY: Final = _REPLICA.labels("away")
+
 DATABASE_UP: Final = _of_database(
     "verbatim_database_up", "1 if the database answered the latest check, else 0; its other gauges are then outdated."
 )

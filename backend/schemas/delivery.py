@@ -1,5 +1,6 @@
 """Request and response models of deliveries, which hold no content of messages: the payload is not shown."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
@@ -137,15 +138,19 @@ class DeliveryPlace(NamedTuple):
     """A place in the list of deliveries, newest first."""
 
     number: int
+    id: UUID
 
     def cursor(self) -> str:
         """Return this place as an opaque string."""
-        return page.encode_cursor([self.number])
+        return page.encode_cursor([self.number, str(self.id)])
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
         """Return the place that ``cursor`` names; raises Invalid for one of another list."""
         match page.decode_cursor(cursor):
-            case [int(number)] if 0 <= number <= LARGEST_BIGINT:
-                return cls(number)
+            case [int(number)] if 0 <= number <= LARGEST_BIGINT:  # of a release in which no two had the same number
+                return cls(number, UUID(int=0))
+            case [int(number), str(identity)] if 0 <= number <= LARGEST_BIGINT:
+                with suppress(ValueError):
+                    return cls(number, UUID(identity))
         raise page.unusable_cursor()

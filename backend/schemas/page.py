@@ -19,7 +19,7 @@ LARGEST_PAGE: Final = 500  # items
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-Cursor = Annotated[str, Field(max_length=200)]
+Cursor = Annotated[str, Field(max_length=2_000)]
 
 ItemT = TypeVar("ItemT")
 

@@ -162,7 +162,7 @@ class _Worker:
 
         Return the seconds to wait for a wake-up, 0 if more messages are there already.
         """
-        end = (await self._feed.end()).position
+        end = max((await self._feed.end()).positions.by_server.values())  # search runs on a single server
         serving, other = await self._index.progress()
         while await self._assign(serving, other, end):
             serving, other = await self._index.progress()

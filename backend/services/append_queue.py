@@ -175,6 +175,15 @@ class AppendQueue:
         """Whether the queue has reached `MAX_BYTES`, so that further requests are refused."""
         return self._bytes >= MAX_BYTES
 
+    @property
+    def size(self) -> int:
+        """The bytes of all requests that are not answered."""
+        return self._bytes
+
+    def size_of(self, subject: str | None) -> int:
+        """Return the bytes of the requests of ``subject`` that are not answered."""
+        return self._bytes_of.get(subject, 0)
+
     def add(self, subject: str | None, messages: Sequence[NewMessage]) -> "asyncio.Future[list[Outcome]]":
         """Queue ``messages`` of ``subject``, and return a future with their outcomes; raises Busy for a full queue."""
         sizes = [_size(message) for message in messages]

@@ -30,8 +30,10 @@ from backend.dao_service.connection.sqlstate import (
     is_locked,
     is_outage,
     is_transient,
+    is_unsupported,
     suggests_outdated_schema,
 )
+from backend.dao_service.placement import Placement
 from backend.errors import Busy, ConversationNotFound, DatabaseUnavailable, NotRecorded, RoleNotAllowed, Unavailable
 from backend.observability import metrics
 from backend.principal import Principal
@@ -56,8 +58,8 @@ log = structlog.get_logger(__name__)
 class Appender:
     """Records messages, each once, in order, and many in one commit."""
 
-    def __init__(self, database: Database) -> None:
-        self._connection = AppendConnection(database)
+    def __init__(self, database: Database, placement: Placement | None = None) -> None:
+        self._connection = AppendConnection(database, placement or Placement())
         self._wakeups = database.wakeups
         self._queue = AppendQueue()
         self._closing = False
@@ -83,6 +85,10 @@ class Appender:
     def full(self) -> bool:
         """Whether the queue has reached its bound in bytes, so that further messages are refused."""
         return self._queue.full
+
+    def waiting(self, subject: str | None) -> tuple[int, int]:
+        """Return the bytes of the messages that wait, of ``subject`` and in all."""
+        return self._queue.size_of(subject), self._queue.size
 
     @property
     def running(self) -> bool:
@@ -137,11 +143,26 @@ class Appender:
             return [busy if isinstance(outcome, ConversationNotFound) else outcome for outcome in outcomes]
 
     async def _record(self, messages: list[NewMessage]) -> list[Outcome | None]:
-        """Record messages in one commit or, if one of them makes it fail, in several.
+        """Record messages in one commit for each part of a cluster; of a part that is away each is Unavailable.
 
         None stands for a message whose conversation is locked. Raises Unavailable when no message was stored, or none
         is known to be.
         """
+        parts = await self._connection.parts(messages)
+        if len(parts) == 1:
+            return await self._record_part(messages)
+        outcomes: dict[int, Outcome | None] = {}
+        for places in parts:
+            found: list[Outcome | None]
+            try:
+                found = await self._record_part([messages[place] for place in places])
+            except Unavailable as refusal:
+                found = [refusal] * len(places)
+            outcomes |= zip(places, found, strict=True)
+        return [outcomes[place] for place in range(len(messages))]
+
+    async def _record_part(self, messages: list[NewMessage]) -> list[Outcome | None]:
+        """Record messages of one part in one commit or, if one of them makes it fail, in several."""
         if not self._locked_ids:
             try:
                 return await self._commit(messages)
@@ -210,6 +231,8 @@ class Appender:
                     outcomes = await record(self._connection, messages, lock=lock)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
+                if is_unsupported(error) and await self._connection.look_again():
+                    raise Busy("The record was distributed over a cluster meanwhile") from error
                 uncertain = uncertain or is_outage(
                     error
                 )  # PostgreSQL may have committed before the connection was lost

@@ -24,7 +24,7 @@ from backend.dao_service.connection.sqlstate import (
 )
 from backend.dao_service.insert_check_dao import InsertCheckDAO
 from backend.dao_service.privileges import missing_rights
-from backend.dao_service.schema_dao import DatabaseState, Durability, SchemaDAO
+from backend.dao_service.schema_dao import DatabaseState, Durability, NodeState, SchemaDAO
 from backend.errors import Busy, RecordError, TooSlow, Unreadable
 from backend.migrations import compatibility
 
@@ -54,12 +54,14 @@ class DatabaseFault:
 class DatabaseChecks:
     """The faults that were found.
 
-    ``durability`` is None when PostgreSQL did not answer. ``tried`` tells whether a message was inserted.
+    ``durability`` is None when PostgreSQL did not answer. ``tried`` tells whether a message was inserted, or would have
+    been but for a node of the cluster that is away. ``nodes`` is empty for a single server.
     """
 
     faults: Sequence[DatabaseFault]
     durability: Durability | None
     tried: bool
+    nodes: Sequence[NodeState] = ()
 
     def word(self, part: Part) -> str:
         """Return the word for ``part`` in `/readyz`: of its first fault, ``ok``, or ``unknown`` if unchecked."""
@@ -125,15 +127,19 @@ async def examine(database: Database, revision: str) -> DatabaseChecks:
     """Return the faults of ``database`` for a release that was written for the schema ``revision``."""
     faults: list[DatabaseFault] = []
     durability, tried = None, False
+    nodes: Sequence[NodeState] = ()
     try:
         async with database.reading() as session:
-            state, durability = await SchemaDAO(session).state(), await SchemaDAO(session).durability()
+            schema = SchemaDAO(session)
+            state, durability, nodes = await schema.state(), await schema.durability(), await schema.nodes()
+            # What is asked next needs every node; without one, the conversations of the others are recorded.
+            whole = all(node.durability for node in nodes)
             faults += _of_state(state, revision)
             faults += await _of_rights(session)
             fit = not faults
-            if fit and not state.stamp.is_ahead_of(revision):  # a newer release may have replaced an index
-                faults += await _of_schema(SchemaDAO(session))
-        faults += await _of_trial(database) if fit else []
+            if fit and whole and not state.stamp.is_ahead_of(revision):  # a newer release may have replaced an index
+                faults += await _of_schema(schema)
+        faults += await _of_trial(database) if fit and whole else []
         tried = fit
     except RecordError as error:
         faults.append(_of_failure(error))
@@ -141,7 +147,7 @@ async def examine(database: Database, revision: str) -> DatabaseChecks:
         if (state_of := sqlstate(error)) is None:
             raise
         faults.append(_refused(state_of, [], []))
-    return DatabaseChecks(faults, durability, tried)
+    return DatabaseChecks(faults, durability, tried, nodes)
 
 
 def _of_state(state: DatabaseState, revision: str) -> list[DatabaseFault]:

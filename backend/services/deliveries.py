@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO
+from backend.dao_service.delivery_dao import Backlog, Claimed, DeliveryDAO, Numbered
 from backend.errors import DeliveryNotFound
 from backend.principal import Principal
 from backend.schemas.delivery import DeliveriesRetried, DeliveryPage, DeliveryPlace, DeliveryQuery, DeliveryResponse
@@ -69,11 +69,12 @@ async def newest(database: Database, principal: Principal, query: DeliveryQuery)
     place = DeliveryPlace.parse(query.cursor) if query.cursor else None
     async with database.reading() as session:
         rows = await DeliveryDAO(session).newest(
-            query.state, query.conversation_id, before=place and place.number, limit=query.limit + 1
+            query.state, query.conversation_id, before=place and Numbered(*place), limit=query.limit + 1
         )
         shown = [DeliveryResponse.model_validate(row) for row in rows[: query.limit]]
     if shown:
-        place = DeliveryPlace(rows[len(shown) - 1].number)
+        last = rows[len(shown) - 1]
+        place = DeliveryPlace(last.number, last.id)
     return DeliveryPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
 
 

@@ -1,11 +1,12 @@
 """Durability: what an acknowledged message survives with PostgreSQL's settings (fsync, synchronous standbys)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from backend.dao_service.schema_dao import Durability
+from backend.dao_service.schema_dao import Durability, NodeState
 
 _COUNTED: Final = re.compile(r"\s*(?:any\s+|first\s+)?(\d+)\s*\(", re.IGNORECASE)
 
@@ -32,6 +33,33 @@ class DurabilityReport:
     standbys_wanted: int
     standbys_connected: int | None
     survives: Survives
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """A node of a cluster, by its number; ``survives`` is None if it does not answer."""
+
+    node: int
+    survives: Survives | None
+
+
+def nodes(found: Sequence[NodeState]) -> list[NodeReport]:
+    """Return what each node's own conversations survive, without the names of nodes and standbys."""
+    return [NodeReport(each.node, each.durability and survives(each.durability)) for each in found]
+
+
+def node_faults(found: Sequence[NodeState]) -> list[str]:
+    """Return a sentence for each node that is away, and for each setting of a node that can lose messages."""
+    sentences = []
+    for each in found:
+        if each.durability is None:
+            sentences.append(
+                f"Node {each.node} of the cluster does not answer: its conversations, the list of conversations and "
+                "the feed get 503 until it does. pg_dist_node says which server it is."
+            )
+        else:
+            sentences += [f"Node {each.node} of the cluster: {sentence}" for sentence in faults(each.durability)]
+    return sentences
 
 
 def report(found: Durability) -> DurabilityReport:

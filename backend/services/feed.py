@@ -14,7 +14,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -24,6 +25,7 @@ from backend.dao_service.connection.sqlstate import describe
 from backend.dao_service.feed_dao import FeedDAO, FeedRow
 from backend.dao_service.portions import Bounds
 from backend.errors import Unavailable
+from backend.feed_positions import Positions
 from backend.principal import SERVICE, Principal, caller
 from backend.schemas.feed import FeedPlace, FeedQuery, FeedStart
 from backend.services.live import Stopping, wait_for_event
@@ -43,9 +45,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """A part of the feed, the place after it, and whether there is more."""
+    """A part of the feed, the places after each of its rows and after it, and whether there is more."""
 
     rows: Sequence[FeedRow]
+    places: Sequence[FeedPlace]
     place: FeedPlace
     has_more: bool
 
@@ -65,7 +68,7 @@ class Feed:
         if start is FeedStart.BEGINNING:
             return FeedPlace(None)
         async with self._database.driver_connection() as connection:
-            return FeedPlace((await FeedDAO(connection).end()).position)
+            return FeedPlace((await FeedDAO(connection).end()).positions)
 
     async def page(self, principal: Principal, query: FeedQuery) -> FeedPage:
         """Return the next page of the feed, waiting up to ``query.wait`` seconds for a first message (long polling).
@@ -111,7 +114,7 @@ class Feed:
         with suppress(Unavailable):  # the follower tries again after _TICK
             async with self._own_reads.permit(caller.get()):
                 return await _read(self._database, begun, _STRIDE)
-        return FeedPage([], begun, has_more=False)
+        return FeedPage([], [], begun, has_more=False)
 
     @contextmanager
     def _following(self) -> Iterator["_Tail"]:
@@ -128,6 +131,14 @@ class Feed:
                 self._tail = None
 
 
+class _Kept(NamedTuple):
+    """A row of the cache, and what was read of each server after it."""
+
+    row: FeedRow
+    positions: Positions
+    document: bytes
+
+
 class _Tail:
     """The reader task: reads the end of the feed into a cache for all followers."""
 
@@ -137,7 +148,7 @@ class _Tail:
         self._database = database
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._window = Window(_position, _KEPT)
+        self._window = Window[_Kept, Positions](_positions, _KEPT)
         self._task = asyncio.create_task(self._run(), name="feed reader")
 
     def stop(self) -> None:
@@ -147,11 +158,10 @@ class _Tail:
 
     def past(self, begun: FeedPlace, bounds: Bounds) -> FeedPage | None:
         """Return the cached rows after ``begun`` within ``bounds``; None if the cache does not reach back to it."""
-        found = None if begun.position is None else self._window.past(begun.position, bounds)
-        if found is None:
+        if (read := begun.positions) is None:
             return None
-        rows, has_more = found
-        return FeedPage(rows, place_of(rows[-1]) if rows else begun, has_more=has_more)
+        found = self._window.past(read, bounds, lambda kept: not read.covers(kept.row.position or 0))
+        return None if found is None else _page([kept.row for kept in found[0]], begun, has_more=found[1])
 
     async def _run(self) -> None:
         caller.set(SERVICE)  # instead of the follower that started this task
@@ -161,7 +171,7 @@ class _Tail:
                 self._woken.clear()  # before reading, because messages recorded meanwhile set it again
                 before = self._window.reached
                 more, uncommitted = await self._read_new()
-                if self._window.reached > before:
+                if self._window.reached != before:
                     pause = _SOON
                     if not more:
                         await wait_for_event(self._woken, _SOON if uncommitted else _POLL)
@@ -180,32 +190,47 @@ class _Tail:
                 end = await feed.end()
                 rows: Sequence[FeedRow] = []
                 more = False
-                if self._window.since >= 0:
-                    rows, more = await feed.after(self._window.reached, end.position, _STRIDE)
+                if self._window.reached is not None:
+                    rows, more = await feed.after(self._window.reached, end.positions, _STRIDE)
         except Unavailable:
             return False, False
         except Exception as error:  # noqa: BLE001 -- the next query may succeed
             log.warning("the feed was not read", **describe(error))
             return False, False
-        self._keep(rows, _position(rows[-1]) if more else end.position)
+        self._keep(rows, None if more else end.positions)
         return more, end.more
 
-    def _keep(self, rows: Sequence[FeedRow], reached: int) -> None:
-        if self._window.since < 0:
-            self._window.begin(reached)
-        elif reached <= self._window.reached:
+    def _keep(self, rows: Sequence[FeedRow], end: Positions | None) -> None:
+        """Keep ``rows``, which reach up to ``end`` or, if that is None, up to the last of them."""
+        if (reached := self._window.reached) is None:
+            self._window.begin(end or Positions())
+            self._announce()  # a follower may wait for what was recorded before the reader began
             return
-        self._window.add(rows, reached)
-        self._announce()
+        kept = []
+        for row in rows:
+            reached = reached.past(row.position or 0)
+            kept.append(_Kept(row, reached, row.document))
+        if end is not None:
+            reached |= end
+        if reached != self._window.reached:
+            self._window.add(kept, reached)
+            self._announce()
 
     def _announce(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
 
-def place_of(row: FeedRow) -> FeedPlace:
-    """Return the place in the feed directly after a message."""
-    return FeedPlace(row.position, row.conversation_id, row.sequence)
+def _page(rows: Sequence[FeedRow], begun: FeedPlace, *, has_more: bool) -> FeedPage:
+    places = [*accumulate(rows, _past, initial=begun)][1:]
+    return FeedPage(rows, places, places[-1] if places else begun, has_more=has_more)
+
+
+def _past(place: FeedPlace, row: FeedRow) -> FeedPlace:
+    """Return the place in the feed directly after a message, read from ``place`` on."""
+    if row.position is None:
+        return FeedPlace(None, row.conversation_id, row.sequence)
+    return FeedPlace((place.positions or Positions()).past(row.position))
 
 
 async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPage:
@@ -214,18 +239,16 @@ async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPag
         end = await feed.end()
         rows: Sequence[FeedRow] = []
         has_more = False
-        if begun.position is None:
+        if begun.positions is None:
             rows, has_more = await feed.before(begun.conversation_id, begun.sequence, bounds)
         if not has_more:
             rest = Bounds(bounds.rows - len(rows), max(bounds.size - sum(len(row.document) for row in rows), 0))
-            later, has_more = await feed.after(begun.position or 0, end.position, rest)
+            later, has_more = await feed.after(begun.positions or Positions(), end.positions, rest)
             rows = [*rows, *later]
-    if rows:
-        begun = place_of(rows[-1])
-    elif begun.position is not None:
-        begun = FeedPlace(max(end.position, begun.position))  # no message will appear before the end any more
-    return FeedPage(rows, begun, has_more=has_more)
+    if not rows and begun.positions is not None:
+        begun = FeedPlace(begun.positions | end.positions)  # no message will appear before the end any more
+    return _page(rows, begun, has_more=has_more)
 
 
-def _position(row: FeedRow) -> int:
-    return row.position or 0
+def _positions(kept: _Kept) -> Positions:
+    return kept.positions

@@ -1,6 +1,7 @@
 """Readiness and health: whether this worker can record messages now, for load balancers and for `verbatim check`."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from backend.dao_service.schema_dao import SchemaDAO
 from backend.services import database_checks, durability
 from backend.services.appender import Appender
 from backend.services.database_checks import DatabaseChecks, Part
-from backend.services.durability import DurabilityReport
+from backend.services.durability import DurabilityReport, NodeReport
 from backend.services.single_flight import SingleFlight
 
 # Load balancers ask often, and each check inserts a message and rolls it back: so long one without faults is cached.
@@ -41,11 +42,15 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """The result of a health check: the readiness, what the operator should do, and the durability, if known."""
+    """The result of a health check: the readiness, what the operator should do, and the durability, if known.
+
+    ``nodes`` are those of a cluster; a single server has none.
+    """
 
     readiness: Readiness
     remedy: str
     durability: DurabilityReport | None
+    nodes: Sequence[NodeReport]
 
 
 class Health:
@@ -73,7 +78,8 @@ class Health:
         queue = "stopping" if not self._appender.running else "full" if self._appender.full else "ok"
         readiness = Readiness(found.word(Part.DATABASE), found.word(Part.SCHEMA), found.word(Part.WRITES), queue)
         report = durability.report(found.durability) if found.durability else None
-        return HealthCheck(readiness, " ".join(fault.sentence for fault in found.faults), report)
+        remedy = " ".join(fault.sentence for fault in found.faults)
+        return HealthCheck(readiness, remedy, report, durability.nodes(found.nodes))
 
     async def close(self) -> None:
         """Cancel the check, if one is running, and close the database; safe to call twice."""
@@ -99,19 +105,21 @@ class Health:
 class HealthReport:
     """A sentence for each fault of the database, and one on durability (`promise`), None if that is unknown.
 
-    ``tried`` tells whether the check got as far as a message that it inserted and rolled back.
+    ``tried`` tells whether the check got as far as a message that it inserted and rolled back, and ``is_cluster``
+    whether the record is distributed, so that keys differ from those that the migrations make.
     """
 
     faults: list[str]
     promise: str | None
     tried: bool
+    is_cluster: bool
 
 
 async def check(database: Database, revision: str) -> HealthReport:
     """Return the faults of the database for a release with the schema ``revision``; what `verbatim check` prints."""
     found = await database_checks.examine(database, revision)
-    sentences = [fault.sentence for fault in found.faults]
+    sentences = [*durability.node_faults(found.nodes), *(fault.sentence for fault in found.faults)]
     if found.durability is None:
-        return HealthReport(sentences, None, found.tried)
+        return HealthReport(sentences, None, found.tried, bool(found.nodes))
     worth = durability.promise(found.durability)
-    return HealthReport([*durability.faults(found.durability), *sentences], worth, found.tried)
+    return HealthReport([*durability.faults(found.durability), *sentences], worth, found.tried, bool(found.nodes))

@@ -202,7 +202,7 @@ class _Reader:
 
     def ended(self, after: int) -> Ended | None:
         """Return the end of the conversation, if it has ended and has no message above the sequence ``after``."""
-        if self._window.since < 0:
+        if self._window.since is None:
             return None
         if self.head is None:
             return Ended()
@@ -231,11 +231,12 @@ class _Reader:
         async with self._database.driver_connection() as connection:
             messages = MessageDAO(connection)
             head = (await messages.states([self._conversation_id])).get(self._conversation_id)
-            reached = self._window.reached if self._window.reached >= 0 else head.last_sequence if head else 0
+            reached = head.last_sequence if head else 0
+            reached = reached if self._window.reached is None else self._window.reached
             if head and (found := await messages.recorded(wanted, reached)):
                 rows, more = found.rows, found.more
         if not self._stopped and (rows, head, reached) != ([], self.head, self._window.reached):
-            if self._window.since < 0:
+            if self._window.since is None:
                 self._window.begin(reached)
             self._window.add(rows, rows[-1].sequence if rows else reached)
             self._cache_sizes.note(self, self._window.size)

@@ -105,10 +105,10 @@ async def reopen(database: Database, session_id: str, conversation_id: UUID) -> 
     async with database.writing() as session:
         sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
         await conversation.lock(conversation_id)
-        found = await sessions.lock(session_id)
+        found = await sessions.lock(session_id, conversation_id)
         if found is None or found.end_reason != ABANDONED:
             return  # erased, ended by its phone, or reopened by another request
-        await sessions.reopen(session_id)
+        await sessions.reopen(found)
         await conversation.end_session(conversation_id)
     database.wakeups.wake([conversation_id])
 
@@ -126,10 +126,10 @@ async def _end(database: Database, idle: IdleSession, idle_for: timedelta) -> bo
     async with database.writing() as session:
         sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
         await conversation.lock(idle.conversation_id)
-        found = await sessions.lock(idle.id)
-        if found is None or not await sessions.is_idle(idle.id, idle_for):
+        found = await sessions.lock(idle.id, idle.conversation_id)
+        if found is None or not await sessions.is_idle(found, idle_for):
             return False  # its phone has sent something, or another worker has ended it
-        await sessions.end(found, await sessions.last_seen(idle.id), ABANDONED, None)
+        await sessions.end(found, await sessions.last_seen(found), ABANDONED, None)
         await conversation.end_session(idle.conversation_id)
     database.wakeups.wake([idle.conversation_id])
     metrics.ENDED_ABANDONED.inc()

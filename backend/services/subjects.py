@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.delivery_dao import DeliveryDAO
+from backend.dao_service.delivery_dao import DeliveryDAO, Numbered
 from backend.dao_service.ownership import reaches
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.errors import (
@@ -118,11 +118,11 @@ async def _session(database: Database, principal: Principal, session_id: str) ->
 
 async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
     found: list[DeliveryResponse] = []
-    before: int | None = None
+    before: Numbered | None = None
     async with database.reading() as session:
         while rows := await DeliveryDAO(session).newest(None, conversation_id, before=before, limit=LARGEST_PAGE):
             found += map(DeliveryResponse.model_validate, rows)
-            before = rows[-1].number
+            before = Numbered(rows[-1].number, rows[-1].id)
     return orjson.dumps([delivery.model_dump(mode="json") for delivery in found])
 
 

@@ -89,7 +89,7 @@ async def begin(database: Database, principal: Principal, wanted: VoiceSessionCr
         if found is None or wanted.conversation_id not in (None, found.conversation_id):
             raise VoiceSessionIdReused
         number = 1 if added else await sessions.highest_number(found) + 1
-        presumed = added is None and await sessions.touch(found.id)
+        presumed = added is None and await sessions.touch(found)
     if presumed:
         await reopen(database, found.id, found.conversation_id)
     return Begun(found.id, found.conversation_id, found.started_at, number, replayed=added is None)
@@ -121,7 +121,7 @@ async def token(database: Database, principal: Principal, session_id: str, token
     owner = principal.owner(Scope.MESSAGES_WRITE)
     async with database.writing() as session:
         found = await _get(VoiceSessionDAO(session), session_id, owner)
-        presumed = await VoiceSessionDAO(session).touch(session_id)
+        presumed = await VoiceSessionDAO(session).touch(found)
     if presumed:
         await reopen(database, session_id, found.conversation_id)
     if tokens is None:
@@ -141,8 +141,9 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
     """Return the state of a session; raises ScopeMissing or VoiceSessionNotFound."""
     owner = principal.owner(Scope.CONVERSATIONS_READ)
     async with database.reading() as session:
-        sessions, events = VoiceSessionDAO(session), VoiceEventDAO(session, session_id)
+        sessions = VoiceSessionDAO(session)
         found = await _get(sessions, session_id, owner)
+        events = VoiceEventDAO(session, found)
         return VoiceSessionState.model_validate(
             {
                 **{name: getattr(found, name) for name in VoiceSessionState.model_fields if name in _COLUMNS},
@@ -181,7 +182,7 @@ async def end(
         found = await _get(sessions, session_id, owner)
         # The conversation is locked before the session, as an erasure locks them, so that the two do not deadlock.
         last = await ConversationDAO(session).lock(found.conversation_id)
-        found = await _existing(sessions.lock(session_id))
+        found = await _existing(sessions.lock(session_id, found.conversation_id))
         ended, raised = _is_final(found), facts.client_lost > found.client_lost
         if ended:
             _compare(found, facts)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from backend.dao_service.portions import Bounds
 
@@ -15,26 +15,36 @@ class _Row(Protocol):
 RowT = TypeVar("RowT", bound=_Row)
 
 
-class Window(Generic[RowT]):
-    """Holds all rows with positions above `since` up to and including `reached`, within the bounds ``most``.
+class _Place(Protocol):
+    """What was read of the stream: ``a < b`` tells that ``b`` has read a row that ``a`` has not."""
 
-    So a follower that has read up to a position from `since` on misses no row when it reads the rest from here. Both
-    positions are -1 before the first call of `begin`.
+    def __lt__(self, other: Self, /) -> bool: ...
+
+
+PlaceT = TypeVar("PlaceT", bound=_Place)
+
+
+class Window(Generic[RowT, PlaceT]):
+    """Holds all rows after the place `since` up to and including `reached`, within the bounds ``most``.
+
+    So a follower that has read up to a place from `since` on misses no row when it reads the rest from here. Both
+    places are None before the first call of `begin`. ``position`` gives the place after a row.
     """
 
-    def __init__(self, position: Callable[[RowT], int], most: Bounds) -> None:
+    def __init__(self, position: Callable[[RowT], PlaceT], most: Bounds) -> None:
         self._position = position
         self._most = most
         self._rows: list[RowT] = []
         self.size = 0  # bytes of the rows' documents
-        self.since = self.reached = -1
+        self.since: PlaceT | None = None
+        self.reached: PlaceT | None = None
 
-    def begin(self, place: int) -> None:
-        """Start at the position ``place``: `add` adds the rows above it."""
+    def begin(self, place: PlaceT) -> None:
+        """Start at ``place``: `add` adds the rows after it."""
         self.since = self.reached = place
 
-    def add(self, rows: Sequence[RowT], reached: int) -> None:
-        """Add ``rows``, all rows above `reached` up to the new ``reached``, and drop the oldest beyond the bounds."""
+    def add(self, rows: Sequence[RowT], reached: PlaceT) -> None:
+        """Add ``rows``, all rows after `reached` up to the new ``reached``, and drop the oldest beyond the bounds."""
         self._rows += rows
         self.reached = reached
         self.size += sum(map(size_of, rows))
@@ -52,16 +62,21 @@ class Window(Generic[RowT]):
         self.size = 0
         self.since = self.reached
 
-    def past(self, place: int, bounds: Bounds) -> tuple[list[RowT], bool] | None:
-        """Return the rows above ``place`` within ``bounds``, and whether there are more.
+    def past(
+        self, place: PlaceT, bounds: Bounds, is_new: Callable[[RowT], bool] | None = None
+    ) -> tuple[list[RowT], bool] | None:
+        """Return the rows after ``place`` within ``bounds``, and whether there are more.
 
-        Returns None if rows above ``place`` were dropped, or `begin` was not called yet.
+        Of the rows after a place that this stream did not pass through, a reader may know some: ``is_new`` tells them
+        apart. Returns None if rows after ``place`` were dropped, or `begin` was not called yet.
         """
-        if self.since < 0 or place < self.since:
+        if self.since is None or place < self.since:
             return None
-        first = bisect_right(self._rows, place, key=self._position)
-        rows = bounds.fitting(self._rows[first : first + bounds.rows], size_of)
-        return rows, first + len(rows) < len(self._rows)
+        later = self._rows[bisect_right(self._rows, place, key=self._position) :]
+        if is_new is not None:
+            later = [*filter(is_new, later)]
+        rows = bounds.fitting(later, size_of)
+        return rows, len(rows) < len(later)
 
 
 def size_of(row: _Row) -> int:

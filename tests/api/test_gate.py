@@ -413,7 +413,14 @@ async def test_a_page_of_an_allowed_origin_may_use_the_api_and_read_every_refusa
             assert "origin" in answer.headers["vary"].lower()
             assert "access-control-allow-credentials" not in answer.headers
             exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-            assert {"retry-after", "ratelimit", "www-authenticate", "x-request-id", "location"} <= exposed
+            assert {
+                "retry-after",
+                "ratelimit",
+                "www-authenticate",
+                "x-request-id",
+                "location",
+                "verbatim-position",
+            } <= exposed
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example", f"{APP}:8443", f"{APP}.evil", "null"])

@@ -453,13 +453,16 @@ async def test_a_conversation_of_100_000_messages_is_read_in_bounded_parts(
     )
     await shared_connection.execute(
         """
-        INSERT INTO voice_events (voice_session_id, id, type, client_sequence, after_sequence, received_at)
-        SELECT $1, gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'UserStartedSpeaking' ELSE 'AgentAudioDone' END,
+        INSERT INTO voice_events (
+            voice_session_id, conversation_id, id, type, client_sequence, after_sequence, received_at
+        )
+        SELECT $1, $3, gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'UserStartedSpeaking' ELSE 'AgentAudioDone' END,
             n * 3 + CASE n % 2 WHEN 0 THEN -1 ELSE 1 END, 0, $2::timestamptz + n * interval '5 s'
         FROM generate_series(1, 1000) AS n
         """,
         phone.session_id,
         NOON - timedelta(days=30),
+        phone.conversation_id,
     )
     await shared_connection.execute("ANALYZE messages, voice_events")  # as autovacuum would, some time later
     await shared_connection.execute("RESET session_replication_role")
@@ -482,11 +485,12 @@ async def test_a_message_with_thousands_of_events_does_not_make_a_part_larger(
     await phone.send(*heard([(float(number), said("user", "word")) for number in range(130)]))
     await shared_connection.execute(
         """
-        INSERT INTO voice_events (voice_session_id, id, type, client_sequence, after_sequence)
-        SELECT $1, gen_random_uuid(), type, n % 130 + 1, 0 FROM generate_series(1, 2600) AS n,
+        INSERT INTO voice_events (voice_session_id, conversation_id, id, type, client_sequence, after_sequence)
+        SELECT $1, $2, gen_random_uuid(), type, n % 130 + 1, 0 FROM generate_series(1, 2600) AS n,
             unnest(ARRAY['UserStartedSpeaking', 'AgentStartedSpeaking', 'Error']) AS type
         """,
         phone.session_id,
+        phone.conversation_id,
     )
     read = await part(phone.client, phone.conversation_id)
     assert read["has_more"]

@@ -47,6 +47,20 @@ def test_every_operation_has_a_name_and_declares_its_errors_as_problems(name: st
     assert "Successful Response" not in [answer["description"] for answer in operation["responses"].values()]
 
 
+@pytest.mark.parametrize("name", [name for name, _ in operations()])
+def test_every_write_names_its_position_and_every_read_that_a_replica_may_answer_takes_it(name: str) -> None:
+    operation = dict(operations())[name]
+    named = [
+        "Verbatim-Position" in answer.get("headers", {})
+        for status, answer in operation["responses"].items()
+        if status.startswith("2")
+    ]
+    taken = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"}
+    reads = name.startswith("GET ")
+    assert named == [not reads] * len(named)
+    assert ({"Verbatim-Position", "Prefer"} <= taken) == (reads and not name.endswith(("/live", "/feed")))
+
+
 def test_every_body_has_an_example() -> None:
     document = current()
     for _, operation in operations():

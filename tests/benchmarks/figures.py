@@ -59,8 +59,10 @@ _FILL: Final = f"""
             ) ELSE '{{}}' END,
         n, created_at + n * interval '6 s', created_at + n * interval '6 s', voice_session_id, n * 3
     FROM conversations CROSS JOIN generate_series(1, {_MESSAGES}) AS n ORDER BY created_at + n * interval '6 s';
-    INSERT INTO voice_events (voice_session_id, id, type, client_sequence, after_sequence, received_at)
-    SELECT id, gen_random_uuid(), CASE WHEN n = 97 THEN 'Warning' ELSE 'AgentAudioDone' END, n, n / 3,
+    INSERT INTO voice_events (
+        voice_session_id, conversation_id, id, type, client_sequence, after_sequence, received_at
+    )
+    SELECT id, conversation_id, gen_random_uuid(), CASE WHEN n = 97 THEN 'Warning' ELSE 'AgentAudioDone' END, n, n / 3,
         started_at + n * interval '1.8 s'
     FROM voice_sessions CROSS JOIN generate_series(1, 140) AS n WHERE n % 3 > 0 OR n > 120
     ORDER BY started_at + n * interval '1.8 s'

@@ -45,5 +45,5 @@ class Forgetful(Appender):
 
 
 if __name__ == "__main__":
-    with patch.object(app, "Appender", Forgetful):  # the lifespan asks for one
+    with patch.object(app, "AppendLanes", Forgetful):  # the lifespan asks for one
         cli.main()

@@ -13,6 +13,7 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.feed_dao import FeedDAO
 from backend.dao_service.portions import Bounds
 from backend.errors import DatabaseUnavailable
+from backend.feed_positions import Positions
 from backend.principal import LOCAL
 from backend.schemas.feed import FeedPlace, FeedQuery, FeedStart
 from backend.schemas.message import MessageCreate
@@ -86,13 +87,13 @@ class Follower:
 async def followers(database: Database, appender: Appender, conversation: UUID) -> AsyncIterator[Sequence[Follower]]:
     """Ten that follow the end of the feed, and have heard the first message."""
     source = Feed(database)
-    followers = [Follower(source, FeedPlace(0)) for _ in range(10)]
+    followers = [Follower(source, FeedPlace(Positions())) for _ in range(10)]
     await say(appender, conversation, 1)
     for follower in followers:
         await follower.until(1)
     assert source._tail
     window = source._tail._window
-    await until(lambda: window.reached >= 1)
+    await until(lambda: window.reached is not None and window.reached.covers(1))
     yield followers
     for follower in followers:
         await follower.close()
@@ -143,7 +144,7 @@ async def test_a_follower_that_has_fallen_behind_reads_for_itself_and_misses_not
     monkeypatch.setattr("backend.services.feed._STRIDE", Bounds(rows=2, size=2**20))
     await say(appender, conversation, 30)
     await followers[0].until(31)
-    late = Follower(Feed(database), FeedPlace(0))
+    late = Follower(Feed(database), FeedPlace(Positions()))
     await late.until(31)
     assert late.heard == followers[0].heard == list(range(1, 32))
     await late.close()

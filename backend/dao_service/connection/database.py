@@ -98,9 +98,7 @@ async def open_connection(
     overrides ``timeout``. If the URL names several hosts, the primary is used unless `target_session_attrs` says
     otherwise: a standby takes no writes and may lag behind. Raises OSError, TimeoutError and asyncpg's exceptions.
     """
-    if "target_session_attrs" not in url.query:
-        url = url.update_query_dict({"target_session_attrs": "primary"})
-    parameters = libpq.read_parameters(url)
+    parameters = libpq.read_parameters(_on("primary", url))
     if parameters.application_name:
         # PostgreSQL keeps 63 bytes, and `verbatim migrate` recognises a running release by the end of the name.
         name = f"{parameters.application_name[:30]}: {server_settings['application_name']}"
@@ -146,14 +144,19 @@ class PoolLimits:
 class Database:
     """One PostgreSQL database and its pool of connections.
 
-    If ``url`` leads to a pooler in transaction mode (PgBouncer), ``direct`` is the URL of PostgreSQL itself.
+    If ``url`` leads to a pooler in transaction mode (PgBouncer), ``direct`` is the URL of PostgreSQL itself. ``server``
+    is the `target_session_attrs` of libpq that applies unless ``url`` names one.
     """
 
-    def __init__(self, url: str, limits: PoolLimits | None = None, *, direct: str | None = None) -> None:
+    def __init__(
+        self, url: str, limits: PoolLimits | None = None, *, direct: str | None = None, server: str = "primary"
+    ) -> None:
         self.limits = limits or PoolLimits()
         self.wakeups = Wakeups()
-        self._url = asyncpg_url(url)
-        self._direct = asyncpg_url(direct or url)
+        # How far the log has come with the latest commit, if there is a replica (`replica`); None: not known.
+        self.position: int | None = None
+        self._url = _on(server, asyncpg_url(url))
+        self._direct = _on(server, asyncpg_url(direct or url))
         self._session_settings = SessionSettings(self.limits.statement, pooled=direct is not None)
         self._engine: Final[AsyncEngine] = create_async_engine(
             f"{_DRIVER}://",
@@ -200,6 +203,7 @@ class Database:
                     await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {settings}")
                     yield connection
                     await connection.execute("COMMIT")
+                    await self.note_commit(connection)
                 except (asyncpg.PostgresError, RecordError):
                     await connection.execute("ROLLBACK")
                     raise
@@ -227,6 +231,7 @@ class Database:
                 yield session
                 await session.execute(_WAIT_FOR_STANDBY)
                 await session.commit()
+                await self.note_session(session)
 
     @asynccontextmanager
     async def rolled_back(self) -> AsyncIterator[AsyncSession]:
@@ -276,6 +281,12 @@ class Database:
         async with connection.transaction(isolation="read_committed", readonly=read_only):
             await connection.execute(settings if read_only else f"{_READ_WRITE}; {settings}")
             yield
+
+    async def note_commit(self, connection: asyncpg.Connection) -> None:
+        """Do what follows a commit on ``connection``: without a replica, nothing. Raises nothing."""
+
+    async def note_session(self, session: AsyncSession) -> None:
+        """Do what follows a commit of ``session``; as `note_commit`."""
 
     async def close(self) -> None:
         """Close every idle connection without waiting for PostgreSQL, which may no longer answer."""
@@ -380,6 +391,11 @@ class Database:
             raise
         finally:
             self._permits.release(requester)
+
+
+def _on(server: str, url: URL) -> URL:
+    """Return ``url`` with the `target_session_attrs` ``server``, unless it has one."""
+    return url if "target_session_attrs" in url.query else url.update_query_dict({"target_session_attrs": server})
 
 
 async def driver_of(connection: AsyncConnection) -> asyncpg.Connection:

@@ -72,6 +72,11 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(original, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
+def is_unsupported(error: BaseException) -> bool:
+    """Return whether PostgreSQL, or Citus, has no plan for the statement: the tables may have been distributed."""
+    return sqlstate(error) == "0A000"
+
+
 def is_permanent(error: BaseException) -> bool:
     """Return whether the same statement fails again until an operator has repaired the cause."""
     state = sqlstate(error) or ""

@@ -9,7 +9,7 @@ from backend.dao_service.models.message import Message
 from backend.dao_service.models.message_words import MessageWords, MessageWordsB, SearchProgress
 from backend.dao_service.models.service_token import ServiceToken
 from backend.dao_service.models.task import Task
-from backend.dao_service.models.voice_session import VoiceEvent, VoiceSession
+from backend.dao_service.models.voice_session import VoiceEvent, VoiceSession, VoiceSessionId
 
 __all__ = [
     "Base",
@@ -26,4 +26,5 @@ __all__ = [
     "Task",
     "VoiceEvent",
     "VoiceSession",
+    "VoiceSessionId",
 ]

@@ -12,6 +12,11 @@ NAMING_CONVENTION = {
 }
 
 
+# The default of `number`: nanoseconds since 1970, an order that does not depend on one server's sequence.
+# Written as PostgreSQL prints it, so that Alembic finds no drift.
+NUMBER = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000000)::numeric))::bigint"
+
+
 class Base(DeclarativeBase):
     """The root of all models."""
 

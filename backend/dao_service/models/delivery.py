@@ -9,38 +9,37 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.dao_service.models.base import Base
+from backend.dao_service.models.base import NUMBER, Base
 
 
 class Delivery(Base):
     """One row of ``deliveries``.
 
-    ``number`` is the order of queueing and ``version`` the version of the intent. ``body`` is the text that is signed
-    and sent, the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
+    ``number`` is the order of queueing, in nanoseconds since 1970, and rises within a conversation; deliveries of two
+    conversations may share one. ``version`` is the version of the intent. ``body`` is the text that is signed and sent,
+    the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
     unknown. ``spent`` counts the attempts before an operator last had the delivery sent again.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'delivered', 'failed', 'held')", name="state"),
-        UniqueConstraint("number"),
         Index("idx_deliveries_conversation", "conversation_id", "number"),
+        Index("idx_deliveries_number", "number", "id"),
         Index("idx_deliveries_state", "state", "number"),
         Index("idx_deliveries_due", "due_at", postgresql_where=text("state = 'pending'")),
     )
 
     id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
-    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    number: Mapped[int] = mapped_column(BigInteger, server_default=text(NUMBER))
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     type: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)

@@ -5,11 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import UUID as SQL_UUID
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Text, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.dao_service.models.base import Base
+from backend.dao_service.models.base import NUMBER, Base
 from backend.vocabulary import INCIDENTS
 
 _IS_INCIDENT = text(f"type IN {INCIDENTS}")
@@ -46,13 +46,23 @@ class VoiceSession(Base):
     client_lost: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
+class VoiceSessionId(Base):
+    """One row of ``voice_session_ids``: the conversation of a session. No two have a session of the same id."""
+
+    __tablename__ = "voice_session_ids"
+    __table_args__ = (Index("idx_voice_session_ids_conversation", "conversation_id"),)
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+
+
 class VoiceEvent(Base):
     """One row of ``voice_events``: an event that is not a message.
 
     It is stored so that the receipt finds no gap, and so that latencies can be assigned to their turn. ``detail`` holds
     the fields that are kept, ``after_sequence`` is the conversation's last sequence when the event arrived, and
-    ``number`` is the order of arrival. ``time_estimated`` tells that the phone sent no usable time, so that
-    ``received_at`` is the time of arrival.
+    ``number`` is the order of arrival, in nanoseconds since 1970. ``time_estimated`` tells that the phone sent no
+    usable time, so that ``received_at`` is the time of arrival.
     """
 
     __tablename__ = "voice_events"
@@ -81,10 +91,11 @@ class VoiceEvent(Base):
 
     voice_session_id: Mapped[str] = mapped_column(ForeignKey("voice_sessions.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
-    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    number: Mapped[int] = mapped_column(BigInteger, server_default=text(NUMBER))
     type: Mapped[str] = mapped_column(Text)
     detail: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     client_sequence: Mapped[int | None] = mapped_column(Integer)
     after_sequence: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
     time_estimated: Mapped[bool] = mapped_column(server_default=text("false"))
+    conversation_id: Mapped[UUID] = mapped_column(SQL_UUID)

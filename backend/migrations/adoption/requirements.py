@@ -71,6 +71,7 @@ OWN_TABLES: Final = (
     "erasures",
     "voice_sessions",
     "voice_events",
+    "voice_session_ids",
     "deliveries",
     "stopped_orchestrators",
     "message_words",

@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeAlias, TypeVar
 import httpx
 
 from verbatim_record.calls import Call, Following, Lines, Page
-from verbatim_record.core import Core
+from verbatim_record.core import Consistency, Core
 from verbatim_record.http_client import LIMITS, http_client, service_url
 from verbatim_record.methods import Method, Resource
 from verbatim_record.models import MessageResponse
@@ -137,10 +137,11 @@ class AsyncClient(Resource):
 
     ``token`` is sent as the bearer token; for one that expires pass a function, perhaps a coroutine function, which is
     called before each attempt and once more after 401. ``timeout`` is in seconds, for connecting and for each part of
-    an answer. The requests go through ``proxy``, a URL, except to this machine; variables such as `HTTP_PROXY` are not
-    read. ``tls`` is by default made of `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's authorities. ``http`` replaces the
-    client's own HTTP client, with ``proxy`` and ``tls``, and stays open at the end. Raises SetupError if ``url`` is not
-    an HTTP address.
+    an answer. With a replica of the database, reads see every commit unless ``consistency`` is `session` (all up to
+    this client's last write) or `eventual` (what the replica has). The requests go through ``proxy``, a URL, except to
+    this machine; variables such as `HTTP_PROXY` are not read. ``tls`` is by default made of `SSL_CERT_FILE`,
+    `SSL_CERT_DIR` or certifi's authorities. ``http`` replaces the client's own HTTP client, with ``proxy`` and ``tls``,
+    and stays open at the end. Raises SetupError if ``url`` is not an HTTP address.
     """
 
     feed = _followed(messages.feed)
@@ -154,6 +155,7 @@ class AsyncClient(Resource):
         *,
         timeout: float = 20.0,
         retries: Retries = DEFAULT_RETRIES,
+        consistency: Consistency = "strong",
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
         http: httpx.AsyncClient | None = None,
@@ -161,7 +163,7 @@ class AsyncClient(Resource):
         address = service_url(url, "The address of the client")
         self._owns = http is None
         self._http = http or http_client(address, proxy=proxy, tls=tls, limits=LIMITS)
-        super().__init__(Core(address, _Suspending(self._http, token), retries, timeout))
+        super().__init__(Core(address, _Suspending(self._http, token), retries, timeout, consistency))
         self.messages = AsyncMessages(self._core)
         self.conversations = AsyncConversations(self._core)
         self.sessions = AsyncSessions(self._core)

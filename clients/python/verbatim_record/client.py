@@ -8,7 +8,7 @@ from typing import Generic, ParamSpec, Self, TypeVar
 import httpx
 
 from verbatim_record.calls import Call, Following, Lines, Page
-from verbatim_record.core import Core
+from verbatim_record.core import Consistency, Core
 from verbatim_record.http_client import LIMITS, blocking_http_client, service_url
 from verbatim_record.methods import Method, Resource
 from verbatim_record.models import MessageResponse
@@ -154,10 +154,12 @@ class Client(Resource):
     """A client of the service at ``url``, for programs without an event loop; several threads may use it.
 
     ``token`` is sent as the bearer token; for one that expires pass a function, which is called before each attempt and
-    once more after 401. ``timeout`` is in seconds, for connecting and for each part of an answer. The requests go
-    through ``proxy``, a URL, except to this machine; variables such as `HTTP_PROXY` are not read. ``tls`` is by default
-    made of `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's authorities. ``http`` replaces the client's own HTTP client,
-    with ``proxy`` and ``tls``, and stays open at the end. Raises SetupError if ``url`` is not an HTTP address.
+    once more after 401. ``timeout`` is in seconds, for connecting and for each part of an answer. With a replica of the
+    database, reads see every commit unless ``consistency`` is `session` (all up to this client's last write) or
+    `eventual` (what the replica has). The requests go through ``proxy``, a URL, except to this machine; variables such
+    as `HTTP_PROXY` are not read. ``tls`` is by default made of `SSL_CERT_FILE`, `SSL_CERT_DIR` or certifi's
+    authorities. ``http`` replaces the client's own HTTP client, with ``proxy`` and ``tls``, and stays open at the end.
+    Raises SetupError if ``url`` is not an HTTP address.
     """
 
     feed = _followed(messages.feed)
@@ -171,6 +173,7 @@ class Client(Resource):
         *,
         timeout: float = 20.0,
         retries: Retries = DEFAULT_RETRIES,
+        consistency: Consistency = "strong",
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
         http: httpx.Client | None = None,
@@ -178,7 +181,7 @@ class Client(Resource):
         address = service_url(url, "The address of the client")
         self._owns = http is None
         self._http = http or blocking_http_client(address, proxy=proxy, tls=tls, limits=LIMITS)
-        super().__init__(Core(address, _Blocking(self._http, token), retries, timeout))
+        super().__init__(Core(address, _Blocking(self._http, token), retries, timeout, consistency))
         self.messages = Messages(self._core)
         self.conversations = Conversations(self._core)
         self.sessions = Sessions(self._core)

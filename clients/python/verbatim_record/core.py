@@ -5,11 +5,12 @@ methods block instead of suspending, so that a coroutine reaches its end at the 
 """
 
 import logging
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from http import HTTPMethod, HTTPStatus
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import httpx
 
@@ -24,11 +25,16 @@ T = TypeVar("T")
 PlaceT = TypeVar("PlaceT")
 PageT = TypeVar("PageT", bound=Page[Any])
 
+# What a read sees if the service has a replica, which may be behind: every commit, all up to this client's last write,
+# or what the replica has.
+Consistency = Literal["strong", "session", "eventual"]
+
 log = logging.getLogger(__name__)
 
 _BASE: Final = "/api/v1"
 _AGENT: Final = f"verbatim-record/{__version__} (python)"
 _EVENT_STREAM: Final = "text/event-stream"
+_POSITION: Final = "verbatim-position"  # of two, the one that is greater as text covers both
 _SILENCE: Final = 60.0  # seconds without a byte of a stream; the service sends a comment every 15
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -60,11 +66,21 @@ class Transport(Protocol):
 class Core:
     """Carries out the calls of one client; ``timeout`` is in seconds, for connecting and for each part of an answer."""
 
-    def __init__(self, address: httpx.URL, transport: Transport, retries: Retries, timeout: float) -> None:
+    def __init__(
+        self,
+        address: httpx.URL,
+        transport: Transport,
+        retries: Retries,
+        timeout: float,
+        consistency: Consistency = "strong",
+    ) -> None:
         self._base = str(address).rstrip("/") + _BASE
         self._transport = transport
         self._retries = retries
         self._timeout = timeout
+        self._consistency = consistency
+        self._position = ""  # of this client's writes
+        self._writing = threading.Lock()
 
     async def send(self, call: Call[T]) -> T:
         """Return the result of ``call``, after as many attempts as it takes; raises VerbatimError."""
@@ -157,6 +173,7 @@ class Core:
                 if not response.is_success:
                     await self._transport.read(response)
                     raise refusal(response)
+                self._note_position(call, response)
                 yield response
             finally:
                 await self._transport.close(response)
@@ -165,7 +182,7 @@ class Core:
             raise TransportError(f"No whole answer came: {type(error).__name__}.", sent=sent) from error
 
     def _request(self, call: Call[Any], token: str | None) -> httpx.Request:
-        headers = {"user-agent": _AGENT, **call.headers}
+        headers = {"user-agent": _AGENT, **self._freshness(call), **call.headers}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         if call.body is not None:
@@ -179,6 +196,20 @@ class Core:
             content=call.body,
             extensions={"timeout": timeout.as_dict()},
         )
+
+    def _note_position(self, call: Call[Any], response: httpx.Response) -> None:
+        if call.method is not HTTPMethod.GET:
+            with self._writing:  # of several threads, the latest write counts
+                self._position = max(self._position, response.headers.get(_POSITION, ""))
+
+    def _freshness(self, call: Call[Any]) -> dict[str, str]:
+        """Return the header that lets a replica answer ``call``, if one may."""
+        if call.method is HTTPMethod.GET:
+            if self._consistency == "eventual":
+                return {"prefer": "consistency=eventual"}
+            if self._consistency == "session" and self._position:
+                return {_POSITION: self._position}
+        return {}
 
     def _attempts(self, *, repeatable: bool = True) -> Attempts:
         return Attempts(self._retries, repeatable=repeatable, renewable=self._transport.renewable)

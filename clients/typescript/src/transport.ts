@@ -32,6 +32,11 @@ export interface Service {
   fetch?: StreamingFetch;
   /** By default `crypto.getRandomValues`; React Native has none, and takes that of expo-crypto. */
   random?: Random;
+  /**
+   * What a read sees if the service has a replica, which may be behind: every commit (`strong`, if left out), all up to
+   * this client's last write (`session`), or what the replica has (`eventual`).
+   */
+  consistency?: "strong" | "session" | "eventual";
 }
 
 /** One request. */
@@ -55,6 +60,7 @@ export interface Call {
 const ATTEMPTS = 6;
 const WITHIN = 60_000; // milliseconds after the first attempt in which the last may begin
 const ANSWER = 20_000; // milliseconds in which an answer must have come, with its body
+const POSITION = "verbatim-position";
 const FINAL = [401, 502]; // after a new token; the refusal of Deepgram, which only an operator can change
 const AS_SLOW_AGAIN = "/problems/search-too-slow";
 const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/problems/too-many-requests"];
@@ -62,6 +68,7 @@ const NOTHING_DONE = ["/problems/busy", "/problems/issuer-unavailable", "/proble
 export class Transport {
   readonly random: Random;
   readonly #service: Service;
+  #position = ""; // of this client's writes; of two, the one that is greater as text covers both
 
   constructor(service: Service) {
     this.#service = service;
@@ -119,7 +126,7 @@ export class Transport {
   /** Returns a good answer, whose body may still be under way; rejects with a refusal or what `fetch` threw. */
   async #open(call: Call, renew: boolean, signal: AbortSignal): Promise<StreamingAnswer> {
     const { api, token, fetch = globalThis.fetch as StreamingFetch } = this.#service;
-    const headers: Record<string, string> = { accept: "application/json" };
+    const headers: Record<string, string> = { accept: "application/json", ...this.#freshness(call.method) };
     for (const [name, value] of Object.entries(call.headers ?? {})) if (value !== undefined) headers[name] = value;
     const held = await token?.(renew);
     if (held) headers["authorization"] = `Bearer ${held}`;
@@ -130,7 +137,17 @@ export class Transport {
     }
     const answer = await fetch(api + call.path, init);
     if (answer.status < 200 || answer.status >= 300) throw await refusalOf(answer);
+    const position = answer.headers.get(POSITION) ?? "";
+    if (call.method !== "GET" && position > this.#position) this.#position = position;
     return answer;
+  }
+
+  /** Returns the header that lets a replica answer, if one may. */
+  #freshness(method: string): Record<string, string> {
+    const { consistency } = this.#service;
+    if (method !== "GET") return {};
+    if (consistency === "eventual") return { prefer: "consistency=eventual" };
+    return consistency === "session" && this.#position ? { [POSITION]: this.#position } : {};
   }
 }
 

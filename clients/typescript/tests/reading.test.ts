@@ -193,6 +193,30 @@ test("after 401 the same is sent once more with a new token, and then no more", 
   assert.deepEqual(waits, [0]);
 });
 
+test("a read names the latest write of its client, or allows a replica anything, if it is told to", async () => {
+  const conversation_id = await talk();
+  const places = ["0000000000000009", "000000000000012c", "0000000000000020"];
+  const asked = async (consistency?: "strong" | "session" | "eventual") => {
+    const names: (string | null)[] = [];
+    const written = [...places];
+    const replicated: Fetch = async (url, init) => {
+      const headers = new Headers(init?.headers);
+      names.push(headers.get("verbatim-position") ?? headers.get("prefer"));
+      const answer = await fetch(url, init);
+      const place = init?.method === "POST" ? written.shift() : undefined;
+      return new Response(answer.body, { status: answer.status, headers: place ? { "verbatim-position": place } : {} });
+    };
+    const client = new Verbatim({ api, fetch: replicated as Fetch, ...(consistency && { consistency }) });
+    await client.getConversation(conversation_id);
+    for (const content of places) await client.recordMessage({ conversation_id, role: "user", content });
+    await client.getConversation(conversation_id);
+    return names;
+  };
+  assert.deepEqual(await asked(), [null, null, null, null, null]);
+  assert.deepEqual(await asked("session"), [null, null, null, null, "000000000000012c"]);
+  assert.deepEqual(await asked("eventual"), ["consistency=eventual", null, null, null, "consistency=eventual"]);
+});
+
 test("a token that does not come, and a fetch that does not end, are given up and asked for again", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let asked = 0;

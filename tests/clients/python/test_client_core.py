@@ -1,14 +1,15 @@
 """How long a client waits before it tries again: tested without a network, because the core does no I/O."""
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
 
 from tests.clients.python.unreliable import Answer, problem
-from verbatim_record.core import Core
-from verbatim_record.errors import TransportError
-from verbatim_record.operations import conversations, deliveries
+from verbatim_record.core import Consistency, Core
+from verbatim_record.errors import TransportError, UnexpectedResponse
+from verbatim_record.operations import conversations, deliveries, service
 from verbatim_record.retries import Retries
 
 RETRIES = Retries(attempts=8, within=1e9, backoff=0.5, longest=4.0)
@@ -23,11 +24,13 @@ class Script:
     def __init__(self, *answers: Answer) -> None:
         self.answers: Iterator[Answer] = iter(answers)
         self.waits: list[float] = []
+        self.requests: list[httpx.Request] = []
 
     async def token(self) -> None:
         return None
 
     async def open(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
         answer = next(self.answers, None)
         if answer is None:
             raise httpx.ConnectError("There is no service.")
@@ -46,8 +49,8 @@ class Script:
         self.waits.append(seconds)
 
 
-def core(script: Script, retries: Retries = RETRIES) -> Core:
-    return Core(httpx.URL("http://verbatim.example"), script, retries, timeout=20.0)
+def core(script: Script, retries: Retries = RETRIES, consistency: Consistency = "strong") -> Core:
+    return Core(httpx.URL("http://verbatim.example"), script, retries, 20.0, consistency)
 
 
 async def test_the_longest_wait_doubles_up_to_its_bound() -> None:
@@ -88,3 +91,26 @@ async def test_a_stream_opens_again_no_sooner_than_it_asks_for() -> None:
     first, second = script.waits
     assert 1 <= first <= 1.5
     assert 10 <= second <= 10.5
+
+
+WROTE_LAST, WROTE_FIRST = (Answer(200, GOOD.body, {"verbatim-position": f"{place:016x}"}) for place in (300, 20))
+LATEST = {"verbatim-position": f"{300:016x}"}
+
+
+@pytest.mark.parametrize(
+    ("consistency", "before", "after"),
+    [("strong", {}, {}), ("session", {}, LATEST), ("eventual", *[{"prefer": "consistency=eventual"}] * 2)],
+)
+async def test_a_read_names_the_latest_write_of_its_client_or_allows_a_replica_anything(
+    consistency: Consistency, before: dict[str, str], after: dict[str, str]
+) -> None:
+    script = Script(GOOD, WROTE_LAST, WROTE_FIRST, problem(503, "busy"), GOOD)
+    client = core(script, consistency=consistency)
+    for call in (service.get(), deliveries.retry_all(), deliveries.retry_all(), service.get()):
+        with suppress(UnexpectedResponse):  # the answers are of no read
+            await client.send(call)
+    first, *writes, refused, again = (
+        {name: request.headers[name] for name in ("prefer", "verbatim-position") if name in request.headers}
+        for request in script.requests
+    )
+    assert (first, writes, refused, again) == (before, [{}, {}], after, after)
