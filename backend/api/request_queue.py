@@ -30,11 +30,11 @@ from backend.observability import metrics
 from backend.services.senders import Senders
 
 MAX_RUNNING: Final = 512  # requests, inclusive
-LEAST_SHARE: Final = 8  # requests of one caller at the least; measured: so many posts take about 3 ms of the event loop
-MAX_SHARE: Final = 128  # requests of one caller at the most, while several send
+LEAST_SHARE: Final = 8  # requests of one caller at the least; measured: so many posts take 1 ms of the event loop
+MAX_SHARE: Final = 64  # requests of one caller at the most, while several send
 SHARES: Final = 4  # all callers together may have so many times the share
-EARLY: Final = 0.001  # seconds; the share grows if a timer of the event loop fires at most so late
-LATE: Final = 0.003  # seconds; the share shrinks if it fires so late or later
+EARLY: Final = 0.0005  # seconds; the share grows if a timer of the event loop fires at most so late
+LATE: Final = 0.0015  # seconds; the share shrinks if it fires so late or later
 TICK: Final = 0.025  # seconds between two of these timers
 MAX_TURN: Final = 0.25  # seconds for which a request counts as running
 MAX_WAIT: Final = 0.3  # seconds; with the waits before it and for a commit, the response is to come within 2 s

@@ -38,9 +38,9 @@ _FIND: Final = f"""
         AND {reaches_sql("$2::text", OWNER_SQL.format("conversation"))}
 """  # noqa: S608 -- made of constants
 _CONVERSATION: Final = "SELECT conversation_id FROM voice_session_ids WHERE id = $1"
-# The conversation of each session that was found, so that the next request need not ask the directory. A session keeps
-# its conversation, unless that is erased and the session begins anew: then no row is found, and the directory is asked.
-_KNOWN_CONVERSATIONS: Final[LRUCache[str, UUID]] = LRUCache(100_000)
+# The conversation of each session that was found for an owner, so that the next request need not ask the directory. A
+# session keeps its conversation, unless that is erased and the session begins anew: then the directory is asked again.
+_KNOWN_CONVERSATIONS: Final[LRUCache[tuple[str, str | None], UUID]] = LRUCache(100_000)
 # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
 _LOCK: Final = """
     SELECT last_sequence, seen_at, provider_session_ids FROM conversations AS conversation, voice_sessions AS session
@@ -140,11 +140,13 @@ async def find_session(
     The session is None unless its conversation belongs to ``owner`` (None admits every owner).
     """
     rows: list[asyncpg.Record] = []
-    if conversation_id := _KNOWN_CONVERSATIONS.get(session_id):
+    if conversation_id := _KNOWN_CONVERSATIONS.pop((session_id, owner), None):
         rows = await connection.fetch(_FIND, session_id, owner, [*numbers], conversation_id)
-    if not rows and (listed := await connection.fetchval(_CONVERSATION, session_id)) != conversation_id:
-        _KNOWN_CONVERSATIONS[session_id] = listed
-        rows = await connection.fetch(_FIND, session_id, owner, [*numbers], listed)
+    if not rows:  # one that is missing takes as many statements as one of another owner
+        conversation_id = await connection.fetchval(_CONVERSATION, session_id)
+        rows = await connection.fetch(_FIND, session_id, owner, [*numbers], conversation_id)
+    if rows:
+        _KNOWN_CONVERSATIONS[session_id, owner] = rows[0]["conversation_id"]
     around = {
         number: Neighbours(
             None if before is None else NumberedMessage(before, before_at),

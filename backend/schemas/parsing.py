@@ -96,6 +96,8 @@ def _faults(found: Sequence[ErrorDetails]) -> list[Fault]:
 
 def parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
     """Return ``item``, a value parsed from JSON, as a ``model``; raises what `parse` raises."""
+    if not isinstance(item, dict):  # a string of a MiB would be written and parsed three times to say the same
+        raise Invalid([Fault("", _SENTENCES["model_type"])])
     try:
         text = json.dumps(item)
     except RecursionError:

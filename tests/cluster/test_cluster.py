@@ -1,6 +1,10 @@
-"""The service on a real Citus cluster; skipped unless ``VERBATIM_TEST_CITUS`` names a coordinator."""
+"""The service on a real Citus cluster; skipped unless ``VERBATIM_TEST_CITUS`` names a coordinator.
+
+``VERBATIM_TEST_KILLS`` is how many times workers are killed.
+"""
 
 import asyncio
+import os
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -16,6 +20,7 @@ from backend.services.redaction import MARK
 from backend.services.retention import Run, erase_some
 from backend.vocabulary import ContextType
 from tests.cluster.conftest import SHARDS, worker_of
+from tests.cluster.workers import Worker, workers_of
 from tests.cluster.writers import writing
 from tests.conftest import running, serving, settings_for, utterance
 from tests.phones import begin
@@ -30,8 +35,13 @@ EVENTS: Final[list[dict[str, Any]]] = [
     {"event": {"type": "Error", "description": "the model failed", "code": "X"}},
     {"event": {"type": "ConversationText", "role": "user", "content": "Bye"}, "client_sequence": 6},
 ]
+KILLS: Final = int(os.environ.get("VERBATIM_TEST_KILLS", "4"))
+PLACES: Final = """
+    SELECT groupid FROM pg_dist_placement
+    WHERE shardid = get_shard_id_for_distribution_column('conversations', $1::uuid)
+"""
 MOVABLE: Final = """
-    SELECT s.shardid, s.nodename, s.nodeport, other.nodename AS to_name, other.nodeport AS to_port
+    SELECT DISTINCT ON (s.shardid) s.shardid, s.nodename, s.nodeport, other.nodename, other.nodeport
     FROM citus_shards AS s JOIN pg_dist_node AS other ON other.shouldhaveshards AND other.nodeport <> s.nodeport
     WHERE s.table_name = 'conversations'::regclass ORDER BY 1
 """
@@ -134,9 +144,8 @@ async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
     assert (await client.put(f"{of_it}/hold", json=why)).status_code == 200
     assert (await client.post(redact, json=why)).status_code == 409
     assert (await client.delete(of_it)).status_code == 409
-    assert (await client.get(f"{A}/holds", params={"active": True})).json()["data"][0][
-        "conversation_id"
-    ] == conversation
+    [held] = (await client.get(f"{A}/holds", params={"active": True})).json()["data"]
+    assert held["conversation_id"] == conversation
     assert (await client.get(f"{A}/retention")).json()["complete"]
     assert (await client.delete(f"{of_it}/hold")).status_code == 204
     for _ in range(2):
@@ -147,16 +156,58 @@ async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
     assert [each["action"] for each in told] == ["message.redacted", "conversation.released", "conversation.held"]
 
 
+async def test_workers_are_killed_under_writers(distributed: str, sql: asyncpg.Connection) -> None:
+    workers = await workers_of(sql, distributed)
+    with serving(distributed, VERBATIM_SEARCH="false", **UNLIMITED) as address:
+        async with writing(address) as load:
+            for number in range(KILLS):
+                await load.acknowledges(50)
+                worker = workers[number % len(workers)]
+                worker.kill()
+                await load.is_refused()
+                await worker.start()
+            await load.acknowledges(100)
+        assert load.refused.keys() <= {503}
+        await load.check(sql)
+
+
+async def test_a_worker_that_is_away_stops_its_own_conversations_only(
+    distributed: str, sql: asyncpg.Connection
+) -> None:
+    away, *_ = await workers_of(sql, distributed)
+    async with running(create_app(settings_for(distributed, search=False))) as client:
+        opened = [
+            (await client.post(f"{A}/conversations", json={"context_type": "voice"})).json()["id"] for _ in range(12)
+        ]
+        places = {each: await sql.fetchval(PLACES, each) for each in opened}
+        assert len({*places.values()}) > 1
+        away.kill()
+        answers = {each: await client.post(f"{A}/voice/messages", json=utterance(each)) for each in opened}
+        assert {key: each.status_code for key, each in answers.items()} == expected(places, away)
+        batch = await client.post(f"{A}/voice/messages/batch", json={"messages": [utterance(each) for each in opened]})
+        assert [each["status"] for each in batch.json()["results"]] == [*expected(places, away).values()]
+        await away.start()
+        for each in opened:
+            while (answer := await client.post(f"{A}/voice/messages", json=utterance(each))).status_code == 503:
+                await asyncio.sleep(0.1)
+            assert answer.status_code == 201
+
+
+def expected(places: dict[str, int], away: Worker) -> dict[str, int]:
+    return {key: 503 if group == away.group else 201 for key, group in places.items()}
+
+
 async def test_parts_move_to_another_node_under_writers(distributed: str, sql: asyncpg.Connection) -> None:
     with serving(distributed, VERBATIM_SEARCH="false", **UNLIMITED) as address:
         async with writing(address) as load:
             await load.acknowledges(100)
-            for part in (await sql.fetch(MOVABLE))[:2]:
+            for part in await sql.fetch(MOVABLE):
                 await sql.execute(
                     "SELECT citus_move_shard_placement($1, $2, $3, $4, $5, shard_transfer_mode := 'force_logical')",
                     *part,
                 )
             await load.acknowledges(100)
+        assert not load.refused
         await load.check(sql)
 
 

@@ -82,6 +82,12 @@ class Load:
         while len(self.acknowledged) < wanted:
             await asyncio.sleep(_AGAIN)
 
+    async def is_refused(self) -> None:
+        """Wait until one message more is refused, as those are whose worker is away."""
+        wanted = self.refused.total() + 1
+        while self.refused.total() < wanted:
+            await asyncio.sleep(_AGAIN)
+
     async def check(self, sql: asyncpg.Connection) -> None:
         """See that nothing was lost, doubled or moved, that no place is empty, and that the feed told each once."""
         conversations = [UUID(each) for each in self._conversations]

@@ -20,6 +20,16 @@ from backend.embedded_postgres.run_as import Account, choose_account
 from tests.waiting import PATIENCE
 
 
+def cut_power(postmaster: psutil.Process) -> None:
+    """End a server as a power cut would: every process, before any of them can say anything."""
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    postmaster.suspend()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(processes, timeout=PATIENCE)
+
+
 @dataclass
 class Node:
     """One server, on a port of its own; ``settings`` are what its command line says."""
@@ -45,15 +55,9 @@ class Node:
         self.child = self.launcher.spawn(find_binaries().folder / "postgres", "-D", self.data, *words)
 
     def kill(self) -> None:
-        """End it as a power cut would: every process, before any of them can say anything."""
+        """Cut its power."""
         assert self.child
-        postmaster = psutil.Process(self.child.pid)
-        processes = [postmaster, *postmaster.children(recursive=True)]
-        postmaster.suspend()
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=PATIENCE)
+        cut_power(psutil.Process(self.child.pid))
         assert self.child.ended
 
     async def connect(self) -> asyncpg.Connection:
