@@ -96,7 +96,7 @@ COMMANDS: Final = {
     ),
     "import": (
         "copying:import_table",
-        "Import another program's table of messages; a second run changes nothing.",
+        "Import another program's messages: id, conversation_id, role, content, timestamp in UTC, metadata.",
     ),
     "demo-data": (
         "demo_data:demo_data",

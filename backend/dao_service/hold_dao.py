@@ -45,8 +45,7 @@ class HoldDAO:
 
     async def count_active(self) -> int:
         """Return how many conversations are on hold."""
-        found: int = await self._session.scalar(select(func.count()).where(Hold.released_at.is_(None)))
-        return found
+        return await self._session.scalar(select(func.count()).where(Hold.released_at.is_(None))) or 0
 
     async def newest(
         self, conversation_id: UUID | None, *, active: bool | None, before: tuple[int, UUID] | None, limit: int

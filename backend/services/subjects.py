@@ -14,6 +14,7 @@ import orjson
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import DeliveryDAO, Numbered
+from backend.dao_service.erasure_dao import ErasureDAO
 from backend.dao_service.ownership import reaches
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.errors import (
@@ -30,7 +31,7 @@ from backend.schemas.conversation import ConversationPage, ConversationQuery, Co
 from backend.schemas.delivery import DeliveryResponse
 from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.single_line_json import one_line
-from backend.schemas.subject import ErasureResponse, Kept
+from backend.schemas.subject import ErasedPage, ErasedPlace, ErasedQuery, ErasureResponse, Kept, Tombstone
 from backend.services import audit, conversations, transcripts, voice_sessions
 from backend.vocabulary import AuditAction, Scope
 
@@ -138,6 +139,19 @@ async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
             found += map(DeliveryResponse.model_validate, rows)
             before = Numbered(rows[-1].number, rows[-1].id)
     return orjson.dumps([delivery.model_dump(mode="json") for delivery in found])
+
+
+async def erased(database: Database, principal: Principal, query: ErasedQuery) -> ErasedPage:
+    """Return a page of what is left of the subject's erased conversations; raises ScopeMissing, and Invalid."""
+    subject = principal.owner(Scope.CONVERSATIONS_READ) or ""
+    place = ErasedPlace.parse(query.cursor) if query.cursor else None
+    async with database.reading() as session:
+        after = place and place.conversation_id
+        rows = await ErasureDAO(session).of_owner(subject, after=after, limit=query.limit + 1)
+        shown = [Tombstone.model_validate(row) for row in rows[: query.limit]]
+    if shown:
+        place = ErasedPlace(shown[-1].conversation_id)
+    return ErasedPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
 
 
 async def erase(database: Database, principal: Principal) -> ErasureResponse:

@@ -71,6 +71,7 @@ MATRIX = {
     "endConversation": Row(Scope.CONVERSATIONS_WRITE, 409, 404, lambda _: {}),  # its voice session does
     "eraseConversation": Row(Scope.CONVERSATIONS_ERASE, 204, 404),
     "exportSubject": Row(Scope.CONVERSATIONS_READ, 200, 200, service=422),  # which must name a subject
+    "listErasures": Row(Scope.CONVERSATIONS_READ, 200, 200, service=422),  # likewise
     "eraseSubject": Row(Scope.CONVERSATIONS_ERASE, 200, 200, lambda _: {}, service=422),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),

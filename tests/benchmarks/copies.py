@@ -125,7 +125,7 @@ class Bench:
     async def compare(self, what: str, one: str, other: str) -> None:
         """Note a fault for each table, head or conversation that differs."""
         for name, question in (("heads", _HEADS), ("checksums of conversations", _CHECKSUMS)):
-            found = [dict(await _ask(url, question)) for url in (one, other)]
+            found = [{row[0]: row[1] for row in await _ask(url, question)} for url in (one, other)]
             self.results.check(f"{what}, {name}", found[1], found[0])
         tables = [row[0] for row in await _ask(one, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         for table in tables:

@@ -124,6 +124,7 @@ class AsyncSubjects(Resource):
     """Everything on record of one person."""
 
     export = _exported(subjects.export)
+    erasures = _listed(subjects.erasures)
     erase = _called(subjects.erase)
 
 

@@ -142,6 +142,7 @@ class Subjects(Resource):
     """Everything on record of one person."""
 
     export = _exported(subjects.export)
+    erasures = _listed(subjects.erasures)
     erase = _called(subjects.erase)
 
 

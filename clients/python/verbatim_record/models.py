@@ -868,6 +868,44 @@ class ExportedConversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """What is left of a conversation of a person that was erased."""
+
+    conversation_id: UUID
+    erased_at: datetime
+    message_count: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            erased_at=datetime.fromisoformat(data["erased_at"]),
+            message_count=data["message_count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedPage:
+    """A page of erased conversations, ordered by their ids."""
+
+    data: tuple[Tombstone, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(Tombstone.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A conversation that could not be erased."""
 

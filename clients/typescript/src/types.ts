@@ -230,6 +230,15 @@ export interface ErasedConversation {
   message_count: number;
 }
 
+/** A page of erased conversations, ordered by their ids. */
+export interface ErasedPage {
+  data: Tombstone[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
 /** The outcome of one request to erase a subject's conversations. */
 export interface ErasureResponse {
   user_id: string;
@@ -762,6 +771,13 @@ export interface TimelineSegment {
   message_id: string | null;
   /** At most 80 characters for people: the first words, a function's name, a sentence. */
   label: string;
+}
+
+/** What is left of a conversation of a person that was erased. */
+export interface Tombstone {
+  conversation_id: string;
+  erased_at: string;
+  message_count: number;
 }
 
 /** The formats of a transcript. */
@@ -2058,6 +2074,13 @@ export interface ExportSubjectQuery {
   user_id?: string | undefined;
 }
 
+export interface ListErasuresQuery {
+  /** The subject; by default a person's own. A service has to name one. */
+  user_id?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface ListDeliveriesQuery {
   state?: DeliveryState | undefined;
   conversation_id?: string | undefined;
@@ -2146,6 +2169,8 @@ export interface Operations {
   search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
   /** Read everything that is on record of the caller; a service names the person by `user_id`, which is audited. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
+  /** List the conversations of a person that were erased: id, time and number of messages, by their ids. */
+  listErasures(query?: ListErasuresQuery, options?: CallOptions): Promise<ErasedPage>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
   eraseSubject(body: ErasureCreate, options?: CallOptions): Promise<ErasureResponse>;
   /** Set the intent, and queue its delivery to the orchestrator in the same transaction. */

@@ -195,6 +195,10 @@ export class Verbatim implements t.Operations {
     }
   }
 
+  listErasures(query?: t.ListErasuresQuery, options?: t.CallOptions): Promise<t.ErasedPage> {
+    return this.#send("GET", `/erasures${search({ ...query })}`, options);
+  }
+
   eraseSubject(body: t.ErasureCreate = {}, options?: t.CallOptions): Promise<t.ErasureResponse> {
     return this.#send("POST", "/erasures", options, body, SLOW);
   }

@@ -58,6 +58,7 @@ METHODS: Final = {
     "retryFailedDeliveries": ("deliveries.retry_all",),
     "getStats": ("stats",),
     "exportSubject": ("subjects.export",),
+    "listErasures": ("subjects.erasures",),
     "eraseSubject": ("subjects.erase",),
     "redactMessage": ("governance.redact",),
     "holdConversation": ("governance.hold",),
