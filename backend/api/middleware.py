@@ -25,7 +25,7 @@ from backend.api.gate import Gate
 from backend.api.rate_limits import Quota, rate_limit_headers
 from backend.api.request_queue import QueuedRequest, RequestQueue
 from backend.api.route_templates import Templates
-from backend.errors import DatabaseUnavailable, RecordError
+from backend.errors import DatabaseUnavailable, RecordError, Unavailable
 from backend.observability import metrics
 from backend.observability.access_log import AccessLog
 from backend.observability.logs import new_request_id, request_id
@@ -77,7 +77,10 @@ class RequestMiddleware:
             if not response.status:
                 await problems.refusal(DatabaseUnavailable())(scope, receive, response.send)
             raise
-        except Exception:
+        except Exception as error:
+            if response.status and isinstance(error.__cause__, Unavailable):  # Starlette's RuntimeError has it as cause
+                log.warning("response ended early", error=type(error.__cause__).__name__)
+                return  # Uvicorn closes the connection, so that the client sees the response is incomplete
             log.exception("fault of the service")
             if response.status:
                 raise  # the server then closes the connection, so that the client sees the response is incomplete

@@ -1,13 +1,15 @@
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 from starlette.types import Receive, Scope, Send
 
@@ -19,6 +21,7 @@ from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.dao_service.schema_dao import DISK_SPACE_PROBE, SchemaDAO
 from backend.embedded_postgres import EmbeddedPostgres
+from backend.errors import DatabaseUnavailable
 from backend.observability.access_log import AccessLog, AccessLogChoice
 from tests import clusters
 from tests.conftest import running, settings_for
@@ -197,6 +200,23 @@ async def test_a_request_that_is_cut_off_when_the_service_stops_is_told_to_come_
         await request
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"1") in sent[0]["headers"]
+
+
+async def test_an_outage_in_the_middle_of_a_response_is_no_fault_of_the_service(
+    database_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"{}\n"
+        raise DatabaseUnavailable
+
+    app = create_app(settings_for(database_url))
+    app.add_api_route("/parts", lambda: StreamingResponse(parts()))
+    async with listening(app) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/parts")
+    events = [orjson.loads(line)["event"] for line in capfd.readouterr().out.splitlines()]
+    assert "response ended early" in events
+    assert "fault of the service" not in events
 
 
 async def test_the_documentation_needs_no_other_host(shared_service: httpx.AsyncClient) -> None:
