@@ -95,7 +95,10 @@ def _faults(found: Sequence[ErrorDetails]) -> list[Fault]:
 
 
 def parse_item(model: type[ModelT], item: JsonValue) -> ModelT:
-    """Return ``item``, a value parsed from JSON, as a ``model``; raises what `parse` raises."""
+    """Return ``item``, a value parsed from JSON, as a ``model``; raises what `parse` raises.
+
+    It raises Invalid also if ``item`` is not an object.
+    """
     if not isinstance(item, dict):  # a string of a MiB would be written and parsed three times to say the same
         raise Invalid([Fault("", _SENTENCES["model_type"])])
     try:
