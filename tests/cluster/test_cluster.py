@@ -184,6 +184,9 @@ async def test_a_worker_that_is_away_stops_its_own_conversations_only(
         away.kill()
         answers = {each: await client.post(f"{A}/voice/messages", json=utterance(each)) for each in opened}
         assert {key: each.status_code for key, each in answers.items()} == expected(places, away)
+        near = next(each for each, group in places.items() if group != away.group)
+        held = await client.put(f"{A}/conversations/{near}/hold", json={"reason": "Case"})
+        assert held.status_code == 503  # every node has a copy of the holds
         batch = await client.post(f"{A}/voice/messages/batch", json={"messages": [utterance(each) for each in opened]})
         assert [each["status"] for each in batch.json()["results"]] == [*expected(places, away).values()]
         await away.start()
