@@ -1,7 +1,8 @@
 """Words that were taken out of a message are found nowhere, and the message stays where it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,8 +15,10 @@ from prometheus_client import REGISTRY
 from backend.app import create_app
 from backend.formats.transcript import TranscriptFormat
 from backend.services.redaction import MARK, reduced
+from backend.vocabulary import Announcement
 from tests.conftest import settings_for, utterance
 from tests.deepgram.examples import EXAMPLES
+from tests.orchestrator_stand_in import settings as orchestrated
 from tests.phones import CONVERSATIONS, Phone, begin, numbered, said
 from tests.searching import INDEXED
 from tests.streams import following, listening
@@ -272,42 +275,72 @@ async def test_followers_are_told_and_the_feed_s_cache_forgets(
     assert CANARY not in await everywhere(connection)
 
 
-async def test_under_fire_the_words_do_not_come_back(
-    client: httpx.AsyncClient, connection: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Phones send again, events enrich, search indexes, exports run and followers listen, while it is redacted."""
-    phones = [await begin(client) for _ in range(4)]
-    talk = numbered([said("user", WORDS), EXAMPLES["AgentStartedSpeaking"], EXAMPLES["LatencyReport"]])
-    stop = asyncio.Event()
+@pytest.fixture
+async def told_client(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service that queues deliveries of every kind."""
+    told = orchestrated("http://127.0.0.1:9/hook", deliver=False, orchestrator_events=tuple(Announcement))
+    async with listening(create_app(settings_for(database_url, **told))) as client:
+        yield client
 
-    async def resend(phone: Phone) -> None:
-        while not stop.is_set():
-            assert {result["status"] for result in await phone.send(*talk)} <= {200, 201}
 
-    async def read() -> None:
-        while not stop.is_set():
-            assert (await client.get("/api/v1/export", params={"user_id": "minh"})).status_code == 200
-            assert (await client.get("/api/v1/search", params={"q": "card"})).status_code == 200
+TALK = numbered([said("user", WORDS), EXAMPLES["AgentStartedSpeaking"], EXAMPLES["LatencyReport"]])
+READ = ("/export?user_id=minh", "/messages/feed?start=beginning&limit=500", "/search?q=card")
 
-    for phone in phones:
-        await phone.send(*talk)
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-        for each in (*(resend(phone) for phone in phones), read()):
-            group.create_task(each)
+
+async def resend(phones: Sequence[Phone], stop: asyncio.Event) -> None:
+    while not stop.is_set():
         for phone in phones:
-            [message] = await phone.messages()
-            while (
-                answer := await client.post(place(phone.conversation_id, message["id"]), json=WHY)
-            ).status_code == 503:
-                await asyncio.sleep(0)
-            assert answer.status_code == 200
+            assert {result["status"] for result in await phone.send(*TALK)} <= {200, 201}
+
+
+async def read(client: httpx.AsyncClient, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        for path in READ:
+            assert (await client.get(f"/api/v1{path}")).status_code == 200
+
+
+async def redact(client: httpx.AsyncClient, phone: Phone) -> None:
+    """Redact the message of a call that is followed, and see that the follower is told."""
+    async with following(client, f"/conversations/{phone.conversation_id}/live") as follower:
+        message = (await follower.next()).data
+        while (answer := await client.post(place(phone.conversation_id, message["id"]), json=WHY)).status_code == 503:
+            await asyncio.sleep(0)
+        assert answer.status_code == 200
+        while (event := await follower.next()).kind != "redacted":
+            pass
+        assert event.data["content"] == WITHOUT
+
+
+async def test_under_fire_the_words_do_not_come_back(
+    told_client: httpx.AsyncClient, connection: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Phones send again, events enrich, search indexes, exports run and followers listen, while it is redacted.
+
+    REDACTIONS is the number of messages, each in a call of its own.
+    """
+    client, stop = told_client, asyncio.Event()
+    phones = [await begin(client) for _ in range(int(os.environ.get("REDACTIONS", "4")))]
+    await connection.execute("UPDATE conversations SET user_id = 'minh'")
+    await asyncio.gather(*(phone.send(*TALK) for phone in phones))
+    numbers = [(await phone.receipt())["received"] for phone in phones]
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        for each in (*(resend(phones[first::4], stop) for first in range(4)), read(client, stop)):
+            group.create_task(each)
+        for first in range(0, len(phones), 20):
+            await asyncio.gather(*(redact(client, phone) for phone in phones[first : first + 20]))
         stop.set()
-    for phone in phones:
-        await phone.send(*talk)
+    for phone, received in zip(phones, numbers, strict=True):
+        await phone.send(*TALK)
         [message] = await phone.messages()
         assert (message["sequence"], message["content"]) == (1, WITHOUT)
         receipt = await phone.receipt()
-        assert (receipt["received"], receipt["missing"]) == (3, [])
+        assert (receipt["received"], receipt["missing"]) == (received, [])
     assert await until_found(connection, INDEXED)
-    printed = capfd.readouterr()
-    assert CANARY not in await everywhere(connection) + printed.out + printed.err + (await client.get("/metrics")).text
+    kinds = await connection.fetch("SELECT type, count(*) FROM deliveries GROUP BY 1")
+    assert [tuple(row) for row in kinds] == [("message.redacted", len(phones))]
+    paths = (*READ, "/audit?limit=500", "/deliveries?limit=500")
+    answers = [(await client.get(f"/api/v1{path}")).text for path in paths]
+    assert answers[0].count(MARK) == len(phones)
+    found = [*answers, await everywhere(connection), *capfd.readouterr(), (await client.get("/metrics")).text]
+    assert CANARY not in "".join(found)
+    assert (await client.get("/api/v1/search", params={"q": "4111"})).json()["data"] == []

@@ -56,7 +56,7 @@ async def test_words_of_a_message_are_redacted_after_a_question(
     async with httpx.AsyncClient(base_url=f"{shared_address}/api/v1") as client:
         for words in ("Hello.", "My \U0001f4b3 is 4111."):
             assert (await client.post("/voice/messages", json=utterance(call, words))).status_code == 201
-        ended = await client.post(f"/conversations/{call}/end")
+        ended = await client.post(f"/conversations/{call}/end", json={})
         assert ended.status_code == 200
     page = shared_tab.page
     await shared_tab.open(f"#/calls/{call}?at=2")
