@@ -62,7 +62,7 @@ _THEIRS: Final = r"""
         timestamp '2025-03-30 00:00' + n * interval '1 s',
         (CASE n % 1000 WHEN 5 THEN 'null' WHEN 6 THEN '[1, "two"]' WHEN 7 THEN '3' WHEN 8 THEN '{"a": "b\u0000c"}'
             WHEN 9 THEN NULL ELSE '{"turn": ' || n || '}' END)::json
-    FROM generate_series(0, %d - 1) AS n
+    FROM generate_series(0, <rows> - 1) AS n
 """
 _ORDER: Final = """
     SELECT content FROM messages WHERE conversation_id = md5('conversation 1')::uuid ORDER BY sequence
@@ -225,7 +225,7 @@ async def bring(bench: Bench, rows: int) -> None:
     """Import another program's rows twice."""
     source, target = await bench.create("theirs"), await bench.create("ours")
     theirs = await connect(source)
-    await theirs.execute(_THEIRS % rows)
+    await theirs.execute(_THEIRS.replace("<rows>", str(rows)))
     await asyncio.to_thread(runner.upgrade, target)
     words = ("import", "--table", "conversation_message", "--url", source)
     for what in ("import", "import, again"):

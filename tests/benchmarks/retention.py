@@ -9,6 +9,7 @@ end, what is left is compared with what each conversation was made for.
 
 import argparse
 import asyncio
+import subprocess
 import sys
 import tempfile
 import time
@@ -130,12 +131,13 @@ async def _measure(url: str, address: str, seconds: float) -> Results:
         await asyncio.sleep(seconds)
     async with _writing(address) as paced:
         before = await look.fetchval(_ERASURES)
-        eraser = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.benchmarks.retention", "--erase", url
-        )
+        words = (sys.executable, "-m", "tests.benchmarks.retention", "--erase", url)
+        eraser = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
+        assert eraser.stdout
+        await eraser.stdout.readline()
         await asyncio.sleep(seconds)
         eraser.terminate()
-        await eraser.wait()
+        await eraser.communicate()
         paced.erased = await look.fetchval(_ERASURES) - before
     run = Run()
     async with _writing(address) as fast:
@@ -179,6 +181,7 @@ async def _write(client: httpx.AsyncClient, phase: Phase) -> None:
 
 async def _erase(url: str) -> None:
     database = Database(url)
+    print("ready", flush=True)  # noqa: T201
     while True:
         await erase_some(database, PERIODS, Run(), PACE)
 
