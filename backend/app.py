@@ -28,6 +28,7 @@ from backend.api import (
     bodies,
     conversations,
     deliveries,
+    governance,
     health,
     intents,
     live,
@@ -52,6 +53,7 @@ from backend.auth import Authenticator
 from backend.background_task import BackgroundTask
 from backend.dao_service.connection.database import Database, PoolLimits
 from backend.dao_service.connection.replica import ReplicatedDatabase
+from backend.dao_service.retention_dao import Periods
 from backend.dao_service.schema_revision import SCHEMA_REVISION
 from backend.dao_service.wakeups.listen_notify import Notifier
 from backend.deepgram import TokenClient
@@ -68,6 +70,7 @@ from backend.services.figures import PeriodFigures
 from backend.services.health import LIMITS, Health
 from backend.services.live import Live
 from backend.services.outbox import Outbox
+from backend.services.retention import Retention
 from backend.services.service_status import ServiceStatus
 from backend.services.session_timeout import SessionReopener, SessionTimeout
 from backend.services.summaries import Summaries
@@ -115,6 +118,7 @@ _ROUTERS: Final[tuple[APIRouter, ...]] = (
     subjects.router,
     intents.router,
     deliveries.router,
+    governance.router,
     service.router,
     mcp.router,
     stats.router,
@@ -159,6 +163,7 @@ def create_app(settings: Settings) -> FastAPI:
             settings.database_url, settings.database_replica_url, limits, direct=settings.pooler_bypass_url
         )
     )
+    database.subscription = settings.subscription
     authenticator = Authenticator(settings.auth_issuers, database, proxy=settings.proxy)
     rate_limits = _rate_limits(settings)
     outbox = Outbox(settings.orchestrator.url) if settings.orchestrator else None
@@ -166,6 +171,7 @@ def create_app(settings: Settings) -> FastAPI:
     background: list[BackgroundTask | Dispatcher] = [
         Notifier(database),
         SessionTimeout(database, silence),
+        Retention(database, settings.retention, timedelta(days=settings.delivery_retention)),
         GarbageCollection(),
     ]
     if settings.orchestrator and outbox and settings.deliver:
@@ -187,6 +193,7 @@ def create_app(settings: Settings) -> FastAPI:
         outbox,
         background,
         settings.search,
+        settings.retention,
     )
     app = _Service(
         title="Verbatim",
@@ -245,6 +252,7 @@ class _Parts:
     outbox: Outbox | None
     background: Sequence[BackgroundTask | Dispatcher]
     search: bool
+    retention: Periods
 
 
 def _lifespan(parts: _Parts) -> Any:
@@ -280,6 +288,7 @@ def _lifespan(parts: _Parts) -> Any:
                 "live": Live(parts.database),
                 "feed": Feed(parts.database),
                 "search": parts.search,
+                "retention": parts.retention,
                 "summaries": Summaries(parts.database),
                 "period_figures": PeriodFigures(parts.database),
                 "session_reopener": SessionReopener(parts.database, parts.session_timeout),

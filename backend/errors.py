@@ -16,6 +16,9 @@
     │   ├── ConversationHasSessions
     │   ├── HostOwnsConversations
     │   ├── HostKeepsConversation
+    │   ├── OnHold
+    │   ├── HoldNotFound
+    │   ├── MessageNotFound
     │   ├── MessageIdReused
     │   ├── LinkNotFound
     │   ├── IntentNotFound
@@ -201,6 +204,27 @@ class HostKeepsConversation(Refused):
         super().__init__(
             f"A table of the host still refers to conversation {conversation_id} ({rule}); delete those rows first."
         )
+
+
+class OnHold(Refused):
+    """The conversation is held, so that it can be neither erased nor redacted."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} is on hold; it stays as it is until the hold is released.")
+
+
+class HoldNotFound(Refused):
+    """The conversation exists, but is not held."""
+
+    def __init__(self, conversation_id: UUID) -> None:
+        super().__init__(f"Conversation {conversation_id} is not on hold.")
+
+
+class MessageNotFound(Refused):
+    """The conversation exists, but has no such message."""
+
+    def __init__(self, message_id: UUID) -> None:
+        super().__init__(f"The conversation has no message {message_id}.")
 
 
 class MessageIdReused(Refused):

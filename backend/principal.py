@@ -20,7 +20,14 @@ PERSONAL: Final = frozenset(
 SERVICE_PREFIX: Final = "service:"
 # Scopes that allow a service the conversations of all owners.
 _OF_ALL_OWNERS: Final = frozenset(
-    {Scope.INTENTS_WRITE, Scope.DELIVERIES_MANAGE, Scope.CONVERSATIONS_ERASE, Scope.CONVERSATIONS_READ_ANY}
+    {
+        Scope.INTENTS_WRITE,
+        Scope.DELIVERIES_MANAGE,
+        Scope.GOVERNANCE_MANAGE,
+        Scope.CONVERSATIONS_ERASE,
+        Scope.CONVERSATIONS_REDACT,
+        Scope.CONVERSATIONS_READ_ANY,
+    }
 )
 
 # By each scope, the one that allows it for the conversations of all owners.
@@ -37,12 +44,22 @@ class Principal:
     """A person or a service.
 
     ``subject`` is the ``user_id`` of the conversations that they own; None for a client on this machine, which needs no
-    token while no issuers are configured.
+    token while no issuers are configured. ``acting`` names the service that acts for another ``subject``.
     """
 
     subject: str | None
     scopes: frozenset[Scope]
     is_service: bool = False
+    acting: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """The caller's name in the audit, which holds no person's subject: a service's, or `owner`, or `local`."""
+        if self.acting is not None:
+            return self.acting
+        if self.subject is None:
+            return "local"
+        return self.subject if self.is_service else "owner"
 
     def owner(self, scope: Scope) -> str | None:
         """Return the owner whose conversations ``scope`` allows: the subject, or None for all owners.
@@ -64,7 +81,7 @@ class Principal:
             return self
         if self.owner(Scope.CONVERSATIONS_WRITE) is not None:
             raise ScopeMissing(Scope.CONVERSATIONS_WRITE_ANY)
-        return replace(self, subject=user_id, scopes=frozenset({Scope.CONVERSATIONS_WRITE}))
+        return replace(self, subject=user_id, scopes=frozenset({Scope.CONVERSATIONS_WRITE}), acting=self.actor)
 
     def may_write(self, role: Role) -> bool:
         """Tell whether they may record messages of ``role``; only a service may record those of `system`."""

@@ -3,15 +3,18 @@
 A wrong setting is a SettingsError with one sentence for the operator, which names every fault and quotes no value.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     IPvAnyNetwork,
     RedisDsn,
@@ -26,18 +29,27 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from backend.api.rate_limits import Rate
 from backend.auth import Issuer, secure_url
+from backend.dao_service.connection.database import Subscription
 from backend.delivery.endpoint import OrchestratorEndpoint, endpoint_url, webhook_secret
 from backend.errors import SettingsError
 from backend.http_client import proxy_url
 from backend.kubernetes import service_variables
 from backend.observability.access_log import AccessLogChoice
+from backend.vocabulary import Announcement, ContextType
 
 PREFIX: Final = "VERBATIM_"
 
 # As a browser serializes it: in lower case, without the default port of the scheme.
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?")
 _USUAL_PORT: Final = re.compile(r"http:.*:80|https:.*:443")
+_DAYS: Final = re.compile("[1-9][0-9]{0,4}d")
 _TOKEN: Final = re.compile(r"[!-~]*")
+
+
+def _days(text: object) -> timedelta:
+    if not (isinstance(text, str) and _DAYS.fullmatch(text)):
+        raise ValueError("each must be a number of days of 1 to 99999, such as 365d")
+    return timedelta(days=int(text[:-1]))
 
 
 def _rate_limit(text: str) -> str:
@@ -84,6 +96,7 @@ def _database(url: str) -> str:
     return url
 
 
+Days = Annotated[timedelta, BeforeValidator(_days)]
 DatabaseURL = Annotated[str, AfterValidator(_database)]
 RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -187,6 +200,9 @@ class Settings(BaseSettings):
     orchestrator_url: Annotated[
         str | None, Field(description="URL of the orchestrator, which gets a webhook for each new intent.")
     ] = None
+    orchestrator_events: Annotated[
+        tuple[Announcement, ...], Field(description="What the orchestrator is told of beside intents, as JSON.")
+    ] = ()
     orchestrator_timeout: Annotated[
         float, Field(ge=0.1, le=300, description="Seconds that the orchestrator may take to answer.")
     ] = 15.0
@@ -206,6 +222,13 @@ class Settings(BaseSettings):
             ge=1, le=7 * 86_400, description="Seconds without an event after which the service ends a voice session."
         ),
     ] = 3600
+    retention: Annotated[
+        dict[ContextType, Days],
+        Field(description="How long conversations are kept, by context type, as JSON; the others are kept for ever."),
+    ] = {}
+    delivery_retention: Annotated[
+        int, Field(ge=1, le=36_500, description="Days for which a delivery is kept after it was delivered.")
+    ] = 30
     search: Annotated[
         bool, Field(description="Whether messages can be searched, for which this service stores their words.")
     ] = True
@@ -253,6 +276,15 @@ class Settings(BaseSettings):
             return None
         return OrchestratorEndpoint(
             self.orchestrator_url, self.orchestrator_secrets, self.orchestrator_timeout, self.orchestrator_private
+        )
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """What the orchestrator is told of beside intents, or None if no orchestrator is configured."""
+        if self.orchestrator_url is None:
+            return None
+        return Subscription(
+            hashlib.sha256(self.orchestrator_url.encode()).digest(), frozenset(self.orchestrator_events)
         )
 
     @field_validator("database_direct_url", "database_replica_url")

@@ -20,6 +20,12 @@ ABANDONED: Final = "abandoned"
 INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
 # The values of `metadata.behavior` ("uh-huh") with which a message begins no turn and interrupts none; likewise SQL.
 ASIDES: Final = ("backchannel", "filler")
+# The type of a delivery that tells of an intent.
+INTENT_EXTRACTED: Final = "intent.extracted"
+# The key in the metadata of a message from which words were taken out.
+REDACTED: Final = "redacted"
+# The names of latencies in `metadata.latency`, in milliseconds, from every source.
+LATENCIES: Final = ("total_ms", "stt_ms", "llm_ms", "tts_ms")
 # 150 words a minute, the rate of English conversation that the National Center for Voice and Speech names, of five
 # letters and a space each. It estimates how long a text takes to say.
 CHARACTERS_PER_SECOND: Final = 15
@@ -109,6 +115,29 @@ class DeliveryState(StrEnum):
     HELD = "held"
 
 
+class AuditAction(StrEnum):
+    """What the audit tells of."""
+
+    CONVERSATION_ERASED = "conversation.erased"
+    MESSAGE_REDACTED = "message.redacted"
+    CONVERSATION_HELD = "conversation.held"
+    CONVERSATION_RELEASED = "conversation.released"
+    RETENTION_ANNOUNCED = "retention.announced"
+    RETENTION_RAN = "retention.ran"
+    SUBJECT_EXPORTED = "subject.exported"
+    TOKEN_CREATED = "token.created"  # noqa: S105 -- no token
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- no token
+    DATABASE_ADOPTED = "database.adopted"
+
+
+class Announcement(StrEnum):
+    """What the orchestrator is told of beside intents, if the operator wants it."""
+
+    CONVERSATION_ENDED = "conversation.ended"
+    CONVERSATION_ERASED = "conversation.erased"
+    MESSAGE_REDACTED = "message.redacted"
+
+
 class Scope(StrEnum):
     """What a token allows. A scope with `:any` allows it for the conversations of all owners, not only the caller's."""
 
@@ -119,5 +148,7 @@ class Scope(StrEnum):
     CONVERSATIONS_WRITE = "conversations:write"
     CONVERSATIONS_WRITE_ANY = "conversations:write:any"
     CONVERSATIONS_ERASE = "conversations:erase"
+    CONVERSATIONS_REDACT = "conversations:redact"
     INTENTS_WRITE = "intents:write"
     DELIVERIES_MANAGE = "deliveries:manage"
+    GOVERNANCE_MANAGE = "governance:manage"

@@ -41,6 +41,7 @@ HEAVY: Final = (
     "tests/clients/python/test_torture.py",  # kills processes
     "tests/clients/python/test_wheel.py",  # installs from the registry
     "tests/search/test_indexer_crashes.py",
+    "tests/test_copying.py",  # dumps, restores and interrupts
     "tests/test_crashes.py",
     "tests/test_demo.py",
 )

@@ -416,6 +416,8 @@ async def test_adopting_says_what_it_will_do_and_does_nothing_without_a_yes(
     assert await host.fetchval("SELECT messages::text FROM conversations") == '[{"mine": true}]'
     again = await asyncio.to_thread(verbatim, "adopt", "--yes", DATABASE_URL=empty_database_url)
     assert again.code == 0
+    told = await host.fetch("SELECT action, actor FROM audit_entries")
+    assert [tuple(entry) for entry in told] == [("database.adopted", "local")]  # what changed nothing is not told
     await host.close()
 
 
@@ -963,6 +965,71 @@ async def test_one_conversation_is_erased_and_a_missing_one_is_named(
 @pytest.mark.parametrize("words", [(), (str(uuid4()), "--subject", "minh")])
 def test_what_to_erase_must_be_said_once(verbatim: Command, words: tuple[str, ...]) -> None:
     result = verbatim("erase", *words)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+async def test_the_retention_prints_what_it_would_erase(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO conversations (context_type, created_at) VALUES ('voice', now() - interval '400 days')"
+    )
+    without = await asyncio.to_thread(verbatim, "retention", DATABASE_URL=database_url)
+    assert (without.code, "are kept for ever" in without.out) == (0, True)
+    found = await asyncio.to_thread(
+        verbatim, "retention", DATABASE_URL=database_url, VERBATIM_RETENTION='{"voice": "365d"}'
+    )
+    assert found.code == 0
+    assert "voice: 1 older than 365 days\non hold, not erased: 0\n" in found.out
+    assert "a day after one has started with these" in found.out
+
+
+async def test_words_are_taken_out_of_a_message(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    conversation = str(await open_conversation(connection))
+    said = "INSERT INTO messages (conversation_id, role, content) VALUES ($1, 'user', 'one two three') RETURNING id"
+    words = ("redact", conversation, str(await connection.fetchval(said, conversation)), "--reason", "Card")
+    for more, content in (("--range", "4:7", "--range", "0:2"), "[redacted]e [redacted] three"), ((), "[redacted]"):
+        done = await asyncio.to_thread(verbatim, *words, *more, DATABASE_URL=database_url)
+        assert (done.code, await connection.fetchval("SELECT content FROM messages")) == (0, content)
+    for wrong, code in (("4", 2), ("4:x", 2), ("4:3", 1)):
+        refused = await asyncio.to_thread(verbatim, *words, "--range", wrong, DATABASE_URL=database_url)
+        assert (refused.code, refused.err.count("\n")) == (code, 1)
+
+
+async def test_all_that_a_subject_has_is_held_and_released(
+    verbatim: Command, database_url: str, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO conversations (user_id, context_type) SELECT owner, 'voice' FROM unnest($1::text[]) AS owner",
+        ["minh", "minh", "lan"],
+    )
+    because = ("--reason", "Case 17")
+    held = await asyncio.to_thread(verbatim, "hold", "--subject", "minh", *because, DATABASE_URL=database_url)
+    assert (held.code, held.out) == (0, "Held 2 conversations.\n")
+    refused = await asyncio.to_thread(verbatim, "erase", "--subject", "minh", "--yes", DATABASE_URL=database_url)
+    assert (refused.code, refused.err.count("is on hold")) == (1, 2)
+    one = str(await connection.fetchval("SELECT conversation_id FROM conversation_holds LIMIT 1"))
+    for words, out in ((one,), "Released 1 conversation.\n"), (("--subject", "minh"), "Released 1 conversation.\n"):
+        released = await asyncio.to_thread(verbatim, "hold", *words, "--release", DATABASE_URL=database_url)
+        assert (released.code, released.out) == (0, out)
+    again = await asyncio.to_thread(verbatim, "hold", one, "--release", DATABASE_URL=database_url)
+    assert (again.code, f"Conversation {one} is not on hold." in again.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--reason", "x"),
+        (str(UUID(int=1)), "--subject", "minh", "--reason", "x"),
+        (str(UUID(int=1)),),
+        (str(UUID(int=1)), "--reason", "x", "--release"),
+        (str(UUID(int=1)), "--reason", "x" * 256),
+    ],
+)
+def test_what_to_hold_and_why_must_be_said_once(verbatim: Command, words: tuple[str, ...]) -> None:
+    result = verbatim("hold", *words)
     assert (result.code, result.err.count("\n")) == (2, 1)
 
 

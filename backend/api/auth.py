@@ -43,9 +43,11 @@ Reader = Annotated[Principal, _having(Scope.CONVERSATIONS_READ)]
 FeedReader = Annotated[Principal, _having(Scope.CONVERSATIONS_READ_ANY)]
 Writer = Annotated[Principal, _having(Scope.MESSAGES_WRITE)]
 Editor = Annotated[Principal, _having(Scope.CONVERSATIONS_WRITE)]
+Redactor = Annotated[Principal, _having(Scope.CONVERSATIONS_REDACT)]
 Eraser = Annotated[Principal, _having(Scope.CONVERSATIONS_ERASE)]
 IntentWriter = Annotated[Principal, _having(Scope.INTENTS_WRITE)]
 DeliveryManager = Annotated[Principal, _having(Scope.DELIVERIES_MANAGE)]
+Governor = Annotated[Principal, _having(Scope.GOVERNANCE_MANAGE)]
 
 
 def needs(scope: Scope) -> dict[str, Any]:

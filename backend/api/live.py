@@ -21,6 +21,7 @@ from backend.principal import Principal
 from backend.schemas.feed import FeedQuery
 from backend.schemas.message import LiveQuery, MessagePage
 from backend.schemas.page import Cursor
+from backend.schemas.single_line_json import one_line
 from backend.services.feed import Feed, FeedPage
 from backend.services.live import Ended, Live, LiveUpdate
 from backend.vocabulary import ABANDONED, LARGEST_BIGINT, Scope
@@ -38,7 +39,7 @@ _RECONNECT_AFTER_TIMEOUT: Final = 10_000
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "`message`s as they are recorded; `end`; `resume`.",
+            "description": "`message`s as they are recorded; `redacted`; `end`; `resume`.",
             "content": lines("text/event-stream", "ConversationStreamEvent"),
         },
         204: {"description": "With `Last-Event-ID`: the conversation has ended, and has no message after that one."},
@@ -56,7 +57,8 @@ async def follow_conversation(
 
     `event: message` has the message's sequence as its `id`. `event: end` says that the conversation has ended, and the
     client should disconnect; if it reconnects it gets 204, after which browsers do not reconnect. `event: resume` asks
-    the client to reconnect with `Last-Event-ID`, which browsers do by themselves.
+    the client to reconnect with `Last-Event-ID`, which browsers do by themselves. `event: redacted` has a message of
+    the stream from which words were taken out; it may come more than once.
     """
     live = cast("Live", request.state.live)
     permit = Permit(request, partial(_may_follow, live, conversation_id))
@@ -118,6 +120,8 @@ def _sequence(last_event_id: str) -> int:
 def _written(news: LiveUpdate) -> Iterator[bytes]:
     for row in news.messages:
         yield message(str(row.sequence), row.document)
+    for row in news.redacted:
+        yield event("redacted", orjson.Fragment(one_line(row.document)))
     if news.ended:
         yield _ended(news.ended)
 

@@ -20,10 +20,19 @@ from backend.api.replica_reads import STREAMS
 from backend.formats.deepgram import DeepgramSettingsPatch
 from backend.formats.openai import OpenAIChat
 from backend.formats.transcript import Transcript
+from backend.schemas.audit import AuditPage
 from backend.schemas.conversation import ConversationCreate, ConversationEnd, ConversationPatch
-from backend.schemas.delivery import IntentExtracted
+from backend.schemas.delivery import (
+    ConversationEndedEvent,
+    ConversationErasedEvent,
+    IntentExtracted,
+    MessageRedactedEvent,
+)
+from backend.schemas.hold import HoldPage, HoldPut
 from backend.schemas.intent import IntentPut
 from backend.schemas.message import BatchResults, MessageBatch, MessageCreate
+from backend.schemas.redaction import RedactionCreate
+from backend.schemas.retention import RetentionPlan
 from backend.schemas.search import SearchPage
 from backend.schemas.service import ServiceResponse
 from backend.schemas.stream import ConversationStreamEvent, FeedStreamEvent
@@ -37,6 +46,8 @@ _BODIES: Final = (
     ConversationPatch,
     ConversationEnd,
     ErasureCreate,
+    HoldPut,
+    RedactionCreate,
     IntentPut,
     VoiceSessionCreate,
     VoiceEventBatch,
@@ -52,7 +63,13 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     SearchPage,
     VoiceEventResults,
     IntentExtracted,
+    ConversationEndedEvent,
+    ConversationErasedEvent,
+    MessageRedactedEvent,
     ServiceResponse,
+    HoldPage,
+    AuditPage,
+    RetentionPlan,
 )
 _SERVERS: Final = [
     {"url": "/", "description": "The service that this document comes from."},

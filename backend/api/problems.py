@@ -146,12 +146,31 @@ PROBLEMS: Final[dict[type[RecordError], ProblemType]] = {
         "Its table has columns or constraints that this service does not know. Let the host insert the row, then use "
         f"its id. {_DO_NOT_RETRY}",
     ),
+    errors.OnHold: ProblemType(
+        HTTPStatus.CONFLICT,
+        "on-hold",
+        "The conversation is on hold",
+        "It must be kept as it is. An operator with the scope governance:manage can release it, with DELETE "
+        f"/api/v1/conversations/…/hold. {_DO_NOT_RETRY}",
+    ),
+    errors.HoldNotFound: ProblemType(
+        HTTPStatus.NOT_FOUND,
+        "hold-not-found",
+        "The conversation is not on hold",
+        f"There is nothing to release; GET /api/v1/holds lists all holds. {_DO_NOT_RETRY}",
+    ),
     errors.HostKeepsConversation: ProblemType(
         HTTPStatus.CONFLICT,
         "host-keeps-conversation",
         "The host application still refers to the conversation",
         "A table of the host has a foreign key to it. Delete the rows that refer to it, then erase the conversation. "
         f"{_DO_NOT_RETRY}",
+    ),
+    errors.MessageNotFound: ProblemType(
+        HTTPStatus.NOT_FOUND,
+        "message-not-found",
+        "No such message",
+        f"The conversation exists, but no message with this id is in it. {_DO_NOT_RETRY}",
     ),
     errors.MessageIdReused: ProblemType(
         HTTPStatus.CONFLICT,

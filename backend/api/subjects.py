@@ -11,7 +11,7 @@ from backend.api.openapi import lines, refusals
 from backend.api.sse import StreamedResponse
 from backend.schemas.conversation import ConversationQuery
 from backend.schemas.page import LARGEST_PAGE
-from backend.schemas.subject import ErasureCreate, ErasureResponse, SubjectQuery
+from backend.schemas.subject import ErasedPage, ErasedQuery, ErasureCreate, ErasureResponse, SubjectQuery
 from backend.services import subjects
 from backend.vocabulary import Scope
 
@@ -32,10 +32,28 @@ router = APIRouter(prefix=API, tags=["subjects"])
     },
 )
 async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader, database: Db) -> StreamedResponse:
-    """Read everything that is on record of the caller; a service names the person by `user_id`."""
+    """Read everything that is on record of the caller; a service names the person by `user_id`, which is audited."""
     subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
+    await subjects.note_export(database, caller, subject.subject)
     lines = await subjects.export(database, subject, ConversationQuery(limit=LARGEST_PAGE))
     return StreamedResponse(lines, media_type="application/jsonl")
+
+
+@router.get(
+    "/erasures",
+    operation_id="listErasures",
+    response_description="A page of what is left of erased conversations.",
+    responses=refusals(422, 503),
+)
+async def list_erasures(query: Annotated[ErasedQuery, Query()], caller: Reader, database: Db) -> ErasedPage:
+    """List the conversations of a person that were erased: id, time and number of messages, by their ids.
+
+    An export has them no more. A service names the person by `user_id`; the first page of another's is audited.
+    """
+    subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
+    if query.cursor is None:
+        await subjects.note_export(database, caller, subject.subject)
+    return await subjects.erased(database, subject, query)
 
 
 @router.post(

@@ -70,6 +70,34 @@ COMMANDS: Final = {
         "records:erase",
         "Erase a conversation, or all conversations of a subject, for good; nothing can be added to them any more.",
     ),
+    "redact": (
+        "governance:redact",
+        "Take words out of a message, or all of them without --range, for good; the message keeps its place.",
+    ),
+    "hold": (
+        "governance:hold",
+        "Hold a conversation, or all conversations that a subject has now: nothing erases or redacts them.",
+    ),
+    "retention": (
+        "governance:retention",
+        "Print what the retention erases next, and when it begins; this erases nothing.",
+    ),
+    "backup": (
+        "copying:backup",
+        "Write the whole database to a file, while the service goes on; begin again if it was interrupted.",
+    ),
+    "restore": (
+        "copying:restore_backup",
+        "Fill an empty database from a backup, compare the two, and migrate it; begin again if it was interrupted.",
+    ),
+    "move": (
+        "copying:move",
+        "Move everything to another database, and compare the two; begin again if it was interrupted.",
+    ),
+    "import": (
+        "copying:import_table",
+        "Import another program's messages: id, conversation_id, role, content, timestamp in UTC, metadata.",
+    ),
     "demo-data": (
         "demo_data:demo_data",
         "Fill a database with a believable week of calls, to look at; the same seed and end give the same calls.",

@@ -8,7 +8,7 @@ from typing import TypeVar
 import uvloop
 
 from backend.cli.terminal import stderr
-from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.database import Database, Subscription
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations.access import stamp
@@ -82,14 +82,22 @@ def run_with_database(work: Callable[[Database], Awaitable[ResultT]]) -> ResultT
     settings = Settings.from_environment()
     with database_url(settings) as url:
         ensure_schema(url, 0, ours=settings.database_url is None)
-        return uvloop.run(with_database(url, work))
+        return uvloop.run(with_database(url, work, subscription=settings.subscription))
 
 
 async def with_database(
-    url: str, work: Callable[[Database], Awaitable[ResultT]], *, direct: str | None = None
+    url: str,
+    work: Callable[[Database], Awaitable[ResultT]],
+    *,
+    direct: str | None = None,
+    subscription: Subscription | None = None,
 ) -> ResultT:
-    """Run ``work`` with the database at ``url`` and return the result; ``direct`` bypasses its pooler."""
+    """Run ``work`` with the database at ``url`` and return the result; ``direct`` bypasses its pooler.
+
+    What ``work`` does is announced to the orchestrator as far as ``subscription`` says.
+    """
     database = Database(url, direct=direct)
+    database.subscription = subscription
     try:
         return await work(database)
     finally:

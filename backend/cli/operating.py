@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+import uvloop
 
 from backend.cli.access import await_database, database_url, ensure_schema, run_with_database, with_database
 from backend.cli.terminal import FAILED, Wait, console, stderr
 from backend.dao_service.schema_revision import SCHEMA_REVISION, Stamp
 from backend.migrations import access, adoption, distribution, runner
 from backend.migrations.downgrade_losses import losses
-from backend.services import health, search_index
+from backend.services import audit, health, search_index
 from backend.settings import Settings
 from verbatim_record.setup_error import SetupError
 
@@ -83,6 +84,8 @@ def adopt(
         if survey.steps and not yes and not typer.confirm("Go on?"):
             raise SetupError("Nothing was changed.")
         adoption.complete(url, survey)
+        if survey.steps:
+            uvloop.run(with_database(url, audit.note_adoption))
         console.print(f"The schema is at {runner.current(url)}.", style="green")
 
 

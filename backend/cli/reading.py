@@ -107,6 +107,7 @@ async def _timeline(database: Database, conversation_id: UUID, *, as_json: bool)
 
 
 async def _export(database: Database, query: ConversationQuery) -> None:
+    await subjects.note_export(database, LOCAL, query.user_id)
     async for piece in await subjects.export(database, LOCAL, query):
         _write(piece)
 

@@ -15,6 +15,7 @@ import asyncpg
 from sqlalchemy import (
     ColumnElement,
     Text,
+    and_,
     case,
     cast,
     delete,
@@ -38,7 +39,7 @@ from backend.dao_service.ownership import OWNER_SQL, owner_text, reached, reache
 from backend.dao_service.portions import Bounds
 from backend.dao_service.summary_dao import CURRENT, Basis, Current
 from backend.errors import HostKeepsConversation, HostOwnsConversations
-from backend.vocabulary import LARGEST_INT
+from backend.vocabulary import INTENT_EXTRACTED, LARGEST_INT
 
 _STRIDE: Final = 20_000
 # The columns of the conversation ``c`` as the mapping reads them, for the driver: through a session of SQLAlchemy one
@@ -91,10 +92,18 @@ class ConversationFilter:
 
 
 class Erased(NamedTuple):
-    """The message count and the owner of a conversation that was just erased."""
+    """The message count and the owner of a conversation that is erased."""
 
     message_count: int
     owner: str | None
+
+
+class SessionsEnded(NamedTuple):
+    """The end of a conversation, None while a voice session is open, its duration and its number of messages."""
+
+    ended_at: datetime | None
+    duration_seconds: int | None
+    message_count: int
 
 
 class Listed(NamedTuple):
@@ -282,8 +291,11 @@ class ConversationDAO:
         )
         return found is not None
 
-    async def end_session(self, conversation_id: UUID) -> None:
-        """Derive the conversation's end and duration from its voice sessions; while one is open there is no end."""
+    async def end_session(self, conversation_id: UUID) -> SessionsEnded:
+        """Derive the conversation's end and duration from its voice sessions, and return them.
+
+        While one is open there is no end.
+        """
         of_it = VoiceSession.conversation_id == conversation_id
         under_way = exists().where(of_it, VoiceSession.ended_at.is_(None))
         last, length = (
@@ -293,7 +305,7 @@ class ConversationDAO:
                 (func.sum, VoiceSession.duration_seconds),
             )
         )
-        await self._session.execute(
+        found = await self._session.execute(
             update(Conversation)
             .where(Conversation.id == conversation_id)
             .values(
@@ -301,23 +313,26 @@ class ConversationDAO:
                 duration_seconds=case((length > LARGEST_INT, LARGEST_INT), else_=length),  # LEAST would ignore a NULL
                 updated_at=func.now(),
             )
+            .returning(Conversation.ended_at, Conversation.duration_seconds, Conversation.last_sequence)
         )
+        return SessionsEnded(*found.one())
 
-    async def erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
-        """Delete the conversation with its messages, and return its count and owner, or None if there was none.
-
-        Raises HostKeepsConversation where a foreign key of the host's refers to it.
-        """
+    async def lock_to_erase(self, conversation_id: UUID, owner: str | None) -> Erased | None:
+        """Lock the conversation's row (FOR UPDATE), and return its count and owner, or None if there is none."""
         found = (
             await self._session.execute(
                 select(Conversation.last_sequence, owner_text).where(*_by_id(conversation_id, owner)).with_for_update()
             )
         ).one_or_none()
-        if found is None:
-            return None
-        erased = Erased(*found)
+        return None if found is None else Erased(*found)
+
+    async def erase(self, conversation_id: UUID, message_count: int) -> None:
+        """Delete a conversation that the caller has locked, with its messages.
+
+        Raises HostKeepsConversation where a foreign key of the host's refers to it.
+        """
         # Deleting a very long conversation in one statement would exceed `statement_timeout`.
-        for sequence in range(_STRIDE, erased.message_count, _STRIDE):
+        for sequence in range(_STRIDE, message_count, _STRIDE):
             await self._session.execute(
                 delete(Message).where(Message.conversation_id == conversation_id, Message.sequence <= sequence)
             )
@@ -327,15 +342,12 @@ class ConversationDAO:
             await self._session.execute(delete(Conversation).where(Conversation.id == conversation_id))
         except IntegrityError as error:
             raise HostKeepsConversation(conversation_id, constraint(error)) from error
-        # On a cluster no foreign key deletes what is stored elsewhere than the conversation. On one server nothing is
-        # left here, so that a role without the right to DELETE from these tables can erase.
-        for table, left in (
-            (VoiceSessionId, VoiceSessionId.id.in_(sessions)),
-            (Delivery, Delivery.conversation_id == conversation_id),
-        ):
+        # On a cluster no foreign key or trigger deletes what is stored elsewhere than the conversation. On one server
+        # nothing is left here, so that a role without the right to DELETE from these tables can erase.
+        of_intents = and_(Delivery.conversation_id == conversation_id, Delivery.type == INTENT_EXTRACTED)
+        for table, left in ((VoiceSessionId, VoiceSessionId.id.in_(sessions)), (Delivery, of_intents)):
             if await self._session.scalar(select(exists().where(left))):
                 await self._session.execute(delete(table).where(left))
-        return erased
 
     async def ids_of(self, owner: str) -> Sequence[UUID]:
         """Return the ids of all conversations of ``owner``, oldest first."""

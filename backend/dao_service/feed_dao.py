@@ -21,8 +21,15 @@ import asyncpg
 
 from backend.dao_service.portions import Bounds, fetch, statement
 from backend.feed_positions import Positions
+from backend.vocabulary import AuditAction
 
 _ENDS: Final = "SELECT reached, uncommitted FROM verbatim_feed_ends()"
+# Several, because a transaction with a lower number may commit later.
+_LATEST_REDACTIONS: Final = f"""
+    SELECT array_agg(id) FROM (
+        SELECT id FROM audit_entries WHERE action = '{AuditAction.MESSAGE_REDACTED}' ORDER BY number DESC, id LIMIT 20
+    ) AS latest
+"""  # noqa: S608 -- made of constants
 _PLACE: Final = "m.conversation_id, m.sequence, m.created_at, m.feed_position"
 _BEFORE: Final = statement(
     _PLACE,
@@ -70,6 +77,11 @@ class FeedDAO:
             Positions.at(*(reached if lowest is None else min(reached, lowest) for reached, lowest in ends)),
             more=any(lowest is not None and lowest < reached for reached, lowest in ends),
         )
+
+    async def latest_redactions(self) -> list[UUID] | None:
+        """Return the ids of the latest redactions, None before the first; rows that were read before are outdated."""
+        found: list[UUID] | None = await self._connection.fetchval(_LATEST_REDACTIONS)
+        return found
 
     async def before(self, conversation_id: UUID, sequence: int, bounds: Bounds) -> FeedRows:
         """Return messages that are older than the feed, ordered by conversation, from after the one given."""

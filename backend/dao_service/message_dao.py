@@ -17,10 +17,16 @@ import orjson
 from backend.dao_service.conditions import given, numbered
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.portions import Bounds, fitted, statement
-from backend.vocabulary import ABANDONED
+from backend.vocabulary import ABANDONED, AuditAction
 
+# The number of the latest redaction, which changes a message without any event; NULL before the first.
+_REDACTED: Final = f"""(
+    SELECT max(number) FROM audit_entries WHERE conversation_id = {{}} AND action = '{AuditAction.MESSAGE_REDACTED}'
+)"""  # noqa: S608 -- made of constants
 # The events of a voice session may change the metadata of earlier messages; they also set `seen_at`.
-_VERSION: Final = "c.last_sequence, (SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = c.id)"
+_VERSION: Final = f"""
+    c.last_sequence, (SELECT max(seen_at) FROM voice_sessions WHERE conversation_id = c.id), {_REDACTED.format("c.id")}
+"""  # noqa: S608 -- made of constants
 _VERSION_OF: Final = f"""
     SELECT {_VERSION} FROM conversations AS c WHERE c.id = $1 AND {reaches_sql("$2::text", OWNER_SQL.format("c"))}
 """  # noqa: S608 -- made of constants
@@ -44,21 +50,28 @@ _STATES: Final = f"""
         SELECT FROM voice_sessions AS session
         WHERE session.conversation_id = conversations.id AND session.ended_at = conversations.ended_at
             AND session.end_reason = '{ABANDONED}'
-    )
+    ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
+# Of the message ``m``; an entry of its redaction names both.
+_REDACTED_AFTER: Final = f"""(
+    SELECT max(number) FROM audit_entries AS entry
+    WHERE entry.conversation_id = m.conversation_id AND entry.message_id = m.id
+        AND entry.action = '{AuditAction.MESSAGE_REDACTED}'
+) > {{}}"""  # noqa: S608 -- made of constants
 
 
 class ConversationState(NamedTuple):
     """A conversation's last sequence, and its end as RFC 3339 text in UTC, None while it is open.
 
     ``presumed`` means that the service ended the voice session, because its phone sent nothing for the session's
-    time-out.
+    time-out. ``redacted`` is the number of the latest redaction, None before the first.
     """
 
     last_sequence: int
     ended_at: str | None
     presumed: bool
+    redacted: int | None
 
 
 class Version(NamedTuple):
@@ -66,6 +79,7 @@ class Version(NamedTuple):
 
     last_sequence: int
     heard_at: datetime | None
+    redacted: int | None
 
 
 class MessageRow(NamedTuple):
@@ -92,7 +106,8 @@ class MessageRows(NamedTuple):
 class Selection:
     """The conditions on the messages of a conversation, joined by AND; None is no condition.
 
-    ``after_sequence`` is exclusive, ``up_to_sequence`` inclusive, ``since`` inclusive, ``until`` exclusive. Nothing is
+    ``after_sequence`` is exclusive, ``up_to_sequence`` inclusive, ``since`` inclusive, ``until`` exclusive.
+    ``redacted_since`` selects messages with a redaction of a higher number. Nothing is
     found if the conversation does not belong to ``owner``; None admits every owner.
     """
 
@@ -103,6 +118,7 @@ class Selection:
     role: str | None = None
     after_sequence: int | None = None
     up_to_sequence: int | None = None
+    redacted_since: int | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -145,6 +161,7 @@ class MessageDAO:
                 ("m.role = {}", wanted.role),
                 ("m.sequence > {}", wanted.after_sequence),
                 ("m.sequence <= {}", wanted.up_to_sequence),
+                (_REDACTED_AFTER, wanted.redacted_since),
                 ("m.timestamp >= {}", wanted.since),
                 ("m.timestamp < {}", wanted.until),
             )

@@ -47,6 +47,8 @@ _STUB: Final = 40  # bytes
 _CONVERSATION: Final = slice(16)  # of those
 _ID: Final = slice(16, 32)
 _MUCH_LONGER: Final = 4  # times an even share of the bytes
+# For SQLAlchemy: the JSON of one message.
+ONE: Final = f"SELECT {DOCUMENT} FROM messages AS m WHERE m.conversation_id = :conversation AND m.id = :message"  # noqa: S608
 _LONG: Final = f"""
     SELECT m.id, {DOCUMENT} FROM messages AS m WHERE m.conversation_id = ANY($1) AND m.id = ANY($2)
 """  # noqa: S608 -- made of constants

@@ -15,13 +15,15 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "service_tokens": ("SELECT", "INSERT", "UPDATE"),
     "erasures": ("SELECT", "INSERT", "UPDATE"),
     "voice_sessions": ("SELECT", "INSERT", "UPDATE"),
-    "voice_events": ("SELECT", "INSERT"),
+    "voice_events": ("SELECT", "INSERT", "UPDATE"),
     "voice_session_ids": ("SELECT", "INSERT", "DELETE"),
     "deliveries": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "stopped_orchestrators": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "message_words": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "message_words_b": ("SELECT", "INSERT", "UPDATE", "TRUNCATE"),
     "search_progress": ("SELECT", "UPDATE"),
+    "conversation_holds": ("SELECT", "INSERT", "UPDATE"),
+    "audit_entries": ("SELECT", "INSERT"),
     "verbatim_alembic_version": ("SELECT",),
 }
 FEED: Final = "messages_feed_position_seq"
@@ -31,8 +33,9 @@ _FUNCTIONS: Final = (APPEND, "verbatim_feed_end", "verbatim_feed_ends")
 _SPECIAL: Final = {"DELETE", "TRUNCATE"}
 _LINKED: Final = ("goals", "tasks")  # to link is to lock the target row, which needs UPDATE on one column
 
-# A privilege on some columns counts, because a host may withhold a column. DELETE serves erasure alone, which an
-# operator may leave to another role, and TRUNCATE the rebuild of search alone. UPDATE on a sequence includes nextval().
+# A privilege on some columns counts, because a host may withhold a column. DELETE serves erasure and the
+# retention alone, which an operator may leave to another role, and TRUNCATE the rebuild of search alone. UPDATE on a
+# sequence includes nextval().
 _MISSING: Final = text("""
     SELECT kind || ' on ' || name FROM unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (name, kind)
     WHERE to_regclass(name) IS NOT NULL AND NOT has_any_column_privilege(to_regclass(name), kind)

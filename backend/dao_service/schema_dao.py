@@ -39,14 +39,16 @@ _TRIGGERS: Final = (
     "verbatim_advance_counter",
     "verbatim_enter_feed",
     "verbatim_take_position",
+    _OF_ONE_SERVER := "verbatim_forget_intents",  # on a cluster the erasure does it
 )
 _MISSING: Final = text("""
     SELECT name FROM unnest(CAST(:indexes AS text[])) AS wanted (name)
     WHERE NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(name) AND indisvalid)
     UNION ALL
     SELECT name FROM unnest(CAST(:triggers AS text[])) AS wanted (name)
-    WHERE NOT EXISTS (
-        SELECT FROM pg_trigger WHERE tgrelid = 'messages'::regclass AND tgname = name AND tgenabled IN ('O', 'A')
+    WHERE (name <> :of_one_server OR to_regclass(:spread) IS NULL) AND NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid IN ('conversations'::regclass, 'messages'::regclass) AND tgname = name AND tgenabled IN ('O', 'A')
     )
     UNION ALL
     SELECT :append WHERE to_regproc(:append) IS NULL
@@ -133,7 +135,13 @@ class SchemaDAO:
 
     async def missing(self) -> list[str]:
         """Return the names of Verbatim's indexes, triggers and functions that are missing, invalid or disabled."""
-        wanted = {"indexes": _indexes(), "triggers": [*_TRIGGERS], "append": APPEND}
+        wanted = {
+            "indexes": _indexes(),
+            "triggers": [*_TRIGGERS],
+            "append": APPEND,
+            "of_one_server": _OF_ONE_SERVER,
+            "spread": SPREAD,
+        }
         found = await self._session.scalars(_MISSING, wanted)
         return list(found.all())
 

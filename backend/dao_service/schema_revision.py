@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-SCHEMA_REVISION: Final = "0115"  # the newest revision of `alembic/versions`, which the models are written for
+SCHEMA_REVISION: Final = "0122"  # the newest revision of `alembic/versions`, which the models are written for
 
 VERSION_TABLE: Final = "verbatim_alembic_version"
 BASELINE: Final = "0109"  # the last revision of release 0.2.0

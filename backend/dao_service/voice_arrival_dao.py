@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.voice_session_dao import PRESUMED, SEEN, TICK
-from backend.vocabulary import LARGEST_INT, Enrichment
+from backend.vocabulary import LARGEST_INT, REDACTED, Enrichment
 
 UNCOUNTED: Final = LARGEST_INT + 1
 
@@ -74,6 +74,7 @@ _TOUCH: Final = f"""
                 (coalesce(message.metadata, '{{}}') - '{{{",".join(Enrichment)}}}'::text[]) || added.metadata::jsonb
             FROM messages AS message JOIN unnest($6::uuid[], $7::text[]) AS added (id, metadata) USING (id)
             WHERE message.conversation_id = $2 AND message.metadata ->> 'provider' = $8
+                AND NOT message.metadata ? '{REDACTED}'
         ) AS enriched (id, metadata)
         WHERE messages.conversation_id = $2 AND messages.id = enriched.id
             AND messages.metadata IS DISTINCT FROM enriched.metadata

@@ -31,6 +31,8 @@ TABLES: Final[Mapping[str, str]] = {
     "message_words": "0111",
     "message_words_b": "0111",
     "search_progress": "0111",
+    "conversation_holds": "0120",
+    "audit_entries": "0120",
 }
 _MADE_ANEW: Final = {"message_words", "message_words_b", "search_progress", "voice_session_ids"}
 _COLUMNS_MADE_ANEW: Final = {("voice_events", "conversation_id")}

@@ -49,6 +49,18 @@ APPEND_QUEUE: Final = Gauge(
     "verbatim_append_queue_messages", "Messages that wait for the next commit.", multiprocess_mode="livesum"
 )
 
+RETENTION: Final = Counter(
+    "verbatim_retention_conversations_total",
+    "Conversations older than their period: erased, held (on hold), kept (a table of the host refers to them), younger "
+    "(a message came meanwhile), failed.",
+    ["outcome"],
+)
+for _outcome in ("erased", "held", "kept", "younger", "failed"):
+    RETENTION.labels(_outcome)
+REDACTIONS: Final = Counter("verbatim_redactions_total", "Redactions of messages, without repetitions.")
+DELIVERIES_PRUNED: Final = Counter(
+    "verbatim_deliveries_pruned_total", "Deliveries removed some time after the orchestrator had accepted them."
+)
 DELIVERIES: Final = Counter(
     "verbatim_deliveries_total",
     "Attempts to send to the orchestrator: delivered, retried (failed, another follows), failed (the last one), held "
@@ -112,12 +124,14 @@ STANDBYS_WANTED: Final = _of_database("verbatim_standbys_wanted", "Synchronous s
 STANDBYS_CONNECTED: Final = _of_database(
     "verbatim_standbys_connected", "Synchronous standbys that are connected; NaN if the service may not see them."
 )
+HOLDS: Final = _of_database("verbatim_holds_active", "Conversations on hold.")
 SCHEMA_REVISION: Final = _of_database(
     "verbatim_schema_revision", "Number of the newest migration that was applied, 0 before the first."
 )
 SCHEMA_WANTED: Final = _of_database(
     "verbatim_schema_revision_wanted", "Number of the newest migration that this version of the service has."
 )
+
 BUILD: Final = Gauge(
     "verbatim_build_info", "1, with the running version as a label.", ["version"], multiprocess_mode="livemax"
 )

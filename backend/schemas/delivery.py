@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, computed_field
 
 from backend.schemas import page
 from backend.schemas.intent import StoredIntent
+from backend.schemas.voice_session import Receipt
 from backend.vocabulary import LARGEST_BIGINT, DeliveryState
 
 
@@ -108,6 +109,121 @@ class IntentExtracted(BaseModel):
     type: Literal["intent.extracted"]
     timestamp: datetime = Field(description="When the intent was set.")
     data: ExtractedIntent
+
+
+class EndedConversation(BaseModel):
+    """The end that a delivery tells of, and the receipt of the voice session that ended last."""
+
+    conversation_id: UUID
+    voice_session_id: str | None = Field(description="null: the conversation has no voice session.")
+    end_reason: str | None = Field(description="`abandoned`: the service presumed the end, and it may go on.")
+    ended_at: datetime
+    duration_seconds: int | None
+    message_count: int
+    receipt: Receipt | None
+
+
+class ConversationEndedEvent(BaseModel):
+    """The body of a delivery: a conversation has ended. If it goes on after that, its next end is told, too."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "conversation.ended",
+                    "timestamp": "2026-01-31T09:35:00.120355Z",
+                    "data": {
+                        "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
+                        "voice_session_id": "vs_0123456789abcdef",
+                        "end_reason": "hangup",
+                        "ended_at": "2026-01-31T09:35:00.120355Z",
+                        "duration_seconds": 302,
+                        "message_count": 40,
+                        "receipt": {
+                            "complete": True,
+                            "received": 57,
+                            "expected": 57,
+                            "missing": [],
+                            "duplicates": 0,
+                            "last_sequence": 40,
+                            "more_missing": 0,
+                            "client_lost": 0,
+                        },
+                    },
+                }
+            ]
+        }
+    )
+
+    type: Literal["conversation.ended"]
+    timestamp: datetime = Field(description="When it ended.")
+    data: EndedConversation
+
+
+class ErasedConversation(BaseModel):
+    """The erasure that a delivery tells of."""
+
+    conversation_id: UUID
+    erased_at: datetime
+    message_count: int
+
+
+class ConversationErasedEvent(BaseModel):
+    """The body of a delivery: a conversation was erased. Erase what you keep of it (GDPR, article 19)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "conversation.erased",
+                    "timestamp": "2026-01-31T09:35:00.120355Z",
+                    "data": {
+                        "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
+                        "erased_at": "2026-01-31T09:35:00.120355Z",
+                        "message_count": 40,
+                    },
+                }
+            ]
+        }
+    )
+
+    type: Literal["conversation.erased"]
+    timestamp: datetime
+    data: ErasedConversation
+
+
+class RedactedMessage(BaseModel):
+    """The redaction that a delivery tells of."""
+
+    conversation_id: UUID
+    message_id: UUID
+    sequence: int
+    redacted_at: datetime
+
+
+class MessageRedactedEvent(BaseModel):
+    """The body of a delivery: words were taken out of a message. Read the message again in place of what you keep."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "message.redacted",
+                    "timestamp": "2026-01-31T09:35:00.120355Z",
+                    "data": {
+                        "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
+                        "message_id": "019ab5c0-4444-7000-8000-000000000004",
+                        "sequence": 2,
+                        "redacted_at": "2026-01-31T09:35:00.120355Z",
+                    },
+                }
+            ]
+        }
+    )
+
+    type: Literal["message.redacted"]
+    timestamp: datetime
+    data: RedactedMessage
 
 
 class DeliveryPage(page.Page[DeliveryResponse]):

@@ -17,6 +17,13 @@ class MessageStreamEvent(BaseModel):
     data: Json[MessageResponse]
 
 
+class RedactedStreamEvent(BaseModel):
+    """A message from which words were taken out: keep it in place of the one with the same id. It may come again."""
+
+    event: Literal["redacted"]
+    data: Json[MessageResponse]
+
+
 class StreamEnd(BaseModel):
     """Why a stream has ended for good."""
 
@@ -50,7 +57,11 @@ class ResumeStreamEvent(BaseModel):
 
 
 class ConversationStreamEvent(
-    RootModel[Annotated[MessageStreamEvent | EndStreamEvent | ResumeStreamEvent, Field(discriminator="event")]]
+    RootModel[
+        Annotated[
+            MessageStreamEvent | RedactedStreamEvent | EndStreamEvent | ResumeStreamEvent, Field(discriminator="event")
+        ]
+    ]
 ):
     """An event of a conversation's live stream."""
 

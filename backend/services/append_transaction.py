@@ -15,6 +15,7 @@ from backend.dao_service.ownership import reaches_erased
 from backend.errors import ConversationErased, ConversationNotFound, MessageIdReused, RecordError
 from backend.schemas.fields import plausible
 from backend.schemas.message import MessageCreate
+from backend.vocabulary import REDACTED
 from verbatim_record.ids import new_id
 from verbatim_record.repair import marked
 from verbatim_record.vocabulary import Repaired
@@ -72,9 +73,18 @@ async def record(
 def _outcome(message: NewMessage, stored: StoredMessage | None) -> Outcome | None:
     if stored is None:
         return None
-    if stored.differing:
+    if stored.differing and not _was_redacted(stored):
         return MessageIdReused(message.id, stored.differing)
     return Recorded(message, stored.sequence, stored.document, replayed=stored.differing is not None)
+
+
+def _was_redacted(stored: StoredMessage) -> bool:
+    """Tell whether words were taken out of a message since, so that the original differs from it in these fields only.
+
+    The sender is answered with the redacted message, because a refusal would have it send the original for ever.
+    """
+    excused = {"content", "metadata"}.issuperset(stored.differing or ())
+    return excused and REDACTED in orjson.loads(stored.document)["metadata"]
 
 
 async def mark_erased(

@@ -8,6 +8,7 @@ from uuid import UUID
 from backend.dao_service.connection.database import Database, Session
 from backend.dao_service.conversation_dao import ConversationDAO, ConversationFilter, ConversationReader
 from backend.dao_service.erasure_dao import ErasureDAO
+from backend.dao_service.hold_dao import HoldDAO
 from backend.dao_service.link_dao import LinkDAO
 from backend.dao_service.models import Conversation as Row
 from backend.dao_service.ownership import owner_digest, reaches, reaches_erased
@@ -19,6 +20,7 @@ from backend.errors import (
     ConversationIdReused,
     ConversationNotFound,
     LinkNotFound,
+    OnHold,
     Refused,
     ScopeMissing,
 )
@@ -32,8 +34,10 @@ from backend.schemas.conversation import (
     ConversationQuery,
     ConversationResponse,
 )
+from backend.services import audit
+from backend.services.announcing import announce
 from backend.services.summaries import Summaries
-from backend.vocabulary import ContextType, Scope
+from backend.vocabulary import Announcement, AuditAction, ContextType, Scope
 from verbatim_record.ids import new_id
 
 # A function that raises PreconditionFailed if the conversation's current state is not the one that the client has seen.
@@ -185,6 +189,11 @@ async def end(
         if precondition:
             precondition(found)
         ended = ConversationResponse.model_validate(await conversations.end(conversation_id, facts.ended_at))
+        assert ended.ended_at is not None  # noqa: S101 -- it has just been set
+        details = ended.model_dump(include={"ended_at", "duration_seconds", "message_count"})
+        no_session = {"voice_session_id": None, "end_reason": None, "receipt": None}
+        ending = Announcement.CONVERSATION_ENDED
+        await announce(database, session, ending, conversation_id, at=ended.ended_at, data=details | no_session)
     database.wakeups.wake([conversation_id])
     return ended, False
 
@@ -203,18 +212,37 @@ async def erase(
     """Erase a conversation with all its messages, and return how many messages it had.
 
     A row of `erasures` stays, so that messages of the conversation that arrive later are refused with
-    ConversationErased. Raises ScopeMissing, ConversationNotFound, PreconditionFailed, and HostKeepsConversation if a
-    table of the host refers to it.
+    ConversationErased. Raises ScopeMissing, ConversationNotFound, PreconditionFailed, OnHold, and HostKeepsConversation
+    if a table of the host refers to it.
     """
     owner = principal.owner(Scope.CONVERSATIONS_ERASE)
     async with database.writing() as session:
         if precondition:
             precondition(await _locked(session, conversation_id, owner))
-        erased = await ConversationDAO(session).erase(conversation_id, owner)
-        if erased is None:
-            raise ConversationNotFound(conversation_id)
-        await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+        count = await erase_in(database, session, principal, conversation_id, owner)
     database.wakeups.wake([conversation_id])
+    return count
+
+
+async def erase_in(
+    database: Database, session: Session, principal: Principal, conversation_id: UUID, owner: str | None
+) -> int:
+    """Erase a conversation of ``owner`` in the transaction ``session``, and return how many messages it had.
+
+    The caller wakes its followers after the commit. Raises ConversationNotFound, OnHold and HostKeepsConversation.
+    """
+    conversation = ConversationDAO(session)
+    erased = await conversation.lock_to_erase(conversation_id, owner)
+    if erased is None:
+        raise ConversationNotFound(conversation_id)
+    if await HoldDAO(session).active(conversation_id):
+        raise OnHold(conversation_id)
+    await conversation.erase(conversation_id, erased.message_count)
+    erased_at = await ErasureDAO(session).add(conversation_id, erased.owner, erased.message_count)
+    details = {"messages": erased.message_count}
+    await audit.note(session, principal, AuditAction.CONVERSATION_ERASED, conversation_id, details=details)
+    told = {"erased_at": erased_at, "message_count": erased.message_count}
+    await announce(database, session, Announcement.CONVERSATION_ERASED, conversation_id, at=erased_at, data=told)
     return erased.message_count
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.sqlstate import describe
+from backend.dao_service.hold_dao import HoldDAO
 from backend.dao_service.schema_dao import SchemaDAO
 from backend.observability import metrics
 from backend.services import deliveries, durability, search_index
@@ -52,6 +53,7 @@ class DatabaseMetrics:
             await self._read_server()
             metrics.DATABASE_UP.set(1)
             await self._read_deliveries()
+            await self._read_holds()
             await self._read_search()
         except Exception as error:  # noqa: BLE001 -- the next reading may succeed
             metrics.DATABASE_UP.set(0)
@@ -72,6 +74,10 @@ class DatabaseMetrics:
         metrics.DELIVERIES_HELD.set(found.held)
         metrics.DELIVERIES_FAILED.set(found.failed)
         metrics.DELIVERY_OLDEST.set(max(0, time.time() - found.oldest.timestamp()) if found.oldest else 0)
+
+    async def _read_holds(self) -> None:
+        async with self._database.reading() as session:
+            metrics.HOLDS.set(await HoldDAO(session).count_active())
 
     async def _read_search(self) -> None:
         if found := await search_index.figures(self._database):

@@ -13,7 +13,8 @@ from backend.dao_service.demo_data_dao import DemoDataDAO, PastDelivery
 from backend.dao_service.intent_dao import StoredIntent
 from backend.principal import LOCAL
 from backend.services import conversations
-from backend.services.outbox import INTENT_EXTRACTED, Outbox, body_of
+from backend.services.outbox import Outbox, body_of
+from backend.vocabulary import INTENT_EXTRACTED
 
 # No orchestrator is at this address (RFC 2606), so none has ever asked that deliveries be held.
 _NOWHERE = "https://orchestrator.invalid/"
@@ -76,7 +77,7 @@ async def move(database: Database, conversation_id: UUID, times: PastTimes) -> N
 
 
 async def remove(database: Database, conversation_id: UUID) -> int:
-    """Erase a conversation of demo data without a trace, and return how many messages it had."""
+    """Erase a conversation of demo data; only the audit tells of it. Return how many messages it had."""
     count = await conversations.erase(database, LOCAL, conversation_id)
     async with database.writing() as session:
         await DemoDataDAO(session).forget_erasures([conversation_id])

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, NamedTuple
+from uuid import UUID
 
 import structlog
 
@@ -149,6 +150,7 @@ class _Tail:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._window = Window[_Kept, Positions](_positions, _KEPT)
+        self._redactions: list[UUID] | None = None  # the latest ones when the cache was last emptied
         self._task = asyncio.create_task(self._run(), name="feed reader")
 
     def stop(self) -> None:
@@ -187,6 +189,9 @@ class _Tail:
         try:
             async with self._database.driver_connection() as connection:
                 feed = FeedDAO(connection)
+                if (redactions := await feed.latest_redactions()) != self._redactions:
+                    self._redactions = redactions
+                    self._window.forget()  # it may hold the words that were taken out
                 end = await feed.end()
                 rows: Sequence[FeedRow] = []
                 more = False

@@ -56,9 +56,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class LiveUpdate:
-    """New messages of a conversation, or its end."""
+    """New messages of a conversation, earlier ones from which words were taken out, or its end."""
 
     messages: Sequence[MessageRow] = ()
+    redacted: Sequence[MessageRow] = ()
     ended: Ended | None = None
 
 
@@ -96,9 +97,11 @@ class Live:
     async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[LiveUpdate | Stopping | None, None]:
         """Yield the messages on record above the sequence ``after``, then new ones as they are recorded.
 
-        Yields None after each `TICK` seconds without a message. The last item is a LiveUpdate with the end of the
-        conversation, or Stopping at shutdown. The caller has called `admit`, and calls it again from time to time.
+        Messages up to there from which words were taken out come once more. Yields None after each `TICK` seconds
+        without a message. The last item is a LiveUpdate with the end of the conversation, or Stopping at shutdown. The
+        caller has called `admit`, and calls it again from time to time.
         """
+        redacted = 0
         with self._reader(conversation_id) as reader:
             while not self._database.wakeups.closed:
                 changed = reader.changed  # before reading, because messages that arrive meanwhile set this event
@@ -108,6 +111,10 @@ class Live:
                 if rows:
                     after = rows[-1].sequence
                     yield LiveUpdate(rows)
+                elif (latest := reader.redacted) > redacted:
+                    async for rows in self._redacted(conversation_id, after, redacted):
+                        yield LiveUpdate(redacted=rows)
+                    redacted = latest
                 elif ended := reader.ended(after):
                     yield LiveUpdate(ended=ended)
                     return
@@ -123,6 +130,20 @@ class Live:
                 found = await MessageDAO(connection).recorded(wanted, after)
                 return found.rows if found else []
         return []
+
+    async def _redacted(
+        self, conversation_id: UUID, up_to: int, since: int
+    ) -> AsyncGenerator[Sequence[MessageRow], None]:
+        """Yield the messages up to the sequence ``up_to`` with a redaction of a number above ``since``."""
+        wanted = Selection(conversation_id, None, _STRIDE, up_to_sequence=up_to, redacted_since=since)
+        place, more = 0, True
+        while more:
+            async with self._own_reads.permit(caller.get()), self._database.driver_connection() as connection:
+                found = await MessageDAO(connection).recorded(wanted, place)
+            if found and found.rows:
+                place = found.rows[-1].sequence
+                yield found.rows
+            more = found is not None and found.more
 
     @contextmanager
     def _reader(self, conversation_id: UUID) -> Iterator["_Reader"]:
@@ -200,6 +221,11 @@ class _Reader:
         found = self._window.past(after, _STRIDE)
         return None if found is None else found[0]
 
+    @property
+    def redacted(self) -> int:
+        """The number of the conversation's latest redaction, 0 before the first."""
+        return (self.head and self.head.redacted) or 0
+
     def ended(self, after: int) -> Ended | None:
         """Return the end of the conversation, if it has ended and has no message above the sequence ``after``."""
         if self._window.since is None:
@@ -238,6 +264,8 @@ class _Reader:
         if not self._stopped and (rows, head, reached) != ([], self.head, self._window.reached):
             if self._window.since is None:
                 self._window.begin(reached)
+            if head and (head.redacted or 0) > self.redacted:
+                self._window.forget()  # it may hold the words that were taken out
             self._window.add(rows, rows[-1].sequence if rows else reached)
             self._cache_sizes.note(self, self._window.size)
             self.head = head

@@ -15,9 +15,8 @@ from backend.dao_service.connection.database import Session
 from backend.dao_service.delivery_dao import DeliveryDAO, NewDelivery
 from backend.dao_service.intent_dao import StoredIntent
 from backend.schemas.single_line_json import one_line
+from backend.vocabulary import INTENT_EXTRACTED
 from verbatim_record.ids import new_id
-
-INTENT_EXTRACTED: Final = "intent.extracted"
 
 
 class Outbox:

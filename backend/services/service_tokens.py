@@ -17,8 +17,9 @@ from backend.dao_service.connection.database import Database
 from backend.dao_service.models import ServiceToken as Row
 from backend.dao_service.service_token_dao import ServiceTokenDAO
 from backend.errors import SettingsError, TokenInvalid, Unavailable
-from backend.principal import SERVICE_PREFIX, Principal
-from backend.vocabulary import LARGEST_BIGINT, Scope
+from backend.principal import LOCAL, SERVICE_PREFIX, Principal
+from backend.services import audit
+from backend.vocabulary import LARGEST_BIGINT, AuditAction, Scope
 from verbatim_record.setup_error import SetupError
 
 PREFIX: Final = "vbt_"
@@ -64,6 +65,8 @@ async def create(
                 f"{service} has {MAX_VALID} valid tokens already; revoke one of them first (`verbatim token list`)."
             )
         made = _known(await tokens.add(service, sorted(scopes), _digest(token), lifetime))
+        named = {"token": made.id, "service": service, "scopes": made.scopes}
+        await audit.note(session, LOCAL, AuditAction.TOKEN_CREATED, details=named)
     return token, made
 
 
@@ -82,6 +85,8 @@ async def revoke(database: Database, token_id: int) -> ServiceTokenInfo:
         revoked = await ServiceTokenDAO(session).revoke(token_id) if 0 < token_id <= LARGEST_BIGINT else None
         if revoked is None:
             raise SetupError(f"There is no token {token_id}; `verbatim token list` shows all tokens.")
+        named = {"token": token_id, "service": revoked.service}
+        await audit.note(session, LOCAL, AuditAction.TOKEN_REVOKED, details=named)
         return _known(revoked)
 
 

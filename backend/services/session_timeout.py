@@ -25,6 +25,7 @@ from backend.dao_service.conversation_dao import ConversationDAO
 from backend.dao_service.voice_session_dao import IdleSession, VoiceSessionDAO
 from backend.observability import metrics
 from backend.services.append_transaction import Recorded
+from backend.services.receipts import announce_end, receipt_of
 from backend.vocabulary import ABANDONED
 
 _MAX_PAUSE: Final = 60.0  # seconds between two searches
@@ -125,12 +126,13 @@ async def _idle(database: Database, idle_for: timedelta, after: IdleSession | No
 async def _end(database: Database, idle: IdleSession, idle_for: timedelta) -> bool:
     async with database.writing() as session:
         sessions, conversation = VoiceSessionDAO(session), ConversationDAO(session)
-        await conversation.lock(idle.conversation_id)
+        last = await conversation.lock(idle.conversation_id)
         found = await sessions.lock(idle.id, idle.conversation_id)
         if found is None or not await sessions.is_idle(found, idle_for):
             return False  # its phone has sent something, or another worker has ended it
-        await sessions.end(found, await sessions.last_seen(found), ABANDONED, None)
-        await conversation.end_session(idle.conversation_id)
+        found = await sessions.end(found, await sessions.last_seen(found), ABANDONED, None)
+        over = await conversation.end_session(idle.conversation_id)
+        await announce_end(database, session, found, over, await receipt_of(sessions, found, last))
     database.wakeups.wake([idle.conversation_id])
     metrics.ENDED_ABANDONED.inc()
     return True

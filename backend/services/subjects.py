@@ -14,6 +14,7 @@ import orjson
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.delivery_dao import DeliveryDAO, Numbered
+from backend.dao_service.erasure_dao import ErasureDAO
 from backend.dao_service.ownership import reaches
 from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.errors import (
@@ -21,6 +22,7 @@ from backend.errors import (
     Fault,
     HostKeepsConversation,
     Invalid,
+    OnHold,
     ScopeMissing,
     VoiceSessionNotFound,
 )
@@ -29,9 +31,9 @@ from backend.schemas.conversation import ConversationPage, ConversationQuery, Co
 from backend.schemas.delivery import DeliveryResponse
 from backend.schemas.page import LARGEST_PAGE
 from backend.schemas.single_line_json import one_line
-from backend.schemas.subject import ErasureResponse, Kept
-from backend.services import conversations, transcripts, voice_sessions
-from backend.vocabulary import Scope
+from backend.schemas.subject import ErasedPage, ErasedPlace, ErasedQuery, ErasureResponse, Kept, Tombstone
+from backend.services import audit, conversations, transcripts, voice_sessions
+from backend.vocabulary import AuditAction, Scope
 
 ERASURE_SECONDS: Final = 20.0  # seconds after which an erasure returns how many conversations are left
 _MAX_KEPT: Final = 100  # conversations named in a response
@@ -48,7 +50,20 @@ def acting_for(principal: Principal, user_id: str | None, scope: Scope, pointer:
         raise Invalid([Fault(pointer, "must name the subject, because this token allows those of all owners")])
     if user_id is not None and not reaches(owner, user_id):
         raise ScopeMissing(scope)
-    return Principal(user_id or owner, frozenset({scope}))
+    acting = None if owner is not None else principal.actor
+    return Principal(user_id or owner, frozenset({scope}), acting=acting)
+
+
+async def note_export(database: Database, principal: Principal, subject: str | None) -> None:
+    """Add to the audit that the caller begins to export what is of ``subject``, or of all subjects (None).
+
+    What a person exports of their own is not audited.
+    """
+    if subject is not None and principal.subject == subject:
+        return
+    details = {} if subject is None else audit.subject_digest(subject)
+    async with database.writing() as session:
+        await audit.note(session, principal, AuditAction.SUBJECT_EXPORTED, details=details)
 
 
 async def export(database: Database, principal: Principal, query: ConversationQuery) -> AsyncGenerator[bytes, None]:
@@ -126,12 +141,25 @@ async def _deliveries(database: Database, conversation_id: UUID) -> bytes:
     return orjson.dumps([delivery.model_dump(mode="json") for delivery in found])
 
 
+async def erased(database: Database, principal: Principal, query: ErasedQuery) -> ErasedPage:
+    """Return a page of what is left of the subject's erased conversations; raises ScopeMissing, and Invalid."""
+    subject = principal.owner(Scope.CONVERSATIONS_READ) or ""
+    place = ErasedPlace.parse(query.cursor) if query.cursor else None
+    async with database.reading() as session:
+        after = place and place.conversation_id
+        rows = await ErasureDAO(session).of_owner(subject, after=after, limit=query.limit + 1)
+        shown = [Tombstone.model_validate(row) for row in rows[: query.limit]]
+    if shown:
+        place = ErasedPlace(shown[-1].conversation_id)
+    return ErasedPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
+
+
 async def erase(database: Database, principal: Principal) -> ErasureResponse:
     """Erase every conversation of the subject, each in a transaction of its own, for about ERASURE_SECONDS.
 
     Returns how many were erased and how many are left; the client repeats the request until only those are left that
-    tables of the host keep. Raises ScopeMissing, and Unavailable when the database is not available; conversations that
-    were erased before that stay erased.
+    are on hold or that tables of the host keep. Raises ScopeMissing, and Unavailable when the database is not
+    available; conversations that were erased before that stay erased.
     """
     subject = principal.owner(Scope.CONVERSATIONS_ERASE) or ""
     deadline = asyncio.get_running_loop().time() + ERASURE_SECONDS
@@ -143,7 +171,7 @@ async def erase(database: Database, principal: Principal) -> ErasureResponse:
             erased += 1
         except ConversationNotFound:
             pass  # another request has erased it
-        except HostKeepsConversation as refused:
+        except (HostKeepsConversation, OnHold) as refused:
             kept.append(Kept(conversation_id=conversation_id, detail=str(refused)))
         if asyncio.get_running_loop().time() >= deadline:
             break

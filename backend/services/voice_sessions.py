@@ -41,6 +41,7 @@ from backend.observability import metrics
 from backend.principal import Principal
 from backend.schemas.voice_session import ProviderToken, Receipt, VoiceSessionCreate, VoiceSessionEnd, VoiceSessionState
 from backend.services import conversations
+from backend.services.receipts import announce_end, is_final, receipt_of
 from backend.services.session_timeout import reopen
 from backend.services.voice_events import UNSALTED
 from backend.vocabulary import ABANDONED, INCIDENTS, ContextType, Scope
@@ -52,7 +53,6 @@ _CONVERSATIONS: Final = UUID("2f6d2c52-6f1e-4b7e-9a57-0d3f8c1b7a90")
 _COLUMNS: Final = frozenset(Row.__table__.columns.keys())
 _MAX_INCIDENTS: Final = 100  # in the state of a session
 _MAX_TYPES: Final = 100  # types of events that are counted; Deepgram has about forty, and a phone can invent others
-_MAX_RANGES: Final = 1_000  # of missing numbers in a receipt; the phone sends those and asks for the next receipt
 
 
 class Begun(NamedTuple):
@@ -161,7 +161,7 @@ async def receipt(database: Database, principal: Principal, session_id: str) -> 
     async with database.reading() as session:
         found = await _get(VoiceSessionDAO(session), session_id, owner)
         last = await ConversationDAO(session).last_sequence(found.conversation_id, None)
-        return await _receipt(VoiceSessionDAO(session), found, last or 0)
+        return await receipt_of(VoiceSessionDAO(session), found, last or 0)
 
 
 async def end(
@@ -183,24 +183,21 @@ async def end(
         # The conversation is locked before the session, as an erasure locks them, so that the two do not deadlock.
         last = await ConversationDAO(session).lock(found.conversation_id)
         found = await _existing(sessions.lock(session_id, found.conversation_id))
-        ended, raised = _is_final(found), facts.client_lost > found.client_lost
+        ended, raised = is_final(found), facts.client_lost > found.client_lost
         if ended:
             _compare(found, facts)
         else:
             found = await sessions.end(found, facts.ended_at, facts.reason, facts.last_client_sequence)
-            await ConversationDAO(session).end_session(found.conversation_id)
+            over = await ConversationDAO(session).end_session(found.conversation_id)
         if raised:
             found = await sessions.raise_client_lost(found, facts.client_lost)
-        answer = await _receipt(sessions, found, last)
+        answer = await receipt_of(sessions, found, last)
+        if not ended:
+            await announce_end(database, session, found, over, answer)
     database.wakeups.wake([found.conversation_id])
     if not ended:
         (metrics.ENDED_COMPLETE if answer.complete else metrics.ENDED_INCOMPLETE).inc()
     return answer, ended and not raised
-
-
-def _is_final(session: Row) -> bool:
-    """Return whether its phone has ended the session; the service's own presumption is not final."""
-    return session.ended_at is not None and session.end_reason != ABANDONED
 
 
 def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
@@ -213,20 +210,6 @@ def _compare(ended: Row, facts: VoiceSessionEnd) -> None:
     said = facts.model_dump(include={*stored}, exclude_none=True)
     if differing := [name for name, value in said.items() if value != stored[name]]:
         raise VoiceSessionEnded(differing)
-
-
-async def _receipt(sessions: VoiceSessionDAO, found: Row, last_sequence: int) -> Receipt:
-    arrived = await sessions.receipt_counts(found, _MAX_RANGES)
-    return Receipt(
-        complete=_is_final(found) and not arrived.missing and not found.client_lost,
-        received=arrived.received,
-        expected=arrived.expected,
-        missing=arrived.missing,
-        duplicates=found.duplicates,
-        last_sequence=last_sequence,
-        more_missing=arrived.ranges - len(arrived.missing),
-        client_lost=found.client_lost,
-    )
 
 
 async def _get(sessions: VoiceSessionDAO, session_id: str, owner: str | None) -> Row:

@@ -4,6 +4,7 @@ import type { Keys } from "./keys.ts";
 import { Call } from "./pages/call.tsx";
 import { Calls } from "./pages/calls.tsx";
 import { Deliveries } from "./pages/deliveries.tsx";
+import { Governance } from "./pages/governance.tsx";
 import { Latency } from "./pages/latency.tsx";
 import { NoPage } from "./pages/no-page.tsx";
 import { Search } from "./pages/search.tsx";
@@ -35,6 +36,7 @@ export const NAVIGATION: readonly PageEntry[] = [
   { name: "volume", title: "Volume", keys: ["g v"], Page: Volume },
   { name: "deliveries", title: "Deliveries", keys: ["g d"], Page: Deliveries },
   { name: "service", title: "Service", keys: [], Page: Service },
+  { name: "governance", title: "Governance", keys: [], Page: Governance },
 ];
 
 export const PAGE_KEYS: Keys = Object.fromEntries(

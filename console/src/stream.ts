@@ -21,7 +21,10 @@ export interface Stream {
 
 let current: Stream | undefined;
 
-/** Calls `take` for each message after `afterSequence`, in recorded order; closes the stream that was open before. */
+/**
+ * Calls `take` for each message after `afterSequence`, in recorded order, and for earlier ones that were redacted since;
+ * closes the stream that was open before.
+ */
 export function follow(conversation: string, afterSequence: number, take: (message: MessageResponse) => void): Stream {
   current?.close();
   const opened = new Follower(conversation, afterSequence, take);
@@ -70,7 +73,8 @@ class Follower implements Stream {
   async #run(signal: AbortSignal): Promise<void> {
     try {
       await ask(async (api) => {
-        for await (const message of api.follow(this.#conversation, { afterSequence: this.#after, signal })) {
+        const options = { afterSequence: this.#after, signal, onRedacted: this.#take };
+        for await (const message of api.follow(this.#conversation, options)) {
           this.#after = message.sequence;
           this.#take(message);
         }

@@ -5,6 +5,7 @@ import { answerOf, height } from "../src/call/answers.ts";
 import { marksIn, segmentsAt, sentenceOf, spanOf, timed } from "../src/call/drawn.ts";
 import { argumentsOf, between, type Call, entriesOf, lateOf, messagesOf, repairedOf, tookOf } from "../src/call/entries.ts";
 import { languageOf } from "../src/call/language.ts";
+import { rangesOf } from "../src/call/ranges.ts";
 import { completeness, lackOf } from "../src/call/sessions.ts";
 
 const BEGUN = Date.parse("2026-11-29T12:00:00Z");
@@ -25,6 +26,12 @@ function segment(lane: TimelineSegment["lane"], kind: TimelineSegment["kind"], f
   const ended_at = to === null ? null : instant(to);
   return { lane, kind, started_at: instant(from), ended_at, estimated: false, message_id: null, label: kind };
 }
+
+test("the places of words are counted in code points", () => {
+  assert.deepEqual(rangesOf("💳 4111, 4111.", "4111"), [[2, 6], [8, 12]]);
+  assert.deepEqual(rangesOf("💳💳💳", "💳"), [[0, 1], [1, 2], [2, 3]]);
+  assert.deepEqual(rangesOf("nothing", "4111"), []);
+});
 
 test("a latency is read in every shape in which it was written", () => {
   const shapes: [{ [name: string]: JsonValue }, (number | null)[]][] = [

@@ -29,6 +29,8 @@ ANY = (
     Scope.CONVERSATIONS_ERASE,
     Scope.INTENTS_WRITE,
     Scope.DELIVERIES_MANAGE,
+    Scope.GOVERNANCE_MANAGE,
+    Scope.CONVERSATIONS_REDACT,
 )
 BASE = (Scope.MESSAGES_WRITE, Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
 GUARDED = {"/mcp"}  # as the API, but not described as a part of it; tests/mcp_server
@@ -69,6 +71,7 @@ MATRIX = {
     "endConversation": Row(Scope.CONVERSATIONS_WRITE, 409, 404, lambda _: {}),  # its voice session does
     "eraseConversation": Row(Scope.CONVERSATIONS_ERASE, 204, 404),
     "exportSubject": Row(Scope.CONVERSATIONS_READ, 200, 200, service=422),  # which must name a subject
+    "listErasures": Row(Scope.CONVERSATIONS_READ, 200, 200, service=422),  # likewise
     "eraseSubject": Row(Scope.CONVERSATIONS_ERASE, 200, 200, lambda _: {}, service=422),
     "listMessages": Row(Scope.CONVERSATIONS_READ, 200, 404),
     "getTranscript": Row(Scope.CONVERSATIONS_READ, 200, 404),
@@ -80,6 +83,12 @@ MATRIX = {
     "getDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
     "retryFailedDeliveries": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "retryDelivery": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=404),
+    "redactMessage": Row(Scope.CONVERSATIONS_REDACT, 403, 403, lambda _: {"reason": "Card"}, service=404),
+    "holdConversation": Row(Scope.GOVERNANCE_MANAGE, 403, 403, lambda _: {"reason": "Case 17"}, service=200),
+    "releaseConversation": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=404),  # it is not held
+    "listHolds": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
+    "listAudit": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
+    "getRetention": Row(Scope.GOVERNANCE_MANAGE, 403, 403, service=200),
     "getService": Row(Scope.DELIVERIES_MANAGE, 403, 403, service=200),
     "search": Row(Scope.CONVERSATIONS_READ, 200, 200, query={"q": "dentist"}),
     "readFeed": Row(Scope.CONVERSATIONS_READ_ANY, 403, 403, service=200),
@@ -122,7 +131,7 @@ async def call(
     method, path = OPERATIONS[operation][0]
     body, query = MATRIX[operation].body, MATRIX[operation].query
     url = path.replace("{conversation_id}", str(conversation)).replace("{session_id}", session_in(conversation))
-    url = url.replace("{delivery_id}", str(conversation))
+    url = url.replace("{delivery_id}", str(conversation)).replace("{message_id}", str(conversation))
     json = body(conversation) if body else None
     return await client.request(method, url, headers=headers, params=query, json=json)
 

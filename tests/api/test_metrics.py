@@ -142,6 +142,19 @@ async def test_what_waits_was_held_and_failed_is_counted_whether_this_service_de
     assert 86_400 <= (found("verbatim_delivery_oldest_seconds") or 0) < 87_000
 
 
+async def test_conversations_on_hold_are_counted(service: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
+    for released in (None, None, await connection.fetchval("SELECT now()")):
+        await connection.execute(
+            """
+            INSERT INTO conversation_holds (id, conversation_id, reason, held_by, released_at)
+            VALUES ($1, $1, 'Case', 'local', $2)
+            """,
+            await open_conversation(connection),
+            released,
+        )
+    await until(service, lambda found: found("verbatim_holds_active") == 2)
+
+
 @pytest.mark.pooled
 async def test_how_far_search_is_behind_is_said_whether_this_service_indexes_or_not(
     database_url: str, connection: asyncpg.Connection

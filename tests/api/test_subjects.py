@@ -140,6 +140,30 @@ async def test_everything_of_a_subject_is_erased_by_one_request(
     assert (late.status_code, late.json()["type"]) == (410, "/problems/conversation-erased")
 
 
+async def test_what_is_left_of_erased_conversations_is_listed_to_their_person(
+    client: httpx.AsyncClient, service: dict[str, str]
+) -> None:
+    opened = [
+        (await client.post(CONVERSATIONS, json={"context_type": "voice"}, headers=OWNER)).json() for _ in range(3)
+    ]
+    for each in opened[:2]:
+        await client.post("/api/v1/voice/messages", json=utterance(each["id"]), headers=OWNER)
+        assert (await client.delete(f"{CONVERSATIONS}/{each['id']}", headers=service)).status_code == 204
+    assert [line["conversation"]["id"] for line in await export(client, OWNER)] == [opened[2]["id"]]
+    first = (await client.get(ERASURES, params={"limit": 1}, headers=OWNER)).json()
+    rest = (await client.get(ERASURES, params={"cursor": first["next_cursor"]}, headers=OWNER)).json()
+    found = first["data"] + rest["data"]
+    assert [(each["conversation_id"], each["message_count"]) for each in found] == sorted(
+        (each["id"], 1) for each in opened[:2]
+    )
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    named = await client.get(ERASURES, params={"user_id": "minh"}, headers=service)
+    assert named.json()["data"] == found
+    assert (await client.get(ERASURES, headers=OTHER)).json()["data"] == []
+    wrong = await client.get(ERASURES, params={"cursor": "bm90IG9uZQ"}, headers=OWNER)
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/query/cursor")
+
+
 async def test_what_the_host_keeps_is_named_and_stops_no_other(
     client: httpx.AsyncClient, connection: asyncpg.Connection, service: dict[str, str]
 ) -> None:

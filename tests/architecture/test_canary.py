@@ -309,6 +309,13 @@ async def _by_state(
     async with connection.transaction():
         await connection.execute("SELECT FROM conversations FOR UPDATE")
         yield "guarded", "POST", MESSAGES, said
+    held = {"json": {"reason": "Case 17"}}
+    yield "open", "DELETE", f"{CONVERSATIONS}/{conversation}/hold", {}
+    redaction = {"json": {"reason": "Card"}}
+    yield "open", "POST", f"{CONVERSATIONS}/{conversation}/messages/{uuid4()}/redact", redaction
+    yield "open", "PUT", f"{CONVERSATIONS}/{conversation}/hold", held
+    yield "open", "DELETE", f"{CONVERSATIONS}/{conversation}", {}
+    yield "open", "DELETE", f"{CONVERSATIONS}/{conversation}/hold", {}
     await connection.execute("CREATE TABLE kept (id UUID REFERENCES conversations(id))")
     await connection.execute("INSERT INTO kept VALUES ($1)", conversation)
     yield "guarded", "DELETE", f"{CONVERSATIONS}/{conversation}", {"headers": OWNER}

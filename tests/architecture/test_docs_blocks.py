@@ -58,6 +58,10 @@ TYPED: Final[dict[str, tuple[list[str], int]]] = {
         ['"first_words":"Could you move the dentist?"', '"bucket":"PT15M"', '"bucket":"P1D"', '"p99":780.0'],
         0,
     ),
+    "docs/governance.md": (
+        ['"content":"My card is [redacted]."', '"reason":"Case 2026-17"', '"action":"conversation.held"'],
+        0,
+    ),
     "docs/timeline.md": (['"kind":"speech"', '"label":"What time is it?"', '"kind":"interruption"'], 0),
     "docs/phone.md": (['"missing":[[3,3],[5,5]],"duplicates":0,"last_sequence":2', "provider-not-configured"], 1),
 }

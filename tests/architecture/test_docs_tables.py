@@ -85,7 +85,7 @@ def test_every_operation_is_listed_once_with_its_scope_and_no_other() -> None:
 def test_every_operation_is_shown_by_example(name: str) -> None:
     method, path = name.split()
     pattern = path.removeprefix("/api/v1").replace("{conversation_id}", "$id").replace("{session_id}", "$session")
-    pattern = pattern.replace("{delivery_id}", "$delivery")
+    pattern = pattern.replace("{delivery_id}", "$delivery").replace("{message_id}", "$message")
     typed = [block.text for block in every_block() if block.language == "sh" and not block.excuse]
     shown = [line for text in typed for line in re.split(r"\n(?=curl)", text) if f"$A{pattern}" in line]
     verb = {

@@ -12,6 +12,7 @@ from backend.api.openapi_document import describe
 from backend.api.problems import ALL
 from backend.app import create_app
 from backend.settings import Settings
+from backend.vocabulary import Announcement
 from tests.deepgram.examples import EXAMPLES
 from tests.description import FILE, assert_described, faults
 
@@ -182,15 +183,21 @@ def test_any_json_is_described(value: object) -> None:
 
 
 def test_what_the_service_sends_to_the_orchestrator_is_described() -> None:
-    [(name, webhook)] = current()["webhooks"].items()
-    body = webhook["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert name == "intent.extracted"
-    assert body == {"$ref": "#/components/schemas/IntentExtracted"}
-    assert {each["name"] for each in webhook["post"]["parameters"]} == {
-        "webhook-id",
-        "webhook-timestamp",
-        "webhook-signature",
+    described = current()["webhooks"]
+    bodies = {
+        name: webhook["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for name, webhook in described.items()
     }
+    assert bodies == {
+        "intent.extracted": "IntentExtracted",
+        "conversation.ended": "ConversationEndedEvent",
+        "conversation.erased": "ConversationErasedEvent",
+        "message.redacted": "MessageRedactedEvent",
+    }
+    assert bodies.keys() == {"intent.extracted", *Announcement}
+    headers = {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    for webhook in described.values():
+        assert {each["name"] for each in webhook["post"]["parameters"]} == headers
 
 
 def test_what_answers_with_an_entity_tag_and_304_takes_if_none_match() -> None:

@@ -52,6 +52,7 @@ OUTSIDE: Final[dict[Used, list[Worst]]] = {
         lambda n: "/problems/" + "-" * n,
     ],
     Used("backend.replay.sender", "_FIELD"): [lambda n: "/messages/" + "1" * n, lambda n: "/" + "a" * n + "!"],
+    Used("backend.services.redaction", "_IDENTIFIER"): [lambda n: "a" * n, lambda n: "a" * (n - 1) + " "],
     Used("backend.schemas.fields", "_RFC_3339"): [
         lambda n: "2026-01-31T09:30:00." + "1" * n,
         lambda n: "2026-01-31T09:30:00.1" * (n // 21),
@@ -97,6 +98,7 @@ INSIDE: Final = {
     Used("backend.delivery.endpoint", "_SECRET"),
     Used("backend.services.durability", "_COUNTED"),
     Used("backend.services.service_tokens", "_NAME"),
+    Used("backend.settings", "_DAYS"),
     Used("backend.settings", "_ORIGIN"),
     Used("backend.kubernetes", "_SERVICE"),
     Used("backend.settings", "_TOKEN"),

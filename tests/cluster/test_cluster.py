@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -13,7 +14,11 @@ import httpx
 import pytest
 
 from backend.app import create_app
+from backend.dao_service.connection.database import Database
 from backend.migrations import distribution
+from backend.services.redaction import MARK
+from backend.services.retention import Run, erase_some
+from backend.vocabulary import ContextType
 from tests.cluster.conftest import SHARDS, worker_of
 from tests.cluster.workers import Worker, workers_of
 from tests.cluster.writers import writing
@@ -47,7 +52,8 @@ async def test_everything_is_asked_and_answered_through_any_node(
     distributed: str, sql: asyncpg.Connection, place: str
 ) -> None:
     url = distributed if place == "coordinator" else await worker_of(sql, distributed)
-    async with running(create_app(settings_for(url, search=False, **ORCHESTRATOR))) as client:
+    settings = settings_for(url, search=False, retention={"voice": "1d"}, **ORCHESTRATOR)
+    async with running(create_app(settings)) as client:
         await _post(client, sql)
         phone = await begin(client)
         assert [each["status"] for each in await phone.send(*EVENTS)] == [201] * 6
@@ -57,10 +63,16 @@ async def test_everything_is_asked_and_answered_through_any_node(
         await phone.end(last_client_sequence=6)
         await _read(client, str(phone.conversation_id))
         await _decide(client, str(phone.conversation_id))
+        await _govern(client, str(phone.conversation_id))
         assert (await client.delete(f"{A}/conversations/{phone.conversation_id}")).status_code == 204
         for table in ("deliveries", "voice_session_ids", "voice_events", "messages"):
             left = f"SELECT count(*) FROM {table} WHERE conversation_id = $1"
             assert await sql.fetchval(left, phone.conversation_id) == 0
+        run = Run()
+        database = Database(url)
+        await erase_some(database, {ContextType.VOICE: timedelta()}, run, 0)
+        await database.close()
+        assert run.outcomes == {"erased": 12}
 
 
 ORCHESTRATOR: Final[dict[str, Any]] = {
@@ -124,6 +136,26 @@ async def _decide(client: httpx.AsyncClient, conversation: str) -> None:
     assert (await client.post(f"{A}/deliveries/{queued[0]['id']}/retry")).status_code == 200
 
 
+async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
+    of_it = f"{A}/conversations/{conversation}"
+    first = await client.get(f"{of_it}/messages")
+    message = first.json()["data"][0]["id"]
+    redact, why = f"{of_it}/messages/{message}/redact", {"reason": "Case"}
+    assert (await client.put(f"{of_it}/hold", json=why)).status_code == 200
+    assert (await client.post(redact, json=why)).status_code == 409
+    assert (await client.delete(of_it)).status_code == 409
+    [held] = (await client.get(f"{A}/holds", params={"active": True})).json()["data"]
+    assert held["conversation_id"] == conversation
+    assert (await client.get(f"{A}/retention")).json()["complete"]
+    assert (await client.delete(f"{of_it}/hold")).status_code == 204
+    for _ in range(2):
+        assert (await client.post(redact, json=why)).json()["content"] == MARK
+    again = await client.get(f"{of_it}/messages", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.json()["data"][0]["content"]) == (200, MARK)
+    told = (await client.get(f"{A}/audit", params={"conversation_id": conversation})).json()["data"]
+    assert [each["action"] for each in told] == ["message.redacted", "conversation.released", "conversation.held"]
+
+
 async def test_workers_are_killed_under_writers(distributed: str, sql: asyncpg.Connection) -> None:
     workers = await workers_of(sql, distributed)
     with serving(distributed, VERBATIM_SEARCH="false", **UNLIMITED) as address:
@@ -152,6 +184,9 @@ async def test_a_worker_that_is_away_stops_its_own_conversations_only(
         away.kill()
         answers = {each: await client.post(f"{A}/voice/messages", json=utterance(each)) for each in opened}
         assert {key: each.status_code for key, each in answers.items()} == expected(places, away)
+        near = next(each for each, group in places.items() if group != away.group)
+        held = await client.put(f"{A}/conversations/{near}/hold", json={"reason": "Case"})
+        assert held.status_code == 503  # every node has a copy of the holds
         batch = await client.post(f"{A}/voice/messages/batch", json={"messages": [utterance(each) for each in opened]})
         assert [each["status"] for each in batch.json()["results"]] == [*expected(places, away).values()]
         await away.start()

@@ -52,8 +52,13 @@ class Worker:
 
     def _launch(self) -> None:
         with (self.folder / "started_again.log").open("a") as log:
-            subprocess.Popen(
-                self.command, user=self.user, group=self.users_group, stdout=log, stderr=log, start_new_session=True
+            subprocess.run(
+                ["setsid", "--fork", *self.command],  # so that it outlives the tests, as the others do
+                user=self.user,
+                group=self.users_group,
+                stdout=log,
+                stderr=log,
+                check=True,
             )
 
 

@@ -311,7 +311,7 @@ async def test_a_host_may_name_its_users_as_it_likes(sandbox: Sandbox) -> None:
 
 
 async def test_the_survey_of_an_empty_database_and_of_ours(sandbox: Sandbox) -> None:
-    assert len((await _survey(sandbox)).steps) == 15
+    assert len((await _survey(sandbox)).steps) == 17
     await sandbox.upgrade()
     assert (await _survey(sandbox)).complete
 

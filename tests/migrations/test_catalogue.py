@@ -182,7 +182,7 @@ async def test_tables_may_live_in_another_schema(make_sandbox: MakeSandbox) -> N
     name = sandbox.url.rpartition("/")[2].partition("?")[0]
     await sandbox.run(f'CREATE SCHEMA "the app"; ALTER DATABASE {name} SET search_path = "the app", public')
     await sandbox.upgrade()
-    assert await sandbox.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'the app'") == 15
+    assert await sandbox.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'the app'") == 17
     assert await sandbox.drift() == []
     await sandbox.run("""
         SET search_path = pg_catalog;

@@ -48,6 +48,7 @@ from backend.dao_service.wakeups.local import Wakeups
 from backend.errors import Busy, DatabaseUnavailable, RecordError, SettingsError, TooSlow, Unreadable
 from backend.observability import metrics
 from backend.principal import caller
+from backend.vocabulary import Announcement
 
 _DRIVER: Final = "postgresql+asyncpg"
 _RESERVED: Final = 2  # connections that one caller leaves to the others, if the pool has more than that
@@ -141,11 +142,20 @@ class PoolLimits:
     connect: float = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What the orchestrator is told of beside intents. Its URL may hold a secret, so this has the SHA-256 only."""
+
+    url_digest: bytes
+    announcements: frozenset[Announcement]
+
+
 class Database:
     """One PostgreSQL database and its pool of connections.
 
     If ``url`` leads to a pooler in transaction mode (PgBouncer), ``direct`` is the URL of PostgreSQL itself. ``server``
-    is the `target_session_attrs` of libpq that applies unless ``url`` names one.
+    is the `target_session_attrs` of libpq that applies unless ``url`` names one. The attribute ``subscription`` says
+    which facts are announced to the orchestrator, in the transactions that make them.
     """
 
     def __init__(
@@ -155,6 +165,7 @@ class Database:
         self.wakeups = Wakeups()
         # How far the log has come with the latest commit, if there is a replica (`replica`); None: not known.
         self.position: int | None = None
+        self.subscription: Subscription | None = None
         self._url = _on(server, asyncpg_url(url))
         self._direct = _on(server, asyncpg_url(direct or url))
         self._session_settings = SessionSettings(self.limits.statement, pooled=direct is not None)

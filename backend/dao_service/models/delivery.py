@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -23,9 +22,10 @@ from backend.dao_service.models.base import NUMBER, Base
 class Delivery(Base):
     """One row of ``deliveries``.
 
+    It outlives its conversation, unless it holds an intent: a trigger on `conversations` removes those.
     ``number`` is the order of queueing, in nanoseconds since 1970, and rises within a conversation; deliveries of two
-    conversations may share one. ``version`` is the version of the intent. ``body`` is the text that is signed and sent,
-    the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
+    conversations may share one. ``version`` is the version of what it tells of. ``body`` is the text that is signed and
+    sent, the same in every attempt. While ``leased_until`` is set, an attempt is under way or its outcome is
     unknown. ``spent`` counts the attempts before an operator last had the delivery sent again.
     """
 
@@ -35,12 +35,13 @@ class Delivery(Base):
         Index("idx_deliveries_conversation", "conversation_id", "number"),
         Index("idx_deliveries_number", "number", "id"),
         Index("idx_deliveries_state", "state", "number"),
+        Index("idx_deliveries_delivered", "delivered_at", postgresql_where=text("state = 'delivered'")),
         Index("idx_deliveries_due", "due_at", postgresql_where=text("state = 'pending'")),
     )
 
     id: Mapped[UUID] = mapped_column(SQL_UUID, primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger, server_default=text(NUMBER))
-    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    conversation_id: Mapped[UUID] = mapped_column(SQL_UUID)
     type: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)

@@ -77,6 +77,8 @@ OWN_TABLES: Final = (
     "message_words",
     "message_words_b",
     "search_progress",
+    "conversation_holds",
+    "audit_entries",
 )
 TRIGGERS: Final = {
     "verbatim_take_place": "it gives each new row its sequence",
@@ -84,6 +86,7 @@ TRIGGERS: Final = {
     "verbatim_enter_feed": "it keeps readers of the feed from missing a row",
     "verbatim_take_position": "it gives each new row its position in the feed",
 }
+FORGET_INTENTS: Final = "verbatim_forget_intents"  # the trigger on conversations
 RULES: Final = {
     "messages_content_size_check": ("content is longer than 1 MiB", "octet_length(content) > 1048576"),
     "messages_metadata_object_check": ("metadata is no JSON object", "jsonb_typeof(metadata) <> 'object'"),

@@ -12,7 +12,14 @@ import asyncpg
 
 # Of this database's own: what Verbatim made, and the host's goals and tasks.
 SPREAD: Final = ("conversations", "messages", "voice_sessions", "voice_events", "erasures")
-REFERENCES: Final = ("goals", "tasks", "service_tokens", "verbatim_alembic_version")
+REFERENCES: Final = (
+    "goals",
+    "tasks",
+    "service_tokens",
+    "conversation_holds",
+    "audit_entries",
+    "verbatim_alembic_version",
+)
 _OWN: Final = (*SPREAD, *REFERENCES, "voice_session_ids", "deliveries", "stopped_orchestrators")
 _LOCAL: Final = ("message_words", "message_words_b", "search_progress")
 

@@ -32,7 +32,6 @@ _TIES: Final[Mapping[str, tuple[str, ...]]] = {
     "voice_sessions": ("voice_sessions_conversation_id_fkey",),
     "voice_events": ("voice_events_voice_session_id_fkey",),
     "voice_session_ids": ("voice_session_ids_conversation_id_fkey",),
-    "deliveries": ("deliveries_conversation_id_fkey",),
     "message_words": ("message_words_message_id_fkey",),
     "message_words_b": ("message_words_b_message_id_fkey",),
 }
@@ -93,6 +92,7 @@ def _move(shards: int) -> Iterator[str]:
     yield "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
     yield "DROP TRIGGER IF EXISTS verbatim_list_session ON voice_sessions"
     yield "DROP TRIGGER IF EXISTS verbatim_name_conversation ON voice_events"
+    yield "DROP TRIGGER IF EXISTS verbatim_forget_intents ON conversations"
     for table, names in _TIES.items():
         for name in names:
             yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"

@@ -17,6 +17,7 @@ from verbatim_record.operations import (
     conversations,
     deliveries,
     figures,
+    governance,
     intents,
     messages,
     service,
@@ -123,7 +124,19 @@ class AsyncSubjects(Resource):
     """Everything on record of one person."""
 
     export = _exported(subjects.export)
+    erasures = _listed(subjects.erasures)
     erase = _called(subjects.erase)
+
+
+class AsyncGovernance(Resource):
+    """Redactions, holds, the retention and the audit, for the operator."""
+
+    redact = _called(governance.redact)
+    hold = _called(governance.hold)
+    release = _called(governance.release)
+    holds = _listed(governance.holds)
+    audit = _listed(governance.audit)
+    retention = _called(governance.retention)
 
 
 class AsyncService(Resource):
@@ -170,6 +183,7 @@ class AsyncClient(Resource):
         self.intents = AsyncIntents(self._core)
         self.deliveries = AsyncDeliveries(self._core)
         self.subjects = AsyncSubjects(self._core)
+        self.governance = AsyncGovernance(self._core)
         self.service = AsyncService(self._core)
 
     async def aclose(self) -> None:

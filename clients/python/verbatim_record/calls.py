@@ -83,13 +83,15 @@ class Following(Generic[PlaceT_co]):
     """A stream of messages. ``place`` is the id of the last event before it, None for the stream's own beginning.
 
     ``read_place`` makes the cursor of an event's id. ``first_place`` is called instead if the stream must begin where
-    the record ends at the moment of the call.
+    the record ends at the moment of the call. ``on_redacted`` is called with each message before it in the stream from
+    which words were taken out since.
     """
 
     path: str
     place: str | None
     read_place: Callable[[str], PlaceT_co]
     first_place: Call[Page[MessageResponse]] | None = None
+    on_redacted: Callable[[MessageResponse], object] | None = None
 
 
 class _Model(Protocol):

@@ -16,6 +16,7 @@ from verbatim_record.operations import (
     conversations,
     deliveries,
     figures,
+    governance,
     intents,
     messages,
     service,
@@ -141,7 +142,19 @@ class Subjects(Resource):
     """Everything on record of one person."""
 
     export = _exported(subjects.export)
+    erasures = _listed(subjects.erasures)
     erase = _called(subjects.erase)
+
+
+class Governance(Resource):
+    """Redactions, holds, the retention and the audit, for the operator."""
+
+    redact = _called(governance.redact)
+    hold = _called(governance.hold)
+    release = _called(governance.release)
+    holds = _listed(governance.holds)
+    audit = _listed(governance.audit)
+    retention = _called(governance.retention)
 
 
 class Service(Resource):
@@ -188,6 +201,7 @@ class Client(Resource):
         self.intents = Intents(self._core)
         self.deliveries = Deliveries(self._core)
         self.subjects = Subjects(self._core)
+        self.governance = Governance(self._core)
         self.service = Service(self._core)
 
     def close(self) -> None:

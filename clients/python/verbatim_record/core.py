@@ -144,6 +144,8 @@ class Core:
                             case "message" if event.id:
                                 place = event.id
                                 yield following.read_place(place), reading(MessageResponse.from_json, event.data)
+                            case "redacted" if following.on_redacted:
+                                following.on_redacted(reading(MessageResponse.from_json, event.data))
             except VerbatimError as error:
                 pause = attempts.pause(error, endless=opened) + (parser.retry or 0.0)
                 log.info("a stream is opened again in %.1f s: %s", pause, error)

@@ -24,6 +24,20 @@ def _each(read: Callable[[Any], T], values: Any) -> tuple[T, ...]:
 Accents: TypeAlias = Literal["ignore", "exact"]
 """Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed."""
 
+AuditAction: TypeAlias = Literal[
+    "conversation.erased",
+    "message.redacted",
+    "conversation.held",
+    "conversation.released",
+    "retention.announced",
+    "retention.ran",
+    "subject.exported",
+    "token.created",
+    "token.revoked",
+    "database.adopted",
+]
+"""What the audit tells of."""
+
 CallState: TypeAlias = Literal["live", "ended", "abandoned"]
 """Whether a conversation goes on. `abandoned`: the service presumed its end, because its phone sent nothing."""
 
@@ -854,6 +868,44 @@ class ExportedConversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """What is left of a conversation of a person that was erased."""
+
+    conversation_id: UUID
+    erased_at: datetime
+    message_count: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            erased_at=datetime.fromisoformat(data["erased_at"]),
+            message_count=data["message_count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedPage:
+    """A page of erased conversations, ordered by their ids."""
+
+    data: tuple[Tombstone, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(Tombstone.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A conversation that could not be erased."""
 
@@ -882,7 +934,7 @@ class ErasureResponse:
     left: int
     """The number that is left: repeat the request until only those in `kept` are left."""
     kept: tuple[Kept, ...]
-    """Conversations to which a table of the host refers, at most 100; they stay."""
+    """Conversations on hold, or to which a table of the host refers, at most 100; they stay."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -957,6 +1009,132 @@ class DeliveriesRetried:
         return cls(
             failed=data["failed"],
             held=data["held"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldResponse:
+    """A hold of a conversation, which lasts while `released_at` is null."""
+
+    id: UUID
+    conversation_id: UUID
+    reason: str
+    held_at: datetime
+    held_by: str
+    """The service that set it; `local` from this machine."""
+    released_at: datetime | None
+    released_by: str | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=UUID(data["id"]),
+            conversation_id=UUID(data["conversation_id"]),
+            reason=data["reason"],
+            held_at=datetime.fromisoformat(data["held_at"]),
+            held_by=data["held_by"],
+            released_at=_optional(datetime.fromisoformat, data["released_at"]),
+            released_by=data["released_by"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPage:
+    """A page of holds."""
+
+    data: tuple[HoldResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(HoldResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionPlan:
+    """What the retention erases next."""
+
+    periods: dict[str, int]
+    """Days after which conversations are erased, by context type."""
+    begins_at: datetime | None
+    """When these periods take effect, a day after they were announced; null before that."""
+    due: dict[str, int]
+    """How many conversations are older, by context type."""
+    held: int
+    """How many more would be erased, but are on hold."""
+    complete: bool
+    """Whether all were counted: a request counts for ten seconds."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            periods=data["periods"],
+            begins_at=_optional(datetime.fromisoformat, data["begins_at"]),
+            due=data["due"],
+            held=data["held"],
+            complete=data["complete"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntryResponse:
+    """One entry of the audit: it holds nothing that was said, and no person's subject."""
+
+    id: UUID
+    at: datetime
+    action: str
+    """`conversation.erased`, `message.redacted`, `conversation.held`, `conversation.released`,
+    `retention.announced`, `retention.ran`, `subject.exported`, `token.created`, `token.revoked`,
+    `database.adopted`; later releases add others."""
+    actor: str
+    """The service that did it; `owner`: the person whose conversation it was; `local`: a command, or a client on
+    this machine without a token."""
+    conversation_id: UUID | None
+    message_id: UUID | None
+    details: dict[str, JsonValue]
+    """Counts and names that the action has."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            id=UUID(data["id"]),
+            at=datetime.fromisoformat(data["at"]),
+            action=data["action"],
+            actor=data["actor"],
+            conversation_id=_optional(UUID, data["conversation_id"]),
+            message_id=_optional(UUID, data["message_id"]),
+            details=data["details"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """A page of the audit."""
+
+    data: tuple[AuditEntryResponse, ...]
+    next_cursor: str | None
+    """The `cursor` of the next page; it stays valid at the end of the list."""
+    has_more: bool
+    """Whether more follows now."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            data=_each(AuditEntryResponse.from_json, data["data"]),
+            next_cursor=data["next_cursor"],
+            has_more=data["has_more"],
         )
 
 
@@ -1501,4 +1679,125 @@ class IntentExtracted:
             type=data["type"],
             timestamp=datetime.fromisoformat(data["timestamp"]),
             data=ExtractedIntent.from_json(data["data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedConversation:
+    """The end that a delivery tells of, and the receipt of the voice session that ended last."""
+
+    conversation_id: UUID
+    voice_session_id: str | None
+    """null: the conversation has no voice session."""
+    end_reason: str | None
+    """`abandoned`: the service presumed the end, and it may go on."""
+    ended_at: datetime
+    duration_seconds: int | None
+    message_count: int
+    receipt: Receipt | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            voice_session_id=data["voice_session_id"],
+            end_reason=data["end_reason"],
+            ended_at=datetime.fromisoformat(data["ended_at"]),
+            duration_seconds=data["duration_seconds"],
+            message_count=data["message_count"],
+            receipt=_optional(Receipt.from_json, data["receipt"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationEndedEvent:
+    """The body of a delivery: a conversation has ended. If it goes on after that, its next end is told, too."""
+
+    type: Literal["conversation.ended"]
+    timestamp: datetime
+    """When it ended."""
+    data: EndedConversation
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=EndedConversation.from_json(data["data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedConversation:
+    """The erasure that a delivery tells of."""
+
+    conversation_id: UUID
+    erased_at: datetime
+    message_count: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            erased_at=datetime.fromisoformat(data["erased_at"]),
+            message_count=data["message_count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationErasedEvent:
+    """The body of a delivery: a conversation was erased. Erase what you keep of it (GDPR, article 19)."""
+
+    type: Literal["conversation.erased"]
+    timestamp: datetime
+    data: ErasedConversation
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=ErasedConversation.from_json(data["data"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactedMessage:
+    """The redaction that a delivery tells of."""
+
+    conversation_id: UUID
+    message_id: UUID
+    sequence: int
+    redacted_at: datetime
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            conversation_id=UUID(data["conversation_id"]),
+            message_id=UUID(data["message_id"]),
+            sequence=data["sequence"],
+            redacted_at=datetime.fromisoformat(data["redacted_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRedactedEvent:
+    """The body of a delivery: words were taken out of a message. Read the message again in place of what you keep."""
+
+    type: Literal["message.redacted"]
+    timestamp: datetime
+    data: RedactedMessage
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError or ValueError if it is none."""
+        return cls(
+            type=data["type"],
+            timestamp=datetime.fromisoformat(data["timestamp"]),
+            data=RedactedMessage.from_json(data["data"]),
         )

@@ -105,6 +105,13 @@ class HeadTooLarge(Problem):
     """
 
 
+class HoldNotFound(Problem):
+    """The conversation is not on hold.
+
+    There is nothing to release; GET /api/v1/holds lists all holds. Sending the same request again will not help.
+    """
+
+
 class HostKeepsConversation(Problem):
     """The host application still refers to the conversation.
 
@@ -175,6 +182,13 @@ class MessageIdReused(Problem):
     """
 
 
+class MessageNotFound(Problem):
+    """No such message.
+
+    The conversation exists, but no message with this id is in it. Sending the same request again will not help.
+    """
+
+
 class MethodNotAllowed(Problem):
     """The path does not allow this method. The Allow header names the methods that the path allows."""
 
@@ -196,6 +210,14 @@ class NotReady(Problem):
     """Not ready to record messages.
 
     `checks` names the faults. Send traffic to other workers until they are repaired.
+    """
+
+
+class OnHold(Problem):
+    """The conversation is on hold.
+
+    It must be kept as it is. An operator with the scope governance:manage can release it, with DELETE
+    /api/v1/conversations/…/hold. Sending the same request again will not help.
     """
 
 
@@ -349,6 +371,7 @@ PROBLEMS: Final = MappingProxyType(
         "/problems/event-id-reused": EventIdReused,
         "/problems/foreign-page": ForeignPage,
         "/problems/head-too-large": HeadTooLarge,
+        "/problems/hold-not-found": HoldNotFound,
         "/problems/host-keeps-conversation": HostKeepsConversation,
         "/problems/host-owns-conversations": HostOwnsConversations,
         "/problems/intent-conflict": IntentConflict,
@@ -358,10 +381,12 @@ PROBLEMS: Final = MappingProxyType(
         "/problems/issuer-unavailable": IssuerUnavailable,
         "/problems/link-not-found": LinkNotFound,
         "/problems/message-id-reused": MessageIdReused,
+        "/problems/message-not-found": MessageNotFound,
         "/problems/method-not-allowed": MethodNotAllowed,
         "/problems/not-found": NotFound,
         "/problems/not-from-here": NotFromHere,
         "/problems/not-ready": NotReady,
+        "/problems/on-hold": OnHold,
         "/problems/precondition-failed": PreconditionFailed,
         "/problems/provider-not-configured": ProviderNotConfigured,
         "/problems/provider-refused": ProviderRefused,

@@ -8,20 +8,33 @@ import hashlib
 import hmac
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from verbatim_record.errors import WebhookVerificationError
-from verbatim_record.models import IntentExtracted, JsonValue
+from verbatim_record.models import (
+    ConversationEndedEvent,
+    ConversationErasedEvent,
+    IntentExtracted,
+    JsonValue,
+    MessageRedactedEvent,
+)
 
 TOLERANCE: Final = 300.0  # seconds between the two clocks; the specification's reference libraries allow as many
 _PREFIX: Final = "whsec_"
-_INTENT_EXTRACTED: Final = "intent.extracted"
 _VERSION: Final = "v1"  # of a signature with a secret that both sides know
+
+KnownEvent: TypeAlias = IntentExtracted | ConversationEndedEvent | ConversationErasedEvent | MessageRedactedEvent
+_READERS: Final[Mapping[str, Callable[[Any], KnownEvent]]] = {
+    "intent.extracted": IntentExtracted.from_json,
+    "conversation.ended": ConversationEndedEvent.from_json,
+    "conversation.erased": ConversationErasedEvent.from_json,
+    "message.redacted": MessageRedactedEvent.from_json,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +55,7 @@ class Webhook:
     """
 
     id: str
-    event: IntentExtracted | UnknownEvent
+    event: KnownEvent | UnknownEvent
 
 
 def verify(
@@ -83,8 +96,8 @@ def _signature(secret: str, signed: bytes) -> bytes:
     return b64encode(hmac.digest(key, signed, hashlib.sha256))
 
 
-def _event(document: dict[str, Any]) -> IntentExtracted | UnknownEvent:
-    if document["type"] == _INTENT_EXTRACTED:
-        return IntentExtracted.from_json(document)
+def _event(document: dict[str, Any]) -> KnownEvent | UnknownEvent:
+    if document["type"] in _READERS:
+        return _READERS[document["type"]](document)
     timestamp = datetime.fromisoformat(document["timestamp"])
     return UnknownEvent(type=document["type"], timestamp=timestamp, data=document["data"])

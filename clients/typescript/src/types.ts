@@ -16,6 +16,49 @@ export interface CallOptions {
 /** Whether a search without an accent finds the letter with it; `exact` finds only the letters that were typed. */
 export type Accents = "ignore" | "exact";
 
+/** What the audit tells of. */
+export type AuditAction =
+  | "conversation.erased"
+  | "message.redacted"
+  | "conversation.held"
+  | "conversation.released"
+  | "retention.announced"
+  | "retention.ran"
+  | "subject.exported"
+  | "token.created"
+  | "token.revoked"
+  | "database.adopted";
+
+/** One entry of the audit: it holds nothing that was said, and no person's subject. */
+export interface AuditEntryResponse {
+  id: string;
+  at: string;
+  /**
+   * `conversation.erased`, `message.redacted`, `conversation.held`, `conversation.released`, `retention.announced`,
+   * `retention.ran`, `subject.exported`, `token.created`, `token.revoked`, `database.adopted`; later releases add
+   * others.
+   */
+  action: string;
+  /**
+   * The service that did it; `owner`: the person whose conversation it was; `local`: a command, or a client on this
+   * machine without a token.
+   */
+  actor: string;
+  conversation_id: string | null;
+  message_id: string | null;
+  /** Counts and names that the action has. */
+  details: { [name: string]: JsonValue };
+}
+
+/** A page of the audit. */
+export interface AuditPage {
+  data: AuditEntryResponse[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
 /** The result of one message of a batch. */
 export type BatchResult = RecordedMessage | ItemProblem;
 
@@ -68,6 +111,21 @@ export interface ConnectedRelease {
 
 /** The subject matter of a conversation. */
 export type ContextType = "onboarding" | "goal" | "task" | "reschedule" | "voice";
+
+/** The body of a delivery: a conversation has ended. If it goes on after that, its next end is told, too. */
+export interface ConversationEndedEvent {
+  type: "conversation.ended";
+  /** When it ended. */
+  timestamp: string;
+  data: EndedConversation;
+}
+
+/** The body of a delivery: a conversation was erased. Erase what you keep of it (GDPR, article 19). */
+export interface ConversationErasedEvent {
+  type: "conversation.erased";
+  timestamp: string;
+  data: ErasedConversation;
+}
 
 /** The current intent of a conversation. */
 export interface ConversationIntent {
@@ -152,6 +210,35 @@ export type DeliveryState = "pending" | "delivered" | "failed" | "held";
 /** From the first message to the last, or from the last to the first. */
 export type Direction = "forward" | "backward";
 
+/** The end that a delivery tells of, and the receipt of the voice session that ended last. */
+export interface EndedConversation {
+  conversation_id: string;
+  /** null: the conversation has no voice session. */
+  voice_session_id: string | null;
+  /** `abandoned`: the service presumed the end, and it may go on. */
+  end_reason: string | null;
+  ended_at: string;
+  duration_seconds: number | null;
+  message_count: number;
+  receipt: Receipt | null;
+}
+
+/** The erasure that a delivery tells of. */
+export interface ErasedConversation {
+  conversation_id: string;
+  erased_at: string;
+  message_count: number;
+}
+
+/** A page of erased conversations, ordered by their ids. */
+export interface ErasedPage {
+  data: Tombstone[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
 /** The outcome of one request to erase a subject's conversations. */
 export interface ErasureResponse {
   user_id: string;
@@ -161,7 +248,7 @@ export interface ErasureResponse {
   messages: number;
   /** The number that is left: repeat the request until only those in `kept` are left. */
   left: number;
-  /** Conversations to which a table of the host refers, at most 100; they stay. */
+  /** Conversations on hold, or to which a table of the host refers, at most 100; they stay. */
   kept: Kept[];
 }
 
@@ -208,6 +295,27 @@ export interface HistogramPart {
   from_ms: number;
   to_ms: number | null;
   count: number;
+}
+
+/** A page of holds. */
+export interface HoldPage {
+  data: HoldResponse[];
+  /** The `cursor` of the next page; it stays valid at the end of the list. */
+  next_cursor: string | null;
+  /** Whether more follows now. */
+  has_more: boolean;
+}
+
+/** A hold of a conversation, which lasts while `released_at` is null. */
+export interface HoldResponse {
+  id: string;
+  conversation_id: string;
+  reason: string;
+  held_at: string;
+  /** The service that set it; `local` from this machine. */
+  held_by: string;
+  released_at: string | null;
+  released_by: string | null;
 }
 
 /** An event whose fields are stored: an error, a warning, a refused injection, a frustrated user. */
@@ -273,6 +381,13 @@ export interface MessagePage {
   has_more: boolean;
 }
 
+/** The body of a delivery: words were taken out of a message. Read the message again in place of what you keep. */
+export interface MessageRedactedEvent {
+  type: "message.redacted";
+  timestamp: string;
+  data: RedactedMessage;
+}
+
 /** One message on record. */
 export interface MessageResponse {
   id: string;
@@ -315,7 +430,10 @@ export type Problem =
   | ConversationEndedProblem
   | ConversationHasSessionsProblem
   | HostOwnsConversationsProblem
+  | OnHoldProblem
+  | HoldNotFoundProblem
   | HostKeepsConversationProblem
+  | MessageNotFoundProblem
   | MessageIdReusedProblem
   | LinkNotFoundProblem
   | IntentNotFoundProblem
@@ -397,6 +515,28 @@ export interface RecordedMessage {
   /** 201 if it is new, 200 if it was on record already. */
   status: 200 | 201;
   message: MessageResponse;
+}
+
+/** The redaction that a delivery tells of. */
+export interface RedactedMessage {
+  conversation_id: string;
+  message_id: string;
+  sequence: number;
+  redacted_at: string;
+}
+
+/** What the retention erases next. */
+export interface RetentionPlan {
+  /** Days after which conversations are erased, by context type. */
+  periods: { [name: string]: number };
+  /** When these periods take effect, a day after they were announced; null before that. */
+  begins_at: string | null;
+  /** How many conversations are older, by context type. */
+  due: { [name: string]: number };
+  /** How many more would be erased, but are on hold. */
+  held: number;
+  /** Whether all were counted: a request counts for ten seconds. */
+  complete: boolean;
 }
 
 /** The role of a message's speaker. Deepgram's events have only `user` and `assistant`. */
@@ -633,6 +773,13 @@ export interface TimelineSegment {
   label: string;
 }
 
+/** What is left of a conversation of a person that was erased. */
+export interface Tombstone {
+  conversation_id: string;
+  erased_at: string;
+  message_count: number;
+}
+
 /** The formats of a transcript. */
 export type TranscriptFormat = "json" | "jsonl" | "text" | "markdown" | "vtt" | "srt" | "openai" | "deepgram";
 
@@ -820,7 +967,7 @@ export interface ConversationPatch {
 }
 
 /** An event of a conversation's live stream. */
-export type ConversationStreamEvent = MessageStreamEvent | EndStreamEvent | ResumeStreamEvent;
+export type ConversationStreamEvent = MessageStreamEvent | RedactedStreamEvent | EndStreamEvent | ResumeStreamEvent;
 
 /**
  * The database is not available. Whether the request was carried out is unknown. Send the same request again, with the
@@ -1170,6 +1317,26 @@ export interface HeadTooLargeProblem {
 }
 
 /**
+ * The conversation is not on hold. There is nothing to release; GET /api/v1/holds lists all holds. Sending the same
+ * request again will not help.
+ */
+export interface HoldNotFoundProblem {
+  type: "/problems/hold-not-found";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
+/** A request to hold a conversation. */
+export interface HoldPut {
+  /** Why it must be kept, such as the number of a case; quote nothing that was said. */
+  reason: string;
+}
+
+/**
  * The host application still refers to the conversation. A table of the host has a foreign key to it. Delete the rows
  * that refer to it, then erase the conversation. Sending the same request again will not help.
  */
@@ -1343,6 +1510,20 @@ export interface MessageIdReusedProblem {
   request_id: string;
 }
 
+/**
+ * No such message. The conversation exists, but no message with this id is in it. Sending the same request again will
+ * not help.
+ */
+export interface MessageNotFoundProblem {
+  type: "/problems/message-not-found";
+  title: string;
+  status: 404;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
+}
+
 /** A message, as it was recorded. */
 export interface MessageStreamEvent {
   event: "message";
@@ -1399,6 +1580,20 @@ export interface NotReadyProblem {
   request_id: string;
   /** For each part `ok`, or a word that names the fault. */
   checks: { [name: string]: string };
+}
+
+/**
+ * The conversation is on hold. It must be kept as it is. An operator with the scope governance:manage can release it,
+ * with DELETE /api/v1/conversations/…/hold. Sending the same request again will not help.
+ */
+export interface OnHoldProblem {
+  type: "/problems/on-hold";
+  title: string;
+  status: 409;
+  detail: string;
+  instance: string;
+  /** The trace id of `traceparent`, or a new id; the service's log has it, too. */
+  request_id: string;
 }
 
 /** The messages to send to a model, which continues the conversation. */
@@ -1516,6 +1711,23 @@ export interface ProviderUnavailableProblem {
   request_id: string;
   /** The voice session, if the request began it: it works without a token. */
   session?: VoiceSessionResponse;
+}
+
+/** A message from which words were taken out: keep it in place of the one with the same id. It may come again. */
+export interface RedactedStreamEvent {
+  event: "redacted";
+  data: string;
+}
+
+/** A request to take words out of a message. */
+export interface RedactionCreate {
+  /** Why; every reader of the message sees it, so quote nothing that was said. */
+  reason: string;
+  /**
+   * `[start, end]` in `content`, in Unicode code points from 0, `end` exclusive, as a search returns them. null: all of
+   * it.
+   */
+  ranges?: [number, number][] | null | undefined;
 }
 
 /**
@@ -1862,8 +2074,30 @@ export interface ExportSubjectQuery {
   user_id?: string | undefined;
 }
 
+export interface ListErasuresQuery {
+  /** The subject; by default a person's own. A service has to name one. */
+  user_id?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
 export interface ListDeliveriesQuery {
   state?: DeliveryState | undefined;
+  conversation_id?: string | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
+export interface ListHoldsQuery {
+  conversation_id?: string | undefined;
+  /** Only those that hold (`true`), or that have ended. */
+  active?: boolean | undefined;
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
+export interface ListAuditQuery {
+  action?: AuditAction | undefined;
   conversation_id?: string | undefined;
   limit?: number | undefined;
   cursor?: string | undefined;
@@ -1885,6 +2119,12 @@ export interface GetStatsQuery {
 export interface Webhooks {
   /** Receive the intent of a conversation, signed by Standard Webhooks; verify the signature before you act. */
   "intent.extracted": IntentExtracted;
+  /** Receive the end of a conversation, if `VERBATIM_ORCHESTRATOR_EVENTS` has `conversation.ended`. */
+  "conversation.ended": ConversationEndedEvent;
+  /** Receive the erasure of a conversation, if `VERBATIM_ORCHESTRATOR_EVENTS` has `conversation.erased`. */
+  "conversation.erased": ConversationErasedEvent;
+  /** Receive that a message was redacted, if `VERBATIM_ORCHESTRATOR_EVENTS` has `message.redacted`. */
+  "message.redacted": MessageRedactedEvent;
 }
 
 /** One method for each operation. */
@@ -1927,8 +2167,10 @@ export interface Operations {
   readFeed(query?: ReadFeedQuery, options?: CallOptions): Promise<MessagePage>;
   /** Find messages that have all words of `q`, in capitals or not, with accents or without. */
   search(query: SearchQuery, options?: CallOptions): Promise<SearchPage>;
-  /** Read everything that is on record of the caller; a service names the person by `user_id`. */
+  /** Read everything that is on record of the caller; a service names the person by `user_id`, which is audited. */
   exportSubject(query?: ExportSubjectQuery, options?: CallOptions): AsyncIterable<ExportedConversation>;
+  /** List the conversations of a person that were erased: id, time and number of messages, by their ids. */
+  listErasures(query?: ListErasuresQuery, options?: CallOptions): Promise<ErasedPage>;
   /** Erase every conversation of a person with all its messages. This cannot be undone. */
   eraseSubject(body: ErasureCreate, options?: CallOptions): Promise<ErasureResponse>;
   /** Set the intent, and queue its delivery to the orchestrator in the same transaction. */
@@ -1943,6 +2185,18 @@ export interface Operations {
   getDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
   /** Send a delivery again with the same `webhook_id`, in whatever state it is. */
   retryDelivery(deliveryId: string, options?: CallOptions): Promise<DeliveryResponse>;
+  /** Hold a conversation: until it is released, it can be neither erased nor redacted. */
+  holdConversation(conversationId: string, body: HoldPut, options?: CallOptions): Promise<HoldResponse>;
+  /** Release a conversation that is on hold; the hold stays in the list. */
+  releaseConversation(conversationId: string, options?: CallOptions): Promise<void>;
+  /** Take words out of a message, for good; the message keeps its id and its place. */
+  redactMessage(conversationId: string, messageId: string, body: RedactionCreate, options?: CallOptions): Promise<MessageResponse>;
+  /** List holds, newest first, also those that have ended, and those of conversations that are gone. */
+  listHolds(query?: ListHoldsQuery, options?: CallOptions): Promise<HoldPage>;
+  /** Count what the retention erases next, for at most about ten seconds. Nothing is erased by this. */
+  getRetention(options?: CallOptions): Promise<RetentionPlan>;
+  /** List what was done to the record, newest first: erasures, holds, exports of another's, tokens. */
+  listAudit(query?: ListAuditQuery, options?: CallOptions): Promise<AuditPage>;
   /** Read the state of the service: readiness, durability, versions, workers, followers, outbox, search, sizes. */
   getService(options?: CallOptions): Promise<ServiceResponse>;
   /** Count calls, turns, incidents and latencies over time, by default over the last day. */

@@ -33,6 +33,8 @@ export interface FollowOptions {
   afterSequence?: number | undefined;
   /** Ends the iteration, which then throws its reason. */
   signal?: AbortSignal | undefined;
+  /** Is given each message, yielded before, from which words were taken out since; perhaps more than once. */
+  onRedacted?: ((message: t.MessageResponse) => void) | undefined;
 }
 
 /** Where to read the feed from. */
@@ -193,6 +195,10 @@ export class Verbatim implements t.Operations {
     }
   }
 
+  listErasures(query?: t.ListErasuresQuery, options?: t.CallOptions): Promise<t.ErasedPage> {
+    return this.#send("GET", `/erasures${search({ ...query })}`, options);
+  }
+
   eraseSubject(body: t.ErasureCreate = {}, options?: t.CallOptions): Promise<t.ErasureResponse> {
     return this.#send("POST", "/erasures", options, body, SLOW);
   }
@@ -225,6 +231,36 @@ export class Verbatim implements t.Operations {
     return this.#send("POST", `/deliveries/${encodeURIComponent(deliveryId)}/retry`, options);
   }
 
+  redactMessage(
+    conversationId: string,
+    messageId: string,
+    body: t.RedactionCreate,
+    options?: t.CallOptions,
+  ): Promise<t.MessageResponse> {
+    const path = conversation(conversationId, `/messages/${encodeURIComponent(messageId)}/redact`);
+    return this.#send("POST", path, options, body);
+  }
+
+  holdConversation(conversationId: string, body: t.HoldPut, options?: t.CallOptions): Promise<t.HoldResponse> {
+    return this.#send("PUT", conversation(conversationId, "/hold"), options, body);
+  }
+
+  releaseConversation(conversationId: string, options?: t.CallOptions): Promise<void> {
+    return this.#send("DELETE", conversation(conversationId, "/hold"), options);
+  }
+
+  listHolds(query?: t.ListHoldsQuery, options?: t.CallOptions): Promise<t.HoldPage> {
+    return this.#send("GET", `/holds${search({ ...query })}`, options);
+  }
+
+  listAudit(query?: t.ListAuditQuery, options?: t.CallOptions): Promise<t.AuditPage> {
+    return this.#send("GET", `/audit${search({ ...query })}`, options);
+  }
+
+  getRetention(options?: t.CallOptions): Promise<t.RetentionPlan> {
+    return this.#send("GET", "/retention", options, undefined, SLOW);
+  }
+
   getService(options?: t.CallOptions): Promise<t.ServiceResponse> {
     return this.#send("GET", "/service", options);
   }
@@ -237,7 +273,7 @@ export class Verbatim implements t.Operations {
    */
   async *follow(
     conversationId: string,
-    { afterSequence = 0, signal }: FollowOptions = {},
+    { afterSequence = 0, signal, onRedacted }: FollowOptions = {},
   ): AsyncGenerator<t.MessageResponse, void> {
     let after = afterSequence;
     let streams = false;
@@ -261,6 +297,7 @@ export class Verbatim implements t.Operations {
     const path = conversation(conversationId, `/live${search({ after_sequence: after })}`);
     for await (const { kind, data } of this.#events(path, undefined, signal)) {
       if (kind === "message") yield JSON.parse(data);
+      if (kind === "redacted") onRedacted?.(JSON.parse(data));
       if (kind === "end") return;
     }
   }

@@ -319,6 +319,8 @@ test("an intent, its delivery, an export and an erasure", async () => {
   for await (const line of verbatim.exportSubject({ user_id })) exported.push(line);
   assert.equal(exported.length, 1);
   assert.deepEqual(await verbatim.eraseSubject({ user_id }), { user_id, erased: 1, messages: 0, left: 0, kept: [] });
+  const erased = await verbatim.listErasures({ user_id });
+  assert.deepEqual([erased.data.map(({ message_count }) => message_count), erased.has_more], [[0], false]);
 });
 
 function problem(slug: string, status: number, headers: Record<string, string> = {}): Response {

@@ -85,6 +85,12 @@ export function repairedOf({ metadata: { repaired } }: MessageResponse): string 
   return repaired.map((pointer) => String(pointer).replace(/^\/(metadata\/)?/, "")).join(", ");
 }
 
+/** Returns why words were taken out of a message; undefined if none were. */
+export function redactedOf({ metadata: { redacted } }: MessageResponse): string | undefined {
+  if (typeof redacted !== "object" || redacted === null || Array.isArray(redacted)) return undefined;
+  return typeof redacted["reason"] === "string" ? redacted["reason"] : undefined;
+}
+
 /** Pairs requests and results as the formats of transcripts do: by their call id or, without one, by the name. */
 function takeFunction(message: MessageResponse, found: Entry[], waiting: Map<string, Call>): void {
   const id = textOf([message], "call_id");

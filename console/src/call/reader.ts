@@ -110,10 +110,10 @@ export class Reader {
     this.#paused.value = true;
   }
 
-  /** Takes a message that has come. */
+  /** Takes a message that has come, or that was redacted since. */
   readonly take = (message: MessageResponse): void => {
     this.#recent = [...this.#recent.slice(1 - PAGE), message];
-    if (this.#known.has(message.sequence)) return;
+    if (this.#known.has(message.sequence)) return this.#replace(message);
     const follows = !this.#after && this.#end === this.#loaded.length;
     if (!this.#after) this.#known.add(message.sequence); // else it is read with the part in which it stands
     if (this.#paused.value && !this.#after) this.#waiting.push(message);
@@ -126,6 +126,14 @@ export class Reader {
       this.#show(this.#start, this.#end);
     }
   };
+
+  #replace(message: MessageResponse): void {
+    const renewed = (each: MessageResponse) => (each.sequence === message.sequence ? message : each);
+    this.#loaded = this.#loaded.map(renewed);
+    this.#waiting = this.#waiting.map(renewed);
+    this.#recent = this.#recent.map(renewed);
+    this.#show(this.#start, this.#end);
+  }
 
   /** Moves unless it is moving already, as after the first of two quick clicks. */
   async #move(to: (list: List) => Promise<void>): Promise<void> {

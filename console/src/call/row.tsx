@@ -5,9 +5,10 @@ import { age, count, latency, utc } from "../format.ts";
 import { Said } from "../parts/said.tsx";
 import { answerOf, height } from "./answers.ts";
 import { elapsed } from "./axis.ts";
-import { argumentsOf, type Call, type Entry, type Happened, lateOf, messagesOf, repairedOf, textOf, tookOf } from "./entries.ts";
+import { argumentsOf, type Call, type Entry, type Happened, lateOf, messagesOf, redactedOf, repairedOf, textOf, tookOf } from "./entries.ts";
 import { languageOf } from "./language.ts";
 import { MessageLink } from "./place.tsx";
+import { Redact } from "./redact.tsx";
 
 const LONG = 8_000; // UTF-16 units of a text that are shown at once, about four pages
 const ASIDES: ReadonlySet<unknown> = new Set(["backchannel", "filler"]);
@@ -18,10 +19,11 @@ interface Props {
   slow: number | null | undefined;
   /** Whether the address names it. */
   isHere: boolean;
+  onRedacted: (message: MessageResponse) => void;
 }
 
 /** A line of a transcript: its place, its time since the call began, who, and what. */
-export function Row({ entry, begun, slow, isHere }: Props) {
+export function Row({ entry, begun, slow, isHere, onRedacted }: Props) {
   if (entry.kind === "happened") return <HappenedRow {...entry} begun={begun} />;
   const messages = messagesOf(entry);
   const [message] = messages;
@@ -42,6 +44,7 @@ export function Row({ entry, begun, slow, isHere }: Props) {
       <div class="words">
         {entry.kind === "said" ? <Words message={message} /> : <CallWords call={entry} />}
         <Marks messages={messages} />
+        {isHere && messages.map((each) => <Redact key={each.id} message={each} onRedacted={onRedacted} />)}
       </div>
       <Waited message={message} slow={slow} />
     </li>
@@ -137,6 +140,8 @@ function Marks({ messages }: { messages: readonly MessageResponse[] }) {
   if (ASIDES.has(message?.metadata["behavior"])) marks.push(String(message?.metadata["behavior"]));
   if (message?.role !== "function" && message?.input_modality === "text") marks.push("not spoken");
   if (late !== undefined) marks.push(`late: recorded ${age(late)} after its time`);
+  const redacted = messages.map(redactedOf).find((reason) => reason !== undefined);
+  if (redacted !== undefined) marks.push(<>redacted: {<Said text={redacted} />}</>);
   if (repaired !== undefined) marks.push(<>repaired: {<Said text={repaired} />}</>);
   if (marks.length === 0) return null;
   return (

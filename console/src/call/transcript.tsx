@@ -1,6 +1,5 @@
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { MessageResponse } from "../../../clients/typescript/src/types.ts";
 import { plural } from "../format.ts";
 import { Problem } from "../parts/problem.tsx";
 import type { Timed } from "./drawn.ts";
@@ -36,7 +35,7 @@ export function Transcript({ reader, segments, begun, slow, live }: Props) {
       (caught: unknown) => (error.value = caught),
     );
   };
-  const rows = useRows(messages, segmentsOf(reader, segments), begun, slow);
+  const rows = useRows(reader, segmentsOf(reader, segments), begun, slow);
   return (
     <section aria-labelledby="transcript">
       <header class="bar">
@@ -80,7 +79,8 @@ export function Transcript({ reader, segments, begun, slow, live }: Props) {
 }
 
 /** Returns the rows, and the same ones while nothing of them changes, so that they are not compared. */
-function useRows(messages: readonly MessageResponse[], happened: readonly Timed[], begun: number, slow: Props["slow"]) {
+function useRows(reader: Reader, happened: readonly Timed[], begun: number, slow: Props["slow"]) {
+  const { messages } = reader.shown.value;
   const at = wanted() ?? "";
   return useMemo(
     () =>
@@ -91,9 +91,10 @@ function useRows(messages: readonly MessageResponse[], happened: readonly Timed[
           begun={begun}
           slow={slow}
           isHere={messagesOf(entry).some((message) => isAt(message, at))}
+          onRedacted={reader.take}
         />
       )),
-    [messages, happened.map(({ started_at }) => started_at).join(), begun, slow, at],
+    [reader, messages, happened.map(({ started_at }) => started_at).join(), begun, slow, at],
   );
 }
 

@@ -250,6 +250,10 @@ async def test_a_person_s_record_is_exported_and_erased(client: AnyClient) -> No
     assert [len(line.messages) for line in lines] == [0, 1]
     done = await client.call(lambda client: client.subjects.erase("minh"))
     assert (done.erased, done.messages, done.left) == (2, 1, 0)
+    erased = await client.take(lambda client: client.subjects.erasures("minh", limit=1))
+    assert {each.conversation_id: each.message_count for each in erased} == dict(
+        zip(conversations, (1, 0), strict=True)
+    )
 
 
 async def test_an_erased_conversation_is_gone(client: AnyClient) -> None:

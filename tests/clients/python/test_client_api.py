@@ -58,7 +58,14 @@ METHODS: Final = {
     "retryFailedDeliveries": ("deliveries.retry_all",),
     "getStats": ("stats",),
     "exportSubject": ("subjects.export",),
+    "listErasures": ("subjects.erasures",),
     "eraseSubject": ("subjects.erase",),
+    "redactMessage": ("governance.redact",),
+    "holdConversation": ("governance.hold",),
+    "releaseConversation": ("governance.release",),
+    "listHolds": ("governance.holds",),
+    "listAudit": ("governance.audit",),
+    "getRetention": ("governance.retention",),
     "getService": ("service.get",),
 }
 CONSISTENCY: Final = {"prefer", "verbatim_position"}  # said once, for all reads of a client
@@ -144,6 +151,7 @@ def test_a_method_calls_its_operation(operation: str) -> None:
         call: Any = made.call if isinstance(made, Lines) else made
         path = template.removeprefix("/api/v1").replace("{conversation_id}", str(UUID(int=1)))
         path = path.replace("{session_id}", str(UUID(int=1))).replace("{delivery_id}", str(UUID(int=1)))
+        path = path.replace("{message_id}", str(UUID(int=1)))
         assert isinstance(call, Call | Following)
         assert call.path == path
         assert getattr(call, "method", HTTPMethod.GET) == method.upper()

@@ -27,6 +27,7 @@ from tests.streams import listening
 from tests.waiting import until
 from verbatim_record import AsyncClient
 from verbatim_record.errors import TransportError, UnexpectedResponse
+from verbatim_record.models import MessageResponse
 from verbatim_record.problems import ConversationNotFound, Invalid
 
 
@@ -80,6 +81,20 @@ async def test_a_follower_hears_a_call_to_its_end(client: AnyClient, service: ht
     follow = await client.take(lambda client: client.conversations.follow(phone.conversation_id, after_sequence=2))
     assert contents(follow) == ["four"]
     assert await client.take(lambda client: client.conversations.follow(phone.conversation_id, after_sequence=3)) == []
+
+
+async def test_a_follower_is_called_with_what_was_redacted(client: AnyClient, service: httpx.AsyncClient) -> None:
+    phone = await begin(service)
+    await say(service, phone.conversation_id, "one", "two")
+    [first, _] = await phone.messages()
+    place = f"/api/v1/conversations/{phone.conversation_id}/messages/{first['id']}/redact"
+    assert (await service.post(place, json={"reason": "Case"})).status_code == 200
+    await phone.end()
+    told: list[MessageResponse] = []
+    taken = await client.take(
+        lambda client: client.conversations.follow(phone.conversation_id, after_sequence=1, on_redacted=told.append)
+    )
+    assert (contents(taken), [each.content for each in told]) == (["two"], ["[redacted]"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

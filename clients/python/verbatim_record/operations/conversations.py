@@ -32,6 +32,7 @@ from verbatim_record.models import (
     Included,
     Intent,
     JsonObject,
+    MessageResponse,
     Timeline,
     Transcript,
     TranscriptFormat,
@@ -213,14 +214,21 @@ def timeline(
     return Call(HTTPMethod.GET, where, versioned(Timeline), query(limit=limit, cursor=cursor), headers)
 
 
-def follow(conversation_id: UUID | str, *, after_sequence: int = 0) -> Following[int]:
+def follow(
+    conversation_id: UUID | str,
+    *,
+    after_sequence: int = 0,
+    on_redacted: Callable[[MessageResponse], object] | None = None,
+) -> Following[int]:
     """Follow a conversation: yield each message after ``after_sequence`` with its own sequence, until the end.
 
     The iteration ends when the conversation has ended or was erased. The client opens a stream that breaks again, and
-    no message is missed or doubled. Raises ConversationNotFound, and VerbatimError if the service refuses or if the
-    first attempts to reach it fail.
+    no message is missed or doubled. It calls ``on_redacted`` with each message up to the last one from which words were
+    taken out, also before the call; a stream that opens again repeats them. Raises ConversationNotFound, and
+    VerbatimError if the service refuses or if the first attempts to reach it fail.
     """
-    return Following(path("conversations", conversation_id, "live"), str(after_sequence), int)
+    where = path("conversations", conversation_id, "live")
+    return Following(where, str(after_sequence), int, on_redacted=on_redacted)
 
 
 def _transcript(

@@ -1,0 +1,313 @@
+"""Words that were taken out of a message are found nowhere, and the message stays where it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+from prometheus_client import REGISTRY
+
+from backend.app import create_app
+from backend.formats.transcript import TranscriptFormat
+from backend.services.redaction import MARK, reduced
+from tests.conftest import settings_for, utterance
+from tests.deepgram.examples import EXAMPLES
+from tests.phones import CONVERSATIONS, Phone, begin, numbered, said
+from tests.searching import INDEXED
+from tests.streams import following, listening
+from tests.waiting import PATIENCE, until_found
+
+MESSAGES = "/api/v1/voice/messages"
+CANARY = "4111 1111 1111 1111"
+WORDS = f"My card is {CANARY}, thanks."
+RANGE = [WORDS.index(CANARY), WORDS.index(CANARY) + len(CANARY)]
+WITHOUT = WORDS.replace(CANARY, MARK)
+WHY = {"reason": "Card number", "ranges": [RANGE]}
+
+
+def place(conversation: object, message: object) -> str:
+    return f"{CONVERSATIONS}/{conversation}/messages/{message}/redact"
+
+
+async def everywhere(connection: asyncpg.Connection) -> str:
+    """All rows of all tables, as text."""
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    found = [await connection.fetchval(f"SELECT string_agg(t::text, ' ') FROM {row[0]} AS t") for row in tables]
+    return " ".join(filter(None, found))
+
+
+async def post(client: httpx.AsyncClient, conversation: UUID, content: str = WORDS, **more: Any) -> dict[str, Any]:
+    message = utterance(conversation, content, **more)
+    answer = await client.post(MESSAGES, json=message)
+    assert answer.status_code == 201, answer.text
+    return message
+
+
+async def test_the_words_are_gone_and_the_message_stays(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection, shared_conversation: UUID
+) -> None:
+    await post(shared_service, shared_conversation, "Hello.")
+    message = await post(shared_service, shared_conversation, metadata={"heard": CANARY, "provider": "pipecat"})
+    await post(shared_service, shared_conversation, "Bye.")
+    pages = [f"{CONVERSATIONS}/{shared_conversation}/{each}" for each in ("messages", "transcript")]
+    before = [await shared_service.get(page) for page in pages]
+    assert await until_found(shared_connection, INDEXED)
+
+    answer = await shared_service.post(place(shared_conversation, message["id"]), json=WHY)
+    assert answer.status_code == 200
+    redacted = answer.json()
+    assert (redacted["id"], redacted["sequence"], redacted["content"]) == (message["id"], 2, WITHOUT)
+    assert redacted["metadata"].keys() == {"provider", "redacted"}
+    assert redacted["metadata"]["redacted"]["reason"] == WHY["reason"]
+
+    after = [await shared_service.get(page) for page in pages]
+    assert [each["sequence"] for each in after[0].json()["data"]] == [1, 2, 3]
+    assert after[0].json()["data"][1] == redacted
+    for old, new in zip(before, after, strict=True):
+        assert new.headers["etag"] != old.headers["etag"]
+        kept = await shared_service.get(new.url.path, headers={"if-none-match": old.headers["etag"]})
+        assert kept.status_code == 200
+    for form in TranscriptFormat:
+        assert CANARY not in (await shared_service.get(pages[1], params={"format": form})).text
+    found = await shared_service.get("/api/v1/search", params={"q": f'"{CANARY}"'})
+    assert found.json()["data"] == []
+    assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_a_phone_that_sends_the_original_again_gets_the_redacted_message(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation, metadata={"note": CANARY})
+    redacted = (await shared_service.post(place(shared_conversation, message["id"]), json=WHY)).json()
+    again = await shared_service.post(MESSAGES, json=message)
+    assert (again.status_code, again.json()) == (200, redacted)
+    assert again.headers["idempotency-replayed"] == "true"
+    batch = await shared_service.post(f"{MESSAGES}/batch", json={"messages": [message]})
+    assert batch.json()["results"][0]["message"] == redacted
+    other = await shared_service.post(MESSAGES, json=message | {"role": "assistant"})
+    assert (other.status_code, other.json()["type"]) == (409, "/problems/message-id-reused")
+    assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_a_redaction_whose_answer_was_lost_is_repeated_without_harm_and_another_takes_out_more(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation, "one two three four")
+    where = place(shared_conversation, message["id"])
+    first = {"reason": "a", "ranges": [[4, 7]]}
+    counted = REGISTRY.get_sample_value("verbatim_redactions_total") or 0
+    answers = [await shared_service.post(where, json=first) for _ in range(2)]
+    assert answers[0].json() == answers[1].json()
+    assert REGISTRY.get_sample_value("verbatim_redactions_total") == counted + 1
+    assert ["idempotency-replayed" in answer.headers for answer in answers] == [False, True]
+    assert answers[0].json()["content"] == "one [redacted] three four"
+    more = await shared_service.post(where, json={"reason": "b", "ranges": [[0, 3], [15, 20], [18, 22]]})
+    assert more.json()["content"] == "[redacted] [redacted] [redacted]our"
+    whole = await shared_service.post(where, json={"reason": "c"})
+    assert (whole.json()["content"], whole.json()["metadata"]["redacted"]["reason"]) == (MARK, "c")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/reason"),
+        ({"reason": "x", "ranges": []}, "/ranges"),
+        ({"reason": "x", "ranges": [[0, 1], [2, 2]]}, "/ranges/1"),
+        ({"reason": "x", "ranges": [[0, 29]]}, "/ranges/0"),
+        ({"reason": "x", "ranges": [[-1, 2]]}, "/ranges/0"),
+        ({"reason": "x", "ranges": [[1]]}, "/ranges/0"),
+        ({"reason": "x", "ranges": [["1", 2]]}, "/ranges/0/0"),
+    ],
+)
+async def test_a_range_that_is_not_in_the_content_is_refused(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID, body: dict[str, Any], pointer: str
+) -> None:
+    message = await post(shared_service, shared_conversation, "A text of 28 characters, 😀.")
+    refused = await shared_service.post(place(shared_conversation, message["id"]), json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert "characters, " not in refused.text
+
+
+async def test_what_is_missing_on_hold_or_erased_is_not_redacted(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation)
+    elsewhere = (await shared_service.post(CONVERSATIONS, json={"context_type": "voice"})).json()["id"]
+    here = f"{CONVERSATIONS}/{shared_conversation}"
+
+    async def refused(conversation: object, message: object) -> tuple[int, str]:
+        answer = await shared_service.post(place(conversation, message), json=WHY)
+        return answer.status_code, answer.json()["type"].rpartition("/")[2]
+
+    assert await refused(uuid4(), message["id"]) == (404, "conversation-not-found")
+    assert await refused(elsewhere, message["id"]) == (404, "message-not-found")
+    await shared_service.put(f"{here}/hold", json={"reason": "Case"})
+    assert await refused(shared_conversation, message["id"]) == (409, "on-hold")
+    await shared_service.delete(f"{here}/hold")
+    await shared_service.delete(here)
+    assert await refused(shared_conversation, message["id"]) == (410, "conversation-erased")
+
+
+async def test_the_receipt_and_the_session_stay_as_they_were_and_incidents_lose_their_text(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    history = {"type": "History", "role": "user", "content": WORDS}
+    refusal = EXAMPLES["InjectionRefused"] | {"message": f"Not while {CANARY} is said."}
+    talk = numbered([said("user", WORDS), history, refusal, EXAMPLES["Error"], said("assistant", "Noted.")])
+    await phone.send(*talk)
+    await phone.end(reason="hangup", last_client_sequence=6)
+    receipt, state = await phone.receipt(), await phone.state()
+    [message, *_] = await phone.messages()
+    redacted = (await shared_service.post(place(phone.conversation_id, message["id"]), json=WHY)).json()
+    assert await phone.receipt() == receipt
+    changed = await phone.state()
+    assert changed["unverified_count"] == state["unverified_count"] == 0
+    assert [each["type"] for each in changed["incidents"]] == [each["type"] for each in state["incidents"]]
+    assert [each["detail"] for each in changed["incidents"]] == [{"redacted": True}, state["incidents"][1]["detail"]]
+
+    again = await phone.send(*talk)
+    assert {result["status"] for result in again} == {200}
+    assert again[0]["messages"] == [redacted]
+    assert (await phone.messages())[0] == redacted
+    assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_enrichment_leaves_a_redacted_message_alone(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    report = EXAMPLES["LatencyReport"]
+    talk = numbered([said("user", "Hi."), EXAMPLES["AgentStartedSpeaking"], report, said("assistant", WORDS)])
+    await phone.send(talk[0], talk[3])
+    answer = (await phone.messages())[1]
+    redacted = await shared_service.post(place(phone.conversation_id, answer["id"]), json=WHY)
+    await phone.send(*talk)
+    assert (await phone.messages())[1] == redacted.json()
+    assert CANARY not in await everywhere(shared_connection)
+
+
+def test_of_the_metadata_only_what_cannot_have_been_said_is_left() -> None:
+    kept = {
+        "provider": "deepgram",
+        "behavior": "backchannel",
+        "state": "completed",
+        "call_id": "call_17-b",
+        "interrupted": True,
+        "started_at": "2026-01-31T09:30:00Z",
+        "latency": {"total_ms": 412},
+        "repaired": ["/timestamp"],
+    }
+    spoken = {
+        "provider": CANARY,
+        "behavior": CANARY,
+        "state": CANARY,
+        "call_id": CANARY,
+        "interrupted": CANARY,
+        "started_at": CANARY,
+        "ended_at": 5,
+        "arguments": {"card": CANARY},
+        CANARY: 1,
+    }
+    assert reduced(kept) == kept
+    assert reduced(spoken) == {}
+    assert reduced({"latency": {"total_ms": CANARY, CANARY: 1}, "repaired": [CANARY]}) == {
+        "latency": {},
+        "repaired": [],
+    }
+
+
+async def test_a_function_call_without_its_words_is_read_in_every_format(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    metadata = {"call_id": "c1", "name": "pay", "state": "requested", "arguments": {"card": CANARY}}
+    content = orjson.dumps({"card": CANARY}).decode()
+    asked = await post(shared_service, shared_conversation, content, role="function", metadata=metadata)
+    done = metadata | {"state": "completed"}
+    await post(shared_service, shared_conversation, "paid", role="function", metadata=done | {"arguments": {}})
+    await shared_service.post(place(shared_conversation, asked["id"]), json={"reason": "Card"})
+    here = f"{CONVERSATIONS}/{shared_conversation}"
+    for form in TranscriptFormat:
+        answer = await shared_service.get(f"{here}/transcript", params={"format": form})
+        assert (answer.status_code, CANARY in answer.text) == (200, False)
+    timeline = await shared_service.get(f"{here}/timeline")
+    assert (timeline.status_code, CANARY in timeline.text) == (200, False)
+
+
+@pytest.fixture
+async def client(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with listening(create_app(settings_for(database_url))) as client:
+        yield client
+
+
+async def test_followers_are_told_and_the_feed_s_cache_forgets(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    live = f"/conversations/{conversation}/live"
+    async with (
+        following(client, live) as follower,
+        following(client, "/messages/feed") as reader,
+    ):
+        first = await post(client, conversation, "Hello.")
+        message = await post(client, conversation)
+        assert [event.data["content"] for event in await follower.take(2)] == ["Hello.", WORDS]
+        await reader.take(2)
+        redacted = (await client.post(place(conversation, message["id"]), json=WHY)).json()
+        event = await follower.next()
+        assert (event.kind, event.id, event.data) == ("redacted", None, redacted)
+        await post(client, conversation, "Bye.")
+        assert (await follower.next()).data["content"] == "Bye."
+        # What has read the first message alone is sent the second without the words, and what has read both is told.
+        async with following(client, live, after_sequence=1) as late:
+            assert [each.data["content"] for each in await late.take(2)] == [WITHOUT, "Bye."]
+        async with following(client, live, after_sequence=3) as back:
+            assert (await back.next()).data == redacted
+        feed = await client.get("/api/v1/messages/feed", params={"start": "beginning"})
+        assert [each["content"] for each in feed.json()["data"]] == ["Hello.", WITHOUT, "Bye."]
+    assert first["content"] == "Hello."
+    assert CANARY not in await everywhere(connection)
+
+
+async def test_under_fire_the_words_do_not_come_back(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Phones send again, events enrich, search indexes, exports run and followers listen, while it is redacted."""
+    phones = [await begin(client) for _ in range(4)]
+    talk = numbered([said("user", WORDS), EXAMPLES["AgentStartedSpeaking"], EXAMPLES["LatencyReport"]])
+    stop = asyncio.Event()
+
+    async def resend(phone: Phone) -> None:
+        while not stop.is_set():
+            assert {result["status"] for result in await phone.send(*talk)} <= {200, 201}
+
+    async def read() -> None:
+        while not stop.is_set():
+            assert (await client.get("/api/v1/export", params={"user_id": "minh"})).status_code == 200
+            assert (await client.get("/api/v1/search", params={"q": "card"})).status_code == 200
+
+    for phone in phones:
+        await phone.send(*talk)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        for each in (*(resend(phone) for phone in phones), read()):
+            group.create_task(each)
+        for phone in phones:
+            [message] = await phone.messages()
+            while (
+                answer := await client.post(place(phone.conversation_id, message["id"]), json=WHY)
+            ).status_code == 503:
+                await asyncio.sleep(0)
+            assert answer.status_code == 200
+        stop.set()
+    for phone in phones:
+        await phone.send(*talk)
+        [message] = await phone.messages()
+        assert (message["sequence"], message["content"]) == (1, WITHOUT)
+        receipt = await phone.receipt()
+        assert (receipt["received"], receipt["missing"]) == (3, [])
+    assert await until_found(connection, INDEXED)
+    printed = capfd.readouterr()
+    assert CANARY not in await everywhere(connection) + printed.out + printed.err + (await client.get("/metrics")).text
