@@ -175,9 +175,9 @@ async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequ
         return {}
     around = await turns(arriving.connection, found, min(places), max(places))
     entries = [TimelineEntry(*entry) for entry in around.entries]
-    found = enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
+    additions = enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
     bare = {entry.id for entry in entries if not entry.detail}
-    return {message: added for message, added in found.items() if added or message not in bare}
+    return {message: added for message, added in additions.items() if added or message not in bare}
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:
