@@ -16,8 +16,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadsco
 # A service that a test starts would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-reading \
-	bench-large bench-recorder bench-console bench-adoption chaos outages torture torture-phones overload console console-pictures \
+.PHONY: run test test-heavy test-pooled test-all lint types imports migrations properties demo bench bench-start \
+	bench-reading bench-large bench-recorder bench-console bench-adoption chaos outages torture torture-phones overload console console-pictures \
 	typescript lock openapi docs wheel clean
 
 run: .venv/run  ## serve on 127.0.0.1:8000, with a PostgreSQL of its own unless DATABASE_URL names one
@@ -60,6 +60,9 @@ bench: .venv/dev  ## rates and processor time, against echoes, the literal versi
 
 bench-large: .venv/dev  ## what requests cost among ROWS=10000000 messages and among 10,000; needs 0.9 kB of disk for each
 	@$(BIN)/python -m tests.benchmarks.large --rows $(or $(ROWS),10000000)
+
+bench-start: .venv/run  ## how soon the service is ready, and a worker's memory: REPLAY=<a file that `verbatim replay` reads>
+	@$(BIN)/python -m tests.benchmarks.start $(if $(REPLAY),--replay $(REPLAY))
 
 bench-reading: .venv/dev  ## how soon followers hear, and what pages of a long conversation, figures and summaries cost
 	@$(BIN)/python -m tests.benchmarks.followers

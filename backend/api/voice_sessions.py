@@ -3,6 +3,7 @@
 The receipt lists the sequence numbers of events that have not arrived, so that the phone can send them again.
 """
 
+from collections import Counter
 from typing import Annotated, Final
 
 import orjson
@@ -113,10 +114,10 @@ async def record_voice_events(session_id: SessionId, request: Request, caller: W
     body = await json_body(request, most=BATCH_BYTES)
     events = await parsed(request, _events, body)
     results = await voice_events.record(database, appender_of(request), caller, session_id, events)
-    for event in events:
-        if isinstance(event, deepgram.Event):
-            metrics.VOICE_EVENTS.labels(event.known_type).inc()
-            metrics.UNKNOWN_FIELDS.inc(event.unknown_fields)
+    valid = [event for event in events if isinstance(event, deepgram.Event)]
+    for kind, count in Counter(event.known_type for event in valid).items():
+        metrics.VOICE_EVENTS.labels(kind).inc(count)
+    metrics.UNKNOWN_FIELDS.inc(sum(event.unknown_fields for event in valid))
     return Response(orjson.dumps({"results": [_result(each) for each in results]}), media_type="application/json")
 
 

@@ -13,13 +13,16 @@ from uuid import UUID
 import asyncpg
 
 from backend.dao_service.voice_arrival_dao import UNCOUNTED, KnownSession
-from backend.vocabulary import ASIDES
+from backend.vocabulary import ASIDES, Enrichment
 
 # Entries that each query reads before the place in question, and from there on; a batch of events has at most 500.
 _FEW: Final = (30, 150)
 _MANY: Final = (500, 2_000)
+# The metadata that concerns a turn; that of most messages has none of it, and is not read.
+_CONCERNING: Final = ["behavior", *map(str, Enrichment)]
 _MESSAGES: Final = f"""
-    SELECT {{place}} AS place, 0 AS late, sequence AS number, role AS kind, id, metadata::text AS detail,
+    SELECT {{place}} AS place, 0 AS late, sequence AS number, role AS kind, id,
+        CASE WHEN metadata ?| ARRAY{_CONCERNING} THEN metadata::text END AS detail,
         role = 'user' AND coalesce(metadata ->> 'behavior', '') NOT IN {ASIDES} AS opening
     FROM messages WHERE voice_session_id = $1 AND conversation_id = $2 AND {{which}}
 """  # noqa: S608 -- made of constants
@@ -104,7 +107,8 @@ _WINDOWS: Final = (_turns(*_FEW), _turns(*_MANY))
 class TurnWindow(NamedTuple):
     """Entries of a session's timeline, and whether the first and the last turn among them are incomplete.
 
-    An entry is a message (role, id, metadata) or an event (type, id, detail).
+    An entry is a message (role, id, metadata) or an event (type, id, detail). The metadata is empty unless it names a
+    behavior or holds an enrichment.
     """
 
     entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
@@ -119,7 +123,7 @@ async def turns(connection: asyncpg.Connection, session: KnownSession, first: in
     """
     for statement in _WINDOWS:
         rows = await connection.fetch(statement, session.id, session.conversation_id, first, last)
-        entries = [(row[0], row[1], json.loads(row[2] or "{}")) for row in rows]
+        entries = [(row[0], row[1], json.loads(row[2]) if row[2] else {}) for row in rows]
         window = TurnWindow(entries, *(rows[0][3:] if rows else (False, False)))
         if not (window.first_is_cut or window.last_is_cut):
             break

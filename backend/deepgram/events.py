@@ -21,19 +21,19 @@ CALL: Final = frozenset(DeepgramCall.model_fields)
 CANCELLED_CALL: Final = frozenset(DeepgramCancelledCall.model_fields)
 PAST_CALL: Final = frozenset(DeepgramPastCall.model_fields)
 _PARTS: Final = {
-    ("FunctionCallRequest", "functions"): CALL,
-    ("FunctionCallCancelled", "functions"): CANCELLED_CALL,
-    ("History", "function_calls"): PAST_CALL,
+    "FunctionCallRequest": ("functions", CALL),
+    "FunctionCallCancelled": ("functions", CANCELLED_CALL),
+    "History": ("function_calls", PAST_CALL),
 }
 
 
 def _fields() -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield each type that Deepgram documents, and the names of its fields without `type`."""
+    """Yield each type that Deepgram documents, and the names of its fields."""
     model: type[BaseModel]
     for model in get_args(DeepgramEvent.model_fields["root"].annotation):
         if model is not OtherDeepgramEvent:
             for kind in get_args(model.model_fields["type"].annotation):
-                yield kind, frozenset(model.model_fields) - {"type"}
+                yield kind, frozenset(model.model_fields)
 
 
 FIELDS: Final = dict(_fields())
@@ -50,9 +50,10 @@ def count_unknown(event: dict[str, JsonValue]) -> int:
     kind = event.get("type")
     if not isinstance(kind, str) or kind not in FIELDS:
         return 0
-    count = len(unknown(event, FIELDS[kind] | {"type"}))
-    for (type_, name), known in _PARTS.items():
+    count = len(unknown(event, FIELDS[kind]))
+    if kind in _PARTS:
+        name, known = _PARTS[kind]
         parts = event.get(name)
-        if kind == type_ and isinstance(parts, list):
+        if isinstance(parts, list):
             count += sum(len(unknown(part, known)) for part in parts if isinstance(part, dict))
     return count

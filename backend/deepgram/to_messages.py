@@ -182,9 +182,9 @@ def _label(fields: JsonObject, name: str, key: str, repairs: Repairs) -> str | N
 def _languages(event: JsonObject, name: str, repairs: Repairs) -> list[JsonValue] | None:
     """Return the languages as a list, also if the event holds a single one without an array; None if it has none."""
     value = event.get(name)
-    place = f"{Repaired.METADATA}/{name}"
     if value is None:
         return None
+    place = f"{Repaired.METADATA}/{name}"
     if not isinstance(value, list) or len(value) > _MOST_LANGUAGES:
         repairs.note(place)
     values = value[:_MOST_LANGUAGES] if isinstance(value, list) else [value]
@@ -203,7 +203,7 @@ def _text(fields: JsonObject, name: str, place: str, repairs: Repairs) -> str | 
 
 def _extra(event: JsonObject, kind: str) -> JsonObject | None:
     """Return the unknown fields of ``event``, which are stored because a later release may interpret them."""
-    return events.unknown(event, events.FIELDS[kind] | {"type"}) or None
+    return events.unknown(event, events.FIELDS[kind]) or None
 
 
 def _without_none(**fields: JsonValue) -> JsonObject:

@@ -158,9 +158,11 @@ def _milliseconds(speech: _Speech) -> JsonObject:
     """Return the latencies of a speech in whole milliseconds; Deepgram reports seconds."""
     found: JsonObject = {}
     for kind in _LATENCIES:
+        if kind not in speech.latencies:
+            continue
         reported = {
             name.removesuffix(_SUFFIX): round(seconds * 1000)
-            for name, seconds in speech.latencies.get(kind, {}).items()
+            for name, seconds in speech.latencies[kind].items()
             if name.endswith(_SUFFIX) and isinstance(seconds, int | float)
         }
         model = next((reported[name] for name in _MODEL if name in reported), None)

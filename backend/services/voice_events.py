@@ -167,12 +167,17 @@ async def _note(database: Database, found: KnownSession, arrivals: Sequence[_Arr
 
 
 async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequence[int]) -> dict[UUID, JsonObject]:
-    """Return what the events around ``places`` say of messages, by the message's id."""
+    """Return what the events around ``places`` say of messages, by the message's id.
+
+    A message of which they say nothing has an entry only if something may have to be removed from its metadata.
+    """
     if not places:
         return {}
     around = await turns(arriving.connection, found, min(places), max(places))
     entries = [TimelineEntry(*entry) for entry in around.entries]
-    return enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
+    additions = enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
+    bare = {entry.id for entry in entries if not entry.detail}
+    return {message: added for message, added in additions.items() if added or message not in bare}
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:
