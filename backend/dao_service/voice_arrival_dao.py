@@ -67,6 +67,7 @@ _KNOWN: Final = """
 _MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
 # Only messages whose metadata names the provider change: in others these keys are the sender's own. `= ANY` keeps the
 # plan from reading the whole table.
+# Redacted ones do not: the outer condition sees a redaction that was committed while the statement waited for the row.
 _TOUCH: Final = f"""
     WITH enriched AS (
         UPDATE messages SET metadata = enriched.metadata
@@ -75,10 +76,9 @@ _TOUCH: Final = f"""
                 (coalesce(message.metadata, '{{}}') - '{{{",".join(Enrichment)}}}'::text[]) || added.metadata::jsonb
             FROM messages AS message JOIN unnest($6::uuid[], $7::text[]) AS added (id, metadata) USING (id)
             WHERE message.conversation_id = $2 AND message.id = ANY ($6) AND message.metadata ->> 'provider' = $8
-                AND NOT message.metadata ? '{REDACTED}'
         ) AS enriched (id, metadata)
         WHERE messages.conversation_id = $2 AND messages.id = ANY ($6) AND messages.id = enriched.id
-            AND messages.metadata IS DISTINCT FROM enriched.metadata
+            AND messages.metadata IS DISTINCT FROM enriched.metadata AND NOT messages.metadata ? '{REDACTED}'
     )
     UPDATE voice_sessions SET {SEEN.format(after="$3::timestamptz")}, duplicates = duplicates + $4,
         provider_session_ids = $5

@@ -194,6 +194,30 @@ async def test_enrichment_leaves_a_redacted_message_alone(
     assert CANARY not in await everywhere(shared_connection)
 
 
+async def test_enrichment_that_waits_for_a_redaction_brings_nothing_back(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    events = (
+        said("user", "Hi."),
+        EXAMPLES["AgentStartedSpeaking"],
+        EXAMPLES["LatencyReport"],
+        said("assistant", WORDS),
+    )
+    talk = numbered([*events])
+    await phone.send(talk[0], talk[3])
+    answer = (await phone.messages())[1]
+    mark = {"provider": "deepgram", "redacted": {"at": "2026-01-31T09:31:00Z", "reason": "Card number"}}
+    change = "UPDATE messages SET metadata = $2::text::jsonb WHERE id = $1"
+    waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+    async with shared_connection.transaction():
+        await shared_connection.execute(change, UUID(answer["id"]), orjson.dumps(mark).decode())
+        enriching = asyncio.create_task(phone.send(*talk))
+        assert await until_found(shared_connection, waiting)
+    await enriching
+    assert (await phone.messages())[1]["metadata"] == mark
+
+
 def test_of_the_metadata_only_what_cannot_have_been_said_is_left() -> None:
     kept = {
         "provider": "deepgram",
