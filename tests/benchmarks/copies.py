@@ -99,28 +99,33 @@ class Bench:
         await connection.close()
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
-    async def run(self, what: str, url: str, *words: str, stop_after: float | None = None) -> str:
-        """Run a command, interrupted after so many seconds, note how long it took, and return what it printed."""
+    async def run(self, what: str, url: str, *words: str) -> str:
+        """Run a command, note how long it took, and return what it printed; note a fault if it failed."""
         started = time.perf_counter()
-        environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "200"}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "backend", *words),
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        if stop_after is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), stop_after)
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
+        process = await self._start(url, *words)
         said, _ = await process.communicate()
         self.results.seconds[what] = time.perf_counter() - started
-        if stop_after is None and process.returncode and words[0] != "import":
+        if process.returncode and words[0] != "import":
             self.results.faults.append(f"{what}: {said.decode()[-300:]}")
-        if stop_after is not None and not process.returncode:
-            self.results.faults.append(f"{what}: was done before it was interrupted")
         return said.decode()
+
+    async def interrupt(self, url: str, *words: str, after: float) -> bool:
+        """Run a command, interrupt it after so many seconds, and return whether it had more to do."""
+        process = await self._start(url, *words)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), after)
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        await process.communicate()
+        self.results.printed.append(f"{words[0]} interrupted after {after:.1f} s: {process.returncode != 0}")
+        return process.returncode != 0
+
+    async def _start(self, url: str, *words: str) -> asyncio.subprocess.Process:
+        environment = {**os.environ, "DATABASE_URL": url, "COLUMNS": "200"}
+        command = (sys.executable, "-m", "backend", *words)
+        return await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
 
     async def compare(self, what: str, one: str, other: str) -> None:
         """Note a fault for each table, head or conversation that differs."""
@@ -144,22 +149,17 @@ async def _ask(url: str, question: str) -> Sequence[asyncpg.Record]:
 
 async def copy(bench: Bench) -> None:
     """Back up and restore, each interrupted once."""
-    file = bench.folder / "backup.dump"
-    file.unlink(missing_ok=True)
+    file, target = bench.folder / "backup.dump", await bench.create("restored")
     await bench.run("backup", bench.url, "backup", str(file))
     file.unlink()
-    await bench.run(
-        "backup, interrupted", bench.url, "backup", str(file), stop_after=bench.results.seconds["backup"] * 0.6
-    )
-    bench.results.check("an interrupted backup left", [each.name for each in bench.folder.glob("backup.dump")], [])
-    await bench.run("backup, again", bench.url, "backup", str(file))
-    target = await bench.create("restored")
+    if await bench.interrupt(bench.url, "backup", str(file), after=0.6 * bench.results.seconds["backup"]):
+        bench.results.check("what an interrupted backup left", file.exists(), wanted=False)
+        await bench.run("backup, again", bench.url, "backup", str(file))
     await bench.run("restore", target, "restore", str(file))
     await bench.compare("restore", bench.url, target)
     target = await bench.create("restored")
-    whole = bench.results.seconds["restore"]
-    await bench.run("restore, interrupted", target, "restore", str(file), stop_after=whole * 0.6)
-    await bench.run("restore, again", target, "restore", str(file))
+    if await bench.interrupt(target, "restore", str(file), after=0.6 * bench.results.seconds["restore"]):
+        await bench.run("restore, again", target, "restore", str(file))
     await bench.compare("restore, again", bench.url, target)
     await bench.create("restored")
 
@@ -190,7 +190,8 @@ async def move(bench: Bench, interrupted_after: float) -> None:
         await asyncio.sleep(1)
         await _end(service)
         stopped = time.perf_counter()
-        await bench.run("move, interrupted", bench.url, "move", "--to", target, stop_after=interrupted_after)
+        if not await bench.interrupt(bench.url, "move", "--to", target, after=interrupted_after):
+            await bench.create("moved")
         await bench.run("move", bench.url, "move", "--to", target)
         await bench.compare("move", bench.url, target)
         service = await _serve(serve, target)
@@ -233,17 +234,15 @@ async def bring(bench: Bench, rows: int) -> None:
         bench.results.printed.append(said[-1])
         refused = sorted(line.split()[1].strip(":") for line in said if line.startswith("✗"))
         wanted = await theirs.fetch(
-            "SELECT id::text FROM conversation_message WHERE role = 'robot' OR coalesce(content, '') = '' ORDER BY 1"
+            "SELECT id::text FROM conversation_message WHERE role = 'robot' OR content IS NULL ORDER BY 1"
         )
         bench.results.check(f"{what}, refused rows", refused, [row[0] for row in wanted])
-    kept = await theirs.fetch(
-        "SELECT id FROM conversation_message WHERE role <> 'robot' AND coalesce(content, '') <> ''"
-    )
+    kept = await theirs.fetch("SELECT id FROM conversation_message WHERE role <> 'robot' AND content IS NOT NULL")
     found = {row[0] for row in await _ask(target, "SELECT id FROM messages")}
     bench.results.check("rows without a message", len({row[0] for row in kept} - found), 0)
     order = await theirs.fetch("""
         SELECT content FROM conversation_message WHERE conversation_id = md5('conversation 1')::uuid
-            AND role <> 'robot' AND coalesce(content, '') <> '' ORDER BY "timestamp"
+            AND role <> 'robot' AND content IS NOT NULL ORDER BY "timestamp"
     """)
     bench.results.check("the order", [row[0] for row in await _ask(target, _ORDER)], [row[0] for row in order])
     await theirs.close()

@@ -20,8 +20,6 @@ def test_what_should_go_goes_beside_writers_and_nothing_else() -> None:
 def test_copies_that_were_interrupted_are_equal_once_they_are_done_and_an_import_changes_nothing_again() -> None:
     found = copies.measure(messages=20_000, rows=3_000)
     assert found.faults == []
-    assert {"backup, again", "restore, again", "move", "move, without a service"} <= found.seconds.keys()
-    assert found.printed[1:] == [
-        "2,992 new, 0 on record already, 9 refused.",
-        "0 new, 2,992 on record already, 9 refused.",
-    ]
+    assert {"backup", "restore", "move", "move, without a service"} <= found.seconds.keys()
+    imported = ["2,994 new, 0 on record already, 6 refused.", "0 new, 2,994 on record already, 6 refused."]
+    assert found.printed[-2:] == imported
