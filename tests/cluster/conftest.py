@@ -14,7 +14,11 @@ from sqlalchemy import make_url
 from backend.migrations import distribution, runner
 
 SHARDS = 8
-_TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+# Each before its shards, which go with it; alone they could not be dropped.
+_TABLES = """
+    SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    ORDER BY relname
+"""
 _FUNCTIONS = """
     SELECT oid::regprocedure::text FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'verbatim%'
