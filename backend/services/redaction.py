@@ -1,9 +1,10 @@
 """Redaction: words are taken out of one message, which stays in its place.
 
 To remove the message would move every later one. So its id, sequence, role and times stay; in its content each range
-becomes `[redacted]`, and of its metadata only what can hold no speech is left. The words leave the search tables, the
-incidents that quote them, and the caches of this process in the same transaction or right after it. A phone that sends
-the original again is answered with the redacted message (`append_transaction`).
+becomes `[redacted]`, and of its metadata only what can hold no speech is left. The words leave the search tables and
+the caches of this process in the same transaction or right after it. No incident of the conversation keeps its text,
+because it may quote the words in part; nor does one that comes later (`voice_events`). A phone that sends the original
+again is answered with the redacted message (`append_transaction`).
 
 A client may repeat a redaction whose answer was lost: its ranges would then mean other words. So the audit keeps the
 ranges, and a request that equals the message's latest redaction changes nothing.
@@ -53,7 +54,8 @@ async def redact(
     """
     owner = principal.owner(Scope.CONVERSATIONS_REDACT)
     async with database.writing() as session:
-        if await ConversationDAO(session).get_for_update(conversation_id, owner) is None:
+        # FOR UPDATE, so that no event of a phone is being recorded: it would be stored with its words after this.
+        if await ConversationDAO(session).lock_to_erase(conversation_id, owner) is None:
             raise await conversations.missing(session, conversation_id, owner)
         if await HoldDAO(session).active(conversation_id):
             raise OnHold(conversation_id)
@@ -69,8 +71,7 @@ async def redact(
         ranges = _merged(found.content, wanted.ranges)
         at = found.now.astimezone(UTC).isoformat().replace("+00:00", "Z")
         metadata = reduced(found.metadata) | {REDACTED: {"at": at, "reason": wanted.reason}}
-        removed = [found.content[start:end] for start, end in ranges]
-        await message.rewrite(found, _without(found.content, ranges), metadata, removed)
+        await message.rewrite(found, _without(found.content, ranges), metadata)
         await audit.note(session, principal, action, conversation_id, message_id=message_id, details=request)
         document = await message.document()
         told = {"message_id": message_id, "sequence": found.sequence, "redacted_at": found.now}

@@ -1,6 +1,7 @@
 """Words that were taken out of a message are found nowhere, and the message stays where it is."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from backend.app import create_app
 from backend.formats.transcript import TranscriptFormat
+from backend.services import audit
 from backend.services.redaction import MARK, reduced
 from backend.vocabulary import Announcement
 from tests.conftest import settings_for, utterance
@@ -30,6 +32,8 @@ WORDS = f"My card is {CANARY}, thanks."
 RANGE = [WORDS.index(CANARY), WORDS.index(CANARY) + len(CANARY)]
 WITHOUT = WORDS.replace(CANARY, MARK)
 WHY = {"reason": "Card number", "ranges": [RANGE]}
+QUOTES = EXAMPLES["InjectionRefused"] | {"message": f"Not while {CANARY} is said."}
+BLOCKED = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0)"
 
 
 def place(conversation: object, message: object) -> str:
@@ -160,8 +164,7 @@ async def test_the_receipt_and_the_session_stay_as_they_were_and_incidents_lose_
 ) -> None:
     phone = await begin(shared_service)
     history = {"type": "History", "role": "user", "content": WORDS}
-    refusal = EXAMPLES["InjectionRefused"] | {"message": f"Not while {CANARY} is said."}
-    talk = numbered([said("user", WORDS), history, refusal, EXAMPLES["Error"], said("assistant", "Noted.")])
+    talk = numbered([said("user", WORDS), history, QUOTES, EXAMPLES["Error"], said("assistant", "Noted.")])
     await phone.send(*talk)
     await phone.end(reason="hangup", last_client_sequence=6)
     receipt, state = await phone.receipt(), await phone.state()
@@ -171,13 +174,80 @@ async def test_the_receipt_and_the_session_stay_as_they_were_and_incidents_lose_
     changed = await phone.state()
     assert changed["unverified_count"] == state["unverified_count"] == 0
     assert [each["type"] for each in changed["incidents"]] == [each["type"] for each in state["incidents"]]
-    assert [each["detail"] for each in changed["incidents"]] == [{"redacted": True}, state["incidents"][1]["detail"]]
+    assert [each["detail"] for each in changed["incidents"]] == [{"redacted": True}] * 2
 
     again = await phone.send(*talk)
     assert {result["status"] for result in again} == {200}
     assert again[0]["messages"] == [redacted]
     assert (await phone.messages())[0] == redacted
     assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_an_incident_that_quotes_a_part_of_what_was_taken_out_loses_its_text(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    await phone.send(*numbered([said("user", WORDS), QUOTES]))
+    [before] = (await phone.state())["incidents"]
+    [message] = await phone.messages()
+    await shared_service.post(place(phone.conversation_id, message["id"]), json={"reason": "All of it"})
+    assert (await phone.state())["incidents"] == [before | {"detail": {"redacted": True}}]
+    assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_what_arrives_after_the_redaction_is_stored_without_words_and_without_their_hash(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    history = {"type": "History", "role": "user", "content": CANARY}
+    talk = numbered([said("user", WORDS), QUOTES, history])
+    await phone.send(talk[0])
+    [message] = await phone.messages()
+    await shared_service.post(place(phone.conversation_id, message["id"]), json=WHY)
+    assert [result["status"] for result in await phone.send(*talk)] == [200, 201, 201]
+    assert [result["status"] for result in await phone.send(*talk)] == [200, 200, 200]
+    assert [each["detail"] for each in (await phone.state())["incidents"]] == [{"redacted": True}]
+    found = await everywhere(shared_connection)
+    assert CANARY not in found
+    assert hashlib.sha256(CANARY.encode()).hexdigest() not in found
+
+
+async def test_an_incident_of_another_text_under_the_same_number_is_refused_though_its_sender_calls_it_redacted(
+    shared_service: httpx.AsyncClient,
+) -> None:
+    phone = await begin(shared_service)
+    first, second = ({**QUOTES, "redacted": True, "message": text} for text in ("One.", "Another."))
+    await phone.send(*numbered([first]))
+    [again] = await phone.send(*numbered([second]))
+    assert (again["status"], again["problem"]["type"]) == (409, "/problems/event-id-reused")
+
+
+async def test_events_that_arrive_while_it_is_redacted_bring_nothing_back(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await begin(client)
+    events = said("user", "Hi."), EXAMPLES["AgentStartedSpeaking"], EXAMPLES["LatencyReport"], said("assistant", WORDS)
+    talk = numbered([*events, QUOTES])
+    await phone.send(talk[0], talk[3])
+    answer = (await phone.messages())[1]
+    note, rewritten, going_on = audit.note, asyncio.Event(), asyncio.Event()
+
+    async def slow(*values: Any, **names: Any) -> None:
+        rewritten.set()
+        await going_on.wait()
+        await note(*values, **names)
+
+    monkeypatch.setattr(audit, "note", slow)
+    redacting = asyncio.create_task(client.post(place(phone.conversation_id, answer["id"]), json=WHY))
+    await rewritten.wait()
+    arriving = asyncio.create_task(phone.send(talk[1], talk[2], talk[4]))
+    assert await until_found(connection, BLOCKED)
+    going_on.set()
+    redacted = (await redacting).json()
+    assert [result["status"] for result in await arriving] == [201] * 3
+    assert (await phone.messages())[1] == redacted
+    assert [result["status"] for result in await phone.send(*talk)] == [200] * 5
+    assert CANARY not in await everywhere(connection)
 
 
 async def test_enrichment_leaves_a_redacted_message_alone(
