@@ -118,6 +118,21 @@ async def test_a_redaction_whose_answer_was_lost_is_repeated_without_harm_and_an
     assert (whole.json()["content"], whole.json()["metadata"]["redacted"]["reason"]) == (MARK, "c")
 
 
+async def test_a_message_that_was_inserted_anew_under_its_id_is_redacted_anew(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation)
+    redact = place(shared_conversation, message["id"])
+    await shared_service.post(redact, json=WHY)
+    await shared_service.delete(f"{CONVERSATIONS}/{shared_conversation}")
+    ids = shared_conversation, UUID(message["id"])
+    await shared_connection.execute("INSERT INTO conversations (id, context_type) VALUES ($1, 'voice')", ids[0])
+    insert = "INSERT INTO messages (conversation_id, id, role, content) VALUES ($1, $2, 'user', $3)"
+    await shared_connection.execute(insert, *ids, WORDS)
+    again = await shared_service.post(redact, json=WHY)
+    assert (again.json()["content"], "idempotency-replayed" in again.headers) == (WITHOUT, False)
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
