@@ -100,6 +100,19 @@ async def test_a_phone_that_sends_the_original_again_gets_the_redacted_message(
     assert CANARY not in await everywhere(shared_connection)
 
 
+async def test_a_sender_s_own_key_of_that_name_is_no_redaction(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    own = {"redacted": {"at": "2026-01-31T09:30:00Z", "reason": "x"}}
+    message = await post(shared_service, shared_conversation, "First words.", metadata=own)
+    other = await shared_service.post(MESSAGES, json=message | {"content": "Second words."})
+    assert (other.status_code, other.json()["type"]) == (409, "/problems/message-id-reused")
+    assert (await shared_service.post(MESSAGES, json=message)).json()["metadata"] == own
+    await shared_service.post(place(shared_conversation, message["id"]), json={"reason": "All of it"})
+    again = await shared_service.post(MESSAGES, json=message)
+    assert (again.status_code, again.json()["content"]) == (200, MARK)
+
+
 async def test_a_redaction_whose_answer_was_lost_is_repeated_without_harm_and_another_takes_out_more(
     shared_service: httpx.AsyncClient, shared_conversation: UUID
 ) -> None:
