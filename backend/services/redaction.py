@@ -29,9 +29,11 @@ from backend.schemas.redaction import RedactionCreate
 from backend.services import audit, conversations
 from backend.services.announcing import announce
 from backend.vocabulary import ASIDES, LATENCIES, REDACTED, Announcement, AuditAction, Scope, Source
+from verbatim_record.message_limits import CONTENT_BYTES
 from verbatim_record.vocabulary import REPAIRED, Repaired
 
 MARK: Final = "[redacted]"
+_SHORT_MARK: Final = "*"  # no longer than what it stands for, where the content is as long as it may be
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STATES: Final = ("requested", "completed", "cancelled", "failed")
 
@@ -104,11 +106,14 @@ def _merged(content: str, wanted: Sequence[Sequence[int]] | None) -> list[Range]
 
 
 def _without(content: str, ranges: Sequence[Range]) -> str:
+    """Return the content with a mark for each range; a short one if it would exceed CONTENT_BYTES."""
     kept, reached = [], 0
     for start, end in ranges:
-        kept += [content[reached:start], MARK]
+        kept.append(content[reached:start])
         reached = end
-    return "".join([*kept, content[reached:]])
+    kept.append(content[reached:])
+    marked = MARK.join(kept)
+    return marked if len(marked.encode()) <= CONTENT_BYTES else _SHORT_MARK.join(kept)
 
 
 def reduced(metadata: Mapping[str, Any]) -> dict[str, Any]:

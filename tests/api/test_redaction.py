@@ -25,6 +25,7 @@ from tests.phones import CONVERSATIONS, Phone, begin, numbered, said
 from tests.searching import INDEXED
 from tests.streams import following, listening
 from tests.waiting import PATIENCE, until_found
+from verbatim_record.message_limits import CONTENT_BYTES
 
 MESSAGES = "/api/v1/voice/messages"
 CANARY = "4111 1111 1111 1111"
@@ -144,6 +145,17 @@ async def test_a_message_that_was_inserted_anew_under_its_id_is_redacted_anew(
     await shared_connection.execute(insert, *ids, WORDS)
     again = await shared_service.post(redact, json=WHY)
     assert (again.json()["content"], "idempotency-replayed" in again.headers) == (WITHOUT, False)
+
+
+async def test_what_is_taken_out_of_the_longest_message_has_a_mark_that_fits(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation, "x" * CONTENT_BYTES)
+    where = place(shared_conversation, message["id"])
+    short = await shared_service.post(where, json={"reason": "Short", "ranges": [[0, 1], [5, 6]]})
+    assert short.json()["content"] == "*xxxx*" + "x" * (CONTENT_BYTES - 6)
+    longer = await shared_service.post(where, json={"reason": "Longer", "ranges": [[0, 20]]})
+    assert longer.json()["content"] == MARK + "x" * (CONTENT_BYTES - 20)
 
 
 @pytest.mark.parametrize(
