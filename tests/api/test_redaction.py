@@ -14,6 +14,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from backend.app import create_app
+from backend.dao_service.message_dao import MessageDAO, MessageRows, Selection
+from backend.errors import DatabaseUnavailable
 from backend.formats.transcript import TranscriptFormat
 from backend.services import audit
 from backend.services.redaction import MARK, reduced
@@ -407,6 +409,25 @@ async def test_followers_are_told_and_the_feed_s_cache_forgets(
         assert [each["content"] for each in feed.json()["data"]] == ["Hello.", WITHOUT, "Bye."]
     assert first["content"] == "Hello."
     assert CANARY not in await everywhere(connection)
+
+
+async def test_a_follower_is_told_although_the_database_was_away_when_it_was_to_be_read(
+    client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, refusals = MessageDAO.recorded, [DatabaseUnavailable()]
+
+    async def away_once(self: MessageDAO, wanted: Selection, after: int | None = None) -> MessageRows | None:
+        if wanted.redacted_since is not None and refusals:
+            raise refusals.pop()
+        return await recorded(self, wanted, after)
+
+    monkeypatch.setattr(MessageDAO, "recorded", away_once)
+    message = await post(client, conversation)
+    async with following(client, f"/conversations/{conversation}/live") as follower:
+        await follower.take(1)
+        redacted = (await client.post(place(conversation, message["id"]), json=WHY)).json()
+        event = await follower.next()
+        assert (event.kind, event.data, refusals) == ("redacted", redacted, [])
 
 
 @pytest.fixture
