@@ -35,6 +35,7 @@ from verbatim_record.vocabulary import REPAIRED, Repaired
 MARK: Final = "[redacted]"
 _SHORT_MARK: Final = "*"  # no longer than what it stands for, where the content is as long as it may be
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONGEST_TIME: Final = len("2026-01-31T09:30:00.120355+00:00")  # Python reads further digits of the second, too
 _STATES: Final = ("requested", "completed", "cancelled", "failed")
 
 Range = tuple[int, int]
@@ -147,6 +148,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_time(text: str) -> bool:
+    if len(text) > _LONGEST_TIME:
+        return False
     try:
         datetime.fromisoformat(text)
     except ValueError:

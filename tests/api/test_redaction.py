@@ -348,7 +348,7 @@ def test_of_the_metadata_only_what_cannot_have_been_said_is_left() -> None:
         "call_id": CANARY,
         "interrupted": CANARY,
         "started_at": CANARY,
-        "ended_at": 5,
+        "ended_at": f"2026-01-31T09:30:00.{CANARY.replace(' ', '')}",
         "arguments": {"card": CANARY},
         CANARY: 1,
     }
