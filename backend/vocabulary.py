@@ -24,6 +24,7 @@ ASIDES: Final = ("backchannel", "filler")
 INTENT_EXTRACTED: Final = "intent.extracted"
 # The key in the metadata of a message from which words were taken out.
 REDACTED: Final = "redacted"
+REDACTED_DETAIL: Final = {REDACTED: True}  # of an incident whose text was taken out
 # The names of latencies in `metadata.latency`, in milliseconds, from every source.
 LATENCIES: Final = ("total_ms", "stt_ms", "llm_ms", "tts_ms")
 # 150 words a minute, the rate of English conversation that the National Center for Voice and Speech names, of five

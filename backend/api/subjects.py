@@ -48,11 +48,10 @@ async def export_subject(query: Annotated[SubjectQuery, Query()], caller: Reader
 async def list_erasures(query: Annotated[ErasedQuery, Query()], caller: Reader, database: Db) -> ErasedPage:
     """List the conversations of a person that were erased: id, time and number of messages, by their ids.
 
-    An export has them no more. A service names the person by `user_id`; the first page of another's is audited.
+    An export has them no more. A service names the person by `user_id`; each page of another's is audited.
     """
     subject = subjects.acting_for(caller, query.user_id, Scope.CONVERSATIONS_READ, "/query/user_id")
-    if query.cursor is None:
-        await subjects.note_export(database, caller, subject.subject)
+    await subjects.note_export(database, caller, subject.subject)
     return await subjects.erased(database, subject, query)
 
 

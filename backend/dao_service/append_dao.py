@@ -32,6 +32,7 @@ from backend.dao_service.connection.pool_invalidation import terminate_unless_cl
 from backend.dao_service.connection.sync_commit import require_standby
 from backend.dao_service.placement import Placement
 from backend.dao_service.privileges import APPEND
+from backend.vocabulary import AuditAction
 
 
 class NewMessage(NamedTuple):
@@ -74,6 +75,11 @@ _APPEND: Final = f"""
 _APPEND_NEAR: Final = f"""
     SELECT place, id, sequence, document, differing, locked
     FROM verbatim_append_near({", ".join(f"${number}" for number in range(1, len(NewMessage._fields) + 2))})
+"""  # noqa: S608 -- made of constants
+_REDACTED: Final = f"""
+    SELECT DISTINCT message_id FROM audit_entries
+    WHERE conversation_id = ANY($1::uuid[]) AND message_id = ANY($2::uuid[])
+        AND action = '{AuditAction.MESSAGE_REDACTED}'
 """  # noqa: S608 -- made of constants
 _ERASED: Final = "SELECT conversation_id, owner_digest FROM erasures WHERE conversation_id = ANY($1::uuid[])"
 
@@ -134,6 +140,12 @@ class AppendConnection:
         others = {row["place"]: row for row in rows}
         found = {place: others.get(place + 1) or new.get(each.id) for place, each in enumerate(messages)}
         return {place: _stored(row) for place, row in found.items() if row is None or row["locked"] is not False}
+
+    async def redacted(self, messages: Sequence[NewMessage]) -> set[UUID]:
+        """Return the ids of those of ``messages`` from which, by the audit, words were taken out."""
+        conversations, ids = {each.conversation_id for each in messages}, {each.id for each in messages}
+        async with self._connected() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
+            return {row[0] for row in await connection.fetch(_REDACTED, conversations, ids)}
 
     async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
         """Return the digest of the owner (None without an owner) of each of the conversations that was erased."""

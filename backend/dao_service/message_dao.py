@@ -53,12 +53,11 @@ _STATES: Final = f"""
     ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
-# Of the message ``m``; an entry of its redaction names both.
-_REDACTED_AFTER: Final = f"""(
-    SELECT max(number) FROM audit_entries AS entry
-    WHERE entry.conversation_id = m.conversation_id AND entry.message_id = m.id
-        AND entry.action = '{AuditAction.MESSAGE_REDACTED}'
-) > {{}}"""  # noqa: S608 -- made of constants
+# Of the message ``m``. The conversation is the parameter of `_PAGE`, so that PostgreSQL reads its audit once.
+_REDACTED_AFTER: Final = f"""m.id IN (
+    SELECT message_id FROM audit_entries
+    WHERE conversation_id = $3 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > {{}}
+)"""  # noqa: S608 -- made of constants
 
 
 class ConversationState(NamedTuple):

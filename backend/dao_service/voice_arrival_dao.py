@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
 from backend.dao_service.voice_session_dao import PRESUMED, SEEN, TICK
-from backend.vocabulary import LARGEST_INT, REDACTED, Enrichment
+from backend.vocabulary import LARGEST_INT, REDACTED, AuditAction, Enrichment
 
 UNCOUNTED: Final = LARGEST_INT + 1
 
@@ -64,6 +64,11 @@ _KNOWN: Final = """
     SELECT id, type, detail::text FROM voice_events
     WHERE voice_session_id = $1 AND conversation_id = $2 AND id = ANY ($3::uuid[])
 """
+_IS_REDACTED: Final = f"""
+    SELECT EXISTS (
+        SELECT FROM audit_entries WHERE conversation_id = $1 AND action = '{AuditAction.MESSAGE_REDACTED}'
+    )
+"""  # noqa: S608 -- made of constants
 _MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
 # Only messages whose metadata names the provider change: in others these keys are the sender's own. `= ANY` keeps the
 # plan from reading the whole table.
@@ -169,7 +174,7 @@ class VoiceArrivalDAO:
         self._connections: list[str] = []
 
     async def lock(self) -> int | None:
-        """Lock the session until the transaction ends, and prevent erasure of its conversation (FOR KEY SHARE).
+        """Lock the session until the transaction ends, and prevent erasure and redaction meanwhile (FOR KEY SHARE).
 
         Return the sequence of the conversation's last message, or None if one of the two was erased.
         """
@@ -179,6 +184,10 @@ class VoiceArrivalDAO:
         last: int
         last, self._seen_at, self._connections = found
         return last
+
+    async def is_redacted(self) -> bool:
+        """Tell whether words were taken out of a message of the conversation; the caller has locked the session."""
+        return bool(await self.connection.fetchval(_IS_REDACTED, self._session.conversation_id))
 
     async def add(self, events: Sequence[NewEvent]) -> set[UUID]:
         """Store the events whose id is new in this session, and return their ids."""

@@ -116,7 +116,9 @@ class EndedConversation(BaseModel):
 
     conversation_id: UUID
     voice_session_id: str | None = Field(description="null: the conversation has no voice session.")
-    end_reason: str | None = Field(description="`abandoned`: the service presumed the end, and it may go on.")
+    end_reason: Literal["abandoned"] | None = Field(
+        description="`abandoned`: the service presumed the end, and it may go on. A phone's own reason is not told."
+    )
     ended_at: datetime
     duration_seconds: int | None
     message_count: int
@@ -135,7 +137,7 @@ class ConversationEndedEvent(BaseModel):
                     "data": {
                         "conversation_id": "019ab5c0-1111-7000-8000-000000000001",
                         "voice_session_id": "vs_0123456789abcdef",
-                        "end_reason": "hangup",
+                        "end_reason": None,
                         "ended_at": "2026-01-31T09:35:00.120355Z",
                         "duration_seconds": 302,
                         "message_count": 40,

@@ -5,6 +5,7 @@ stored row: the same content is an idempotent repetition (replayed), another is 
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 from uuid import UUID
 
@@ -64,27 +65,34 @@ async def record(
     of `AppendConnection.append`.
     """
     stored = await connection.append(messages, lock=lock)
+    changed = [messages[place] for place, found in stored.items() if found and _is_marked(found)]
+    redacted = await connection.redacted(changed) if changed else frozenset[UUID]()
     return [
-        _outcome(message, stored[place]) if place in stored else ConversationNotFound(message.conversation_id)
+        _outcome(message, stored[place], redacted) if place in stored else ConversationNotFound(message.conversation_id)
         for place, message in enumerate(messages)
     ]
 
 
-def _outcome(message: NewMessage, stored: StoredMessage | None) -> Outcome | None:
+def _outcome(message: NewMessage, stored: StoredMessage | None, redacted: AbstractSet[UUID]) -> Outcome | None:
+    """Return the outcome of a message, of which a redacted one may differ.
+
+    The sender is answered with the redacted message, because a refusal would have it send the original for ever.
+    """
     if stored is None:
         return None
-    if stored.differing and not _was_redacted(stored):
+    if stored.differing and not (_is_marked(stored) and message.id in redacted):
         return MessageIdReused(message.id, stored.differing)
     return Recorded(message, stored.sequence, stored.document, replayed=stored.differing is not None)
 
 
-def _was_redacted(stored: StoredMessage) -> bool:
-    """Tell whether words were taken out of a message since, so that the original differs from it in these fields only.
+def _is_marked(stored: StoredMessage) -> bool:
+    """Tell whether the original of a message may differ because words were taken out, if the audit says so, too.
 
-    The sender is answered with the redacted message, because a refusal would have it send the original for ever.
+    The mark alone is no proof: `metadata` is the sender's, and may have such a key.
     """
-    excused = {"content", "metadata"}.issuperset(stored.differing or ())
-    return excused and REDACTED in orjson.loads(stored.document)["metadata"]
+    if not stored.differing or not {"content", "metadata"}.issuperset(stored.differing):
+        return False
+    return REDACTED in orjson.loads(stored.document)["metadata"]
 
 
 async def mark_erased(

@@ -112,9 +112,13 @@ class Live:
                     after = rows[-1].sequence
                     yield LiveUpdate(rows)
                 elif (latest := reader.redacted) > redacted:
-                    async for rows in self._redacted(conversation_id, after, redacted):
-                        yield LiveUpdate(redacted=rows)
-                    redacted = latest
+                    try:
+                        async for rows in self._redacted(conversation_id, after, redacted):
+                            yield LiveUpdate(redacted=rows)
+                        redacted = latest
+                    except Unavailable:  # tried again, from the first, after TICK
+                        await wait_for_event(changed, TICK)
+                        yield None
                 elif ended := reader.ended(after):
                     yield LiveUpdate(ended=ended)
                     return
@@ -134,7 +138,10 @@ class Live:
     async def _redacted(
         self, conversation_id: UUID, up_to: int, since: int
     ) -> AsyncGenerator[Sequence[MessageRow], None]:
-        """Yield the messages up to the sequence ``up_to`` with a redaction of a number above ``since``."""
+        """Yield the messages up to the sequence ``up_to`` with a redaction of a number above ``since``.
+
+        Raises Unavailable.
+        """
         wanted = Selection(conversation_id, None, _STRIDE, up_to_sequence=up_to, redacted_since=since)
         place, more = 0, True
         while more:

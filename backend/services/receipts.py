@@ -41,7 +41,7 @@ async def announce_end(
         return
     details = {
         "voice_session_id": last.id,
-        "end_reason": last.end_reason,
+        "end_reason": None if is_final(last) else ABANDONED,  # a phone's own reason is text, and outlives an erasure
         **over._asdict(),
         "receipt": receipt.model_dump(),
     }

@@ -1,12 +1,14 @@
 """Redaction: words are taken out of one message, which stays in its place.
 
 To remove the message would move every later one. So its id, sequence, role and times stay; in its content each range
-becomes `[redacted]`, and of its metadata only what can hold no speech is left. The words leave the search tables, the
-incidents that quote them, and the caches of this process in the same transaction or right after it. A phone that sends
-the original again is answered with the redacted message (`append_transaction`).
+becomes `[redacted]`, and of its metadata only what can hold no speech is left. The words leave the search tables and
+the caches of this process in the same transaction or right after it. No incident of the conversation keeps its text,
+because it may quote the words in part; nor does one that comes later (`voice_events`). A phone that sends the original
+again is answered with the redacted message (`append_transaction`).
 
 A client may repeat a redaction whose answer was lost: its ranges would then mean other words. So the audit keeps the
-ranges, and a request that equals the message's latest redaction changes nothing.
+ranges, and a request that equals the message's latest redaction changes nothing. The audit outlives the message, so the
+message must be marked, too: another program may have inserted one with that id anew.
 """
 
 import re
@@ -27,10 +29,13 @@ from backend.schemas.redaction import RedactionCreate
 from backend.services import audit, conversations
 from backend.services.announcing import announce
 from backend.vocabulary import ASIDES, LATENCIES, REDACTED, Announcement, AuditAction, Scope, Source
+from verbatim_record.message_limits import CONTENT_BYTES
 from verbatim_record.vocabulary import REPAIRED, Repaired
 
 MARK: Final = "[redacted]"
+_SHORT_MARK: Final = "*"  # no longer than what it stands for, where the content is as long as it may be
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONGEST_TIME: Final = len("2026-01-31T09:30:00.120355+00:00")  # Python reads further digits of the second, too
 _STATES: Final = ("requested", "completed", "cancelled", "failed")
 
 Range = tuple[int, int]
@@ -53,7 +58,8 @@ async def redact(
     """
     owner = principal.owner(Scope.CONVERSATIONS_REDACT)
     async with database.writing() as session:
-        if await ConversationDAO(session).get_for_update(conversation_id, owner) is None:
+        # FOR UPDATE, so that no event of a phone is being recorded: it would be stored with its words after this.
+        if await ConversationDAO(session).lock_to_erase(conversation_id, owner) is None:
             raise await conversations.missing(session, conversation_id, owner)
         if await HoldDAO(session).active(conversation_id):
             raise OnHold(conversation_id)
@@ -64,13 +70,12 @@ async def redact(
         request = {"reason": wanted.reason, "ranges": wanted.ranges}
         action = AuditAction.MESSAGE_REDACTED
         before = await AuditDAO(session).latest(action, conversation_id, message_id)
-        if before == request:
+        if before == request and REDACTED in found.metadata:
             return Redacted(await message.document(), replayed=True)
         ranges = _merged(found.content, wanted.ranges)
         at = found.now.astimezone(UTC).isoformat().replace("+00:00", "Z")
         metadata = reduced(found.metadata) | {REDACTED: {"at": at, "reason": wanted.reason}}
-        removed = [found.content[start:end] for start, end in ranges]
-        await message.rewrite(found, _without(found.content, ranges), metadata, removed)
+        await message.rewrite(found, _without(found.content, ranges), metadata)
         await audit.note(session, principal, action, conversation_id, message_id=message_id, details=request)
         document = await message.document()
         told = {"message_id": message_id, "sequence": found.sequence, "redacted_at": found.now}
@@ -102,11 +107,14 @@ def _merged(content: str, wanted: Sequence[Sequence[int]] | None) -> list[Range]
 
 
 def _without(content: str, ranges: Sequence[Range]) -> str:
+    """Return the content with a mark for each range; a short one if it would exceed CONTENT_BYTES."""
     kept, reached = [], 0
     for start, end in ranges:
-        kept += [content[reached:start], MARK]
+        kept.append(content[reached:start])
         reached = end
-    return "".join([*kept, content[reached:]])
+    kept.append(content[reached:])
+    marked = MARK.join(kept)
+    return marked if len(marked.encode()) <= CONTENT_BYTES else _SHORT_MARK.join(kept)
 
 
 def reduced(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +148,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_time(text: str) -> bool:
+    if len(text) > _LONGEST_TIME:
+        return False
     try:
         datetime.fromisoformat(text)
     except ValueError:

@@ -39,13 +39,15 @@ from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
 from backend.services.session_timeout import reopen
 from backend.services.spoken_times import is_moved, spoken_times
-from backend.vocabulary import REDACTED, Scope
+from backend.vocabulary import INCIDENTS, REDACTED, REDACTED_DETAIL, Scope
 from verbatim_record.ids import new_id
 from verbatim_record.repair import marked
 from verbatim_record.vocabulary import Repaired, Role
 
 # The salt of sessions that releases without salts began.
 UNSALTED: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
+_HISTORY: Final = "History"
+_QUOTING: Final = (*INCIDENTS, _HISTORY)  # the types of events whose detail may hold what was said, or its hash
 
 
 @dataclass(slots=True)
@@ -198,17 +200,23 @@ def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_
 async def _add(arriving: VoiceArrivalDAO, noted: Sequence[tuple[_Arrival, NewEvent]]) -> None:
     if not noted:
         return
+    if any(note.type in _QUOTING for _, note in noted) and await arriving.is_redacted():
+        noted = [(arrival, note._replace(detail=_without_words(note))) for arrival, note in noted]
     added = await arriving.add([note for _, note in noted])
     # Those that were added equal themselves, so a request without repetitions reads nothing back.
     stored = await arriving.known([note.id for _, note in noted]) if len(added) < len(noted) else {}
     for arrival, note in noted:
-        if not stored or _is_repetition(note, *stored[note.id]):
+        if not stored or stored[note.id] in ((note.type, note.detail), (note.type, arrival.event.detail)):
             arrival.result = RecordedEvent([], replayed=note.id not in added)
             added.discard(note.id)  # if the same event is twice among them, the second is a repetition
         else:
             arrival.result = EventIdReused(note.id)
 
 
-def _is_repetition(note: NewEvent, stored_type: str, stored: Mapping[str, object] | None) -> bool:
-    """Tell whether a stored event is the one that was sent; words may have been taken out of it since."""
-    return note.type == stored_type and (note.detail == stored or bool(stored and REDACTED in stored))
+def _without_words(note: NewEvent) -> Mapping[str, object] | None:
+    """Return what is stored of an event of a conversation from which words were taken out: it may repeat them."""
+    if note.type in INCIDENTS:
+        return REDACTED_DETAIL
+    if note.type == _HISTORY and note.detail and "role" in note.detail:
+        return {"role": note.detail["role"], REDACTED: True}
+    return note.detail

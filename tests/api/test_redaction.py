@@ -1,6 +1,7 @@
 """Words that were taken out of a message are found nowhere, and the message stays where it is."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from backend.app import create_app
+from backend.dao_service.message_dao import MessageDAO, MessageRows, Selection
+from backend.errors import DatabaseUnavailable
 from backend.formats.transcript import TranscriptFormat
+from backend.services import audit
 from backend.services.redaction import MARK, reduced
 from backend.vocabulary import Announcement
 from tests.conftest import settings_for, utterance
@@ -23,6 +27,7 @@ from tests.phones import CONVERSATIONS, Phone, begin, numbered, said
 from tests.searching import INDEXED
 from tests.streams import following, listening
 from tests.waiting import PATIENCE, until_found
+from verbatim_record.message_limits import CONTENT_BYTES
 
 MESSAGES = "/api/v1/voice/messages"
 CANARY = "4111 1111 1111 1111"
@@ -30,6 +35,8 @@ WORDS = f"My card is {CANARY}, thanks."
 RANGE = [WORDS.index(CANARY), WORDS.index(CANARY) + len(CANARY)]
 WITHOUT = WORDS.replace(CANARY, MARK)
 WHY = {"reason": "Card number", "ranges": [RANGE]}
+QUOTES = EXAMPLES["InjectionRefused"] | {"message": f"Not while {CANARY} is said."}
+BLOCKED = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0)"
 
 
 def place(conversation: object, message: object) -> str:
@@ -96,6 +103,19 @@ async def test_a_phone_that_sends_the_original_again_gets_the_redacted_message(
     assert CANARY not in await everywhere(shared_connection)
 
 
+async def test_a_sender_s_own_key_of_that_name_is_no_redaction(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    own = {"redacted": {"at": "2026-01-31T09:30:00Z", "reason": "x"}}
+    message = await post(shared_service, shared_conversation, "First words.", metadata=own)
+    other = await shared_service.post(MESSAGES, json=message | {"content": "Second words."})
+    assert (other.status_code, other.json()["type"]) == (409, "/problems/message-id-reused")
+    assert (await shared_service.post(MESSAGES, json=message)).json()["metadata"] == own
+    await shared_service.post(place(shared_conversation, message["id"]), json={"reason": "All of it"})
+    again = await shared_service.post(MESSAGES, json=message)
+    assert (again.status_code, again.json()["content"]) == (200, MARK)
+
+
 async def test_a_redaction_whose_answer_was_lost_is_repeated_without_harm_and_another_takes_out_more(
     shared_service: httpx.AsyncClient, shared_conversation: UUID
 ) -> None:
@@ -112,6 +132,32 @@ async def test_a_redaction_whose_answer_was_lost_is_repeated_without_harm_and_an
     assert more.json()["content"] == "[redacted] [redacted] [redacted]our"
     whole = await shared_service.post(where, json={"reason": "c"})
     assert (whole.json()["content"], whole.json()["metadata"]["redacted"]["reason"]) == (MARK, "c")
+
+
+async def test_a_message_that_was_inserted_anew_under_its_id_is_redacted_anew(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation)
+    redact = place(shared_conversation, message["id"])
+    await shared_service.post(redact, json=WHY)
+    await shared_service.delete(f"{CONVERSATIONS}/{shared_conversation}")
+    ids = shared_conversation, UUID(message["id"])
+    await shared_connection.execute("INSERT INTO conversations (id, context_type) VALUES ($1, 'voice')", ids[0])
+    insert = "INSERT INTO messages (conversation_id, id, role, content) VALUES ($1, $2, 'user', $3)"
+    await shared_connection.execute(insert, *ids, WORDS)
+    again = await shared_service.post(redact, json=WHY)
+    assert (again.json()["content"], "idempotency-replayed" in again.headers) == (WITHOUT, False)
+
+
+async def test_what_is_taken_out_of_the_longest_message_has_a_mark_that_fits(
+    shared_service: httpx.AsyncClient, shared_conversation: UUID
+) -> None:
+    message = await post(shared_service, shared_conversation, "x" * CONTENT_BYTES)
+    where = place(shared_conversation, message["id"])
+    short = await shared_service.post(where, json={"reason": "Short", "ranges": [[0, 1], [5, 6]]})
+    assert short.json()["content"] == "*xxxx*" + "x" * (CONTENT_BYTES - 6)
+    longer = await shared_service.post(where, json={"reason": "Longer", "ranges": [[0, 20]]})
+    assert longer.json()["content"] == MARK + "x" * (CONTENT_BYTES - 20)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +206,7 @@ async def test_the_receipt_and_the_session_stay_as_they_were_and_incidents_lose_
 ) -> None:
     phone = await begin(shared_service)
     history = {"type": "History", "role": "user", "content": WORDS}
-    refusal = EXAMPLES["InjectionRefused"] | {"message": f"Not while {CANARY} is said."}
-    talk = numbered([said("user", WORDS), history, refusal, EXAMPLES["Error"], said("assistant", "Noted.")])
+    talk = numbered([said("user", WORDS), history, QUOTES, EXAMPLES["Error"], said("assistant", "Noted.")])
     await phone.send(*talk)
     await phone.end(reason="hangup", last_client_sequence=6)
     receipt, state = await phone.receipt(), await phone.state()
@@ -171,13 +216,80 @@ async def test_the_receipt_and_the_session_stay_as_they_were_and_incidents_lose_
     changed = await phone.state()
     assert changed["unverified_count"] == state["unverified_count"] == 0
     assert [each["type"] for each in changed["incidents"]] == [each["type"] for each in state["incidents"]]
-    assert [each["detail"] for each in changed["incidents"]] == [{"redacted": True}, state["incidents"][1]["detail"]]
+    assert [each["detail"] for each in changed["incidents"]] == [{"redacted": True}] * 2
 
     again = await phone.send(*talk)
     assert {result["status"] for result in again} == {200}
     assert again[0]["messages"] == [redacted]
     assert (await phone.messages())[0] == redacted
     assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_an_incident_that_quotes_a_part_of_what_was_taken_out_loses_its_text(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    await phone.send(*numbered([said("user", WORDS), QUOTES]))
+    [before] = (await phone.state())["incidents"]
+    [message] = await phone.messages()
+    await shared_service.post(place(phone.conversation_id, message["id"]), json={"reason": "All of it"})
+    assert (await phone.state())["incidents"] == [before | {"detail": {"redacted": True}}]
+    assert CANARY not in await everywhere(shared_connection)
+
+
+async def test_what_arrives_after_the_redaction_is_stored_without_words_and_without_their_hash(
+    shared_service: httpx.AsyncClient, shared_connection: asyncpg.Connection
+) -> None:
+    phone = await begin(shared_service)
+    history = {"type": "History", "role": "user", "content": CANARY}
+    talk = numbered([said("user", WORDS), QUOTES, history])
+    await phone.send(talk[0])
+    [message] = await phone.messages()
+    await shared_service.post(place(phone.conversation_id, message["id"]), json=WHY)
+    assert [result["status"] for result in await phone.send(*talk)] == [200, 201, 201]
+    assert [result["status"] for result in await phone.send(*talk)] == [200, 200, 200]
+    assert [each["detail"] for each in (await phone.state())["incidents"]] == [{"redacted": True}]
+    found = await everywhere(shared_connection)
+    assert CANARY not in found
+    assert hashlib.sha256(CANARY.encode()).hexdigest() not in found
+
+
+async def test_an_incident_of_another_text_under_the_same_number_is_refused_though_its_sender_calls_it_redacted(
+    shared_service: httpx.AsyncClient,
+) -> None:
+    phone = await begin(shared_service)
+    first, second = ({**QUOTES, "redacted": True, "message": text} for text in ("One.", "Another."))
+    await phone.send(*numbered([first]))
+    [again] = await phone.send(*numbered([second]))
+    assert (again["status"], again["problem"]["type"]) == (409, "/problems/event-id-reused")
+
+
+async def test_events_that_arrive_while_it_is_redacted_bring_nothing_back(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await begin(client)
+    events = said("user", "Hi."), EXAMPLES["AgentStartedSpeaking"], EXAMPLES["LatencyReport"], said("assistant", WORDS)
+    talk = numbered([*events, QUOTES])
+    await phone.send(talk[0], talk[3])
+    answer = (await phone.messages())[1]
+    note, rewritten, going_on = audit.note, asyncio.Event(), asyncio.Event()
+
+    async def slow(*values: Any, **names: Any) -> None:
+        rewritten.set()
+        await going_on.wait()
+        await note(*values, **names)
+
+    monkeypatch.setattr(audit, "note", slow)
+    redacting = asyncio.create_task(client.post(place(phone.conversation_id, answer["id"]), json=WHY))
+    await rewritten.wait()
+    arriving = asyncio.create_task(phone.send(talk[1], talk[2], talk[4]))
+    assert await until_found(connection, BLOCKED)
+    going_on.set()
+    redacted = (await redacting).json()
+    assert [result["status"] for result in await arriving] == [201] * 3
+    assert (await phone.messages())[1] == redacted
+    assert [result["status"] for result in await phone.send(*talk)] == [200] * 5
+    assert CANARY not in await everywhere(connection)
 
 
 async def test_enrichment_leaves_a_redacted_message_alone(
@@ -236,7 +348,7 @@ def test_of_the_metadata_only_what_cannot_have_been_said_is_left() -> None:
         "call_id": CANARY,
         "interrupted": CANARY,
         "started_at": CANARY,
-        "ended_at": 5,
+        "ended_at": f"2026-01-31T09:30:00.{CANARY.replace(' ', '')}",
         "arguments": {"card": CANARY},
         CANARY: 1,
     }
@@ -297,6 +409,25 @@ async def test_followers_are_told_and_the_feed_s_cache_forgets(
         assert [each["content"] for each in feed.json()["data"]] == ["Hello.", WITHOUT, "Bye."]
     assert first["content"] == "Hello."
     assert CANARY not in await everywhere(connection)
+
+
+async def test_a_follower_is_told_although_the_database_was_away_when_it_was_to_be_read(
+    client: httpx.AsyncClient, conversation: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, refusals = MessageDAO.recorded, [DatabaseUnavailable()]
+
+    async def away_once(self: MessageDAO, wanted: Selection, after: int | None = None) -> MessageRows | None:
+        if wanted.redacted_since is not None and refusals:
+            raise refusals.pop()
+        return await recorded(self, wanted, after)
+
+    monkeypatch.setattr(MessageDAO, "recorded", away_once)
+    message = await post(client, conversation)
+    async with following(client, f"/conversations/{conversation}/live") as follower:
+        await follower.take(1)
+        redacted = (await client.post(place(conversation, message["id"]), json=WHY)).json()
+        event = await follower.next()
+        assert (event.kind, event.data, refusals) == ("redacted", redacted, [])
 
 
 @pytest.fixture

@@ -140,8 +140,8 @@ async def test_everything_of_a_subject_is_erased_by_one_request(
     assert (late.status_code, late.json()["type"]) == (410, "/problems/conversation-erased")
 
 
-async def test_what_is_left_of_erased_conversations_is_listed_to_their_person(
-    client: httpx.AsyncClient, service: dict[str, str]
+async def test_what_is_left_of_erased_conversations_is_listed_to_their_person_and_each_page_for_a_service_audited(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, service: dict[str, str]
 ) -> None:
     opened = [
         (await client.post(CONVERSATIONS, json={"context_type": "voice"}, headers=OWNER)).json() for _ in range(3)
@@ -159,6 +159,10 @@ async def test_what_is_left_of_erased_conversations_is_listed_to_their_person(
     assert (first["has_more"], rest["has_more"]) == (True, False)
     named = await client.get(ERASURES, params={"user_id": "minh"}, headers=service)
     assert named.json()["data"] == found
+    of_minh = {"user_id": "minh", "cursor": first["next_cursor"]}
+    assert (await client.get(ERASURES, params=of_minh, headers=service)).json()["data"] == rest["data"]
+    audited = await connection.fetchval("SELECT count(*) FROM audit_entries WHERE action = 'subject.exported'")
+    assert audited == 2
     assert (await client.get(ERASURES, headers=OTHER)).json()["data"] == []
     wrong = await client.get(ERASURES, params={"cursor": "bm90IG9uZQ"}, headers=OWNER)
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/query/cursor")

@@ -1689,8 +1689,8 @@ class EndedConversation:
     conversation_id: UUID
     voice_session_id: str | None
     """null: the conversation has no voice session."""
-    end_reason: str | None
-    """`abandoned`: the service presumed the end, and it may go on."""
+    end_reason: Literal["abandoned"] | None
+    """`abandoned`: the service presumed the end, and it may go on. A phone's own reason is not told."""
     ended_at: datetime
     duration_seconds: int | None
     message_count: int

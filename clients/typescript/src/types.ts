@@ -215,8 +215,8 @@ export interface EndedConversation {
   conversation_id: string;
   /** null: the conversation has no voice session. */
   voice_session_id: string | null;
-  /** `abandoned`: the service presumed the end, and it may go on. */
-  end_reason: string | null;
+  /** `abandoned`: the service presumed the end, and it may go on. A phone's own reason is not told. */
+  end_reason: "abandoned" | null;
   ended_at: string;
   duration_seconds: number | null;
   message_count: number;
