@@ -112,7 +112,10 @@ def _list_sessions() -> None:
 
 
 def _fill() -> None:
-    """Enter the sessions that there are, each in a transaction of its own, which holds the lock of no other."""
+    """Enter the sessions that there are, each in a transaction of its own, which holds the lock of no other.
+
+    It locks the conversation before the session, as an erasure does: neither waits for what the other holds.
+    """
     with op.get_context().autocommit_block(), steps.up_to_a_minute():
         op.execute("SET synchronous_commit = off")  # what a crash takes back, the next run does again
         op.execute("""
@@ -121,6 +124,7 @@ def _fill() -> None:
                 session record;
             BEGIN
                 FOR session IN SELECT id, conversation_id FROM voice_sessions LOOP
+                    PERFORM FROM conversations WHERE id = session.conversation_id FOR KEY SHARE;
                     PERFORM FROM voice_sessions WHERE id = session.id FOR KEY SHARE;
                     IF FOUND THEN
                         INSERT INTO voice_session_ids VALUES (session.id, session.conversation_id)
@@ -202,21 +206,28 @@ def _read_the_feed_of_each_server() -> None:
 
 
 def _number_again(table: str) -> None:
-    """Count the rows of ``table`` from 1 on, in their order, and go on by a sequence."""
+    """Let a sequence go on above the highest number of ``table``. Numbers that are there twice become different.
+
+    Other numbers stay, because cursors and other readers have them; a row moves only above the one before it.
+    """
     steps.alone(f"""
         DO $$
         DECLARE
-            rows bigint;
+            highest bigint;
         BEGIN
             IF (SELECT attidentity FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attname = 'number') = ''
             THEN
-                UPDATE {table} SET number = counted.number FROM (
-                    SELECT ctid AS row, row_number() OVER (ORDER BY number, id) AS number FROM {table}
-                ) AS counted WHERE {table}.ctid = counted.row;
-                GET DIAGNOSTICS rows = ROW_COUNT;
+                LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+                UPDATE {table} SET number = counted.place + counted.ahead FROM (
+                    SELECT at, place, max(number - place) OVER (ORDER BY place) AS ahead FROM (
+                        SELECT ctid AS at, number, row_number() OVER (ORDER BY number, id) AS place FROM {table}
+                    ) AS ordered
+                ) AS counted WHERE {table}.ctid = counted.at AND number <> counted.place + counted.ahead;
+                SELECT coalesce(max(number), 0) INTO highest FROM {table};
                 ALTER TABLE {table} ALTER COLUMN number DROP DEFAULT;
                 EXECUTE format(
-                    'ALTER TABLE {table} ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (START WITH %s)', rows + 1
+                    'ALTER TABLE {table} ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (START WITH %s)',
+                    highest + 1
                 );
             END IF;
         END $$

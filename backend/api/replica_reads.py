@@ -9,7 +9,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.connection.replica import EVENTUAL, read_from
+from backend.dao_service.connection.replica import EVENTUAL, ReadFrom, read_from
 
 POSITION: Final = b"verbatim-position"
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -33,7 +33,7 @@ class ReplicaReads:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["method"] in _READING:
-            reset = read_from.set(_wanted(scope))
+            reset = read_from.set(ReadFrom(_wanted(scope)))
             try:
                 await self._app(scope, receive, send)
             finally:

@@ -106,7 +106,7 @@ SEARCH_PAST_MESSAGES: Final = _of_database(
 
 _REPLICA: Final = Counter(
     "verbatim_replica_reads_total",
-    "Looks whether reads may go to the replica: they did, it was behind what they must see, or it did not answer.",
+    "Looks whether reads may go to the replica: they did, it was too far behind, or it did not answer.",
     ["result"],
 )
 REPLICA_READ: Final = _REPLICA.labels("replica")

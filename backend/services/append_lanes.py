@@ -2,7 +2,8 @@
 
 Each lane is an `Appender` with a queue and a connection of its own. So a part whose node is away, or slow, delays no
 message of another part. Within a lane senders are served in turn, as on a single server. What waits is bounded for each
-sender and in all over the lanes together.
+sender and in all over the lanes together. A lane takes at most half of either bound, so that the messages of one part
+that is away leave room for those of the others.
 
 The messages of a request are recorded by the lanes of their parts, each in a commit of its own. If a part is away, its
 messages are Unavailable, and those of the others are stored.
@@ -40,8 +41,8 @@ class AppendLanes(Appender):
 
     @property
     def full(self) -> bool:
-        """Whether the queue of a lane has reached its bound."""
-        return super().full or any(lane.full for lane in self._others.values())
+        """Whether the lanes together have reached the bound in bytes, so that no message of any part is taken."""
+        return super().full or sum(lane.waiting(None)[1] for lane in self._lanes) >= MAX_BYTES
 
     @property
     def running(self) -> bool:
@@ -66,9 +67,13 @@ class AppendLanes(Appender):
         )
         return _merged([*shares.values()], found)
 
+    @property
+    def _lanes(self) -> list[Appender]:
+        return [self, *self._others.values()]
+
     def _refuse_too_much(self, subject: str | None) -> None:
         """Raise Busy if the lanes together hold as much as a single one may."""
-        held = [lane.waiting(subject) for lane in (self, *self._others.values())]
+        held = [lane.waiting(subject) for lane in self._lanes]
         if sum(own for own, _ in held) >= MAX_BYTES_PER_SUBJECT:
             raise Busy("Too many messages of this sender are waiting to be stored")
         if sum(size for _, size in held) >= MAX_BYTES:
@@ -86,12 +91,20 @@ class AppendLanes(Appender):
         return shares
 
     async def _append(self, lane: int, principal: Principal, messages: Sequence[MessageCreate]) -> list[Outcome]:
-        if lane == 0:
-            return await super().append(principal, messages)
+        chosen = self if lane == 0 else self._other(lane)
+        own, size = chosen.waiting(principal.subject)
+        if own >= MAX_BYTES_PER_SUBJECT // 2 or size >= MAX_BYTES // 2:
+            raise Busy("Too many messages are waiting for the same part of the record")
+        return await Appender.append(chosen, principal, messages)
+
+    def _other(self, lane: int) -> Appender:
+        """Return the lane, which is opened at first use; raises Busy if that is after `close`."""
         if lane not in self._others:
+            if self._closing:
+                raise Busy("The service is stopping")
             self._others[lane] = Appender(self._database, self._placement)
             self._others[lane].start()
-        return await self._others[lane].append(principal, messages)
+        return self._others[lane]
 
 
 def _merged(shares: Sequence[Sequence[int]], found: Sequence[list[Outcome] | BaseException]) -> list[Outcome]:

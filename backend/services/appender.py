@@ -15,9 +15,9 @@ a failed transaction. When a connection is lost at COMMIT, the next attempt find
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -51,6 +51,8 @@ LOCKED_ID_SECONDS: Final = 5.0  # seconds for which a locked message id is refus
 # Another transaction inserted the same id in another conversation, or did not lock the conversation. The next attempt
 # sees its rows.
 _RACES: Final = {"messages_pkey", "messages_conversation_id_sequence_key"}
+
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +150,7 @@ class Appender:
         None stands for a message whose conversation is locked. Raises Unavailable when no message was stored, or none
         is known to be.
         """
-        parts = await self._connection.parts(messages)
+        parts = await _within_time(self._connection.parts(messages))
         if len(parts) == 1:
             return await self._record_part(messages)
         outcomes: dict[int, Outcome | None] = {}
@@ -231,7 +233,7 @@ class Appender:
                     outcomes = await record(self._connection, messages, lock=lock)
             except Exception as error:
                 metrics.COMMIT_FAILURES.inc()
-                if is_unsupported(error) and await self._connection.look_again():
+                if is_unsupported(error) and await _within_time(self._connection.look_again()):
                     raise Busy("The record was distributed over a cluster meanwhile") from error
                 uncertain = uncertain or is_outage(
                     error
@@ -263,6 +265,18 @@ class _Search:
     def hold(self, message: NewMessage, outcome: Outcome | None) -> None:
         """Hold back the messages that follow ``message`` in its conversation."""
         self.held.setdefault(message.conversation_id, outcome)
+
+
+async def _within_time(look: Awaitable[ResultT]) -> ResultT:
+    """Return what ``look`` finds within `TRANSACTION_SECONDS`; raises DatabaseUnavailable if a retry may succeed."""
+    try:
+        async with asyncio.timeout(TRANSACTION_SECONDS):
+            return await look
+    except Exception as error:
+        if is_outage(error) or is_transient(error) or suggests_outdated_schema(error):
+            log.warning("parts of the record not read", **describe(error))
+            raise DatabaseUnavailable from error
+        raise
 
 
 def _worth_another_try(error: Exception) -> bool:

@@ -2,7 +2,8 @@
 
 They are counted from the messages themselves, which reads every message of the period. So a worker counts for one
 caller at a time, with at most two connections and two left to other requests; a count may take only some seconds; and
-its answer is remembered for a minute, for the same owner and the same question.
+its answer is remembered for a minute, for the same owner and the same question; what may come from a replica, for
+those alone that allow one.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from cachetools import TTLCache
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.fair_semaphore import FairSemaphore
+from backend.dao_service.connection.replica import may_be_old
 from backend.dao_service.figures_dao import STAGES, AnswerRows, CallRows, FiguresDAO, Period, Rows
 from backend.errors import Busy, TooSlow
 from backend.principal import Principal, caller
@@ -44,7 +46,7 @@ _BOUNDS: Final = (
 )
 _NARROW: Final = "ask for a shorter period, or for the figures of one context_type"
 
-_Key = tuple[str | None, StatsQuery]
+_Key = tuple[str | None, StatsQuery, bool]
 ResultT = TypeVar("ResultT")
 
 
@@ -63,7 +65,7 @@ class PeriodFigures:
         counts hold the connections.
         """
         owner = principal.owner(Scope.CONVERSATIONS_READ)
-        key = owner, query
+        key = owner, query, may_be_old()
         if known := self._known.get(key):
             return known
         query.period(datetime.now(UTC))  # refuses before it waits

@@ -49,7 +49,7 @@ class Summaries:
 
     async def _count(self, bases: Mapping[UUID, Basis], longest: timedelta | None) -> Mapping[UUID, _Counted]:
         # The bases were read before. So figures that are newer than their basis are counted again, and older ones never
-        # have a newer basis.
+        # have a newer basis: a request that has read from the primary never turns to a replica, which may be behind.
         async with self._database.reading() as session:
             summaries = SummaryDAO(session)
             if longest:

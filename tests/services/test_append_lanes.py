@@ -13,6 +13,7 @@ from backend.principal import LOCAL
 from backend.schemas.message import MessageCreate
 from backend.services import append_lanes
 from backend.services.append_lanes import AppendLanes
+from backend.services.append_queue import MAX_BYTES, MAX_BYTES_PER_SUBJECT
 from backend.services.append_transaction import Outcome, Recorded
 from verbatim_record.vocabulary import Role
 
@@ -84,9 +85,29 @@ async def test_what_waits_in_all_lanes_together_is_bounded(lanes: AppendLanes, m
         await lanes.append(LOCAL, [said(0)])
 
 
-async def test_closed_lanes_take_no_message(lanes: AppendLanes) -> None:
+async def test_messages_that_wait_for_one_part_leave_room_for_the_others(
+    lanes: AppendLanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(part: int, own: int, size: int) -> None:
+        monkeypatch.setattr(lanes._others[part], "waiting", lambda _: (own, size))
+
+    await lanes.append(LOCAL, [said(1), said(2)])
+    for own, size in ((0, MAX_BYTES // 2), (MAX_BYTES_PER_SUBJECT // 2, 1)):
+        hold(1, own, size)
+        outcomes = await lanes.append(LOCAL, [said(1), said(2)])
+        assert isinstance(outcomes[0], Busy)
+        assert isinstance(outcomes[1], Recorded)
+        assert not lanes.full
+    hold(1, 0, MAX_BYTES // 2)
+    hold(2, 0, MAX_BYTES // 2)
+    assert lanes.full
+
+
+async def test_closed_lanes_take_no_message_and_none_is_opened(lanes: AppendLanes) -> None:
     await lanes.append(LOCAL, [said(2)])
     await lanes.close()
     assert not lanes.running
-    with pytest.raises(Busy):
-        await lanes.append(LOCAL, [said(2)])
+    for part in (2, 3):
+        with pytest.raises(Busy):
+            await lanes.append(LOCAL, [said(part)])
+    assert lanes._others.keys() == {2}

@@ -409,6 +409,32 @@ async def test_nobody_is_told_that_nothing_was_stored_while_that_is_unknown(
     assert isinstance(outcome, DatabaseUnavailable)
 
 
+@pytest.mark.parametrize("look", ["parts", "look_again"])
+@pytest.mark.parametrize("is_silent", [False, True], ids=["lost", "silent"])
+async def test_an_outage_while_it_is_asked_how_the_record_is_placed_is_one_of_the_database(
+    appender: Appender, conversation: UUID, monkeypatch: pytest.MonkeyPatch, look: str, *, is_silent: bool
+) -> None:
+    async def fail(*_: object) -> None:
+        if is_silent:
+            await asyncio.Event().wait()
+        raise asyncpg.ConnectionDoesNotExistError
+
+    async def distributed(*_: object, **__: object) -> None:
+        raise asyncpg.FeatureNotSupportedError
+
+    await appender.append(LOCAL, [said(conversation)])
+    monkeypatch.setattr(AppendConnection, look, fail)
+    if look == "look_again":
+        monkeypatch.setattr(AppendConnection, "append", distributed)
+    if is_silent:
+        monkeypatch.setattr("backend.services.appender.TRANSACTION_SECONDS", 0.05)
+    with pytest.raises(DatabaseUnavailable):
+        await appender.append(LOCAL, [said(conversation)])
+    monkeypatch.undo()
+    [outcome] = await appender.append(LOCAL, [said(conversation)])
+    assert sequence(outcome) == 2
+
+
 async def test_a_wait_for_a_standby_that_was_cancelled_is_unknown_and_not_yes(tmp_path: Path) -> None:
     with EmbeddedPostgres(clusters.prepare(tmp_path), durable=False) as server:
         connection = await connect(server.url)

@@ -202,7 +202,9 @@ class Core:
     def _note_position(self, call: Call[Any], response: httpx.Response) -> None:
         if call.method is not HTTPMethod.GET:
             with self._writing:  # of several threads, the latest write counts
-                self._position = max(self._position, response.headers.get(_POSITION, ""))
+                written = response.headers.get(_POSITION)
+                # No position covers a write that has none, so the next read must see every commit.
+                self._position = max(self._position, written) if written else ""
 
     def _freshness(self, call: Call[Any]) -> dict[str, str]:
         """Return the header that lets a replica answer ``call``, if one may."""

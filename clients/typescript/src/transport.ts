@@ -138,7 +138,8 @@ export class Transport {
     const answer = await fetch(api + call.path, init);
     if (answer.status < 200 || answer.status >= 300) throw await refusalOf(answer);
     const position = answer.headers.get(POSITION) ?? "";
-    if (call.method !== "GET" && position > this.#position) this.#position = position;
+    // No position covers a write that has none, so the next read must see every commit.
+    if (call.method !== "GET" && (!position || position > this.#position)) this.#position = position;
     return answer;
   }
 

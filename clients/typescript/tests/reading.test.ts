@@ -196,9 +196,9 @@ test("after 401 the same is sent once more with a new token, and then no more", 
 test("a read names the latest write of its client, or allows a replica anything, if it is told to", async () => {
   const conversation_id = await talk();
   const places = ["0000000000000009", "000000000000012c", "0000000000000020"];
-  const asked = async (consistency?: "strong" | "session" | "eventual") => {
+  const asked = async (consistency?: "strong" | "session" | "eventual", last = places[2]) => {
     const names: (string | null)[] = [];
-    const written = [...places];
+    const written = [...places.slice(0, 2), last];
     const replicated: Fetch = async (url, init) => {
       const headers = new Headers(init?.headers);
       names.push(headers.get("verbatim-position") ?? headers.get("prefer"));
@@ -214,6 +214,7 @@ test("a read names the latest write of its client, or allows a replica anything,
   };
   assert.deepEqual(await asked(), [null, null, null, null, null]);
   assert.deepEqual(await asked("session"), [null, null, null, null, "000000000000012c"]);
+  assert.deepEqual(await asked("session", ""), [null, null, null, null, null]); // no position covers the last write
   assert.deepEqual(await asked("eventual"), ["consistency=eventual", null, null, null, "consistency=eventual"]);
 });
 

@@ -114,3 +114,13 @@ async def test_a_read_names_the_latest_write_of_its_client_or_allows_a_replica_a
         for request in script.requests
     )
     assert (first, writes, refused, again) == (before, [{}, {}], after, after)
+
+
+async def test_after_a_write_without_a_position_a_read_names_none_until_the_next_write() -> None:
+    script = Script(WROTE_LAST, GOOD, GOOD, WROTE_FIRST, GOOD)
+    client = core(script, consistency="session")
+    for call in (deliveries.retry_all(), deliveries.retry_all(), service.get(), deliveries.retry_all(), service.get()):
+        with suppress(UnexpectedResponse):  # the answers are of no read
+            await client.send(call)
+    named = [request.headers.get("verbatim-position") for request in script.requests]
+    assert named == [None, None, None, None, f"{20:016x}"]
