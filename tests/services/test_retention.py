@@ -129,6 +129,28 @@ async def test_a_message_that_comes_meanwhile_keeps_its_conversation(
     assert await left(connection) == {conversation}
 
 
+async def test_no_conversation_is_erased_while_a_call_is_under_way_in_it(
+    database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calling, called = [await converse(connection, begun=days, spoken=days) for days in (401, 400)]
+    begins = "INSERT INTO voice_sessions (id, conversation_id, provider, started_at) VALUES ($1, $2, 'deepgram', now())"
+    await connection.execute(begins, "first", calling)
+    assert (await plan(database, LOCAL, DAYS)).due == {"voice": 1, "task": 0}
+    look = retention._look
+
+    async def looked(*asked: Any) -> Any:
+        found = await look(*asked)
+        if found[0]:
+            await connection.execute(begins, "second", called)
+        return found
+
+    monkeypatch.setattr(retention, "_look", looked)
+    run = Run()
+    await erase_some(database, DAYS, run, 0)
+    assert run.outcomes == {"younger": 1}
+    assert await left(connection) == {calling, called}
+
+
 async def test_a_first_period_and_a_shorter_one_wait_a_day_and_say_first_what_they_would_take(
     database: Database, connection: asyncpg.Connection
 ) -> None:
