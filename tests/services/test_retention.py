@@ -1,5 +1,6 @@
 """What is older than its period is erased, no faster than it may be, and nothing that is held or unannounced."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -107,6 +108,28 @@ async def test_a_run_erases_no_more_than_a_minute_s_worth_and_goes_on_where_it_s
         found.append(len(await left(connection)))
     assert found == [4, 1, 0]
     assert await told(connection, "retention.ran") == [{"erased": 7}]
+
+
+async def test_what_cannot_be_erased_counts_and_takes_its_pause_like_what_can(
+    database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "RATE", 3)
+    pauses, sleep = [], asyncio.sleep
+
+    async def sleeps(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(retention.asyncio, "sleep", sleeps)
+    for days in range(400, 405):
+        await converse(connection, begun=days)
+    await connection.execute("CREATE TABLE invoices (id UUID REFERENCES conversations (id))")
+    await connection.execute("INSERT INTO invoices SELECT id FROM conversations")
+    run = Run()
+    await erase_some(database, DAYS, run, 0.125)
+    assert (run.outcomes, pauses) == ({"kept": 3}, [0.125] * 3)
+    await erase_some(database, DAYS, run, 0)
+    assert (run.outcomes, run.place) == ({"kept": 5}, None)
 
 
 async def test_a_message_that_comes_meanwhile_keeps_its_conversation(
