@@ -114,13 +114,14 @@ async def test_what_cannot_be_erased_counts_and_takes_its_pause_like_what_can(
     database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "RATE", 3)
-    pauses, sleep = [], asyncio.sleep
+    pauses: list[float] = []
+    sleep = asyncio.sleep
 
     async def sleeps(seconds: float) -> None:
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(retention.asyncio, "sleep", sleeps)
+    monkeypatch.setattr(asyncio, "sleep", sleeps)
     for days in range(400, 405):
         await converse(connection, begun=days)
     await connection.execute("CREATE TABLE invoices (id UUID REFERENCES conversations (id))")
