@@ -134,9 +134,9 @@ async def _check_not_served(url: URL) -> None:
 async def _connected(url: URL) -> AsyncIterator[AsyncConnection]:
     """Yield a connection without time limits, to which a row is the same text on every server."""
     async with connectable(url).connect() as connection:
-        for setting in _SESSION:
-            await connection.execute(text(setting))
-        await connection.commit()
+        async with connection.begin():
+            for setting in _SESSION:
+                await connection.execute(text(setting))
         yield connection
 
 
