@@ -27,6 +27,7 @@ OF_ONE_SERVER: Final[Mapping[str, str]] = {
     "verbatim_list_session": "voice_sessions",
     "verbatim_name_conversation": "voice_events",
     "verbatim_forget_intents": "conversations",
+    "verbatim_keep_held": "conversations",
 }
 
 # Each with the value that it must have on every node, and why.
