@@ -28,8 +28,8 @@ class ErasureDAO:
     async def of_owner(self, owner: str, *, after: UUID | None, limit: int) -> tuple[Sequence[Erasure], UUID | None]:
         """Return at most ``limit`` erasures of conversations of ``owner``, by id, from after ``after`` (exclusive).
 
-        None tells its owner, so each is looked at, and only so many at once. Also returns the place from which there
-        is more to look at; None at the end.
+        No erasure names its owner, so each is looked at, at most `_STRETCH` at once: there may be more rows although
+        fewer than ``limit`` are returned. Also returns the id after which to go on, None at the end.
         """
         ids = Erasure.conversation_id
         beyond = ids > after if after is not None else true()

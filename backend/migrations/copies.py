@@ -63,7 +63,7 @@ async def _dump(url: URL, file: Path) -> Census:
     try:
         for part in parts.values():
             part.unlink(missing_ok=True)
-            part.touch(mode=0o600)
+            part.touch(mode=0o600, exist_ok=False)
         async with _connected(url) as connection:
             await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             snapshot = await connection.scalar(text("SELECT pg_export_snapshot()"))
