@@ -15,6 +15,7 @@ revision = "0120"
 down_revision = "0115"
 branch_labels = None
 depends_on = None
+compatible_from = "0109"  # what goes is the removal of what is on hold, and no release before can hold anything
 
 _NUMBER = "((EXTRACT(epoch FROM clock_timestamp()) * (1000000000)::numeric))::bigint"
 GUARDS = {"audit_entries": "UPDATE OR DELETE OR TRUNCATE", "conversation_holds": "DELETE OR TRUNCATE"}
