@@ -32,19 +32,14 @@ from sqlalchemy.schema import SchemaItem
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.models import Base
 from backend.dao_service.schema_revision import BASELINE, BEFORE_BASELINE, VERSION_TABLE, comment
-from backend.migrations.access import connectable, sentence
+from backend.migrations.access import WITHOUT_TIME_LIMITS, connectable, sentence
 from backend.migrations.runner import PATIENCE, compatible_from
 from verbatim_record.setup_error import SetupError
 
 _SESSION: Final = (
     "SET lock_timeout = '200ms'",
     "SET default_transaction_isolation = 'read committed'",
-    # A time-out that is set for the role or the database would end a long step. Not every version has all of these.
-    """
-    SELECT set_config(name, '0', false) FROM pg_settings
-    WHERE name IN ('statement_timeout', 'transaction_timeout',
-                   'idle_in_transaction_session_timeout', 'idle_session_timeout')
-    """,
+    WITHOUT_TIME_LIMITS,
 )
 _TURN_KEY: Final = 0x7665726261  # "verba"
 _TURN_PATIENCE: Final = 1800.0  # seconds that another migration may take

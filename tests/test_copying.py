@@ -12,14 +12,16 @@ from uuid import UUID
 import asyncpg
 import orjson
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from backend.dao_service.connection.database import Database
+from backend.embedded_postgres import EmbeddedPostgres, binaries
 from backend.migrations import copies
 from backend.migrations.copies import dump, manifest_of, restore
 from backend.services.appender import Appender
 from backend.services.importing import Imported, import_table
 from tests.conftest import _clone, connect
+from tests.installed import skip
 from tests.test_cli import Command, verbatim
 from verbatim_record.setup_error import SetupError
 
@@ -127,6 +129,85 @@ async def test_a_restore_that_was_interrupted_has_left_nothing_and_is_begun_agai
     file.write_bytes(whole)
     await asyncio.to_thread(restore, file, target_url)
     assert await look(target_url, HEADS, CHECKSUMS) == await look(database_url, HEADS, CHECKSUMS)
+
+
+async def test_an_older_server_takes_a_backup(
+    database_url: str, connection: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute(ROWS)
+    file = tmp_path / "backup.dump"
+    census = await asyncio.to_thread(dump, database_url, file)
+    with monkeypatch.context() as without_the_wheel:
+        without_the_wheel.setattr(binaries, "_wheel_folders", lambda: iter(()))
+        try:
+            binaries.find_binaries()
+        except SetupError:
+            skip("The system's PostgreSQL, 15 or newer,", "apt-get install postgresql")
+        older = EmbeddedPostgres(tmp_path / "older", durable=False)
+        await asyncio.to_thread(older.start)
+    try:
+        assert await asyncio.to_thread(restore, file, older.url) == census
+        assert await look(older.url, HEADS, CHECKSUMS) == await look(database_url, HEADS, CHECKSUMS)
+        # The last rows of a dump that ends early are whole, but nothing may be committed.
+        there = await connect(older.url)
+        await there.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        await there.execute("CREATE VIEW messages AS SELECT 1")
+        await there.close()
+        with pytest.raises(SetupError, match=r'psql failed: .*relation "messages" already exists'):
+            await asyncio.to_thread(restore, file, older.url)
+        assert await look(older.url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [0]
+    finally:
+        await asyncio.to_thread(older.stop)
+
+
+async def test_time_limits_of_the_database_do_not_end_a_copy(
+    database_url: str, target_url: str, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await connection.execute(ROWS)
+    for url in (database_url, target_url):
+        opened = await connect(url)
+        for limit in ("idle_in_transaction_session_timeout", "transaction_timeout", "statement_timeout"):
+            await opened.execute(f"ALTER DATABASE {make_url(url).database} SET {limit} = '30ms'")
+        await opened.close()
+    file = tmp_path / "backup.dump"
+    census = await asyncio.to_thread(dump, database_url, file)
+    assert await asyncio.to_thread(restore, file, target_url) == census
+
+
+async def test_no_other_user_reads_a_backup_and_a_failed_one_leaves_the_one_before(
+    database_url: str, connection: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute(ROWS)
+    file = tmp_path / "backup.dump"
+    modes: list[int] = []
+    dump_to = copies._dump_to
+
+    def look_at_modes() -> None:
+        modes.extend(each.stat().st_mode & 0o777 for each in tmp_path.iterdir())
+
+    async def dumping(*command: Any) -> None:
+        look_at_modes()
+        await dump_to(*command)
+
+    monkeypatch.setattr(copies, "_dump_to", dumping)
+    await asyncio.to_thread(dump, database_url, file)
+    before = [each.read_bytes() for each in (file, manifest_of(file))]
+    look_at_modes()
+    assert modes == [0o600] * 4
+
+    async def interrupted(*_: Any) -> None:
+        raise OSError("No space is left.")
+
+    await connection.execute("INSERT INTO conversations (context_type) VALUES ('voice')")
+    for step in ("_census", "_dump_to"):
+        with monkeypatch.context() as failing:
+            failing.setattr(copies, step, interrupted)
+            with pytest.raises(SetupError, match="No space"):
+                await asyncio.to_thread(dump, database_url, file)
+        assert [each.read_bytes() for each in (file, manifest_of(file))] == before
+        modes.clear()
+        look_at_modes()
+        assert modes == [0o600] * 2
 
 
 async def test_a_record_is_moved_once_no_service_writes_into_it(

@@ -35,7 +35,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    steps.alone("DELETE FROM deliveries WHERE conversation_id NOT IN (SELECT id FROM conversations)")
     steps.alone(f"""
         DO $$
         BEGIN
@@ -46,6 +45,10 @@ def downgrade() -> None:
                     FOREIGN KEY (conversation_id) REFERENCES conversations(id) ON DELETE CASCADE NOT VALID;
             END IF;
         END $$
+    """)
+    # The key is there, so no erasure leaves another behind.
+    steps.alone("""
+        DELETE FROM deliveries WHERE NOT EXISTS (SELECT FROM conversations WHERE id = deliveries.conversation_id)
     """)
     steps.validate("deliveries", FOREIGN_KEY)
     op.execute("DROP TRIGGER IF EXISTS verbatim_forget_intents ON conversations")

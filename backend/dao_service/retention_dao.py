@@ -1,7 +1,8 @@
 """SQL of the retention: which conversations are older than the period of their context type.
 
 The age of a conversation counts from the latest of these times: its creation, its end, and the recording of its last
-message. The time of recording is PostgreSQL's; a wrong clock of a phone makes nothing older than it is.
+message. The time of recording is PostgreSQL's; a wrong clock of a phone makes nothing older than it is. A conversation
+with a voice session that has not ended is in use, however old it is.
 
 No index has that age, so a run looks through the conversations in the order of their creation, a stride at a time. A
 conversation that was created within the shortest period ends the run.
@@ -26,13 +27,15 @@ _KEY: Final = 0x5652 << 48  # "VR", for the advisory lock
 _LOCK_TIMEOUT: Final = 1.0  # seconds; nothing here waits for a lock
 _WANTED: Final = (bindparam("types", type_=ARRAY(Text)), bindparam("periods", type_=ARRAY(Interval)))
 _LATEST_MESSAGE: Final = "(SELECT created_at FROM messages WHERE conversation_id = c.id ORDER BY sequence DESC LIMIT 1)"
+_IN_CALL: Final = "EXISTS (SELECT FROM voice_sessions WHERE conversation_id = c.id AND ended_at IS NULL)"
 # A host's time may lie outside the years that Python knows, so a place is text.
 _LOOK: Final = text(f"""
     SELECT c.id, c.context_type, held, created_at::text,
-        coalesce(greatest(created_at, ended_at, latest_message) < now() - period, false) AS due
+        NOT in_call AND coalesce(greatest(created_at, ended_at, latest_message) < now() - period, false) AS due
     FROM (
         SELECT id, created_at, context_type, ended_at,
             CASE WHEN context_type = ANY (:types) THEN {_LATEST_MESSAGE} END AS latest_message,
+            {_IN_CALL} AS in_call,
             EXISTS (SELECT FROM conversation_holds WHERE conversation_id = c.id AND released_at IS NULL) AS held
         FROM conversations AS c
         WHERE created_at < now() - :shortest
@@ -42,7 +45,7 @@ _LOOK: Final = text(f"""
     ORDER BY c.created_at, c.id
 """).bindparams(*_WANTED, bindparam("shortest", type_=Interval))  # noqa: S608 -- made of constants
 _STILL_DUE: Final = text(f"""
-    SELECT greatest(c.created_at, c.ended_at, {_LATEST_MESSAGE}) < now() - period
+    SELECT NOT {_IN_CALL} AND greatest(c.created_at, c.ended_at, {_LATEST_MESSAGE}) < now() - period
     FROM conversations AS c JOIN unnest(:types, :periods) AS wanted (type, period)
         ON type = c.context_type
     WHERE c.id = :id
@@ -112,7 +115,7 @@ class RetentionDAO:
         ], reached
 
     async def is_due(self, conversation_id: UUID, periods: Periods) -> bool:
-        """Return whether a conversation that the caller has locked is still due: a message may have come."""
+        """Return whether a conversation that the caller has locked is still due: a message or a call may have come."""
         return bool(await self._session.scalar(_STILL_DUE, _wanted(periods) | {"id": conversation_id}))
 
     async def announced(self, action: str) -> tuple[Mapping[str, Any] | None, datetime]:

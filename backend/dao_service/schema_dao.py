@@ -39,14 +39,14 @@ _TRIGGERS: Final = (
     "verbatim_advance_counter",
     "verbatim_enter_feed",
     "verbatim_take_position",
-    _OF_ONE_SERVER := "verbatim_forget_intents",  # on a cluster the erasure does it
+    *(_OF_ONE_SERVER := ("verbatim_forget_intents", "verbatim_keep_held")),  # on a cluster the erasure does it
 )
 _MISSING: Final = text("""
     SELECT name FROM unnest(CAST(:indexes AS text[])) AS wanted (name)
     WHERE NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(name) AND indisvalid)
     UNION ALL
     SELECT name FROM unnest(CAST(:triggers AS text[])) AS wanted (name)
-    WHERE (name <> :of_one_server OR to_regclass(:spread) IS NULL) AND NOT EXISTS (
+    WHERE (name <> ALL (CAST(:of_one_server AS text[])) OR to_regclass(:spread) IS NULL) AND NOT EXISTS (
         SELECT FROM pg_trigger
         WHERE tgrelid IN ('conversations'::regclass, 'messages'::regclass) AND tgname = name AND tgenabled IN ('O', 'A')
     )
@@ -139,7 +139,7 @@ class SchemaDAO:
             "indexes": _indexes(),
             "triggers": [*_TRIGGERS],
             "append": APPEND,
-            "of_one_server": _OF_ONE_SERVER,
+            "of_one_server": [*_OF_ONE_SERVER],
             "spread": SPREAD,
         }
         found = await self._session.scalars(_MISSING, wanted)

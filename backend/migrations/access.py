@@ -5,6 +5,7 @@ Without Alembic, which takes 0.1 s to import: every command reads the revision, 
 
 import asyncio
 from functools import partial
+from typing import Final
 
 import asyncpg
 from sqlalchemy import URL
@@ -18,6 +19,13 @@ from backend.dao_service.connection.sqlstate import UNNAMED_POOLER, cause, sugge
 from backend.dao_service.schema_dao import SchemaDAO
 from backend.dao_service.schema_revision import Stamp
 from verbatim_record.setup_error import SetupError
+
+# A time-out that is set for the role or the database would end a long step. Not every version has all of these.
+WITHOUT_TIME_LIMITS: Final = """
+    SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('statement_timeout', 'transaction_timeout',
+                   'idle_in_transaction_session_timeout', 'idle_session_timeout')
+"""
 
 
 def stamp(url: str) -> Stamp:

@@ -3,12 +3,17 @@
 A dump sees one snapshot, so the service may go on meanwhile. In the same snapshot a *census* is taken: of each table
 the number of rows, and the sum of a 64-bit hash of each row. A restored database must have the same census. It is
 restored in one transaction, so a restore that was interrupted has left nothing, and is simply run again.
+
+`pg_restore` begins with a setting that PostgreSQL 15 and 16 do not know, so it prints its script, and `psql` runs that
+without the line. The COMMIT is added once the script is known to be whole.
 """
 
 import asyncio
 import os
-import subprocess
-from collections.abc import Mapping
+from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.dao_service.connection.database import asyncpg_url
 from backend.dao_service.schema_revision import CONNECTED_REVISION
 from backend.embedded_postgres import find_binaries
-from backend.migrations.access import connectable, sentence
+from backend.migrations.access import WITHOUT_TIME_LIMITS, connectable, sentence
 from verbatim_record.setup_error import SetupError
 
 Census = Mapping[str, tuple[int, str]]  # by table, with its schema: the number of rows, and the sum of their hashes
@@ -33,7 +38,10 @@ _SERVING: Final = text(f"""
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND {CONNECTED_REVISION} IS NOT NULL
 """)  # noqa: S608 -- our own names
-_TEXT_OF_ROWS: Final = "SET TimeZone = 'UTC'; SET extra_float_digits = 1; SET statement_timeout = 0"
+_SESSION: Final = ("SET TimeZone = 'UTC'", "SET extra_float_digits = 1", WITHOUT_TIME_LIMITS)
+_UNKNOWN: Final = b"SET transaction_timeout = 0;\n"  # to PostgreSQL 15 and 16
+_AFTER_UNKNOWN: Final = b"SET client_encoding"
+_CHUNK: Final = 2**16  # bytes of a script that are passed on at once
 
 
 def manifest_of(file: Path) -> Path:
@@ -44,26 +52,31 @@ def manifest_of(file: Path) -> Path:
 def dump(url: str, file: Path) -> Census:
     """Dump the database to ``file``, its census to the file beside it, and return the census.
 
-    Both are complete or not there. Raises SetupError if the database cannot be read or a file not be written.
+    Only the user who runs this can read them. They replace those of an earlier dump when both are complete. Raises
+    SetupError if the database cannot be read or a file not be written.
     """
     return asyncio.run(_dump(asyncpg_url(url), file))
 
 
 async def _dump(url: URL, file: Path) -> Census:
-    unfinished = file.with_name(f"{file.name}.part")
+    parts = {each: each.with_name(f"{each.name}.part") for each in (manifest_of(file), file)}
     try:
-        async with connectable(url).connect() as connection:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+            part.touch(mode=0o600, exist_ok=False)
+        async with _connected(url) as connection:
             await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             snapshot = await connection.scalar(text("SELECT pg_export_snapshot()"))
-            options = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"]
-            await _run("pg_dump", url, *options, f"--file={unfinished}")
+            await _dump_to(parts[file], url, snapshot)
             census = await _census(connection)
-        manifest_of(file).write_bytes(orjson.dumps(census, option=orjson.OPT_INDENT_2))
-        unfinished.replace(file)
+        parts[manifest_of(file)].write_bytes(orjson.dumps(census, option=orjson.OPT_INDENT_2))
+        for complete, part in parts.items():
+            part.replace(complete)
     except (DBAPIError, OSError) as error:
         raise SetupError(sentence(error, url) if isinstance(error, DBAPIError) else str(error)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     return census
 
 
@@ -84,12 +97,11 @@ def restore(file: Path, url: str) -> Census:
 
 async def _restore(file: Path, url: URL, census: Census) -> None:
     try:
-        async with connectable(url).connect() as connection:
+        async with _connected(url) as connection:
             if await _tables(connection):
                 raise SetupError("The database is not empty; nothing was restored. Create a new one for it.")
-        options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-        await _run("pg_restore", url, *options, f"--dbname={_libpq(url)}", str(file), target=True)
-        async with connectable(url).connect() as connection:
+        await _fill(file, url)
+        async with _connected(url) as connection:
             if differing := differences(census, await _census(connection)):
                 raise SetupError(f"The restored database differs from its backup in {', '.join(differing)}.")
     except DBAPIError as error:
@@ -108,7 +120,7 @@ def check_not_served(url: str) -> None:
 
 async def _check_not_served(url: URL) -> None:
     try:
-        async with connectable(url).connect() as connection:
+        async with _connected(url) as connection:
             if await connection.scalar(_SERVING):
                 raise SetupError(
                     "A service uses this database. Stop it first: phones and recorders keep what they have, and send "
@@ -118,9 +130,17 @@ async def _check_not_served(url: URL) -> None:
         raise SetupError(sentence(error, url)) from error
 
 
+@asynccontextmanager
+async def _connected(url: URL) -> AsyncIterator[AsyncConnection]:
+    """Yield a connection without time limits, to which a row is the same text on every server."""
+    async with connectable(url).connect() as connection:
+        async with connection.begin():
+            for setting in _SESSION:
+                await connection.execute(text(setting))
+        yield connection
+
+
 async def _census(connection: AsyncConnection) -> Census:
-    for setting in _TEXT_OF_ROWS.split("; "):
-        await connection.execute(text(setting))
     census = {}
     for table in await _tables(connection):
         row = await connection.execute(
@@ -135,19 +155,65 @@ async def _tables(connection: AsyncConnection) -> list[str]:
     return [*(await connection.scalars(_TABLES)).all()]
 
 
-async def _run(program: str, url: URL, *options: str, target: bool = False) -> None:
-    """Run one of PostgreSQL's programs; raises SetupError with what it says."""
-    command = [str(find_binaries().folder / program), *options, *([] if target else [_libpq(url)])]
+async def _dump_to(file: Path, url: URL, snapshot: str) -> None:
+    options = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}", f"--file={file}"]
+    async with _started("pg_dump", url, *options, _libpq(url)) as dumping:
+        await _succeed("pg_dump", dumping)
+
+
+async def _fill(file: Path, url: URL) -> None:
+    """Restore ``file`` in one transaction; raises SetupError with what the program says that failed."""
+    script = ("--no-owner", "--no-privileges", "--file=-", str(file))
+    run = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={_libpq(url)}")
+    async with (
+        _started("pg_restore", url, *script, stdout=PIPE) as restoring,
+        _started("psql", url, *run, stdin=PIPE, stdout=DEVNULL) as filling,
+    ):
+        assert restoring.stdout  # noqa: S101 -- a pipe
+        assert filling.stdin  # noqa: S101 -- a pipe
+        with suppress(ConnectionError):  # psql has ended before its script has
+            await _pass_on(restoring.stdout, filling.stdin)
+            await _succeed("pg_restore", restoring)
+            filling.stdin.write(b"COMMIT;\n")
+            await filling.stdin.drain()
+        filling.stdin.close()
+        await _succeed("psql", filling)
+
+
+async def _pass_on(script: StreamReader, to: StreamWriter) -> None:
+    with suppress(IncompleteReadError):  # pg_restore has failed
+        head = await script.readuntil(_AFTER_UNKNOWN)
+        to.write(f"{WITHOUT_TIME_LIMITS}; BEGIN;\n".encode() + head.replace(_UNKNOWN, b""))
+        while chunk := await script.read(_CHUNK):
+            to.write(chunk)
+            await to.drain()
+
+
+@asynccontextmanager
+async def _started(
+    program: str, url: URL, *options: str, stdin: int | None = None, stdout: int | None = None
+) -> AsyncIterator[Process]:
+    """Start one of PostgreSQL's programs, and yield its process, which ends with the block at the latest."""
     environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=subprocess.PIPE)
+    command = str(find_binaries().folder / program)
+    process = await asyncio.create_subprocess_exec(
+        command, *options, env=environment, stdin=stdin, stdout=stdout, stderr=PIPE
+    )
     try:
-        _, said = await process.communicate()
-    except asyncio.CancelledError:
-        process.terminate()
-        raise
-    if process.returncode:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _succeed(program: str, process: Process) -> None:
+    """Wait for the end of ``program``; raises SetupError with what it says if it has failed."""
+    assert process.stderr  # noqa: S101 -- a pipe
+    said = (await process.stderr.read()).decode(errors="replace")
+    if await process.wait():
         # Its messages may quote a row, but never the password, which it has from the environment.
-        lines = [line for line in said.decode(errors="replace").splitlines() if "error:" in line]
+        lines = [line for line in said.splitlines() if "error:" in line.lower() or "FATAL:" in line]
         raise SetupError(f"{program} failed: {lines[0] if lines else process.returncode}")
 
 

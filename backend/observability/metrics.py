@@ -52,7 +52,7 @@ APPEND_QUEUE: Final = Gauge(
 RETENTION: Final = Counter(
     "verbatim_retention_conversations_total",
     "Conversations older than their period: erased, held (on hold), kept (a table of the host refers to them), younger "
-    "(a message came meanwhile), failed.",
+    "(a message or a call came meanwhile), failed.",
     ["outcome"],
 )
 for _outcome in ("erased", "held", "kept", "younger", "failed"):

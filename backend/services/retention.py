@@ -1,8 +1,8 @@
 """Retention: conversations that are older than the period of their context type are erased, a few at a time.
 
 One worker of all does it, the one that holds an advisory lock. It erases each conversation as `conversations.erase`
-does, in a transaction of its own, at even distances: at most `RATE` a minute, so that writers notice nothing. What is
-on hold, and what a table of the host refers to, is left out and counted.
+does, in a transaction of its own, at even distances: at most `RATE` a minute, so that writers notice nothing. What a
+table of the host refers to is tried at the same pace, and stays; what is on hold is left out. Both are counted.
 
 **A period takes effect a day after it was announced.** The first periods, and each shorter one, are written to the
 audit together with the number of conversations that they would take, and nothing is erased within `GRACE` after that.
@@ -33,7 +33,7 @@ from backend.schemas.retention import RetentionPlan
 from backend.services import audit, conversations
 from backend.vocabulary import AuditAction, Scope
 
-RATE: Final = 500  # conversations that are erased in a minute, at most
+RATE: Final = 500  # conversations that are erased, or could not be erased, in a minute, at most
 GRACE: Final = timedelta(days=1)
 PLAN_SECONDS: Final = 10.0  # for the plan of a request
 _MINUTE: Final = 60.0
@@ -167,21 +167,22 @@ async def _look(database: Database, periods: Periods, place: Place) -> tuple[Seq
 
 
 async def erase_some(database: Database, periods: Periods, run: Run, pause: float) -> None:
-    """Erase up to `RATE` conversations that are due, from the place of ``run`` on, which moves along.
+    """Try to erase up to `RATE` conversations that are due, from the place of ``run`` on, which moves along.
 
-    There are ``pause`` seconds after each. At the end of a run that has erased something, the audit says how many.
+    There are ``pause`` seconds after each, also after one that could not be erased. At the end of a run that has erased
+    something, the audit says how many.
     """
-    erased = 0
+    tried = 0
     while run.place:
         found, reached = await _look(database, periods, run.place)
         for each in found:
             outcome = "held" if each.held else await _erase(database, each.id, periods)
             run.outcomes[outcome] += 1
             metrics.RETENTION.labels(outcome).inc()
-            if outcome == "erased":
+            if not each.held:
                 await asyncio.sleep(pause)
-                erased += 1
-            if erased == RATE:
+                tried += 1
+            if tried == RATE:
                 run.place = each.place
                 return
         run.place = reached

@@ -147,11 +147,11 @@ async def erased(database: Database, principal: Principal, query: ErasedQuery) -
     place = ErasedPlace.parse(query.cursor) if query.cursor else None
     async with database.reading() as session:
         after = place and place.conversation_id
-        rows = await ErasureDAO(session).of_owner(subject, after=after, limit=query.limit + 1)
-        shown = [Tombstone.model_validate(row) for row in rows[: query.limit]]
-    if shown:
-        place = ErasedPlace(shown[-1].conversation_id)
-    return ErasedPage(data=shown, next_cursor=place.cursor() if place else None, has_more=len(rows) > query.limit)
+        rows, more = await ErasureDAO(session).of_owner(subject, after=after, limit=query.limit)
+        shown = [Tombstone.model_validate(row) for row in rows]
+    if reached := more or (shown[-1].conversation_id if shown else None):
+        place = ErasedPlace(reached)
+    return ErasedPage(data=shown, next_cursor=place.cursor() if place else None, has_more=more is not None)
 
 
 async def erase(database: Database, principal: Principal) -> ErasureResponse:

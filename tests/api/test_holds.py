@@ -14,7 +14,8 @@ from backend.dao_service.connection.database import Database
 from backend.vocabulary import Scope
 from tests import callers
 from tests.api.test_authorization import open_conversation
-from tests.conftest import settings_for, utterance
+from tests.conftest import connect, settings_for, utterance
+from tests.waiting import until_found
 
 CONVERSATIONS, HOLDS, AUDIT = "/api/v1/conversations", "/api/v1/holds", "/api/v1/audit"
 WHY = {"reason": "Case 2026-17"}
@@ -210,3 +211,24 @@ async def test_what_is_not_done_is_not_told(
 async def test_postgresql_lets_nothing_be_taken_back(shared_connection: asyncpg.Connection, change: str) -> None:
     with pytest.raises(asyncpg.PostgresError, match="stay as they are"):
         await shared_connection.execute(change)
+
+
+async def test_no_other_program_deletes_a_conversation_on_hold(
+    database_url: str, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    hold = "INSERT INTO conversation_holds (id, conversation_id, reason, held_by) VALUES ($1, $1, 'Case', 'local')"
+    delete = "DELETE FROM conversations WHERE id = $1"
+    other = await connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM conversations WHERE id = $1 FOR NO KEY UPDATE", conversation)
+            deleting = asyncio.create_task(other.execute(delete, conversation))
+            await until_found(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+            await connection.execute(hold, conversation)
+        with pytest.raises(asyncpg.RestrictViolationError, match="is on hold") as refused:
+            await deleting
+    finally:
+        await other.close()
+    assert refused.value.constraint_name == "verbatim_keep_held"
+    await connection.execute("UPDATE conversation_holds SET released_at = now()")
+    assert await connection.execute(delete, conversation) == "DELETE 1"

@@ -11,7 +11,9 @@ import orjson
 import pytest
 
 from backend.app import create_app
+from backend.dao_service import erasure_dao
 from backend.dao_service.connection.database import Database
+from backend.dao_service.erasure_dao import ErasureDAO
 from backend.dao_service.message_dao import MessageRows
 from backend.services import subjects, transcripts
 from backend.vocabulary import Scope
@@ -166,6 +168,24 @@ async def test_what_is_left_of_erased_conversations_is_listed_to_their_person_an
     assert (await client.get(ERASURES, headers=OTHER)).json()["data"] == []
     wrong = await client.get(ERASURES, params={"cursor": "bm90IG9uZQ"}, headers=OWNER)
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/query/cursor")
+
+
+async def test_a_page_looks_at_so_many_erasures_and_an_empty_one_leads_on(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_dao, "_STRETCH", 2)
+    mine = [UUID(int=place) for place in (5, 6, 9)]
+    async with database.writing() as session:
+        for place in range(1, 11):
+            await ErasureDAO(session).add(UUID(int=place), "minh" if UUID(int=place) in mine else "lan", 1)
+    pages: list[dict[str, Any]] = []
+    while not pages or pages[-1]["has_more"]:
+        query = {"limit": 1, "cursor": pages[-1]["next_cursor"]} if pages else {"limit": 1}
+        pages.append((await client.get(ERASURES, params=query, headers=OWNER)).json())
+    found = [[UUID(each["conversation_id"]).int for each in page["data"]] for page in pages]
+    assert found == [[], [], [5], [6], [9], []]
+    last = {"cursor": pages[-1]["next_cursor"]}
+    assert (await client.get(ERASURES, params=last, headers=OWNER)).json() == pages[-1]
 
 
 async def test_what_the_host_keeps_is_named_and_stops_no_other(

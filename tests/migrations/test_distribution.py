@@ -172,3 +172,17 @@ async def test_once_distributed_only_what_new_nodes_need_is_done_again(cluster: 
     assert await cluster.rows(PLACED) == placed
     found = await _survey(cluster)
     assert (found.blockers, found.writers_wait) == ([], 0)
+
+
+async def test_what_a_later_release_has_added_to_a_cluster_is_placed_by_the_next_run(cluster: Sandbox) -> None:
+    await _distribute(cluster)
+    placed, catalogue = await cluster.rows(PLACED), await cluster.catalogue()
+    await cluster.run("""
+        DELETE FROM citus_tables WHERE table_name IN ('conversation_holds'::regclass, 'audit_entries'::regclass);
+        CREATE TRIGGER verbatim_forget_intents AFTER DELETE ON conversations
+        FOR EACH ROW EXECUTE FUNCTION verbatim_forget_intents()
+    """)
+    assert "Place what a later release has added" in (await _survey(cluster)).steps
+    await _distribute(cluster)
+    assert (await cluster.rows(PLACED), await cluster.catalogue()) == (placed, catalogue)
+    assert "Place what a later release has added" not in await _distribute(cluster)

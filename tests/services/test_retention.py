@@ -1,5 +1,6 @@
 """What is older than its period is erased, no faster than it may be, and nothing that is held or unannounced."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -109,6 +110,29 @@ async def test_a_run_erases_no_more_than_a_minute_s_worth_and_goes_on_where_it_s
     assert await told(connection, "retention.ran") == [{"erased": 7}]
 
 
+async def test_what_cannot_be_erased_counts_and_takes_its_pause_like_what_can(
+    database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "RATE", 3)
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def sleeps(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleeps)
+    for days in range(400, 405):
+        await converse(connection, begun=days)
+    await connection.execute("CREATE TABLE invoices (id UUID REFERENCES conversations (id))")
+    await connection.execute("INSERT INTO invoices SELECT id FROM conversations")
+    run = Run()
+    await erase_some(database, DAYS, run, 0.125)
+    assert (run.outcomes, pauses) == ({"kept": 3}, [0.125] * 3)
+    await erase_some(database, DAYS, run, 0)
+    assert (run.outcomes, run.place) == ({"kept": 5}, None)
+
+
 async def test_a_message_that_comes_meanwhile_keeps_its_conversation(
     database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +151,28 @@ async def test_a_message_that_comes_meanwhile_keeps_its_conversation(
     await erase_some(database, DAYS, run, 0)
     assert run.outcomes == {"younger": 1}
     assert await left(connection) == {conversation}
+
+
+async def test_no_conversation_is_erased_while_a_call_is_under_way_in_it(
+    database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calling, called = [await converse(connection, begun=days, spoken=days) for days in (401, 400)]
+    begins = "INSERT INTO voice_sessions (id, conversation_id, provider, started_at) VALUES ($1, $2, 'deepgram', now())"
+    await connection.execute(begins, "first", calling)
+    assert (await plan(database, LOCAL, DAYS)).due == {"voice": 1, "task": 0}
+    look = retention._look
+
+    async def looked(*asked: Any) -> Any:
+        found = await look(*asked)
+        if found[0]:
+            await connection.execute(begins, "second", called)
+        return found
+
+    monkeypatch.setattr(retention, "_look", looked)
+    run = Run()
+    await erase_some(database, DAYS, run, 0)
+    assert run.outcomes == {"younger": 1}
+    assert await left(connection) == {calling, called}
 
 
 async def test_a_first_period_and_a_shorter_one_wait_a_day_and_say_first_what_they_would_take(

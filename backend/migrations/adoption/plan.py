@@ -9,7 +9,7 @@ from backend.migrations.adoption.introspection import HostConstraint, HostTable
 from backend.migrations.adoption.requirements import (
     CONTEXT_RULE,
     CONVERSATION_COLUMNS,
-    FORGET_INTENTS,
+    CONVERSATION_TRIGGERS,
     INDEXES,
     MESSAGE_COLUMNS,
     OWN_TABLES,
@@ -44,11 +44,9 @@ def plan_conversations(conversations: HostTable, lists: Collection[HostConstrain
     _plan_columns(conversations, found)
     _plan_indexes(conversations, found)
     _plan_links(conversations, found)
-    if FORGET_INTENTS not in conversations.triggers:
-        found.steps.append(
-            f"conversations has no trigger {FORGET_INTENTS}: it will be created; it removes the deliveries of the "
-            "intents of deleted rows."
-        )
+    for name, effect in CONVERSATION_TRIGGERS.items():
+        if name not in conversations.triggers:
+            found.steps.append(f"conversations has no trigger {name}: it will be created; {effect}.")
     if conversations.column("context_type"):
         _plan_context_type(conversations, lists, found)
 

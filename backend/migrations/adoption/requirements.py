@@ -86,7 +86,10 @@ TRIGGERS: Final = {
     "verbatim_enter_feed": "it keeps readers of the feed from missing a row",
     "verbatim_take_position": "it gives each new row its position in the feed",
 }
-FORGET_INTENTS: Final = "verbatim_forget_intents"  # the trigger on conversations
+CONVERSATION_TRIGGERS: Final = {
+    "verbatim_forget_intents": "it removes the deliveries of the intents of deleted rows",
+    "verbatim_keep_held": "it refuses to delete a row on hold",
+}
 RULES: Final = {
     "messages_content_size_check": ("content is longer than 1 MiB", "octet_length(content) > 1048576"),
     "messages_metadata_object_check": ("metadata is no JSON object", "jsonb_typeof(metadata) <> 'object'"),

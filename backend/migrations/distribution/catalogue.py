@@ -22,6 +22,13 @@ REFERENCES: Final = (
 )
 _OWN: Final = (*SPREAD, *REFERENCES, "voice_session_ids", "deliveries", "stopped_orchestrators")
 _LOCAL: Final = ("message_words", "message_words_b", "search_progress")
+# Triggers that would look for rows on each node which are elsewhere, by their table. The service does without them.
+OF_ONE_SERVER: Final[Mapping[str, str]] = {
+    "verbatim_list_session": "voice_sessions",
+    "verbatim_name_conversation": "voice_events",
+    "verbatim_forget_intents": "conversations",
+    "verbatim_keep_held": "conversations",
+}
 
 # Each with the value that it must have on every node, and why.
 SETTINGS: Final[Mapping[str, tuple[str, str]]] = {
@@ -45,6 +52,9 @@ _UNIQUE: Final = """
         SELECT FROM pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
             AND a.attname = CASE i.indrelid WHEN 'conversations'::regclass THEN 'id' ELSE 'conversation_id' END
     ) ORDER BY 1, 2
+"""
+_OF_ONE_SERVER: Final = """
+    SELECT tgname FROM pg_trigger WHERE tgname = ANY ($1) AND tgrelid = ANY ($2::regclass[]) ORDER BY 1
 """
 _TRIGGERS: Final = """
     SELECT tgrelid::regclass::text, tgname FROM pg_trigger
@@ -79,7 +89,7 @@ class Catalogue:
     """The state of a database that is to be distributed, or is.
 
     ``group`` is the number of this node, 0 for the coordinator and None without Citus. ``kinds`` gives how Citus has
-    placed each table.
+    placed each table. ``of_one_server`` are those triggers that a cluster must not have.
     """
 
     schema: str  # of the tables, quoted
@@ -89,6 +99,7 @@ class Catalogue:
     ties: Sequence[Tie]
     unique: Sequence[OnTable]
     triggers: Sequence[OnTable]
+    of_one_server: Sequence[str]
     kinds: Mapping[str, str]
     messages: int  # PostgreSQL's estimate, 0 if it has none
 
@@ -119,6 +130,7 @@ async def read(connection: asyncpg.Connection) -> Catalogue:
         [Tie(*row) for row in await connection.fetch(_TIES, [*_OWN], [*_OWN, *_LOCAL])],
         [OnTable(*row) for row in await connection.fetch(_UNIQUE, ["conversations", "messages"])],
         [OnTable(*row) for row in await connection.fetch(_TRIGGERS, ["conversations", "messages", "goals", "tasks"])],
+        [row[0] for row in await connection.fetch(_OF_ONE_SERVER, [*OF_ONE_SERVER], [*OF_ONE_SERVER.values()])],
         kinds,
         max(0, await connection.fetchval("SELECT reltuples::bigint FROM pg_class WHERE oid = 'messages'::regclass")),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backend.migrations.distribution import functions
-from backend.migrations.distribution.catalogue import REFERENCES, Catalogue
+from backend.migrations.distribution.catalogue import OF_ONE_SERVER, REFERENCES, Catalogue
 
 # Columns of the primary keys on a cluster. Citus finds a duplicate only on one node, so each begins with what places
 # the row there.
@@ -69,6 +69,8 @@ def plan(found: Catalogue, shards: int) -> Iterator[Step]:
         yield Step(
             "Copy the conversations and all that belongs to them to the nodes", tuple(_move(shards)), is_atomic=True
         )
+    elif late := tuple(_late(found)):
+        yield Step("Place what a later release has added", late)
     yield Step("Let each node run the functions", tuple(_distributed_functions()))
     yield Step("Have a row in each part, by which the feed asks each node", (functions.MARK_SHARDS,))
     yield Step("Keep how far the feed had come on nodes without conversations", (functions.FREEZE,))
@@ -90,9 +92,8 @@ def _index(name: str, definition: str) -> Iterator[str]:
 
 def _move(shards: int) -> Iterator[str]:
     yield "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
-    yield "DROP TRIGGER IF EXISTS verbatim_list_session ON voice_sessions"
-    yield "DROP TRIGGER IF EXISTS verbatim_name_conversation ON voice_events"
-    yield "DROP TRIGGER IF EXISTS verbatim_forget_intents ON conversations"
+    for trigger, table in OF_ONE_SERVER.items():
+        yield f"DROP TRIGGER IF EXISTS {trigger} ON {table}"
     for table, names in _TIES.items():
         for name in names:
             yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"
@@ -118,6 +119,15 @@ def _move(shards: int) -> Iterator[str]:
     yield "SELECT create_distributed_table('stopped_orchestrators', NULL, colocate_with := 'deliveries')"
     for table, name, what in _RETIED:
         yield f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY {what}"
+
+
+def _late(found: Catalogue) -> Iterator[str]:
+    """Yield what the move would have done if a migration had not come after it."""
+    for trigger in found.of_one_server:
+        yield f"DROP TRIGGER IF EXISTS {trigger} ON {OF_ONE_SERVER[trigger]}"
+    for table in REFERENCES:
+        if found.kinds.get(table) != "reference":
+            yield f"SELECT create_reference_table('{table}')"
 
 
 def _distributed_functions() -> Iterator[str]:
