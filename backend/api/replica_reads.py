@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.connection.replica import EVENTUAL, ReadFrom, read_from
+from backend.vocabulary import LARGEST_BIGINT
 
 POSITION: Final = b"verbatim-position"
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -61,7 +62,8 @@ def _wanted(scope: Scope) -> int | None:
     for name, value in scope["headers"]:
         if name == POSITION and len(value) == _LENGTH and value.isalnum():
             with suppress(ValueError):
-                return int(value, 16)
+                if (position := int(value, 16)) <= LARGEST_BIGINT:
+                    return position
         if name == b"prefer" and value.strip() == _EVENTUAL:
             wanted = EVENTUAL
     return wanted

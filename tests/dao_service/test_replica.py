@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from backend.app import create_app
 from backend.dao_service.connection import replica
 from backend.dao_service.connection.database import PoolLimits
 from backend.dao_service.connection.replica import EVENTUAL, ReadFrom, ReplicatedDatabase, read_from
@@ -14,7 +15,7 @@ from backend.observability import metrics
 from backend.principal import LOCAL
 from backend.schemas.stats import StatsQuery
 from backend.services.figures import PeriodFigures
-from tests.conftest import connect
+from tests.conftest import connect, running, settings_for
 
 REACHED, BEHIND = ("SELECT $1::bigint IS NOT NULL AND $2::float8 > 0 AND " + each for each in ("true", "false"))
 SOURCE = "SELECT current_database()"
@@ -103,3 +104,11 @@ async def test_figures_of_the_replica_are_remembered_for_those_that_allow_it_alo
         read_from.set(reads)
         found.append(b'"calls":1,' in await figures.stats(LOCAL, query))
     assert found == [True, False, True]
+
+
+@pytest.mark.parametrize("position", ["f" * 16, "8000000000000000", "0x7fffffffffffff", "1", "-" * 16, "٣" * 8])
+async def test_a_position_that_no_server_has_named_is_ignored(database_url: str, position: str) -> None:
+    settings = settings_for(database_url, database_replica_url=database_url)
+    async with running(create_app(settings)) as client:
+        answer = await client.get("/api/v1/conversations", headers={b"verbatim-position": position.encode()})
+    assert answer.status_code == 200
