@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +22,7 @@ from backend.vocabulary import Scope
 from tests import callers
 from tests.conftest import running, serving, settings_for
 from tests.installed import program
+from tests.ports import free_ports
 
 CONVERSATIONS = "/api/v1/conversations"
 MINH, LAN = callers.person("minh"), callers.person("lan")
@@ -224,8 +224,7 @@ class Server:
     """A Redis on this machine, with nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
 

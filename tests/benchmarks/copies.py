@@ -27,8 +27,8 @@ from sqlalchemy import make_url
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from tests import clusters
-from tests.benchmarks.stage import free_ports
 from tests.conftest import connect, open_conversation
+from tests.ports import free_ports
 from verbatim_record import HttpSink, Limits, Recorder
 
 _OF_ONE: Final = 100  # messages of a conversation

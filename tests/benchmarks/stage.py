@@ -7,7 +7,6 @@ it is off here.
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from sqlalchemy import make_url
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from tests import clusters
+from tests.ports import free_ports
 
 CALLERS: Final = 32
 CONVERSATIONS: Final = [UUID(int=(0x4000_8000 << 64) + number) for number in range(1_024)]
@@ -183,10 +183,3 @@ def service(log: Path, port: int, database: Database, arguments: list[str], **se
                 process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    # Held until all are drawn: drawn singly, two may be the same, and then one service answers for both.
-    with ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(listener.getsockname()[1]) for listener in listeners]

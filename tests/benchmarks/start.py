@@ -8,7 +8,6 @@ packages for development are imported where they are installed: with them it tak
 
 import argparse
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,8 @@ import httpx
 import psutil
 from rich.console import Console
 
+from tests.ports import free_ports
+
 _STARTS: Final = 5
 _PATIENCE: Final = 60.0  # seconds
 _READY: Final = 1.0  # seconds; the bar of `verbatim serve`
@@ -34,8 +35,7 @@ _VERBATIM: Final = [sys.executable, "-m", "backend"]
 @contextmanager
 def _served(folder: Path) -> Iterator[tuple[psutil.Process, str, float]]:
     """Run the service on the data in ``folder``; yield its process, its address, and the seconds until it was ready."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     settings = os.environ | {"VERBATIM_DATA_DIR": str(folder), "VERBATIM_RATE_LIMIT_ADDRESS": "1000000000/minute"}
     settings.pop("DATABASE_URL", None)

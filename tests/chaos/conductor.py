@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import socket
 from collections import Counter
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.chaos.plan import MARK, Plan
 from tests.chaos.proxy import Mode, Proxy
 from tests.chaos.schedule import play
 from tests.chaos.stage import Stage, stage
+from tests.ports import free_ports
 
 READERS: Final = ("pages", "live", "feed")
 PATIENCE: Final = 120.0  # seconds for everything that waits for somebody else
@@ -158,10 +158,3 @@ async def _finish(members: list[Member], last_word: str) -> None:
     for member in members:
         member.tell(last_word)
     await asyncio.gather(*(member.finish(PATIENCE) for member in members))
-
-
-def free_ports(count: int) -> list[int]:
-    # Held until all are drawn: drawn singly, two may be the same.
-    with ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(listener.getsockname()[1]) for listener in listeners]

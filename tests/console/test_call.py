@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from tests.conftest import serving
 from tests.console import one_call
 from tests.console.browser import THEMES, WIDTHS, Tab, Theme, tab
 from tests.console.calls import HOSTILE, Calls, end, open_call, say
+from tests.ports import free_ports
 from tests.waiting import PATIENCE
 
 PART = 200  # messages that the page shows at a time
@@ -275,7 +275,7 @@ async def test_a_call_that_goes_on_is_followed_and_a_pause_counts_what_is_said(
 async def test_a_call_is_followed_on_when_the_service_restarts(
     shared_browser: Browser, shared_database_url: str, shared_client: httpx.AsyncClient
 ) -> None:
-    port = str(_free_port())
+    port = str(free_ports(1)[0])
     call = await open_call(shared_client)
     await say(shared_client, call, "Before.")
     with serving(shared_database_url, "--port", port) as address:
@@ -376,9 +376,3 @@ async def places(page: Page) -> list[int]:
 
 async def _answer(page: Page, pattern: str, body: dict[str, Any]) -> None:
     await page.route(pattern, lambda route: route.fulfill(body=json.dumps(body), content_type="application/json"))
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

@@ -1,7 +1,6 @@
 """What surrounds all pages: the sign-in, the keys, the head, and what they say while the service does not answer."""
 
 import re
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests import callers
 from tests.conftest import serving, settings_for
 from tests.console.browser import THEMES, WIDTHS, Tab, Theme, profile, tab
 from tests.console.calls import Calls, end, open_call, say
+from tests.ports import free_ports
 
 TOKEN_FIELD = "Token"
 
@@ -165,7 +165,7 @@ async def test_a_person_sees_their_own_calls_alone(
 async def test_a_service_that_restarts_is_waited_for(
     shared_browser: Browser, shared_database_url: str, shared_calls: Calls
 ) -> None:
-    port = str(_free_port())
+    port = str(free_ports(1)[0])
     with serving(shared_database_url, "--port", port) as address:
         opening = tab(shared_browser, address)
         opened = await opening.__aenter__()
@@ -274,10 +274,3 @@ async def test_an_empty_record_shows_how_to_begin(shared_browser: Browser, datab
 
 def _bytes_in(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from backend.embedded_postgres.data_directory import DataDirectory, lock, open_d
 from backend.embedded_postgres.initdb import NAME
 from backend.embedded_postgres.process import Child, Launcher
 from backend.embedded_postgres.run_as import Account, choose_account
+from tests.ports import free_ports
 from tests.waiting import PATIENCE
 
 
@@ -140,7 +140,7 @@ def pair(cluster: Path, folder: Path, *, synchronous: bool) -> Iterator[Pair]:
             data = home.path / name
             shutil.copytree(cluster, data)
             _give(account, data)
-            nodes.append(Node(data, Launcher(account, home.path / f"{name}.log", held), _free_port()))
+            nodes.append(Node(data, Launcher(account, home.path / f"{name}.log", held), free_ports(1)[0]))
         primary, standby = nodes
         if synchronous:
             primary.settings["synchronous_standby_names"] = "standby"
@@ -169,9 +169,3 @@ def _give(account: Account, folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         account.chown(path)
     folder.chmod(0o700)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

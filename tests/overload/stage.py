@@ -20,9 +20,10 @@ from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from tests import clusters
 from tests.benchmarks.guarded import token
-from tests.benchmarks.stage import Database, Service, free_ports, service
+from tests.benchmarks.stage import Database, Service, service
 from tests.conftest import connect
 from tests.overload.wire import Caller, Target
+from tests.ports import free_ports
 
 MIB: Final = 2**20
 POSTERS: Final = 5_000
