@@ -56,8 +56,8 @@ _MISSING: Final = text("""
 """)
 _DRAWN: Final = text("SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM messages_feed_position_seq")
 # Of the positions that this server drew: the highest 16 bits of a position name its server.
-_BEHIND: Final = text("""
-    SELECT coalesce(max(feed_position) > :drawn, false) FROM messages
+_HIGHEST: Final = text("""
+    SELECT max(feed_position) FROM messages
     WHERE feed_position <= CAST(:drawn AS bigint) | 281474976710655
 """)
 _ADVANCE: Final = text("SELECT verbatim_advance_feed()")
@@ -150,8 +150,9 @@ class SchemaDAO:
 
         It is fast only with the index on positions.
         """
-        drawn = await self._session.scalar(_DRAWN)
-        return bool(await self._session.scalar(_BEHIND, {"drawn": drawn}))
+        highest = await self._session.scalar(_HIGHEST, {"drawn": await self._session.scalar(_DRAWN)})
+        # Asked again after it: meanwhile messages are recorded, with positions that were drawn after the first look.
+        return highest is not None and highest > await self._session.scalar(_DRAWN)
 
     async def advance_feed(self) -> bool:
         """Set the feed's sequence to the highest position on record, and return whether that was needed."""

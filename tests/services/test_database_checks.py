@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from backend.app import create_app
 from backend.cli import app
+from backend.dao_service.connection.database import Database
 from backend.dao_service.privileges import grants
+from backend.dao_service.schema_dao import SchemaDAO
 from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
 from tests import clusters
@@ -332,6 +334,23 @@ async def test_a_service_that_runs_sets_a_sequence_forward_after_it_has_said_so(
     assert (await ready(service))[:2] == (503, HEALTHY | {"writes": "feed-behind"})
     assert await ready(service) == (200, HEALTHY, "")
     assert await connection.fetchval("SELECT last_value FROM messages_feed_position_seq") > 2**29
+
+
+async def test_a_message_that_is_recorded_during_the_check_does_not_put_the_feed_behind(
+    database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_conversation(connection)
+    await connection.execute(SAY)
+    async with database.reading() as session:
+        scalar = session.scalar
+
+        async def scalar_and_a_message(*arguments: Any) -> Any:
+            found = await scalar(*arguments)
+            await connection.execute(SAY)
+            return found
+
+        monkeypatch.setattr(session, "scalar", scalar_and_a_message)
+        assert not await SchemaDAO(session).feed_is_behind()
 
 
 async def test_migrating_sets_a_sequence_forward(database_url: str, connection: asyncpg.Connection) -> None:
