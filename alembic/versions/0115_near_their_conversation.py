@@ -157,6 +157,8 @@ def _read_the_feed_of_each_server() -> None:
             PERFORM pg_advisory_xact_lock(22087::bigint << 48);
             SELECT {_DRAWN} INTO drawn FROM %3$s.messages_feed_position_seq;
             SELECT max(feed_position) INTO highest FROM %2$s WHERE feed_position <= drawn | {_LOW};
+            -- Asked again: meanwhile others have drawn, and committed what they drew.
+            SELECT {_DRAWN} INTO drawn FROM %3$s.messages_feed_position_seq;
             IF highest IS NULL OR highest <= drawn THEN
                 RETURN false;
             END IF;
