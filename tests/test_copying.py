@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -95,6 +95,15 @@ async def test_a_restore_that_differs_is_refused_by_name(
         await asyncio.to_thread(restore, file, target_url)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let commands that a test starts take SIGINT, also where it is ignored, as in what a script runs in background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 async def test_a_backup_that_was_interrupted_has_left_nothing_and_is_begun_again(
     database_url: str, connection: asyncpg.Connection, tmp_path: Path
 ) -> None:

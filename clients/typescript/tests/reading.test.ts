@@ -263,13 +263,17 @@ test("a follower misses nothing and sees nothing twice when its stream is cut ag
   const said = Array.from({ length: 20 }, (_, number) => `Number ${number}.`);
   const id = await talk(...said.slice(0, 5));
   let streams = 0;
+  let begin = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (begin = () => resolve()));
   const shaky = over(async (send, _init, url) => {
     const answer = await send();
     if (!url.includes("/live")) return answer;
     streams += 1;
+    begin();
     return new Response(cutAfter(answer.body!, 900), answer);
   });
   const heard = contents(shaky.follow(id));
+  await opened; // what is said before, it reads from pages
   for (const content of said.slice(5)) await verbatim.recordMessage({ conversation_id: id, role: "user", content });
   await verbatim.endConversation(id);
   assert.deepEqual(await heard, said);
