@@ -42,7 +42,7 @@ class AppendLanes(Appender):
     @property
     def full(self) -> bool:
         """Whether the lanes together have reached the bound in bytes, so that no message of any part is taken."""
-        return super().full or sum(lane.waiting(None)[1] for lane in self._lanes) >= MAX_BYTES
+        return sum(lane.waiting(None)[1] for lane in self._lanes) >= MAX_BYTES
 
     @property
     def running(self) -> bool:

@@ -18,15 +18,15 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import make_url
 
-from backend.embedded_postgres import EmbeddedPostgres
 from backend.migrations import runner
-from tests import clusters
+from tests.benchmarks.stage import kept_postgres
 from tests.conftest import connect, open_conversation
 from tests.ports import free_ports
 from verbatim_record import HttpSink, Limits, Recorder
@@ -252,17 +252,14 @@ def measure(
     *, messages: int, rows: int, folder: Path | None = None, parts: Sequence[str] = ("copy", "move", "import")
 ) -> Results:
     """Return what the ``parts`` took and what was wrong, with so many ``messages`` and foreign ``rows``."""
-    with tempfile.TemporaryDirectory() as temporary:
-        kept = folder or Path(temporary) / "postgres"
-        is_new = not kept.exists()
-        with EmbeddedPostgres(clusters.prepare(kept) if is_new else kept, durable=True) as postgres:
-            if is_new:
-                runner.upgrade(postgres.url)
-                asyncio.run(_fill(postgres.url, messages))
-            return asyncio.run(_measure(Bench(postgres.url, Path(temporary)), rows, parts))
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        kept_postgres(folder or Path(temporary) / "postgres", partial(_fill, messages=messages)) as url,
+    ):
+        return asyncio.run(_measure(Bench(url, Path(temporary)), rows, parts))
 
 
-async def _fill(url: str, messages: int) -> None:
+async def _fill(url: str, *, messages: int) -> None:
     connection = await connect(url)
     await connection.execute(_FILL.format(messages=messages))
     await connection.execute("VACUUM ANALYZE")

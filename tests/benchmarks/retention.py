@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Final
@@ -26,12 +27,10 @@ from uuid import UUID
 import httpx
 
 from backend.dao_service.connection.database import Database
-from backend.embedded_postgres import EmbeddedPostgres
-from backend.migrations import runner
 from backend.principal import LOCAL
 from backend.services.retention import RATE, Run, erase_some, plan
 from backend.vocabulary import ContextType
-from tests import clusters
+from tests.benchmarks.stage import kept_postgres
 from tests.conftest import connect, serving, utterance
 
 PERIODS: Final = {ContextType.VOICE: timedelta(days=365), ContextType.TASK: timedelta(days=30)}
@@ -103,22 +102,19 @@ class Results:
 
 def measure(*, conversations: int, seconds: float, folder: Path | None = None) -> Results:
     """Return what happened to so many ``conversations``, with phases of so many ``seconds``."""
-    with tempfile.TemporaryDirectory() as temporary:
-        kept = folder or Path(temporary) / "postgres"
-        is_new = not kept.exists()
-        with EmbeddedPostgres(clusters.prepare(kept) if is_new else kept, durable=True) as postgres:
-            if is_new:
-                runner.upgrade(postgres.url)
-                asyncio.run(fill(postgres.url, conversations))
-            unlimited = {f"VERBATIM_RATE_LIMIT_{name}": "1000000/minute" for name in ("ADDRESS", "SUBJECT")}
-            with serving(postgres.url, VERBATIM_SEARCH="false", **unlimited) as address:
-                return asyncio.run(_measure(postgres.url, address, seconds))
+    unlimited = {f"VERBATIM_RATE_LIMIT_{name}": "1000000/minute" for name in ("ADDRESS", "SUBJECT")}
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        kept_postgres(folder or Path(temporary) / "postgres", partial(fill, count=conversations)) as url,
+        serving(url, VERBATIM_SEARCH="false", **unlimited) as address,
+    ):
+        return asyncio.run(_measure(url, address, seconds))
 
 
-async def fill(url: str, conversations: int) -> None:
+async def fill(url: str, *, count: int) -> None:
     """Make the conversations, and tables with statistics."""
     database = await connect(url)
-    await database.execute(_FILL.format(count=conversations))
+    await database.execute(_FILL.format(count=count))
     await database.execute("VACUUM ANALYZE")
     await database.execute("CHECKPOINT")
     await database.close()

@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 from uuid import UUID
@@ -183,3 +183,14 @@ def service(log: Path, port: int, database: Database, arguments: list[str], **se
                 process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextmanager
+def kept_postgres(folder: Path, fill: Callable[[str], Coroutine[Any, Any, None]]) -> Iterator[str]:
+    """Run a durable PostgreSQL in ``folder``, and yield its URL; if it is new, it is migrated and filled before."""
+    is_new = not folder.exists()
+    with EmbeddedPostgres(clusters.prepare(folder) if is_new else folder, durable=True) as postgres:
+        if is_new:
+            runner.upgrade(postgres.url)
+            asyncio.run(fill(postgres.url))
+        yield postgres.url
