@@ -14,6 +14,7 @@ import asyncpg
 from cachetools import LRUCache
 
 from backend.dao_service.ownership import OWNER_SQL, reaches_sql
+from backend.dao_service.placement import SPREAD
 from backend.dao_service.voice_session_dao import PRESUMED, SEEN, TICK
 from backend.vocabulary import LARGEST_INT, REDACTED, AuditAction, Enrichment
 
@@ -42,11 +43,15 @@ _CONVERSATION: Final = "SELECT conversation_id FROM voice_session_ids WHERE id =
 # session keeps its conversation, unless that is erased and the session begins anew: then the directory is asked again.
 _KNOWN_CONVERSATIONS: Final[LRUCache[tuple[str, str | None], UUID]] = LRUCache(100_000)
 # First the conversation, then the session, as the transactions that end or erase one lock them: no deadlock.
-_LOCK: Final = """
-    SELECT last_sequence, seen_at, provider_session_ids FROM conversations AS conversation, voice_sessions AS session
+# PostgreSQL would plan the statements that follow anew for each request, which takes as long as they run (measured). It
+# keeps their plans for the values of other requests, too; Citus has no such plans.
+_LOCK: Final = f"""
+    SELECT last_sequence, seen_at, provider_session_ids,
+        CASE WHEN to_regclass('{SPREAD}') IS NULL THEN set_config('plan_cache_mode', 'force_generic_plan', true) END
+    FROM conversations AS conversation, voice_sessions AS session
     WHERE conversation.id = $2 AND session.id = $1 AND session.conversation_id = $2
     FOR KEY SHARE OF conversation FOR NO KEY UPDATE OF session
-"""
+"""  # noqa: S608 -- made of constants
 _ADD: Final = """
     INSERT INTO voice_events (
         voice_session_id, conversation_id, id, number, type, detail, client_sequence, after_sequence, received_at,
@@ -70,24 +75,22 @@ _IS_REDACTED: Final = f"""
     )
 """  # noqa: S608 -- made of constants
 _MOST_CONNECTIONS: Final = 1_000  # names kept of a session; a phone that reconnects every second takes 17 minutes
-# Only messages whose metadata names the provider change: in others these keys are the sender's own. `= ANY` keeps the
-# plan from reading the whole table.
-# Redacted ones do not: the outer condition sees a redaction that was committed while the statement waited for the row.
 _TOUCH: Final = f"""
-    WITH enriched AS (
-        UPDATE messages SET metadata = enriched.metadata
-        FROM (
-            SELECT message.id,
-                (coalesce(message.metadata, '{{}}') - '{{{",".join(Enrichment)}}}'::text[]) || added.metadata::jsonb
-            FROM messages AS message JOIN unnest($6::uuid[], $7::text[]) AS added (id, metadata) USING (id)
-            WHERE message.conversation_id = $2 AND message.id = ANY ($6) AND message.metadata ->> 'provider' = $8
-        ) AS enriched (id, metadata)
-        WHERE messages.conversation_id = $2 AND messages.id = ANY ($6) AND messages.id = enriched.id
-            AND messages.metadata IS DISTINCT FROM enriched.metadata AND NOT messages.metadata ? '{REDACTED}'
-    )
     UPDATE voice_sessions SET {SEEN.format(after="$3::timestamptz")}, duplicates = duplicates + $4,
         provider_session_ids = $5
     WHERE id = $1 AND conversation_id = $2 RETURNING {PRESUMED}
+"""  # noqa: S608 -- made of constants
+_ADDED: Final = f"(coalesce(m.metadata, '{{}}') - '{{{','.join(Enrichment)}}}'::text[]) || added.metadata::jsonb"
+# Only messages whose metadata names the provider change: in others these keys are the sender's own. Redacted ones do
+# not change: PostgreSQL looks again when it has waited for a row, and so sees a redaction that was committed meanwhile.
+# The range of sequences keeps every plan from reading the whole conversation, which may be long.
+_ENRICH_AND_TOUCH: Final = f"""
+    WITH enriched AS (
+        UPDATE messages AS m SET metadata = {_ADDED} FROM unnest($6::uuid[], $7::text[]) AS added (id, metadata)
+        WHERE m.conversation_id = $2 AND m.sequence BETWEEN $9 AND $10 AND m.id = added.id
+            AND m.metadata ->> 'provider' = $8 AND NOT m.metadata ? '{REDACTED}' AND m.metadata <> {_ADDED}
+    )
+    {_TOUCH}
 """  # noqa: S608 -- made of constants
 
 
@@ -131,6 +134,17 @@ class NewEvent(NamedTuple):
     def place(self) -> int:
         """The event's place in its session."""
         return place_of(self.client_sequence, self.after_sequence)
+
+
+class Enriched(NamedTuple):
+    """What the events of a session say of messages.
+
+    In the metadata of each message of ``additions``, by its id, the keys of `Enrichment` are replaced by the given
+    ones; other keys stay. ``sequences`` are two between which the messages lie, both inclusive.
+    """
+
+    additions: Mapping[UUID, Mapping[str, Any]]
+    sequences: tuple[int, int]
 
 
 def place_of(client_sequence: int | None, sequence: int) -> int:
@@ -182,7 +196,7 @@ class VoiceArrivalDAO:
         if found is None:
             return None
         last: int
-        last, self._seen_at, self._connections = found
+        last, self._seen_at, self._connections, _ = found
         return last
 
     async def is_redacted(self) -> bool:
@@ -201,16 +215,16 @@ class VoiceArrivalDAO:
         rows = await self.connection.fetch(_KNOWN, *self._session[:2], ids)
         return {row[0]: (row[1], row[2] and json.loads(row[2])) for row in rows}
 
-    async def touch(
-        self, *, duplicates: int, connections: Sequence[str], enriched: Mapping[UUID, Mapping[str, Any]]
-    ) -> bool:
+    async def touch(self, *, duplicates: int, connections: Sequence[str], enriched: "Enriched") -> bool:
         """Set the time of the last request of the locked session to now, and add ``duplicates`` and ``connections``.
 
-        ``connections`` are the provider's names for connections that have begun. In the metadata of each message of
-        ``enriched`` the keys of `Enrichment` are replaced by the given ones; other keys stay. Return whether the
-        service has presumed the session's end, so that the caller must reopen it.
+        ``connections`` are the provider's names for connections that have begun. Return whether the service has
+        presumed the session's end, so that the caller must reopen it.
         """
-        texts = [json.dumps(each) for each in enriched.values()]
         names = [*dict.fromkeys([*self._connections, *connections])][:_MOST_CONNECTIONS]
-        values = (self._seen_at + TICK, duplicates, names, [*enriched], texts, self._session.provider)
-        return bool(await self.connection.fetchval(_TOUCH, *self._session[:2], *values))
+        values = (*self._session[:2], self._seen_at + TICK, duplicates, names)
+        if not enriched.additions:
+            return bool(await self.connection.fetchval(_TOUCH, *values))
+        texts = [json.dumps(each) for each in enriched.additions.values()]
+        messages = ([*enriched.additions], texts, self._session.provider, *enriched.sequences)
+        return bool(await self.connection.fetchval(_ENRICH_AND_TOUCH, *values, *messages))

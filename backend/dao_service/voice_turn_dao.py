@@ -94,7 +94,8 @@ def _turns(before: int, after: int) -> str:
             SELECT (SELECT max(place) FROM moments WHERE opening AND place < $3::bigint) AS first,
                 (SELECT min(place) FROM moments WHERE opening AND place > $4::bigint) AS last
         )
-        SELECT kind, id, detail, first IS NULL AND lowest IS NOT NULL, last IS NULL AND highest IS NOT NULL
+        SELECT kind, id, detail, CASE late WHEN 0 THEN number END,
+            first IS NULL AND lowest IS NOT NULL, last IS NULL AND highest IS NOT NULL
         FROM moments, ends, turns
         WHERE (first IS NULL OR place >= first) AND (last IS NULL OR place <= last)
         ORDER BY place, late, number
@@ -108,10 +109,11 @@ class TurnWindow(NamedTuple):
     """Entries of a session's timeline, and whether the first and the last turn among them are incomplete.
 
     An entry is a message (role, id, metadata) or an event (type, id, detail). The metadata is empty unless it names a
-    behavior or holds an enrichment.
+    behavior or holds an enrichment. ``sequences`` are the lowest and the highest of the messages.
     """
 
     entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
+    sequences: tuple[int, int]
     first_is_cut: bool
     last_is_cut: bool
 
@@ -124,7 +126,9 @@ async def turns(connection: asyncpg.Connection, session: KnownSession, first: in
     for statement in _WINDOWS:
         rows = await connection.fetch(statement, session.id, session.conversation_id, first, last)
         entries = [(row[0], row[1], json.loads(row[2]) if row[2] else {}) for row in rows]
-        window = TurnWindow(entries, *(rows[0][3:] if rows else (False, False)))
+        sequences = [row[3] for row in rows if row[3] is not None] or [0]
+        cut = rows[0][4:] if rows else (False, False)
+        window = TurnWindow(entries, (min(sequences), max(sequences)), *cut)
         if not (window.first_is_cut or window.last_is_cut):
             break
     return window

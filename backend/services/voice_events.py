@@ -28,12 +28,18 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from backend.dao_service.connection.database import Database
-from backend.dao_service.voice_arrival_dao import KnownSession, NewEvent, VoiceArrivalDAO, find_session, place_of
+from backend.dao_service.voice_arrival_dao import (
+    Enriched,
+    KnownSession,
+    NewEvent,
+    VoiceArrivalDAO,
+    find_session,
+    place_of,
+)
 from backend.dao_service.voice_turn_dao import turns
 from backend.deepgram import FIRST_SPOT, Draft, Event, TimelineEntry, enrichments
 from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
 from backend.principal import Principal
-from backend.schemas.fields import JsonObject
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
@@ -168,18 +174,19 @@ async def _note(database: Database, found: KnownSession, arrivals: Sequence[_Arr
         await reopen(database, found.id, found.conversation_id)
 
 
-async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequence[int]) -> dict[UUID, JsonObject]:
-    """Return what the events around ``places`` say of messages, by the message's id.
+async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequence[int]) -> Enriched:
+    """Return what the events around ``places`` say of messages.
 
-    A message of which they say nothing has an entry only if something may have to be removed from its metadata.
+    A message of which they say nothing is among them only if something may have to be removed from its metadata.
     """
     if not places:
-        return {}
+        return Enriched({}, (0, 0))
     around = await turns(arriving.connection, found, min(places), max(places))
     entries = [TimelineEntry(*entry) for entry in around.entries]
     additions = enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
     bare = {entry.id for entry in entries if not entry.detail}
-    return {message: added for message, added in additions.items() if added or message not in bare}
+    needed = {message: added for message, added in additions.items() if added or message not in bare}
+    return Enriched(needed, around.sequences)
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:

@@ -26,6 +26,7 @@ from tests.benchmarks.load import Measurement
 from tests.benchmarks.stage import ECHO, GUARDED, LITERAL, OURS, READ_MESSAGES, TWO, WITHOUT, Stage, stage
 from tests.benchmarks.trials import (
     BATCHES,
+    EVENTS,
     INTO_MANY,
     INTO_ONE,
     PAGE,
@@ -34,6 +35,7 @@ from tests.benchmarks.trials import (
     PGBENCH_BATCHES,
     PGBENCH_PAGES,
     POSTS,
+    SMALL_BATCHES,
     Trial,
 )
 
@@ -114,6 +116,7 @@ def claims(results: Results) -> list[Claim]:
             0.75,
             results.service(POSTS[OURS]) / results.service(POSTS[TWO]),
         ),
+        Claim("events in batches of 20: part of messages in batches of 20", 0.5, results.ratio(EVENTS, SMALL_BATCHES)),
         Claim("pages of 100: times the literal seed", 4, results.ratio(PAGES[OURS], PAGES[LITERAL])),
     ]
     if PGBENCH in results.rounds:

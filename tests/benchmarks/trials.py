@@ -5,14 +5,17 @@ else, every message has an id of its own, and all services get the same bytes bu
 load shares two processors with them; so what their processor time is says more than the rate.
 """
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from pathlib import Path
 from typing import Final
+from urllib.request import Request, urlopen
 from uuid import UUID, uuid4
 
 from tests.benchmarks.guarded import token
@@ -45,6 +48,8 @@ MIXED: Final = "a post for each page of 100, ours"
 PGBENCH: Final = "single rows, pgbench"
 BATCHES: Final = "messages in batches of 500, ours"
 PGBENCH_BATCHES: Final = "rows in batches of 500, pgbench"
+SMALL_BATCHES: Final = "messages in batches of 20, ours"
+EVENTS: Final = "events in batches of 20, ours"
 PAGES: Final = {name: f"pages of 100, {name}" for name in (LITERAL, OURS, TWO)}
 PGBENCH_PAGES: Final = "pages of 100, pgbench"
 PAGES_OF_ONE: Final = "pages of 1, ours"
@@ -54,7 +59,18 @@ _API: Final = "/api/v1"
 _POSTS: Final = 15_000  # made for each second of a trial, so that no caller runs dry
 _BATCHES: Final = 200
 _BATCH_CALLERS: Final = 4
+_SMALL_BATCH: Final = 20
+_SMALL_BATCHES: Final = 2_000
 _SAID: Final = "Could you move the dentist to Thursday at nine and tell Minh about it?"
+# What Deepgram sends of one turn; two of the events become messages.
+_TURN: Final = [
+    '{"type":"UserStartedSpeaking"}',
+    f'{{"type":"ConversationText","role":"user","content":"{_SAID}","languages":["en"]}}',
+    '{"type":"AgentStartedSpeaking","total_latency":0.9,"tts_latency":0.3,"ttt_latency":0.5}',
+    f'{{"type":"ConversationText","role":"assistant","content":"{_SAID}"}}',
+    '{"type":"AgentAudioDone"}',
+]
+_MESSAGES_OF_TURN: Final = 2
 _CONVERSATION: Final = f"('{str(CONVERSATIONS[0])[:-2]}' || lpad(to_hex(:client_id::int), 2, '0'))::uuid"
 _ROW: Final = f"('user', '{_SAID}', 'voice', '{{\"languages\": [\"en\"]}}'::jsonb)"
 _SELECT: Final = f"""
@@ -97,10 +113,15 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
             lambda seconds: load(found.address, requests(seconds), seconds=seconds), found.process.pid, database
         )
 
-    def batches(seconds: float) -> Measurement:
-        found = load(stage.services[OURS].address, _batches(seconds), seconds=seconds)
-        found.items = BATCH
-        return found
+    def batched(items: int, requests: Callable[[str, float], Sequence[Iterable[bytes]]]) -> Trial:
+        service = stage.services[OURS]
+
+        def run(seconds: float) -> Measurement:
+            found = load(service.address, requests(service.address, seconds), seconds=seconds)
+            found.items = items
+            return found
+
+        return Trial(run, service.process.pid, ours)
 
     again = [repeat(post("/voice/messages", _message(each))) for each in CONVERSATIONS[:CALLERS]]
     found = {
@@ -114,7 +135,14 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
         POSTS[TWO]: on(TWO, lambda seconds: _posts(_API, 3 * seconds), ours),
         INTO_ONE: on(OURS, lambda seconds: _posts(_API, seconds, into=1), ours),
         INTO_MANY: on(OURS, lambda seconds: _posts(_API, seconds, into=len(CONVERSATIONS)), ours),
-        BATCHES: Trial(batches, stage.services[OURS].process.pid, ours),
+        BATCHES: batched(BATCH, lambda _, seconds: _batches(BATCH, round(_BATCHES * seconds))),
+        SMALL_BATCHES: batched(
+            _SMALL_BATCH, lambda _, seconds: _batches(_SMALL_BATCH, round(_SMALL_BATCHES * seconds))
+        ),
+        EVENTS: replace(
+            batched(_SMALL_BATCH, lambda address, seconds: _events(address, round(_SMALL_BATCHES * seconds))),
+            stored=lambda measurement: measurement.count * _MESSAGES_OF_TURN // len(_TURN),
+        ),
         PAGES[LITERAL]: on(LITERAL, lambda _: _reads(f"/conversations/{READ}/messages?limit={PAGE}")),
         PAGES[OURS]: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")),
         PAGES[TWO]: on(TWO, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")),
@@ -153,12 +181,38 @@ def _posts(api: str, seconds: float, *, into: int = CALLERS, token: str | None =
     ]
 
 
-def _batches(seconds: float) -> list[list[bytes]]:
-    each = round(_BATCHES * seconds / _BATCH_CALLERS)
+def _batches(size: int, count: int) -> list[list[bytes]]:
     return [
-        [post(f"{_API}/voice/messages/batch", _batch(conversation)) for _ in range(each)]
+        [post(f"{_API}/voice/messages/batch", _batch(conversation, size)) for _ in range(count // _BATCH_CALLERS)]
         for conversation in CONVERSATIONS[:_BATCH_CALLERS]
     ]
+
+
+def _events(address: str, count: int) -> list[list[bytes]]:
+    """Return the requests of phones, each in a call of its own, which hears eight events a second."""
+    begun = datetime.now(UTC) - timedelta(hours=2)
+    return [
+        [
+            post(f"{_API}/voice/sessions/{session}/events", _event_batch(begun, batch * _SMALL_BATCH))
+            for batch in range(count // _BATCH_CALLERS)
+        ]
+        for session in [_begin(address) for _ in range(_BATCH_CALLERS)]
+    ]
+
+
+def _begin(address: str) -> str:
+    request = Request(f"{address}{_API}/voice/sessions", b"{}", {"content-type": "application/json"})
+    with urlopen(request) as response:
+        return str(json.load(response)["id"])
+
+
+def _event_batch(begun: datetime, start: int) -> bytes:
+    events = [
+        f'{{"event":{_TURN[number % len(_TURN)]},"client_sequence":{number + 1},'
+        f'"received_at":"{(begun + number * timedelta(milliseconds=125)).isoformat()}"}}'
+        for number in range(start, start + _SMALL_BATCH)
+    ]
+    return f'{{"events":[{",".join(events)}]}}'.encode()
 
 
 def _reads(path: str) -> list[Iterable[bytes]]:
@@ -170,8 +224,8 @@ def _mixed(seconds: float) -> list[Iterable[bytes]]:
     return [(each for pair in zip(posts, page) for each in pair) for posts in _posts(_API, seconds)]  # noqa: B905
 
 
-def _batch(conversation: UUID) -> bytes:
-    return b'{"messages":[' + b",".join(_message(conversation) for _ in range(BATCH)) + b"]}"
+def _batch(conversation: UUID, size: int) -> bytes:
+    return b'{"messages":[' + b",".join(_message(conversation) for _ in range(size)) + b"]}"
 
 
 def _message(conversation: UUID) -> bytes:

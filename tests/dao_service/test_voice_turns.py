@@ -10,7 +10,7 @@ import pytest
 
 from backend.dao_service import voice_turn_dao
 from backend.dao_service.connection.database import Database
-from backend.dao_service.voice_arrival_dao import KnownSession
+from backend.dao_service.voice_arrival_dao import Enriched, KnownSession, VoiceArrivalDAO
 from backend.dao_service.voice_turn_dao import TurnWindow, turns
 from backend.migrations import runner
 from tests.conftest import open_conversation
@@ -83,6 +83,39 @@ async def test_a_cut_hides_no_turn_that_is_whole_behind_it(
     found = await look(database, session, 903, 904)
     assert kinds(found) == "uaaa"
     assert not found.first_is_cut
+
+
+async def test_messages_are_enriched_without_reading_the_whole_of_their_long_conversation(
+    database: Database, connection: asyncpg.Connection, session: KnownSession
+) -> None:
+    await connection.execute(
+        """
+        WITH begun AS (
+            INSERT INTO conversations (context_type) SELECT 'voice' FROM generate_series(1, 500) RETURNING id
+        )
+        INSERT INTO messages (conversation_id, role, content) SELECT id, 'user', 'x' FROM begun
+        """
+    )
+    await connection.execute("ANALYZE messages")  # PostgreSQL plans for short conversations
+    await speak(connection, session, "ua" * 2_000)
+    await connection.execute('UPDATE messages SET metadata = \'{"provider": "deepgram"}\'')
+    rows = await connection.fetch("SELECT id, sequence FROM messages WHERE voice_session_id = $1", session.id)
+    ids = {row["sequence"]: row["id"] for row in rows}
+    wanted = [ids[3_000], ids[3_002]]
+    async with database.driver_transaction() as writing:
+        arriving = VoiceArrivalDAO(writing, session)
+        await arriving.lock()
+        await arriving.touch(
+            duplicates=0,
+            connections=[],
+            enriched=Enriched({key: {"interrupted": True} for key in wanted}, (3_000, 3_002)),
+        )
+        read = await writing.fetchval(
+            "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'messages'"
+        )
+    assert read < 20
+    enriched = await connection.fetch("SELECT id FROM messages WHERE metadata ? 'interrupted'")
+    assert {row["id"] for row in enriched} == {*wanted}
 
 
 def the_nearest_turns(conversation: UUID) -> str:

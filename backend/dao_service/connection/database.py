@@ -59,6 +59,12 @@ log = structlog.get_logger(__name__)
 Session = AsyncSession  # for use cases that share a transaction
 
 _READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
+# Plans that read only what they return. PostgreSQL would read a whole table, if that was empty when it made the plan, or
+# all rows of a session to sort them, because it takes the session and its conversation for independent conditions.
+_BEGIN_BY_INDEX: Final = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; "
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
+)
 # A transaction without WAL commits without waiting for the synchronous standby, yet may answer with a row that another
 # transaction committed and that the standby lacks. One WAL record makes its COMMIT wait.
 _WAIT_FOR_STANDBY: Final = text(
@@ -205,13 +211,13 @@ class Database:
     async def driver_transaction(self) -> AsyncIterator[asyncpg.Connection]:
         """Yield asyncpg's own connection in a transaction that commits when the block ends; otherwise like `writing`.
 
-        The transaction must write.
+        The transaction must write, and find its rows by indexes.
         """
         settings = self._session_settings.at_transaction_start(lock=self.limits.lock) or ""
         async with self._permit(), self._lent() as connection:
             with terminate_unless_clean(connection), require_standby(connection):
                 try:
-                    await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {settings}")
+                    await connection.execute(f"{_BEGIN_BY_INDEX}; {settings}")
                     yield connection
                     await connection.execute("COMMIT")
                     await self.note_commit(connection)
