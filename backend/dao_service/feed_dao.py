@@ -33,10 +33,10 @@ _LATEST_REDACTIONS: Final = f"""
 _PLACE: Final = "m.conversation_id, m.sequence, m.created_at, m.feed_position"
 _BEFORE: Final = statement(
     _PLACE,
-    "WHERE m.feed_position IS NULL AND (m.conversation_id, m.sequence) > ($3, $4) "
+    "WHERE m.feed_position IS NULL AND (m.conversation_id, m.sequence) > ($2, $3) "
     "ORDER BY m.conversation_id, m.sequence",
 )
-_AFTER: Final = statement(_PLACE, "WHERE m.feed_position > $3 AND m.feed_position <= $4 ORDER BY m.feed_position")
+_AFTER: Final = statement(_PLACE, "WHERE m.feed_position > $2 AND m.feed_position <= $3 ORDER BY m.feed_position")
 
 
 @dataclass(frozen=True, slots=True)

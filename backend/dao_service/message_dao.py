@@ -39,7 +39,7 @@ _PAGE: Final = f"""
         FROM ({statement("m.sequence", "WHERE m.conversation_id = c.id<conditions> ORDER BY <order>")})
             AS message (document, sequence)
     ) AS page
-    WHERE c.id = $3 AND {reaches_sql("$4::text", OWNER_SQL.format("c"))}
+    WHERE c.id = $2 AND {reaches_sql("$3::text", OWNER_SQL.format("c"))}
 """  # noqa: S608 -- made of constants
 # The host's column may hold times outside the years 1 to 9999, which clients cannot read. The conversation's end is
 # presumed if the end of the voice session that ended it is presumed.
@@ -56,7 +56,7 @@ _STATES: Final = f"""
 # Of the message ``m``. The conversation is the parameter of `_PAGE`, so that PostgreSQL reads its audit once.
 _REDACTED_AFTER: Final = f"""m.id IN (
     SELECT message_id FROM audit_entries
-    WHERE conversation_id = $3 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > {{}}
+    WHERE conversation_id = $2 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > {{}}
 )"""  # noqa: S608 -- made of constants
 
 
@@ -167,7 +167,7 @@ class MessageDAO:
         )
         query = _page_query(order, conditions, backward=wanted.backward, from_place=after is not None)
         bounds, owned = wanted.bounds, (wanted.conversation_id, wanted.owner)
-        found = await self._connection.fetchrow(query, *bounds.parameters, *owned, *values, *(after or ()))
+        found = await self._connection.fetchrow(bounds.limit(query), bounds.share, *owned, *values, *(after or ()))
         if found is None:
             return None
         *version, documents, sequences = found
@@ -182,6 +182,6 @@ def _page_query(order: tuple[str, ...], conditions: tuple[str, ...], *, backward
         # A comparison of rows starts within the index; the same condition with OR would scan it from its beginning.
         place = ", ".join("{}" for _ in order)
         conditions = (*conditions, f"({', '.join(order)}) {'<' if backward else '>'} ({place})")
-    where = numbered(conditions, first=5)
+    where = numbered(conditions, first=4)
     by = ", ".join(f"{column} {'DESC' if backward else 'ASC'}" for column in order)
     return _PAGE.replace("<conditions>", where).replace("<order>", by)

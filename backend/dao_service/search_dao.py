@@ -28,14 +28,14 @@ _FOUND: Final = statement(
     "w.position, m.conversation_id, m.sequence",
     f"""
     JOIN (
-        SELECT message_id, position FROM (SELECT * FROM {{words}} WHERE words @@ $3::text::tsquery OFFSET 0) AS indexed
-        WHERE ($4::text IS NULL OR words @@ $4::text::tsquery) AND position >= $5::bigint AND position < $6::bigint
+        SELECT message_id, position FROM (SELECT * FROM {{words}} WHERE words @@ $2::text::tsquery OFFSET 0) AS indexed
+        WHERE ($3::text IS NULL OR words @@ $3::text::tsquery) AND position >= $4::bigint AND position < $5::bigint
         ORDER BY position DESC
     ) AS w ON w.message_id = m.id
     JOIN conversations AS c ON c.id = m.conversation_id
-    WHERE {reaches_sql("$7::text", OWNER_SQL.format("c"))}
-        AND ($8::text IS NULL OR m.role = $8) AND ($9::text IS NULL OR c.context_type = $9)
-        AND ($10::timestamptz IS NULL OR m.timestamp >= $10) AND ($11::timestamptz IS NULL OR m.timestamp < $11)
+    WHERE {reaches_sql("$6::text", OWNER_SQL.format("c"))}
+        AND ($7::text IS NULL OR m.role = $7) AND ($8::text IS NULL OR c.context_type = $8)
+        AND ($9::timestamptz IS NULL OR m.timestamp >= $9) AND ($10::timestamptz IS NULL OR m.timestamp < $10)
     ORDER BY w.position DESC
     """,  # noqa: S608 -- made of constants
 )

@@ -59,8 +59,8 @@ log = structlog.get_logger(__name__)
 Session = AsyncSession  # for use cases that share a transaction
 
 _READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
-# Plans that read only what they return. PostgreSQL would read a whole table, if that was empty when it made the plan, or
-# all rows of a session to sort them, because it takes the session and its conversation for independent conditions.
+# Plans that read only what they return. PostgreSQL would read a whole table, if it made the plan while that was empty,
+# or all rows of a session to sort them, because it takes the session and its conversation for independent conditions.
 _BEGIN_BY_INDEX: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; "
     "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
