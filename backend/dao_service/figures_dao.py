@@ -32,7 +32,8 @@ _BUCKET: Final = f"date_bin(:width, {{}}, timestamptz '{ORIGIN}')"
 # As one setting: PostgreSQL plans for the period and the owner at hand, sorts in memory, and compiles nothing.
 _SETTINGS: Final = text("""
     SELECT set_config('statement_timeout', :timeout, true), set_config('plan_cache_mode', 'force_custom_plan', true),
-        set_config('work_mem', '32MB', true), set_config('jit', 'off', true)
+        set_config('enable_bitmapscan', 'on', true), set_config('work_mem', '32MB', true),
+        set_config('jit', 'off', true)
 """)
 _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "since": DateTime(timezone=True),

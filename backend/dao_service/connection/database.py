@@ -59,12 +59,8 @@ log = structlog.get_logger(__name__)
 Session = AsyncSession  # for use cases that share a transaction
 
 _READ_WRITE: Final = text("SET TRANSACTION READ WRITE")
-# Plans that read only what they return. PostgreSQL would read a whole table, if it made the plan while that was empty,
-# or all rows of a session to sort them, because it takes the session and its conversation for independent conditions.
-_BEGIN_BY_INDEX: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; "
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
-)
+# PostgreSQL keeps a plan that reads a whole table, if it made the plan while the table was empty.
+_BEGIN_BY_INDEX: Final = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL enable_seqscan = off"
 # A transaction without WAL commits without waiting for the synchronous standby, yet may answer with a row that another
 # transaction committed and that the standby lacks. One WAL record makes its COMMIT wait.
 _WAIT_FOR_STANDBY: Final = text(

@@ -1,4 +1,4 @@
-"""The PostgreSQL settings of the service's sessions: time-outs, isolation, and that committed means on disk.
+"""The PostgreSQL settings of the service's sessions: time-outs, isolation, plans, and that committed means on disk.
 
 Without a pooler they are set once for each connection. A pooler in transaction mode (PgBouncer) gives a connection to
 another client after every transaction: a setting of the session would reach that client, and PgBouncer refuses unknown
@@ -37,7 +37,7 @@ class SessionSettings:
             return known
         # Under REPEATABLE READ a transaction that has waited for a lock would not see the rows of the previous holder.
         unpooled = {"application_name": application_name(), "default_transaction_isolation": "read committed"}
-        return known | self._timeouts(lock) | unpooled
+        return known | self._settings(lock) | unpooled
 
     def after_connect(self, *, read_only: bool) -> str | None:
         """Return the statement to run on a new connection, or None behind a pooler.
@@ -58,14 +58,17 @@ class SessionSettings:
         """
         if not self.pooled:
             return None
-        timeouts = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in self._timeouts(lock).items())
-        return f"SELECT {timeouts}, {_ON_DISK.format(local='true')}"
+        settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in self._settings(lock).items())
+        return f"SELECT {settings}, {_ON_DISK.format(local='true')}"
 
-    def _timeouts(self, lock: float) -> dict[str, str]:
+    def _settings(self, lock: float) -> dict[str, str]:
         return {
             "statement_timeout": _milliseconds(self.statement),
             "lock_timeout": _milliseconds(lock),
             "idle_in_transaction_session_timeout": _milliseconds(self.statement * 2),
+            # A page is read in the order of an index, as far as it goes. PostgreSQL takes each conversation for one of
+            # average length, and with a bitmap would read all of a long one for each page, to sort it.
+            "enable_bitmapscan": "off",
         }
 
 
