@@ -19,8 +19,8 @@ The function does not wait for the lock of a conversation: it skips a conversati
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -92,6 +92,11 @@ class AppendConnection:
         self._placement = placement
         self._connection: asyncpg.Connection | None = None
 
+    @property
+    def is_single(self) -> bool:
+        """Whether the record is known to be on one server, so that there is one part."""
+        return self._placement.is_known and not self._placement.is_cluster
+
     async def parts(self, messages: Sequence[NewMessage]) -> list[list[int]]:
         """Return the places of the messages of each part of the cluster; on a single server there is one part.
 
@@ -99,11 +104,11 @@ class AppendConnection:
         """
         if not self._placement.is_known:
             await self.look_again()
-        if not self._placement.is_cluster:
+        if self.is_single:
             return [[*range(len(messages))]]
         wanted = {each.conversation_id for each in messages}
         if strange := [each for each in wanted if self._placement.of(each) is None]:
-            async with self._connected() as connection:
+            with _in_use(await self._connected()) as connection:
                 await self._placement.look_up(connection, strange)
         parts: defaultdict[int | None, list[int]] = defaultdict(list)
         for place, each in enumerate(messages):
@@ -112,7 +117,7 @@ class AppendConnection:
 
     async def look_again(self) -> bool:
         """Find out how the record is placed, and return whether that has changed; raises as `parts`."""
-        async with self._connected() as connection:
+        with _in_use(await self._connected()) as connection:
             return await self._placement.load(connection)
 
     async def append(
@@ -126,7 +131,7 @@ class AppendConnection:
         connection can be opened, and the driver's exceptions otherwise.
         """
         transaction = self._database.single if lock is None else self._database.transaction
-        async with self._connected() as connection:
+        with _in_use(await self._connected()) as connection:
             async with transaction(connection, lock=LOCK_TIMEOUT):
                 if lock is not None:
                     await connection.execute(f"SET LOCAL lock_timeout = {round(lock * 1000)}")
@@ -136,28 +141,39 @@ class AppendConnection:
                 else:
                     rows = await connection.fetch(_APPEND, *columns)
             await self._database.note_commit(connection)
-        new = {row["id"]: row for row in rows if row["place"] is None}
-        others = {row["place"]: row for row in rows}
-        found = {place: others.get(place + 1) or new.get(each.id) for place, each in enumerate(messages)}
-        return {place: _stored(row) for place, row in found.items() if row is None or row["locked"] is not False}
+        new: dict[UUID, StoredMessage] = {}
+        others: dict[int, StoredMessage | None] = {}
+        missing: set[int] = set()
+        for place, identity, sequence, document, differing, locked in rows:
+            if place is None:
+                new[identity] = StoredMessage(sequence, document, None)
+            elif locked is False:
+                missing.add(place - 1)
+            else:
+                others[place - 1] = None if locked else StoredMessage(sequence, document, differing)
+        return {
+            place: others[place] if place in others else new.get(each.id)
+            for place, each in enumerate(messages)
+            if place not in missing
+        }
 
     async def redacted(self, messages: Sequence[NewMessage]) -> set[UUID]:
         """Return the ids of those of ``messages`` from which, by the audit, words were taken out."""
         conversations, ids = {each.conversation_id for each in messages}, {each.id for each in messages}
-        async with self._connected() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
-            return {row[0] for row in await connection.fetch(_REDACTED, conversations, ids)}
+        with _in_use(await self._connected()) as connection:
+            async with self._database.single(connection, lock=LOCK_TIMEOUT):
+                return {row[0] for row in await connection.fetch(_REDACTED, conversations, ids)}
 
     async def erased(self, conversation_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
         """Return the digest of the owner (None without an owner) of each of the conversations that was erased."""
-        async with self._connected() as connection, self._database.single(connection, lock=LOCK_TIMEOUT):
-            return {row[0]: row[1] for row in await connection.fetch(_ERASED, conversation_ids)}
+        with _in_use(await self._connected()) as connection:
+            async with self._database.single(connection, lock=LOCK_TIMEOUT):
+                return {row[0]: row[1] for row in await connection.fetch(_ERASED, conversation_ids)}
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.connect(lock=LOCK_TIMEOUT)
-        with terminate_unless_clean(self._connection), require_standby(self._connection):
-            yield self._connection
+        return self._connection
 
     async def close(self) -> None:
         """Close the connection; calling it twice is safe."""
@@ -165,10 +181,12 @@ class AppendConnection:
             self._connection.terminate()
 
 
+@contextmanager
+def _in_use(connection: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
+    with terminate_unless_clean(connection), require_standby(connection):
+        yield connection
+
+
 def _array(values: tuple[object, ...]) -> tuple[object, ...] | None:
     """Return ``values``, or None if all of them are: asyncpg spends a microsecond on each element of an array."""
     return None if values.count(None) == len(values) else values
-
-
-def _stored(row: asyncpg.Record | None) -> StoredMessage | None:
-    return None if row is None or row["locked"] else StoredMessage(row["sequence"], row["document"], row["differing"])

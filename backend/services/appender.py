@@ -150,6 +150,8 @@ class Appender:
         None stands for a message whose conversation is locked. Raises Unavailable when no message was stored, or none
         is known to be.
         """
+        if self._connection.is_single:
+            return await self._record_part(messages)
         parts = await _within_time(self._connection.parts(messages))
         if len(parts) == 1:
             return await self._record_part(messages)
@@ -288,6 +290,7 @@ def _worth_another_try(error: Exception) -> bool:
 def _count(outcomes: Sequence[Outcome]) -> None:
     replayed = sum(isinstance(outcome, Recorded) and outcome.replayed for outcome in outcomes)
     refused = sum(not isinstance(outcome, Recorded) for outcome in outcomes)
-    metrics.REPLAYED.inc(replayed)
-    metrics.REFUSED.inc(refused)
+    if replayed or refused:
+        metrics.REPLAYED.inc(replayed)
+        metrics.REFUSED.inc(refused)
     metrics.APPENDED.inc(len(outcomes) - replayed - refused)

@@ -43,7 +43,7 @@ from backend.dao_service.connection.sqlstate import (
     suggests_outdated_schema,
     suggests_unnamed_pooler,
 )
-from backend.dao_service.connection.sync_commit import require_standby
+from backend.dao_service.connection.sync_commit import require_standby, watch_commits
 from backend.dao_service.wakeups.local import Wakeups
 from backend.errors import Busy, DatabaseUnavailable, RecordError, SettingsError, TooSlow, Unreadable
 from backend.observability import metrics
@@ -124,6 +124,7 @@ async def open_connection(
         except OSError:
             connection.terminate()
             raise
+        watch_commits(connection)
         return connection
 
     return await multihost.first_connected(map(connect, multihost.split_hosts(parameters.url)))

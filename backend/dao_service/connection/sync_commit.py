@@ -7,23 +7,28 @@ unknown, like that of a COMMIT whose connection broke.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Final
+from weakref import WeakSet
 
 import asyncpg
+
+_unconfirmed: Final = WeakSet[asyncpg.Connection]()  # PostgreSQL has warned about their last commit
+
+
+def watch_commits(connection: asyncpg.Connection) -> None:
+    """Note PostgreSQL's warnings on a new ``connection``, for `require_standby`."""
+    connection.add_log_listener(_note)
+
+
+def _note(connection: Any, notice: asyncpg.PostgresLogMessage) -> None:
+    if getattr(notice, "server_source_function", None) == "SyncRepWaitForLSN":
+        _unconfirmed.add(connection)
 
 
 @contextmanager
 def require_standby(connection: asyncpg.Connection) -> Iterator[None]:
     """Raise StatementCompletionUnknownError at the end of the block if the standby did not confirm a commit in it."""
-    warnings: list[asyncpg.PostgresLogMessage] = []
-
-    def listen(_connection: object, notice: asyncpg.PostgresLogMessage) -> None:
-        if getattr(notice, "server_source_function", None) == "SyncRepWaitForLSN":
-            warnings.append(notice)
-
-    connection.add_log_listener(listen)
-    try:
-        yield
-    finally:
-        connection.remove_log_listener(listen)
-    if warnings:
+    _unconfirmed.discard(connection)
+    yield
+    if connection in _unconfirmed:
         raise asyncpg.StatementCompletionUnknownError
