@@ -188,5 +188,5 @@ def _in_use(connection: asyncpg.Connection) -> Iterator[asyncpg.Connection]:
 
 
 def _array(values: tuple[object, ...]) -> tuple[object, ...] | None:
-    """Return ``values``, or None if all of them are: asyncpg spends a microsecond on each element of an array."""
+    """Return ``values``, or None if all of them are, because asyncpg encodes each element of an array."""
     return None if values.count(None) == len(values) else values

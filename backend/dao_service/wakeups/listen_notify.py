@@ -26,6 +26,10 @@ from backend.dao_service.connection.sqlstate import describe
 CHANNEL: Final = "verbatim_recorded"
 PAUSE: Final = 0.01  # seconds between one NOTIFY and the next
 CHECK: Final = 10.0  # seconds without an announcement after which a SELECT checks that the connection is alive
+# The longest delays, in seconds, of a new connection: the first one, because this connection alone may have been
+# lost, and later ones.
+_FIRST_DELAY: Final = 0.05
+_DELAY: Final = 1.0
 _LOCK_TIMEOUT: Final = 5.0
 _MOST: Final = 250  # conversations in a payload, which PostgreSQL bounds at 8,000 bytes
 _WIDTH: Final = 16  # bytes of a UUID
@@ -45,17 +49,20 @@ class Notifier(BackgroundTask):
 
     async def _run(self) -> None:
         while True:
+            delay = _FIRST_DELAY
             try:
                 await self._listen_and_announce()
             except Exception as error:  # noqa: BLE001 -- the next connection may succeed
-                if not self._is_down:
+                if self._is_down:
+                    delay = _DELAY
+                else:
                     log.warning(
                         "notifier has no connection: followers in other processes wait for their next poll",
                         **describe(error),
                     )
                 self._is_down = True
             self._wakeups.take_pending()  # the first NOTIFY after a reconnect wakes every follower anyway
-            await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311 -- not all processes at once
+            await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 -- not all processes at once
 
     async def _listen_and_announce(self) -> None:
         connection = await self._database.connect_directly(lock=_LOCK_TIMEOUT)
