@@ -130,7 +130,7 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
         POSTS[LITERAL]: on(LITERAL, lambda seconds: _posts("", seconds), stage.literal_database),
         POSTS[OURS]: on(OURS, lambda seconds: _posts(_API, seconds), ours),
         POSTS[GUARDED]: on(GUARDED, lambda seconds: _posts(_API, seconds, token=token(OWNER)), ours),
-        POSTS[WITHOUT]: on(WITHOUT, lambda seconds: _posts(_API, seconds)),
+        POSTS[WITHOUT]: on(WITHOUT, lambda seconds: _posts(_API, 2 * seconds)),
         # Each worker has some of the connections, so the callers of the one with few need more.
         POSTS[TWO]: on(TWO, lambda seconds: _posts(_API, 3 * seconds), ours),
         INTO_ONE: on(OURS, lambda seconds: _posts(_API, seconds, into=1), ours),
