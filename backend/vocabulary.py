@@ -18,6 +18,7 @@ BODY_TOO_LARGE: Final = "body-too-large"
 ABANDONED: Final = "abandoned"
 # The types of a voice session's events that are incidents, whose text is kept. As `IN {INCIDENTS}` it is SQL, too.
 INCIDENTS: Final = ("Error", "Warning", "InjectionRefused", "FrustrationDetected")
+HISTORY: Final = "History"  # the type of an event that repeats what was said before
 # The values of `metadata.behavior` ("uh-huh") with which a message begins no turn and interrupts none; likewise SQL.
 ASIDES: Final = ("backchannel", "filler")
 # The type of a delivery that tells of an intent.

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, case, delete, func, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Interval, any_, bindparam, case, delete, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -28,7 +28,8 @@ _BEFORE: Final = text(f"""
         greatest({NUMBER}, (SELECT max(number) + 1 FROM deliveries WHERE conversation_id = :conversation_id))
 """)  # noqa: S608 -- made of constants
 # PostgreSQL may evaluate the subquery of an IN more than once; a MATERIALIZED one is evaluated once, and so locks at
-# most `limit` rows.
+# most `limit` rows. It expects that few are pending, and would look through all of those for each candidate. The index
+# of these does not apply to a state with a text added, so it looks through the conversation's.
 _CLAIM: Final = text("""
     WITH due AS MATERIALIZED (
         SELECT id FROM deliveries AS candidate
@@ -36,7 +37,7 @@ _CLAIM: Final = text("""
             AND NOT EXISTS (
                 SELECT FROM deliveries AS earlier
                 WHERE earlier.conversation_id = candidate.conversation_id
-                    AND earlier.number < candidate.number AND earlier.state = 'pending'
+                    AND earlier.number < candidate.number AND earlier.state || '' = 'pending'
             )
         ORDER BY due_at, number LIMIT :limit FOR UPDATE SKIP LOCKED
     )
@@ -47,11 +48,14 @@ _CLAIM: Final = text("""
     RETURNING claimed.id, body, attempts, spent
 """).bindparams(bindparam("lease", type_=Interval))
 MOST_COUNTED: Final = 100_000  # deliveries in one state; a count of millions would take seconds
+# In the order of the index on the state and the number: PostgreSQL expects no rows of a state that there was none of
+# when it last looked, and would look for them among all deliveries.
 _BACKLOG: Final = text("""
     SELECT state, count(created_at), min(created_at)
     FROM (VALUES ('pending'), ('held'), ('failed')) AS wanted (state)
     LEFT JOIN LATERAL (
-        SELECT created_at FROM deliveries WHERE deliveries.state = wanted.state ORDER BY number LIMIT :most
+        SELECT created_at FROM deliveries WHERE deliveries.state = ANY (ARRAY[wanted.state])
+        ORDER BY deliveries.state, number LIMIT :most
     ) AS counted ON true
     GROUP BY state
 """)
@@ -200,14 +204,10 @@ class DeliveryDAO:
         self, state: DeliveryState | None, conversation_id: UUID | None, *, before: Numbered | None, limit: int
     ) -> Sequence[Delivery]:
         """Return at most ``limit`` deliveries without their bodies, newest first, queued before the one given."""
-        statement = (
-            select(Delivery)
-            .options(defer(Delivery.body, raiseload=True))
-            .order_by(Delivery.number.desc(), Delivery.id.desc())
-            .limit(limit)
-        )
-        if state is not None:
-            statement = statement.where(Delivery.state == state)
+        statement = select(Delivery).options(defer(Delivery.body, raiseload=True)).limit(limit)
+        if state is not None:  # see `_BACKLOG`
+            statement = statement.where(_is(state)).order_by(Delivery.state.desc())
+        statement = statement.order_by(Delivery.number.desc(), Delivery.id.desc())
         if conversation_id is not None:
             statement = statement.where(Delivery.conversation_id == conversation_id)
         if before is not None:
@@ -226,8 +226,8 @@ class DeliveryDAO:
         retried, count = 0, _STRIDE
         while count == _STRIDE:
             # Locked in one order, so that two transactions that do this at the same time do not deadlock.
-            found = select(Delivery.id).where(Delivery.state == state).order_by(Delivery.number).limit(_STRIDE)
-            locked = found.with_for_update().cte("locked")
+            found = select(Delivery.id).where(_is(state)).order_by(Delivery.state, Delivery.number)
+            locked = found.limit(_STRIDE).with_for_update().cte("locked")
             changed = await self._session.scalars(
                 update(Delivery)
                 .where(Delivery.id == locked.c.id)
@@ -238,3 +238,7 @@ class DeliveryDAO:
             count = len(changed.all())
             retried += count
         return retried
+
+
+def _is(state: DeliveryState) -> ColumnElement[bool]:
+    return Delivery.state == any_(array([state.value]))

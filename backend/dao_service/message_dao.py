@@ -53,11 +53,14 @@ _STATES: Final = f"""
     ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
-# Of the message ``m``. The conversation is the parameter of `_PAGE`, so that PostgreSQL reads its audit once.
-_REDACTED_AFTER: Final = f"""m.id IN (
-    SELECT message_id FROM audit_entries
-    WHERE conversation_id = $2 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > {{}}
-)"""  # noqa: S608 -- made of constants
+# Instead of all messages, with the parameters of `_PAGE`. By OFFSET PostgreSQL looks for each message of the audit, and
+# not in the audit for each message of the conversation.
+_REDACTED_AFTER: Final = f"""FROM (
+    SELECT DISTINCT message_id FROM audit_entries
+    WHERE conversation_id = $2 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > $4
+) AS redacted CROSS JOIN LATERAL (
+    SELECT * FROM messages WHERE conversation_id = $2 AND id = redacted.message_id OFFSET 0
+) AS m"""  # noqa: S608 -- made of constants
 
 
 class ConversationState(NamedTuple):
@@ -160,14 +163,15 @@ class MessageDAO:
                 ("m.role = {}", wanted.role),
                 ("m.sequence > {}", wanted.after_sequence),
                 ("m.sequence <= {}", wanted.up_to_sequence),
-                (_REDACTED_AFTER, wanted.redacted_since),
                 ("m.timestamp >= {}", wanted.since),
                 ("m.timestamp < {}", wanted.until),
             )
         )
-        query = _page_query(order, conditions, backward=wanted.backward, from_place=after is not None)
+        shape = _Shape(order, conditions, wanted.backward, after is not None, wanted.redacted_since is not None)
         bounds, owned = wanted.bounds, (wanted.conversation_id, wanted.owner)
-        found = await self._connection.fetchrow(bounds.limit(query), bounds.share, *owned, *values, *(after or ()))
+        since = (wanted.redacted_since,) if shape.of_redacted else ()
+        query = bounds.limit(_page_query(shape))
+        found = await self._connection.fetchrow(query, bounds.share, *owned, *since, *values, *(after or ()))
         if found is None:
             return None
         *version, documents, sequences = found
@@ -175,13 +179,25 @@ class MessageDAO:
         return MessageRows(*await fitted(self._connection, rows, bounds), Version(*version))
 
 
+class _Shape(NamedTuple):
+    """What a page's statement depends on; with ``from_place`` the values of the ``order`` are parameters."""
+
+    order: tuple[str, ...]
+    conditions: tuple[str, ...]
+    backward: bool
+    from_place: bool
+    of_redacted: bool
+
+
 @cache
-def _page_query(order: tuple[str, ...], conditions: tuple[str, ...], *, backward: bool, from_place: bool) -> str:
-    """Return `_PAGE` with ``conditions``; with ``from_place`` the values of the ``order`` are parameters, too."""
+def _page_query(shape: _Shape) -> str:
+    """Return `_PAGE` in a ``shape``."""
+    order, conditions, backward, from_place, of_redacted = shape
+    page = _PAGE.replace("FROM messages AS m", _REDACTED_AFTER) if of_redacted else _PAGE
     if from_place:
         # A comparison of rows starts within the index; the same condition with OR would scan it from its beginning.
         place = ", ".join("{}" for _ in order)
         conditions = (*conditions, f"({', '.join(order)}) {'<' if backward else '>'} ({place})")
-    where = numbered(conditions, first=4)
+    where = numbered(conditions, first=5 if of_redacted else 4)
     by = ", ".join(f"{column} {'DESC' if backward else 'ASC'}" for column in order)
-    return _PAGE.replace("<conditions>", where).replace("<order>", by)
+    return page.replace("<conditions>", where).replace("<order>", by)

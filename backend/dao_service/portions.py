@@ -47,6 +47,7 @@ _STUB: Final = 40  # bytes
 _CONVERSATION: Final = slice(16)  # of those
 _ID: Final = slice(16, 32)
 _ROWS: Final = "<rows>"
+_LIMITS: Final = (2, 6, 11, 21, 51, 101, 201, 501, 2_001)  # one more than what is often asked for, and at the most
 _MUCH_LONGER: Final = 4  # times an even share of the bytes
 # For SQLAlchemy: the JSON of one message.
 ONE: Final = f"SELECT {DOCUMENT} FROM messages AS m WHERE m.conversation_id = :conversation AND m.id = :message"  # noqa: S608
@@ -76,9 +77,9 @@ class Bounds:
 
         The number is no parameter, because PostgreSQL takes an unknown LIMIT for a tenth of the rows. No plan for all
         values would look as cheap as one for this value, so it would plan each page anew: two thirds of its time for a
-        page of one message (measured).
+        page of one message (measured). It is one of a few numbers, because a connection keeps a hundred statements.
         """
-        return query.replace(_ROWS, str(self.rows + 1))
+        return query.replace(_ROWS, str(next(limit for limit in _LIMITS if limit > self.rows)))
 
     def fitting(self, found: list[AnyT], size_of: Callable[[AnyT], int]) -> list[AnyT]:
         """Return as many of ``found``, from the first on, as fit; at least one. ``size_of`` gives bytes."""

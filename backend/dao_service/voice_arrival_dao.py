@@ -140,11 +140,11 @@ class Enriched(NamedTuple):
     """What the events of a session say of messages.
 
     In the metadata of each message of ``additions``, by its id, the keys of `Enrichment` are replaced by the given
-    ones; other keys stay. ``sequences`` are two between which the messages lie, both inclusive.
+    ones; other keys stay. ``sequences`` are those of the messages.
     """
 
     additions: Mapping[UUID, Mapping[str, Any]]
-    sequences: tuple[int, int]
+    sequences: Collection[int]
 
 
 def place_of(client_sequence: int | None, sequence: int) -> int:
@@ -226,5 +226,6 @@ class VoiceArrivalDAO:
         if not enriched.additions:
             return bool(await self.connection.fetchval(_TOUCH, *values))
         texts = [json.dumps(each) for each in enriched.additions.values()]
-        messages = ([*enriched.additions], texts, self._session.provider, *enriched.sequences)
+        ends = min(enriched.sequences), max(enriched.sequences)
+        messages = ([*enriched.additions], texts, self._session.provider, *ends)
         return bool(await self.connection.fetchval(_ENRICH_AND_TOUCH, *values, *messages))

@@ -47,24 +47,29 @@ _COUNT: Final = text(f"""
     ) AS missing, (SELECT count(*) FROM missing) AS ranges
     FROM counted
 """)  # noqa: S608 -- made of constants
+# PostgreSQL, which expects few numbers, would read all of them for max().
 _HIGHEST: Final = text("""
     SELECT greatest(
         0,
         (
-            SELECT max(client_sequence) FROM messages
-            WHERE voice_session_id = :session AND conversation_id = :conversation
+            SELECT client_sequence FROM messages
+            WHERE voice_session_id = :session AND conversation_id = :conversation AND client_sequence > 0
+            ORDER BY client_sequence DESC LIMIT 1
         ),
         (
-            SELECT max(client_sequence) FROM voice_events
-            WHERE voice_session_id = :session AND conversation_id = :conversation
+            SELECT client_sequence FROM voice_events
+            WHERE voice_session_id = :session AND conversation_id = :conversation AND client_sequence > 0
+            ORDER BY client_sequence DESC LIMIT 1
         )
     )
 """)
+# By the conversation's index on the time of recording: the one of sessions has all messages of a long call.
 _IDLE: Final = """
     SELECT id, conversation_id, seen_at FROM voice_sessions AS session
     WHERE ended_at IS NULL AND seen_at < now() - CAST(:silence AS interval) AND NOT EXISTS (
         SELECT FROM messages AS message
-        WHERE message.voice_session_id = session.id AND message.conversation_id = session.conversation_id
+        WHERE coalesce(message.voice_session_id, '') = session.id
+            AND message.conversation_id = session.conversation_id
             AND message.created_at >= now() - CAST(:silence AS interval)
     )
 """

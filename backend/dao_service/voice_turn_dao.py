@@ -32,12 +32,13 @@ _EVENTS: Final = """
         'Welcome', 'UserStartedSpeaking', 'AgentStartedSpeaking', 'AgentAudioDone', 'LatencyReport'
     )
 """
+# Each is in the order of its index. PostgreSQL does not know that a column which is NULL has one value.
 _WAYS: Final = (
     (_MESSAGES, "client_sequence", "client_sequence, sequence", "client_sequence {side} $3::bigint"),
     (
         _MESSAGES,
         f"{UNCOUNTED} + sequence",
-        "sequence",
+        "client_sequence, sequence",
         f"client_sequence IS NULL AND sequence {{side}} $3::bigint - {UNCOUNTED}",
     ),
     (
@@ -49,7 +50,7 @@ _WAYS: Final = (
     (
         _EVENTS,
         f"{UNCOUNTED} + after_sequence",
-        "after_sequence, number",
+        "client_sequence, after_sequence, number",
         f"client_sequence IS NULL AND after_sequence {{side}} $3::bigint - {UNCOUNTED}",
     ),
 )
@@ -109,11 +110,11 @@ class TurnWindow(NamedTuple):
     """Entries of a session's timeline, and whether the first and the last turn among them are incomplete.
 
     An entry is a message (role, id, metadata) or an event (type, id, detail). The metadata is empty unless it names a
-    behavior or holds an enrichment. ``sequences`` are the lowest and the highest of the messages.
+    behavior or holds an enrichment. ``sequences`` has that of each message, by its id.
     """
 
     entries: Sequence[tuple[str, UUID, Mapping[str, Any]]]
-    sequences: tuple[int, int]
+    sequences: Mapping[UUID, int]
     first_is_cut: bool
     last_is_cut: bool
 
@@ -126,9 +127,8 @@ async def turns(connection: asyncpg.Connection, session: KnownSession, first: in
     for statement in _WINDOWS:
         rows = await connection.fetch(statement, session.id, session.conversation_id, first, last)
         entries = [(row[0], row[1], json.loads(row[2]) if row[2] else {}) for row in rows]
-        sequences = [row[3] for row in rows if row[3] is not None] or [0]
-        cut = rows[0][4:] if rows else (False, False)
-        window = TurnWindow(entries, (min(sequences), max(sequences)), *cut)
+        sequences = {row[1]: row[3] for row in rows if row[3] is not None}
+        window = TurnWindow(entries, sequences, *(rows[0][4:] if rows else (False, False)))
         if not (window.first_is_cut or window.last_is_cut):
             break
     return window

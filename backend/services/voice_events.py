@@ -45,15 +45,14 @@ from backend.services.append_transaction import Outcome, Recorded
 from backend.services.appender import Appender
 from backend.services.session_timeout import reopen
 from backend.services.spoken_times import is_moved, spoken_times
-from backend.vocabulary import INCIDENTS, REDACTED, REDACTED_DETAIL, Scope
+from backend.vocabulary import HISTORY, INCIDENTS, REDACTED, REDACTED_DETAIL, Scope
 from verbatim_record.ids import new_id
 from verbatim_record.repair import marked
 from verbatim_record.vocabulary import Repaired, Role
 
 # The salt of sessions that releases without salts began.
 UNSALTED: Final = UUID("b3c5b3e0-3d0e-4f7c-8d6a-5f0f2e1c9a44")
-_HISTORY: Final = "History"
-_QUOTING: Final = (*INCIDENTS, _HISTORY)  # the types of events whose detail may hold what was said, or its hash
+_QUOTING: Final = (*INCIDENTS, HISTORY)  # the types of events whose detail may hold what was said, or its hash
 
 
 @dataclass(slots=True)
@@ -180,13 +179,13 @@ async def _enriched(arriving: VoiceArrivalDAO, found: KnownSession, places: Sequ
     A message of which they say nothing is among them only if something may have to be removed from its metadata.
     """
     if not places:
-        return Enriched({}, (0, 0))
+        return Enriched({}, ())
     around = await turns(arriving.connection, found, min(places), max(places))
     entries = [TimelineEntry(*entry) for entry in around.entries]
     additions = enrichments(entries, first_is_cut=around.first_is_cut, last_is_cut=around.last_is_cut)
     bare = {entry.id for entry in entries if not entry.detail}
     needed = {message: added for message, added in additions.items() if added or message not in bare}
-    return Enriched(needed, around.sequences)
+    return Enriched(needed, [around.sequences[message] for message in needed])
 
 
 def _noted(arrivals: Sequence[_Arrival], last_sequence: int) -> Iterator[tuple[_Arrival, NewEvent]]:
@@ -224,6 +223,6 @@ def _without_words(note: NewEvent) -> Mapping[str, object] | None:
     """Return what is stored of an event of a conversation from which words were taken out: it may repeat them."""
     if note.type in INCIDENTS:
         return REDACTED_DETAIL
-    if note.type == _HISTORY and note.detail and "role" in note.detail:
+    if note.type == HISTORY and note.detail and "role" in note.detail:
         return {"role": note.detail["role"], REDACTED: True}
     return note.detail

@@ -44,7 +44,7 @@ from backend.services import conversations
 from backend.services.receipts import announce_end, is_final, receipt_of
 from backend.services.session_timeout import reopen
 from backend.services.voice_events import UNSALTED
-from backend.vocabulary import ABANDONED, INCIDENTS, ContextType, Scope
+from backend.vocabulary import ABANDONED, HISTORY, ContextType, Scope
 from verbatim_record.ids import new_id
 
 _PREFIX: Final = "vs_"
@@ -144,13 +144,15 @@ async def state(database: Database, principal: Principal, session_id: str) -> Vo
         sessions = VoiceSessionDAO(session)
         found = await _get(sessions, session_id, owner)
         events = VoiceEventDAO(session, found)
+        counts = await events.counts(_MAX_TYPES)
+        may_have_history = HISTORY in counts or len(counts) == _MAX_TYPES
         return VoiceSessionState.model_validate(
             {
                 **{name: getattr(found, name) for name in VoiceSessionState.model_fields if name in _COLUMNS},
                 "message_count": await sessions.message_count(found),
-                "event_counts": await events.counts(_MAX_TYPES),
-                "unverified_count": await sessions.count_unverified(found),
-                "incidents": [each._asdict() for each in await events.incidents(INCIDENTS, _MAX_INCIDENTS)],
+                "event_counts": counts,
+                "unverified_count": await sessions.count_unverified(found) if may_have_history else 0,
+                "incidents": [each._asdict() for each in await events.incidents(_MAX_INCIDENTS)],
             }
         )
 

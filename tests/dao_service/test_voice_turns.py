@@ -108,7 +108,7 @@ async def test_messages_are_enriched_without_reading_the_whole_of_their_long_con
         await arriving.touch(
             duplicates=0,
             connections=[],
-            enriched=Enriched({key: {"interrupted": True} for key in wanted}, (3_000, 3_002)),
+            enriched=Enriched({key: {"interrupted": True} for key in wanted}, [3_000, 3_002]),
         )
         read = await writing.fetchval(
             "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'messages'"

@@ -13,6 +13,10 @@ from backend.dao_service.schema_revision import application_name
 # A 2xx answer means that the message is on disk, so `off` becomes `on`; the operator's stronger values stay.
 _ON_DISK: Final = """set_config('synchronous_commit', CASE setting WHEN 'off' THEN 'on' ELSE setting END, {local})
     FROM current_setting('synchronous_commit') AS setting"""
+# A page is read in the order of an index, as far as it goes. PostgreSQL takes each conversation for one of average
+# length, and with a bitmap would read all of a long one for each page, to sort it. To compile a plan takes longer than
+# any of these statements.
+_PLANS: Final = {"enable_bitmapscan": "off", "jit": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class SessionSettings:
             return known
         # Under REPEATABLE READ a transaction that has waited for a lock would not see the rows of the previous holder.
         unpooled = {"application_name": application_name(), "default_transaction_isolation": "read committed"}
-        return known | self._settings(lock) | unpooled
+        return known | self._timeouts(lock) | unpooled
 
     def after_connect(self, *, read_only: bool) -> str | None:
         """Return the statement to run on a new connection, or None behind a pooler.
@@ -47,8 +51,8 @@ class SessionSettings:
         """
         if self.pooled:
             return None
-        mode = "on" if read_only else "off"
-        return f"SELECT set_config('default_transaction_read_only', '{mode}', false), {_ON_DISK.format(local='false')}"
+        settings = {"default_transaction_read_only": "on" if read_only else "off"} | _PLANS
+        return f"SELECT {_set(settings, local='false')}, {_ON_DISK.format(local='false')}"
 
     def at_transaction_start(self, *, lock: float) -> str | None:
         """Return the statement to run first in each transaction, or None without a pooler.
@@ -58,18 +62,18 @@ class SessionSettings:
         """
         if not self.pooled:
             return None
-        settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in self._settings(lock).items())
-        return f"SELECT {settings}, {_ON_DISK.format(local='true')}"
+        return f"SELECT {_set(self._timeouts(lock) | _PLANS, local='true')}, {_ON_DISK.format(local='true')}"
 
-    def _settings(self, lock: float) -> dict[str, str]:
+    def _timeouts(self, lock: float) -> dict[str, str]:
         return {
             "statement_timeout": _milliseconds(self.statement),
             "lock_timeout": _milliseconds(lock),
             "idle_in_transaction_session_timeout": _milliseconds(self.statement * 2),
-            # A page is read in the order of an index, as far as it goes. PostgreSQL takes each conversation for one of
-            # average length, and with a bitmap would read all of a long one for each page, to sort it.
-            "enable_bitmapscan": "off",
         }
+
+
+def _set(settings: dict[str, str], *, local: str) -> str:
+    return ", ".join(f"set_config('{name}', '{value}', {local})" for name, value in settings.items())
 
 
 def _milliseconds(seconds: float) -> str:

@@ -10,6 +10,7 @@ every follower of its process, and each reads its conversation anew.
 
 import asyncio
 import random
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,10 +27,8 @@ from backend.dao_service.connection.sqlstate import describe
 CHANNEL: Final = "verbatim_recorded"
 PAUSE: Final = 0.01  # seconds between one NOTIFY and the next
 CHECK: Final = 10.0  # seconds without an announcement after which a SELECT checks that the connection is alive
-# The longest delays, in seconds, of a new connection: the first one, because this connection alone may have been
-# lost, and later ones.
-_FIRST_DELAY: Final = 0.05
-_DELAY: Final = 1.0
+_DELAY: Final = 1.0  # seconds, at the longest, before a new connection
+_FIRST_DELAY: Final = 0.05  # the same for one that has lasted longer than that: it alone may have been lost
 _LOCK_TIMEOUT: Final = 5.0
 _MOST: Final = 250  # conversations in a payload, which PostgreSQL bounds at 8,000 bytes
 _WIDTH: Final = 16  # bytes of a UUID
@@ -49,19 +48,18 @@ class Notifier(BackgroundTask):
 
     async def _run(self) -> None:
         while True:
-            delay = _FIRST_DELAY
+            begun = time.monotonic()
             try:
                 await self._listen_and_announce()
             except Exception as error:  # noqa: BLE001 -- the next connection may succeed
-                if self._is_down:
-                    delay = _DELAY
-                else:
+                if not self._is_down:
                     log.warning(
                         "notifier has no connection: followers in other processes wait for their next poll",
                         **describe(error),
                     )
                 self._is_down = True
             self._wakeups.take_pending()  # the first NOTIFY after a reconnect wakes every follower anyway
+            delay = _DELAY if time.monotonic() - begun < _DELAY else _FIRST_DELAY
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 -- not all processes at once
 
     async def _listen_and_announce(self) -> None:
