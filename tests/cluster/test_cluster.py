@@ -16,6 +16,7 @@ import pytest
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
 from backend.migrations import distribution
+from backend.services import deliveries
 from backend.services.redaction import MARK
 from backend.services.retention import Run, erase_some
 from backend.vocabulary import ContextType
@@ -62,7 +63,7 @@ async def test_everything_is_asked_and_answered_through_any_node(
         assert (await phone.receipt())["missing"] == [[5, 5]]
         await phone.end(last_client_sequence=6)
         await _read(client, str(phone.conversation_id))
-        await _decide(client, str(phone.conversation_id))
+        await _decide(client, str(phone.conversation_id), url)
         await _govern(client, str(phone.conversation_id))
         assert (await client.delete(f"{A}/conversations/{phone.conversation_id}")).status_code == 204
         for table in ("deliveries", "voice_session_ids", "voice_events", "messages"):
@@ -126,7 +127,7 @@ async def _read(client: httpx.AsyncClient, conversation: str) -> None:
     assert [each["survives"] for each in ready["nodes"]] == ["a crash of the database's server"] * 3
 
 
-async def _decide(client: httpx.AsyncClient, conversation: str) -> None:
+async def _decide(client: httpx.AsyncClient, conversation: str, url: str) -> None:
     intent = f"{A}/conversations/{conversation}/intent"
     for number in range(3):
         wanted = {"intent": "GOAL", "payload": {"number": number}}
@@ -134,6 +135,13 @@ async def _decide(client: httpx.AsyncClient, conversation: str) -> None:
     queued = (await client.get(f"{A}/deliveries", params={"conversation_id": conversation})).json()["data"]
     assert len(queued) == 3
     assert (await client.post(f"{A}/deliveries/{queued[0]['id']}/retry")).status_code == 200
+    pending = (await client.get(f"{A}/deliveries", params={"state": "pending", "limit": 500})).json()["data"]
+    assert {each["id"] for each in queued} <= {each["id"] for each in pending}
+    assert (await client.post(f"{A}/deliveries/retry")).status_code == 200
+    database = Database(url)
+    claimed = await deliveries.claim(database, 100, timedelta(seconds=1))
+    await database.close()
+    assert queued[-1]["id"] in {str(each.id) for each in claimed}
 
 
 async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
@@ -152,6 +160,9 @@ async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
         assert (await client.post(redact, json=why)).json()["content"] == MARK
     again = await client.get(f"{of_it}/messages", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.json()["data"][0]["content"]) == (200, MARK)
+    async with client.stream("GET", f"{of_it}/live", params={"after_sequence": 3}) as live:
+        heard = [line async for line in live.aiter_lines()]
+    assert any(MARK in line for line in heard)
     told = (await client.get(f"{A}/audit", params={"conversation_id": conversation})).json()["data"]
     assert [each["action"] for each in told] == ["message.redacted", "conversation.released", "conversation.held"]
 
