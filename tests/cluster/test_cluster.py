@@ -160,7 +160,7 @@ async def _govern(client: httpx.AsyncClient, conversation: str) -> None:
         assert (await client.post(redact, json=why)).json()["content"] == MARK
     again = await client.get(f"{of_it}/messages", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.json()["data"][0]["content"]) == (200, MARK)
-    async with client.stream("GET", f"{of_it}/live", params={"after_sequence": 3}) as live:
+    async with asyncio.timeout(30), client.stream("GET", f"{of_it}/live", params={"after_sequence": 3}) as live:
         heard = [line async for line in live.aiter_lines()]
     assert any(MARK in line for line in heard)
     told = (await client.get(f"{A}/audit", params={"conversation_id": conversation})).json()["data"]
