@@ -53,13 +53,13 @@ _STATES: Final = f"""
     ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
-# Instead of all messages, with the parameters of `_PAGE`. By OFFSET PostgreSQL looks for each message of the audit, and
-# not in the audit for each message of the conversation.
+# Instead of all messages, with the parameters of `_PAGE`. A join, because PostgreSQL would look for the messages of an IN
+# once for each message of the conversation.
 _REDACTED_AFTER: Final = f"""FROM (
     SELECT DISTINCT message_id FROM audit_entries
     WHERE conversation_id = $2 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > $4
 ) AS redacted CROSS JOIN LATERAL (
-    SELECT * FROM messages WHERE conversation_id = $2 AND id = redacted.message_id OFFSET 0
+    SELECT * FROM messages WHERE conversation_id = $2 AND id = redacted.message_id
 ) AS m"""  # noqa: S608 -- made of constants
 
 
