@@ -53,8 +53,8 @@ _STATES: Final = f"""
     ), {_REDACTED.format("conversations.id")}
     FROM conversations WHERE id = ANY($1::uuid[])
 """  # noqa: S608 -- made of constants
-# Instead of all messages, with the parameters of `_PAGE`. A join, because PostgreSQL would look for the messages of an IN
-# once for each message of the conversation.
+# Instead of all messages, with the parameters of `_PAGE`. It is a join, because PostgreSQL would run the subquery of an
+# IN once for each message of the conversation.
 _REDACTED_AFTER: Final = f"""FROM (
     SELECT DISTINCT message_id FROM audit_entries
     WHERE conversation_id = $2 AND action = '{AuditAction.MESSAGE_REDACTED}' AND number > $4
