@@ -112,7 +112,7 @@ async def retry_failed(session: AsyncSession) -> None:
 
 @pytest.mark.usefixtures("deliveries")
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize(("work", "most"), [(claim, 3_000), (backlog, 510), (list_failed, 10), (retry_failed, 10)])
+@pytest.mark.parametrize(("work", "most"), [(claim, 600), (backlog, 510), (list_failed, 10), (retry_failed, 10)])
 async def test_deliveries_that_are_not_wanted_are_not_read(
     database: Database, work: Callable[[AsyncSession], Awaitable[None]], most: int, mode: str
 ) -> None:
