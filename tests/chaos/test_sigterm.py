@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -130,22 +130,23 @@ async def test_whoever_was_heard_is_answered(
 async def test_whoever_waits_for_a_lock_is_answered(
     database_url: str, connection: asyncpg.Connection, conversation: UUID, released: bool
 ) -> None:
-    async with _service(database_url, 1) as (process, url), asyncio.timeout(2 * DEADLINE):
+    async with _service(database_url, 1) as (process, url), asyncio.timeout(2 * DEADLINE), AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(httpx.AsyncClient(timeout=DEADLINE)) for _ in range(POSTERS)]
+        for http in clients:  # a connection that is not accepted yet would be closed without an answer
+            (await http.get(f"{url}/conversations")).raise_for_status()
         lock = connection.transaction()
         await lock.start()
         await connection.execute("LOCK TABLE messages")
-        async with httpx.AsyncClient(timeout=DEADLINE) as http:
-            posting = [
-                asyncio.create_task(http.post(f"{url}/voice/messages", json=utterance(conversation)))
-                for _ in range(POSTERS)
-            ]
-            while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                await asyncio.wait(posting, timeout=0.01)
-            stopping = asyncio.create_task(_stop(process))
-            if released:
-                await lock.rollback()
-            answers = await asyncio.gather(*posting)
-            await stopping
+        posting = [
+            asyncio.create_task(http.post(f"{url}/voice/messages", json=utterance(conversation))) for http in clients
+        ]
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.wait(posting, timeout=0.01)
+        stopping = asyncio.create_task(_stop(process))
+        if released:
+            await lock.rollback()
+        answers = await asyncio.gather(*posting)
+        await stopping
         if not released:
             await lock.rollback()
     assert process.returncode == 0
