@@ -215,7 +215,7 @@ class VoiceArrivalDAO:
         rows = await self.connection.fetch(_KNOWN, *self._session[:2], ids)
         return {row[0]: (row[1], row[2] and json.loads(row[2])) for row in rows}
 
-    async def touch(self, *, duplicates: int, connections: Sequence[str], enriched: "Enriched") -> bool:
+    async def touch(self, *, duplicates: int, connections: Sequence[str], enriched: Enriched) -> bool:
         """Set the time of the last request of the locked session to now, and add ``duplicates`` and ``connections``.
 
         ``connections`` are the provider's names for connections that have begun. Return whether the service has

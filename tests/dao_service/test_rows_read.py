@@ -21,9 +21,9 @@ from backend.dao_service.voice_session_dao import VoiceSessionDAO
 from backend.dao_service.voice_turn_dao import turns
 from backend.vocabulary import AuditAction, DeliveryState
 from tests.conftest import open_conversation
+from tests.rows_read import ROWS_READ, rows_read
 
 SESSION: Final = "vs_0123456789abcdef"
-_READ: Final = "SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables"
 
 
 @pytest.fixture
@@ -180,14 +180,14 @@ async def read_by_session(database: Database, mode: str, work: Callable[[AsyncSe
     async with database.rolled_back() as session:
         await session.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
         await session.execute(text("SET LOCAL enable_seqscan = off"))  # the best plan for tables as small as these
-        before = await session.scalar(text(_READ)) or 0
+        before = await session.scalar(text(ROWS_READ))
         await work(session)
-        return int(await session.scalar(text(_READ))) - int(before)
+        return int(await session.scalar(text(ROWS_READ)) - before)
 
 
 async def read_by_driver(database: Database, mode: str, work: Callable[[asyncpg.Connection], Awaitable[None]]) -> int:
     async with database.driver_transaction() as connection:
         await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-        before = await connection.fetchval(_READ) or 0
+        before = await rows_read(connection)
         await work(connection)
-        return int(await connection.fetchval(_READ)) - int(before)
+        return await rows_read(connection) - before

@@ -14,6 +14,7 @@ from backend.dao_service.voice_arrival_dao import Enriched, KnownSession, VoiceA
 from backend.dao_service.voice_turn_dao import TurnWindow, turns
 from backend.migrations import runner
 from tests.conftest import open_conversation
+from tests.rows_read import rows_read
 
 SESSION = "vs_0123456789abcdef"
 
@@ -105,14 +106,13 @@ async def test_messages_are_enriched_without_reading_the_whole_of_their_long_con
     async with database.driver_transaction() as writing:
         arriving = VoiceArrivalDAO(writing, session)
         await arriving.lock()
+        before = await rows_read(writing)
         await arriving.touch(
             duplicates=0,
             connections=[],
             enriched=Enriched({key: {"interrupted": True} for key in wanted}, [3_000, 3_002]),
         )
-        read = await writing.fetchval(
-            "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'messages'"
-        )
+        read = await rows_read(writing) - before
     assert read < 20
     enriched = await connection.fetch("SELECT id FROM messages WHERE metadata ? 'interrupted'")
     assert {row["id"] for row in enriched} == {*wanted}
