@@ -2,12 +2,15 @@
 
 import asyncio
 import gc
+import sqlite3
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import orjson
 import pytest
 
 from backend.principal import LOCAL
@@ -122,6 +125,27 @@ async def test_a_spool_that_cannot_be_written_when_it_closes_raises_nothing_and_
     assert [b"Hold the line." in each for each in handed] == [True]
     assert (recorder.stats.lost, recorder.stats.queued) == (1, 0)
     assert list(spool.parent.iterdir()) == [spool]
+
+
+async def test_what_was_refused_and_does_not_fit_on_the_disk_is_handed_over_once(
+    open_recorder: Open, record_of: Read, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> range:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    handed: list[bytes] = []
+    monkeypatch.setattr(SQLiteStore, "insert", fail)
+    taken = uuid4()
+    async with open_recorder(on_lost=handed.append) as recorder:
+        recorder.record("user", "One.", id=taken)
+        recorder.record("user", "Another with the same id.", id=taken)
+        recorder.record("robot", "No such role.")
+        await sent(recorder)
+        assert [orjson.loads(each)["content"] for each in handed] == ["No such role."]
+    assert [orjson.loads(each)["content"] for each in handed] == ["No such role.", "Another with the same id."]
+    assert (recorder.stats.refused, recorder.stats.lost, recorder.stats.queued) == (2, 0, 0)
+    assert contents(await record_of()) == ["One."]
+    assert left_in(spool) == []
 
 
 async def test_being_watched_keeps_no_recorder_alive(open_recorder: Open, appender: Any) -> None:

@@ -56,7 +56,8 @@ async def test_what_was_appended_is_there_after_the_tab_was_killed(page: str, tm
         await tab.run("void write()")
         await tab.until("Number(document.title) >= 50")
         _kill_tabs(tmp_path / "profile")
-        async with _new_tab(tmp_path / "profile", page) as other:
+        async with _new_tab(tmp_path / "profile") as other:
+            await other.open(page)
             await other.until("globalThis.read")
             numbers = await other.run("read()")
     assert len(numbers) >= 50
@@ -72,10 +73,10 @@ def _kill_tabs(profile: Path) -> None:
 
 
 @asynccontextmanager
-async def _new_tab(profile: Path, url: str) -> AsyncIterator[Tab]:
-    """Open ``url`` in a tab beside the others of the browser with this profile."""
+async def _new_tab(profile: Path) -> AsyncIterator[Tab]:
+    """Open an empty tab beside the others of the browser with this profile."""
     port = (profile / "DevToolsActivePort").read_text().split()[0]
     async with httpx.AsyncClient() as client:
-        opened = await client.put(f"http://127.0.0.1:{port}/json/new?{url}")
+        opened = await client.put(f"http://127.0.0.1:{port}/json/new")
     async with websockets.connect(opened.json()["webSocketDebuggerUrl"], max_size=None) as line:
         yield Tab(line)

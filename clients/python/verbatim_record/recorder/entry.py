@@ -12,16 +12,17 @@ class Entry:
     ``at`` is when it was said, in seconds since 1970. ``size`` is what it counts in memory, in bytes. ``kept`` tells
     whether the writer has it in memory; otherwise the writer reads it from the spool. ``reason`` is set if it was
     refused. ``row`` is its number in the spool if it is there. ``failing`` is when the service first failed for this
-    message alone, by the monotonic clock in seconds.
+    message alone, by the monotonic clock in seconds. ``reported`` tells whether `on_lost` was called with it.
     """
 
-    __slots__ = ("_source", "at", "failing", "kept", "reason", "row", "size")
+    __slots__ = ("_source", "at", "failing", "kept", "reason", "reported", "row", "size")
 
     def __init__(self, source: bytes | Callable[[], bytes], at: float, size: int) -> None:
         self._source = source
         self.at = at
         self.size = size
         self.kept = True
+        self.reported = False
         self.reason: str | None = None
         self.row: int | None = None
         self.failing: float | None = None

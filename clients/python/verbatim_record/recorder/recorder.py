@@ -72,7 +72,8 @@ class Recorder:
     ``spool`` is a file for messages that are not on record yet; recorders may share it. ``on_lost`` is called with each
     message (JSON) that `record` does not accept. The reason is either that memory and disk are full, which loses the
     newest messages and never earlier ones, or that the role or the text is invalid; such a message stays in the spool,
-    with the reason.
+    with the reason. At the end it is called with each message that is neither on record nor could be written to disk,
+    among them those that the service refused.
     """
 
     def __init__(  # noqa: PLR0913 -- each is a setting of its own
@@ -252,9 +253,14 @@ class Recorder:
                     "the recorder's %(what)s does not close: %(why)s", {"what": each.get_name(), "why": place_of(error)}
                 )
         if saving not in late and not saving.exception():
-            unsaved = [entry for entry in saving.result() if not entry.reason]
-            self._taken -= len(unsaved)
-            self._lose(unsaved)
+            self._report_unsaved(saving.result())
+
+    def _report_unsaved(self, unsaved: Sequence[Entry]) -> None:
+        """Pass what no disk has to `on_lost`; what the service refused was counted when it was refused."""
+        lost = [entry for entry in unsaved if not entry.reason]
+        self._taken -= len(lost)
+        self._lose(lost)
+        self._call_on_lost([entry for entry in unsaved if entry.reason and not entry.reported])
 
     def _accept(self, entry: Entry) -> bool:
         if not self._open:
@@ -297,6 +303,7 @@ class Recorder:
 
     def _call_on_lost(self, entries: Sequence[Entry]) -> None:
         for entry in entries if self._on_lost else ():
+            entry.reported = True
             try:
                 self._on_lost(entry.body)  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline
