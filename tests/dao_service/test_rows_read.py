@@ -159,12 +159,7 @@ async def test_a_new_follower_reads_the_call_once_at_the_most_for_what_was_redac
     database: Database, connection: asyncpg.Connection, long_call: VoiceSession
 ) -> None:
     conversation: UUID = long_call.conversation_id
-    await connection.execute(
-        "INSERT INTO audit_entries (id, action, actor, conversation_id, message_id) "
-        f"SELECT gen_random_uuid(), '{AuditAction.MESSAGE_REDACTED}', 'x', conversation_id, id "
-        "FROM messages WHERE conversation_id = $1 AND sequence % 100 = 0",
-        conversation,
-    )
+    await redact_each_hundredth(connection, conversation)
     wanted = Selection(conversation, None, Bounds(100, 2**20), up_to_sequence=3_000, redacted_since=0)
 
     async def read(writing: asyncpg.Connection) -> None:
@@ -173,6 +168,28 @@ async def test_a_new_follower_reads_the_call_once_at_the_most_for_what_was_redac
         assert [row.sequence for row in found.rows] == [*range(100, 3_001, 100)]
 
     assert await read_by_driver(database, "force_generic_plan", read) < 3_100
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_what_an_etag_is_compared_with_takes_a_row_of_each_table(
+    database: Database, connection: asyncpg.Connection, long_call: VoiceSession, mode: str
+) -> None:
+    conversation: UUID = long_call.conversation_id
+    await redact_each_hundredth(connection, conversation)
+
+    async def read(writing: asyncpg.Connection) -> None:
+        assert await MessageDAO(writing).version(conversation, None)
+
+    assert await read_by_driver(database, mode, read) <= 3
+
+
+async def redact_each_hundredth(connection: asyncpg.Connection, conversation: UUID) -> None:
+    await connection.execute(
+        "INSERT INTO audit_entries (id, action, actor, conversation_id, message_id) "
+        f"SELECT gen_random_uuid(), '{AuditAction.MESSAGE_REDACTED}', 'x', conversation_id, id "
+        "FROM messages WHERE conversation_id = $1 AND sequence % 100 = 0",
+        conversation,
+    )
 
 
 async def read_by_session(database: Database, mode: str, work: Callable[[AsyncSession], Awaitable[None]]) -> int:
