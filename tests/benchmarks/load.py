@@ -99,8 +99,8 @@ class _Caller(asyncio.Protocol):
             if end < 0:
                 return
             head = bytes(self._answer[:end]).lower()
-            length = head.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0]
-            self._expected = end + 4 + int(length)
+            _, _, rest = head.partition(b"content-length: ")
+            self._expected = end + 4 + int(rest.split(b"\r\n", 1)[0] or 0)  # a 304 has no length
         if len(self._answer) >= self._expected:
             now = time.perf_counter()
             self._measurement.latencies.append(now - self._sent)
