@@ -27,9 +27,10 @@ def post(path: str, body: bytes, *, token: str | None = None) -> bytes:
     return (head + _authorization(token) + "\r\n").encode() + body
 
 
-def get(path: str, *, token: str | None = None) -> bytes:
-    """Return the bytes of one HTTP/1.1 request."""
-    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{_authorization(token)}\r\n".encode()
+def get(path: str, *, token: str | None = None, unless: str | None = None) -> bytes:
+    """Return the bytes of one HTTP/1.1 request, for what has another entity tag than ``unless``."""
+    condition = "" if unless is None else f"if-none-match: {unless}\r\n"
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{_authorization(token)}{condition}\r\n".encode()
 
 
 def _authorization(token: str | None) -> str:

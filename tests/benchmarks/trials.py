@@ -45,17 +45,21 @@ POSTS: Final = {name: f"single posts, {name}" for name in (RAW_ECHO, ECHO, LITER
 INTO_ONE: Final = "single posts, ours, all into one conversation"
 INTO_MANY: Final = "single posts, ours, into 1,024 conversations"
 MIXED: Final = "a post for each page of 100, ours"
+ALONE: Final = "single posts, ours, one caller"
 PGBENCH: Final = "single rows, pgbench"
+PGBENCH_ALONE: Final = "single rows, pgbench, one caller"
 BATCHES: Final = "messages in batches of 500, ours"
 PGBENCH_BATCHES: Final = "rows in batches of 500, pgbench"
 SMALL_BATCHES: Final = "messages in batches of 20, ours"
 EVENTS: Final = "events in batches of 20, ours"
 PAGES: Final = {name: f"pages of 100, {name}" for name in (LITERAL, OURS, TWO)}
 PGBENCH_PAGES: Final = "pages of 100, pgbench"
+UNCHANGED: Final = "pages of 100 that the caller has, ours"
 PAGES_OF_ONE: Final = "pages of 1, ours"
 CONVERSATION: Final = "one conversation, ours"
 
 _API: Final = "/api/v1"
+_PAGE: Final = f"{_API}/conversations/{READ}/messages?limit={PAGE}"
 _POSTS: Final = 15_000  # made for each second of a trial, so that no caller runs dry
 _BATCHES: Final = 200
 _BATCH_CALLERS: Final = 4
@@ -134,6 +138,7 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
         # Each worker has some of the connections, so the callers of the one with few need more.
         POSTS[TWO]: on(TWO, lambda seconds: _posts(_API, 3 * seconds), ours),
         INTO_ONE: on(OURS, lambda seconds: _posts(_API, seconds, into=1), ours),
+        ALONE: on(OURS, lambda seconds: _posts(_API, seconds, callers=1), ours),
         INTO_MANY: on(OURS, lambda seconds: _posts(_API, seconds, into=len(CONVERSATIONS)), ours),
         BATCHES: batched(BATCH, lambda _, seconds: _batches(BATCH, round(_BATCHES * seconds))),
         SMALL_BATCHES: batched(
@@ -144,8 +149,9 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
             stored=lambda measurement: measurement.count * _MESSAGES_OF_TURN // len(_TURN),
         ),
         PAGES[LITERAL]: on(LITERAL, lambda _: _reads(f"/conversations/{READ}/messages?limit={PAGE}")),
-        PAGES[OURS]: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")),
-        PAGES[TWO]: on(TWO, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")),
+        PAGES[OURS]: on(OURS, lambda _: _reads(_PAGE)),
+        PAGES[TWO]: on(TWO, lambda _: _reads(_PAGE)),
+        UNCHANGED: on(OURS, lambda _: _conditional(stage.services[OURS].address, _PAGE)),
         PAGES_OF_ONE: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}/messages?limit=1")),
         CONVERSATION: on(OURS, lambda _: _reads(f"{_API}/conversations/{READ}")),
         MIXED: replace(on(OURS, _mixed, ours), stored=lambda measurement: measurement.statuses[201]),
@@ -154,6 +160,7 @@ def trials(stage: Stage, folder: Path) -> dict[str, Trial]:
         bare = _Pgbench(pgbench, stage.bare_database, folder)
         found |= {
             PGBENCH: Trial(lambda seconds: bare.run(_insert(1), seconds), None, stage.bare_database),
+            PGBENCH_ALONE: Trial(lambda seconds: bare.run(_insert(1), seconds, 1), None, stage.bare_database),
             PGBENCH_BATCHES: Trial(
                 lambda seconds: bare.run(_insert(BATCH), seconds, _BATCH_CALLERS, BATCH), None, stage.bare_database
             ),
@@ -170,14 +177,16 @@ def _insert(rows: int) -> str:
     )
 
 
-def _posts(api: str, seconds: float, *, into: int = CALLERS, token: str | None = None) -> list[list[bytes]]:
-    each = round(_POSTS * seconds / CALLERS)
+def _posts(
+    api: str, seconds: float, *, callers: int = CALLERS, into: int = CALLERS, token: str | None = None
+) -> list[list[bytes]]:
+    each = round(_POSTS * seconds / callers)
     return [
         [
-            post(f"{api}/voice/messages", _message(CONVERSATIONS[(caller + CALLERS * turn) % into]), token=token)
+            post(f"{api}/voice/messages", _message(CONVERSATIONS[(caller + callers * turn) % into]), token=token)
             for turn in range(each)
         ]
-        for caller in range(CALLERS)
+        for caller in range(callers)
     ]
 
 
@@ -219,8 +228,13 @@ def _reads(path: str) -> list[Iterable[bytes]]:
     return [repeat(get(path)) for _ in range(CALLERS)]
 
 
+def _conditional(address: str, path: str) -> list[Iterable[bytes]]:
+    with urlopen(f"{address}{path}") as response:
+        return [repeat(get(path, unless=response.headers["etag"])) for _ in range(CALLERS)]
+
+
 def _mixed(seconds: float) -> list[Iterable[bytes]]:
-    [page, *_] = _reads(f"{_API}/conversations/{READ}/messages?limit={PAGE}")
+    [page, *_] = _reads(_PAGE)
     return [(each for pair in zip(posts, page) for each in pair) for posts in _posts(_API, seconds)]  # noqa: B905
 
 
