@@ -25,6 +25,7 @@ from tests.benchmarks import trials
 from tests.benchmarks.load import Measurement
 from tests.benchmarks.stage import ECHO, GUARDED, LITERAL, OURS, READ_MESSAGES, TWO, WITHOUT, Stage, stage
 from tests.benchmarks.trials import (
+    ALONE,
     BATCHES,
     EVENTS,
     INTO_MANY,
@@ -32,6 +33,7 @@ from tests.benchmarks.trials import (
     PAGE,
     PAGES,
     PGBENCH,
+    PGBENCH_ALONE,
     PGBENCH_BATCHES,
     PGBENCH_PAGES,
     POSTS,
@@ -121,7 +123,9 @@ def claims(results: Results) -> list[Claim]:
         Claim("pages of 100: times the literal seed", 4, results.ratio(PAGES[OURS], PAGES[LITERAL])),
     ]
     if PGBENCH in results.rounds:
+        alone = results.percentile(PGBENCH_ALONE, 0.5) / results.percentile(ALONE, 0.5)
         found += [
+            Claim("a caller alone: part of its wait that a row of pgbench's takes", 0.5, alone),
             Claim("batches of 500: part of pgbench's", 0.6, results.ratio(BATCHES, PGBENCH_BATCHES)),
             Claim("pages of 100: part of pgbench's", 0.5, results.ratio(PAGES[OURS], PGBENCH_PAGES)),
         ]
