@@ -107,7 +107,9 @@ def _envelope(item: JsonObject, repairs: Repairs) -> _Envelope:
         key = None if number else _stand_in_key("client_sequence", count)
     if identity is not None and uuid is None:
         repairs.note("/id")
-        key = _stand_in_key("id", identity)
+        # With the number beside it: an id such as "" or 0, which is the same in each event, must not refuse the others.
+        beside = key if number is None else str(number)
+        key = ":".join(each for each in (_stand_in_key("id", identity), beside) if each) or None
     if time is not None and received_at is None:
         repairs.note(Repaired.TIMESTAMP)
     for name in item.keys() - _ENVELOPE:

@@ -35,7 +35,7 @@ def spoken_times(
         at = phone_times[number]
         if at is None:
             later = next((each for each in clock if each.number > number), None)
-            at, after = _estimate(before, after, later, now)
+            at, after = _estimate(before, after, later, now, is_new=last is not None and before == last)
         if at is not None:
             at = _between(number, at, before, after)
             last = NumberedMessage(number, at)
@@ -44,12 +44,20 @@ def spoken_times(
 
 
 def _estimate(
-    before: NumberedMessage | None, after: NumberedMessage | None, later: NumberedMessage | None, now: datetime
+    before: NumberedMessage | None,
+    after: NumberedMessage | None,
+    later: NumberedMessage | None,
+    now: datetime,
+    *,
+    is_new: bool,
 ) -> tuple[datetime | None, NumberedMessage | None]:
     """Return the time of a message that came without one, and the message that it must precede.
 
-    ``later`` is the next message of the same request that has a time.
+    ``later`` is the next message of the same request that has a time. ``is_new`` tells that ``before`` is of this
+    request, too: the database, which places a late message between those on record, does not see it yet.
     """
+    if after and (is_new or (later and later.number < after.number and later.at >= after.at)):
+        return after.at, after  # a later one whose time contradicts the record is moved before it, as this one
     if later and (after is None or later.number < after.number):
         return later.at, later if before is None or before.at < later.at else after
     # If the phone's clock is ahead, the time of recording would lie before that of the message before.
@@ -68,4 +76,7 @@ def _between(number: int, at: datetime, before: NumberedMessage | None, after: N
         return at
     if before is None or before.at >= after.at:
         return after.at - (after.number - number) * _TICK
-    return before.at + (after.at - before.at) * ((number - before.number) / (after.number - before.number))
+    # In whole ticks, rounded down, because it must stay before the message after it.
+    return (
+        before.at + (after.at - before.at) // _TICK * (number - before.number) // (after.number - before.number) * _TICK
+    )

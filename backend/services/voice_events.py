@@ -38,7 +38,15 @@ from backend.dao_service.voice_arrival_dao import (
 )
 from backend.dao_service.voice_turn_dao import turns
 from backend.deepgram import FIRST_SPOT, Draft, Event, TimelineEntry, enrichments
-from backend.errors import Busy, DatabaseUnavailable, EventIdReused, Invalid, RecordError, VoiceSessionNotFound
+from backend.errors import (
+    Busy,
+    DatabaseUnavailable,
+    EventIdReused,
+    Invalid,
+    MessageIdReused,
+    RecordError,
+    VoiceSessionNotFound,
+)
 from backend.principal import Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
@@ -150,9 +158,35 @@ async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_
     if not arrivals:
         return
     ordered = sorted(arrivals, key=lambda arrival: arrival.event.client_sequence or 0)
-    outcomes = iter(await appender.append(principal, [message for arrival in ordered for message in arrival.messages]))
+    sent = [message for arrival in ordered for message in arrival.messages]
+    told = [arrival.event.received_at for arrival in ordered for _ in arrival.messages]
+    outcomes = iter(await _append_twice(appender, principal, sent, told))
     for arrival in ordered:
         arrival.settle([next(outcomes) for _ in arrival.messages])
+
+
+async def _append_twice(
+    appender: Appender, principal: Principal, sent: Sequence[MessageCreate], told: Sequence[datetime | None]
+) -> list[Outcome]:
+    """Append messages of which the phone has ``told`` the times, and return the outcome of each.
+
+    A time that was moved between those of its neighbours is another one in a retry if a neighbour has come since. So a
+    message that differs from the one on record in such a time alone is appended once more without a time, which then is
+    not compared.
+    """
+    outcomes = await appender.append(principal, sent)
+    moved = [
+        place
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, MessageIdReused)
+        and outcome.differing == ("timestamp",)
+        and sent[place].timestamp != told[place]
+    ]
+    if moved:
+        untimed = [sent[place].model_copy(update={"timestamp": None}) for place in moved]
+        found = dict(zip(moved, await appender.append(principal, untimed), strict=True))
+        outcomes = [found.get(place, outcome) for place, outcome in enumerate(outcomes)]
+    return outcomes
 
 
 async def _note(database: Database, found: KnownSession, arrivals: Sequence[_Arrival]) -> None:
