@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 
 from backend.dao_service.connection.database import Database
 from backend.embedded_postgres import EmbeddedPostgres, binaries
+from backend.errors import Unavailable
 from backend.migrations import copies
 from backend.migrations.copies import dump, manifest_of, restore
 from backend.services.appender import Appender
@@ -363,3 +364,37 @@ async def test_what_was_erased_is_not_brought_back(
             verbatim, "import", "--table", table, "--url", target_url, DATABASE_URL=database_url
         )
         assert wrong.code == 1
+
+
+async def test_an_import_that_finds_a_conversation_locked_is_repeated_in_order(
+    theirs: asyncpg.Connection, bring: Import, connection: asyncpg.Connection, database_url: str
+) -> None:
+    identity = str(UUID(int=255))
+    await theirs.execute(
+        "INSERT INTO conversation_message SELECT ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, "
+        f"'{identity}', 'USER', 'Message ' || n, NULL, NULL FROM generate_series(1, 1000) AS n"
+    )
+    await connection.execute(
+        f"INSERT INTO conversations (id, user_id, context_type) VALUES ('{identity}', 'minh', 'voice')"
+    )
+    other = await connect(database_url)
+    async with other.transaction():
+        await other.execute("SELECT FROM conversations FOR UPDATE")
+        with pytest.raises(Unavailable):
+            await bring()
+    await other.close()
+    assert (await bring()).new == 1_000
+    found = await connection.fetch("SELECT content FROM messages ORDER BY sequence")
+    assert [row["content"] for row in found] == [f"Message {n}" for n in range(1, 1_001)]
+
+
+async def test_an_imported_time_that_cannot_be_held_is_named_and_one_that_was_never_there_is_not(
+    theirs: asyncpg.Connection, bring: Import, connection: asyncpg.Connection
+) -> None:
+    for number, at in enumerate(("'infinity'", "'20000-01-01'", "'0044-01-01 BC'", "NULL")):
+        row = f"'{UUID(int=number + 1)}', '{UUID(int=99)}', 'USER', '{number}', {at}, NULL"
+        await theirs.execute(f"INSERT INTO conversation_message VALUES ({row})")
+    assert (await bring()).new == 4
+    rows = await connection.fetch("SELECT metadata FROM messages ORDER BY content")
+    repaired = [orjson.loads(row["metadata"]).get("repaired") for row in rows]
+    assert repaired == [["/timestamp"], ["/timestamp"], ["/timestamp"], None]

@@ -31,6 +31,8 @@ router = APIRouter(prefix=API, tags=["live"])
 # Milliseconds after which a client reconnects to a conversation that the service has ended after its timeout, because
 # the phone may have come back.
 _RECONNECT_AFTER_TIMEOUT: Final = 10_000
+# Before the sequence in the id of an end, where words were taken out: who was cut off before it must hear of them.
+_TOLD: Final = "0"
 
 
 @router.get(
@@ -64,7 +66,8 @@ async def follow_conversation(
     permit = Permit(request, partial(_may_follow, live, conversation_id))
     await permit.ask()
     after = query.after_sequence if last_event_id is None else _sequence(last_event_id)
-    if last_event_id is not None and await live.finished(conversation_id, after):
+    told = last_event_id is not None and last_event_id.startswith(_TOLD) and last_event_id != _TOLD
+    if last_event_id is not None and await live.finished(conversation_id, after, told=told):
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return Stream(events(live.follow(conversation_id, after), permit, _written))
 
@@ -131,7 +134,7 @@ def _ended(ended: Ended) -> bytes:
         return resume(ABANDONED, retry=_RECONNECT_AFTER_TIMEOUT)
     reason = "ended" if ended.ended_at else "erased"
     # The id makes browsers send Last-Event-ID, and so get 204, even if they have received no message.
-    identity = None if ended.last_sequence is None else str(ended.last_sequence)
+    identity = None if ended.last_sequence is None else f"{_TOLD if ended.redacted else ''}{ended.last_sequence}"
     return event("end", {"reason": reason, "ended_at": ended.ended_at}, identity=identity)
 
 

@@ -1,7 +1,7 @@
 """SQL on the audit, to which rows can only be added.
 
-The number of an entry is a time, and above those of its conversation, so that a reader sees from the highest one that
-something was done since. The caller has locked the conversation.
+The number of an entry is a time, and above those of its conversation and of its action, so that a reader sees from the
+highest ones that something was done since, also if the clock was set back. The caller has locked the conversation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,11 @@ from backend.dao_service.models.base import NUMBER
 from verbatim_record.ids import new_id
 
 _NEXT: Final = text(f"""
-    SELECT greatest({NUMBER}, (SELECT max(number) + 1 FROM audit_entries WHERE conversation_id = :conversation_id))
+    SELECT greatest(
+        {NUMBER},
+        (SELECT max(number) + 1 FROM audit_entries WHERE conversation_id = :conversation_id),
+        (SELECT max(number) + 1 FROM audit_entries WHERE action = :action)
+    )
 """)  # noqa: S608 -- made of constants
 
 
@@ -35,7 +39,7 @@ class AuditDAO:
         details: Mapping[str, object],
     ) -> None:
         """Store that ``actor`` did ``action``, in the transaction that does it."""
-        number = await self._session.scalar(_NEXT, {"conversation_id": conversation_id})
+        number = await self._session.scalar(_NEXT, {"conversation_id": conversation_id, "action": action})
         await self._session.execute(
             insert(AuditEntry).values(
                 id=new_id(),
@@ -48,18 +52,14 @@ class AuditDAO:
             )
         )
 
-    async def latest(self, action: str, conversation_id: UUID, message_id: UUID) -> dict[str, Any] | None:
-        """Return the details of the latest entry about a message with ``action``, or None without one."""
-        return await self._session.scalar(
-            select(AuditEntry.details)
-            .where(
-                AuditEntry.conversation_id == conversation_id,
-                AuditEntry.message_id == message_id,
-                AuditEntry.action == action,
-            )
-            .order_by(AuditEntry.number.desc())
-            .limit(1)
+    async def details(self, action: str, conversation_id: UUID, message_id: UUID) -> Sequence[dict[str, Any]]:
+        """Return the details of each entry about a message with ``action``."""
+        found = select(AuditEntry.details).where(
+            AuditEntry.conversation_id == conversation_id,
+            AuditEntry.message_id == message_id,
+            AuditEntry.action == action,
         )
+        return (await self._session.scalars(found)).all()
 
     async def newest(
         self, action: str | None, conversation_id: UUID | None, *, before: tuple[int, UUID] | None, limit: int

@@ -14,7 +14,22 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, any_, bindparam, case, delete, func, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    and_,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -148,11 +163,15 @@ class DeliveryDAO:
         delivery that was held meanwhile stays held, unless the orchestrator accepted it.
         """
         delivered = state is DeliveryState.DELIVERED
+        # An operator has had it sent again during this attempt, whose failure is then not the last.
+        renewed = and_(Delivery.spent >= claimed.attempt, literal(state is DeliveryState.FAILED))
         settled = await self._session.scalar(
             update(Delivery)
             .where(Delivery.id == claimed.id, Delivery.attempts == claimed.attempt, Delivery.leased_until.is_not(None))
             .values(
-                state=state if delivered else case((Delivery.state == DeliveryState.HELD, Delivery.state), else_=state),
+                state=state
+                if delivered
+                else case((or_(Delivery.state == DeliveryState.HELD, renewed), Delivery.state), else_=state),
                 last_status=status,
                 last_error=error,
                 leased_until=None,

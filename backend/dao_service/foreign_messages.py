@@ -21,13 +21,16 @@ _TABLE: Final = "SELECT to_regclass($1)::text"
 _ROWS: Final = """
     SELECT id::text, conversation_id::text, role::text, content::text,
         CASE WHEN "timestamp" BETWEEN '0002-01-01' AND '9998-12-31' THEN "timestamp"::timestamp AT TIME ZONE 'UTC' END,
-        metadata::text
+        metadata::text, "timestamp" IS NOT NULL
     FROM {} ORDER BY conversation_id, "timestamp" NULLS LAST, ctid
 """
 
 
 class ForeignMessage(NamedTuple):
-    """A row of the table. ``metadata`` is JSON text, ``said_at`` None for a time that Python cannot hold."""
+    """A row of the table. ``metadata`` is JSON text.
+
+    ``said_at`` is None without a time, and for one that Python cannot hold; then ``is_timed`` is True.
+    """
 
     id: str | None
     conversation_id: str | None
@@ -35,6 +38,7 @@ class ForeignMessage(NamedTuple):
     content: str | None
     said_at: datetime | None
     metadata: str | None
+    is_timed: bool
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ from backend.vocabulary import Scope
 ATTEMPTS: Final = 4  # of one commit
 TRANSACTION_SECONDS: Final = 10.0  # seconds for one transaction, after which its connection is closed
 SHORT_LOCK_TIMEOUT: Final = 0.05  # seconds; the lock timeout during the search for the message that waits for a lock
-MAX_LOCK_TIMEOUTS: Final = 20  # lock timeouts in one search; enough to find two messages among a thousand
+MAX_WAITS: Final = 20  # lock timeouts and missing tables in one search; enough to find two messages among a thousand
 LOCKED_ID_SECONDS: Final = 5.0  # seconds for which a locked message id is refused without waiting for its lock again
 
 # Another transaction inserted the same id in another conversation, or did not lock the conversation. The next attempt
@@ -170,8 +170,13 @@ class Appender:
         if not self._locked_ids:
             try:
                 return await self._commit(messages)
-            except Unavailable:
-                raise
+            except Unavailable as error:
+                if len(messages) == 1 or not _may_be_of_one(error):
+                    raise
+                outcomes = await self._halve(messages, _Search())
+                if all(isinstance(outcome, Unavailable) for outcome in outcomes):
+                    raise
+                return outcomes
             except Exception as error:  # noqa: BLE001 -- a trigger or constraint of the host, or a bug of ours
                 if len(messages) == 1:
                     return [self._refused(messages[0], error)]
@@ -212,10 +217,13 @@ class Appender:
         try:
             outcomes = await self._commit(messages, lock=SHORT_LOCK_TIMEOUT)
         except Unavailable as error:
+            search.waits += _may_be_of_one(error)
+            if len(messages) > 1 and _may_be_of_one(error) and search.waits < MAX_WAITS:
+                return await self._halve(messages, search)
             outcomes = [error] * len(messages)
         except Exception as error:  # noqa: BLE001 -- as above
             search.waits += is_locked(error)
-            if len(messages) > 1 and search.waits < MAX_LOCK_TIMEOUTS:
+            if len(messages) > 1 and search.waits < MAX_WAITS:
                 return await self._halve(messages, search)
             if len(messages) == 1:
                 outcomes = [self._refused(messages[0], error)]
@@ -258,7 +266,8 @@ class _Search:
     """The search for the messages that make a commit fail.
 
     ``held`` are the conversations of which a message must be sent or tried again, with its outcome: the messages after
-    it in its conversation must not be recorded before it, and get the same outcome. ``waits`` counts lock timeouts.
+    it in its conversation must not be recorded before it, and get the same outcome. ``waits`` counts lock timeouts, and
+    tables that were missing.
     """
 
     held: dict[UUID, Outcome | None] = field(default_factory=dict)
@@ -279,6 +288,11 @@ async def _within_time(look: Awaitable[ResultT]) -> ResultT:
             log.warning("parts of the record not read", **describe(error))
             raise DatabaseUnavailable from error
         raise
+
+
+def _may_be_of_one(error: Unavailable) -> bool:
+    """Tell whether one message may be the cause: for it a trigger of the host may use a table that is missing."""
+    return error.__cause__ is not None and suggests_outdated_schema(error.__cause__)
 
 
 def _worth_another_try(error: Exception) -> bool:

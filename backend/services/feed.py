@@ -250,8 +250,10 @@ async def _read(database: Database, begun: FeedPlace, bounds: Bounds) -> FeedPag
             rest = Bounds(bounds.rows - len(rows), max(bounds.size - sum(len(row.document) for row in rows), 0))
             later, has_more = await feed.after(begun.positions or Positions(), end.positions, rest)
             rows = [*rows, *later]
-    if not rows and begun.positions is not None:
-        begun = FeedPlace(begun.positions | end.positions)  # no message will appear before the end any more
+    # No message will appear before the end any more. There may be some that were not read, behind one that is too long
+    # to be read beside them and that was erased before its text was.
+    if not rows and not has_more and begun.positions is not None:
+        begun = FeedPlace(begun.positions | end.positions)
     return _page(rows, begun, has_more=has_more)
 
 

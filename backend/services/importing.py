@@ -16,7 +16,7 @@ import orjson
 
 from backend.dao_service.connection.database import Database
 from backend.dao_service.foreign_messages import ForeignMessage, foreign_messages
-from backend.errors import ConversationErased, ConversationIdReused, RecordError
+from backend.errors import ConversationErased, ConversationIdReused, RecordError, Unavailable
 from backend.principal import LOCAL, Principal
 from backend.schemas.conversation import ConversationCreate
 from backend.schemas.message import MessageCreate
@@ -26,6 +26,8 @@ from backend.services.append_transaction import Recorded
 from backend.services.appender import Appender
 from backend.vocabulary import ContextType, Scope
 from verbatim_record.recorder.message_repair import fault_of, repair_message
+from verbatim_record.repair import marked
+from verbatim_record.vocabulary import Repaired
 
 _NAMESPACE: Final = UUID("7b1c1a52-0b1e-4f6d-9d53-5f2a0b7f6c11")  # of ids that are no UUIDs
 _BATCH: Final = 500  # messages that are appended together
@@ -105,8 +107,13 @@ def _messages(row: ForeignMessage, role: str | None) -> list[dict[str, Any]]:
         "client_sequence": None,
     }
     repaired = repair_message(message, said_at.timestamp())
+    if row.said_at:
+        return repaired
     # Without a time the record takes its own, which is then the same at each repetition.
-    return repaired if row.said_at else [{**each, "timestamp": None} for each in repaired]
+    untimed = [{**each, "timestamp": None} for each in repaired]
+    return [
+        {**each, "metadata": marked(each["metadata"], Repaired.TIMESTAMP)} if row.is_timed else each for each in untimed
+    ]
 
 
 def _metadata(written: str | None) -> object:
@@ -126,6 +133,9 @@ def _identity(given: str | None) -> UUID:
 
 async def _append(appender: Appender, batch: _Batch, done: Imported) -> None:
     outcomes = await appender.append(LOCAL, batch.messages) if batch.messages else []
+    # Not named as refused: a repetition records it, and nothing that comes after it may be recorded before.
+    if waiting := next((outcome for outcome in outcomes if isinstance(outcome, Unavailable)), None):
+        raise waiting
     for row, outcome in zip(batch.rows, outcomes, strict=True):
         if not isinstance(outcome, Recorded):
             done.refused.append((row, str(outcome)))

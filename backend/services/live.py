@@ -47,11 +47,13 @@ class Ended:
     """The conversation has ended at ``ended_at``, or was erased (None), so there is no more to follow.
 
     ``presumed`` tells that the service has ended it after the session's timeout, and that its phone may reopen it.
+    ``redacted`` tells that words were taken out of a message, so that a follower that was away must hear of it.
     """
 
     ended_at: str | None = None
     last_sequence: int | None = None
     presumed: bool = False
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +87,17 @@ class Live:
             if await MessageDAO(connection).version(conversation_id, owner) is None:
                 raise ConversationNotFound(conversation_id)
 
-    async def finished(self, conversation_id: UUID, after: int) -> bool:
+    async def finished(self, conversation_id: UUID, after: int, *, told: bool) -> bool:
         """Tell whether the conversation has ended, and has no message above the sequence ``after``.
 
-        An end that the service set after a session's timeout does not count. The caller has called `admit`.
+        An end that the service set after a session's timeout does not count. If words were taken out of a message, the
+        follower must have been ``told`` of the end, and so of them. The caller has called `admit`.
         """
         async with self._database.driver_connection() as connection:
             head = (await MessageDAO(connection).states([conversation_id])).get(conversation_id)
-        return bool(head and head.ended_at and not head.presumed and after >= head.last_sequence)
+        if head is None or head.ended_at is None or head.presumed or after < head.last_sequence:
+            return False
+        return told or head.redacted is None
 
     async def follow(self, conversation_id: UUID, after: int) -> AsyncGenerator[LiveUpdate | Stopping | None, None]:
         """Yield the messages on record above the sequence ``after``, then new ones as they are recorded.
@@ -241,7 +246,7 @@ class _Reader:
             return Ended()
         if self.head.ended_at is None or after < self.head.last_sequence:
             return None
-        return Ended(self.head.ended_at, self.head.last_sequence, self.head.presumed)
+        return Ended(self.head.ended_at, self.head.last_sequence, self.head.presumed, self.redacted > 0)
 
     async def _run(self) -> None:
         with self._database.wakeups.waiting(self._conversation_id, self.woken):

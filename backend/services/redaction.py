@@ -7,8 +7,8 @@ because it may quote the words in part; nor does one that comes later (`voice_ev
 again is answered with the redacted message (`append_transaction`).
 
 A client may repeat a redaction whose answer was lost: its ranges would then mean other words. So the audit keeps the
-ranges, and a request that equals the message's latest redaction changes nothing. The audit outlives the message, so the
-message must be marked, too: another program may have inserted one with that id anew.
+ranges, and a request that equals a redaction of the message changes nothing, also if another one came between. The
+audit outlives the message, so the message must be marked, too: another program may have inserted one with that id anew.
 """
 
 import re
@@ -69,8 +69,8 @@ async def redact(
             raise MessageNotFound(message_id)
         request = {"reason": wanted.reason, "ranges": wanted.ranges}
         action = AuditAction.MESSAGE_REDACTED
-        before = await AuditDAO(session).latest(action, conversation_id, message_id)
-        if before == request and REDACTED in found.metadata:
+        before = await AuditDAO(session).details(action, conversation_id, message_id)
+        if request in before and REDACTED in found.metadata:
             return Redacted(await message.document(), replayed=True)
         ranges = _merged(found.content, wanted.ranges)
         at = found.now.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -157,12 +157,21 @@ async def _append(appender: Appender, principal: Principal, arrivals: Sequence[_
     """Append the messages, in the order of the phone's numbers if it has sent any."""
     if not arrivals:
         return
-    ordered = sorted(arrivals, key=lambda arrival: arrival.event.client_sequence or 0)
+    ordered = _in_count(arrivals)
     sent = [message for arrival in ordered for message in arrival.messages]
     told = [arrival.event.received_at for arrival in ordered for _ in arrival.messages]
     outcomes = iter(await _append_twice(appender, principal, sent, told))
     for arrival in ordered:
         arrival.settle([next(outcomes) for _ in arrival.messages])
+
+
+def _in_count(arrivals: Sequence[_Arrival]) -> list[_Arrival]:
+    """Return ``arrivals`` in the phone's count; one without a usable number stays behind the one before it."""
+    reached, counted = 0, []
+    for arrival in arrivals:
+        reached = arrival.event.client_sequence or reached
+        counted.append((reached, arrival))
+    return [arrival for _, arrival in sorted(counted, key=lambda each: each[0])]
 
 
 async def _append_twice(
@@ -171,20 +180,23 @@ async def _append_twice(
     """Append messages of which the phone has ``told`` the times, and return the outcome of each.
 
     A time that was moved between those of its neighbours is another one in a retry if a neighbour has come since. So a
-    message that differs from the one on record in such a time alone is appended once more without a time, which then is
-    not compared.
+    message that differs from the one on record in such a time is appended once more without a time, which then is not
+    compared. It may differ in its words, too, if they were redacted since; then it is on record nevertheless.
     """
     outcomes = await appender.append(principal, sent)
     moved = [
         place
         for place, outcome in enumerate(outcomes)
         if isinstance(outcome, MessageIdReused)
-        and outcome.differing == ("timestamp",)
+        and "timestamp" in outcome.differing
         and sent[place].timestamp != told[place]
     ]
     if moved:
         untimed = [sent[place].model_copy(update={"timestamp": None}) for place in moved]
-        found = dict(zip(moved, await appender.append(principal, untimed), strict=True))
+        try:
+            found = dict(zip(moved, await appender.append(principal, untimed), strict=True))
+        except Busy as error:  # Busy would say that nothing was stored, but the other messages were
+            raise DatabaseUnavailable from error
         outcomes = [found.get(place, outcome) for place, outcome in enumerate(outcomes)]
     return outcomes
 

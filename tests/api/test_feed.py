@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from backend.app import create_app
+from backend.dao_service import portions
 from backend.dao_service.connection.database import Database
 from backend.vocabulary import Scope
 from tests import callers
@@ -225,3 +226,25 @@ async def test_a_cursor_of_another_list_is_refused(shared_service: httpx.AsyncCl
     for accept in ("application/json", "text/event-stream"):
         answer = await shared_service.get(FEED, params={"cursor": cursor}, headers={"accept": accept})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/cursor")
+
+
+async def test_a_long_message_that_is_erased_while_it_is_read_hides_no_later_one(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erased, other = await open_conversation(connection), await open_conversation(connection)
+    cursor = (await read(service, start="end"))["next_cursor"]
+    await say(service, erased, "x" * 2**20)
+    later = await say(service, other, "later " + "y" * 2_000)
+    fitted = portions.fitted
+
+    async def erasing(*arguments: Any) -> Any:
+        await connection.execute("DELETE FROM conversations WHERE id = $1", erased)
+        return await fitted(*arguments)
+
+    monkeypatch.setattr(portions, "fitted", erasing)
+    found = []
+    for _ in range(3):
+        page = await read(service, cursor)
+        found += page["data"]
+        cursor = page["next_cursor"]
+    assert [each["id"] for each in found] == [later["id"]]

@@ -441,3 +441,21 @@ async def test_a_service_token_that_is_revoked_hears_no_more(
         for each in (follower, feeding):
             [event] = await each.rest()
             assert (event.kind, event.data) == ("resume", {"reason": "token-invalid"})
+
+
+async def test_who_was_cut_off_before_the_end_hears_of_a_redaction_and_of_the_end_once(
+    client: httpx.AsyncClient,
+) -> None:
+    phone = await begin(client)
+    await phone.send(*numbered([spoken("user", "My card is 4111.")]))
+    [message] = await phone.messages()
+    path = f"/conversations/{phone.conversation_id}"
+    redacted = await client.post(f"/api/v1{path}/messages/{message['id']}/redact", json={"reason": "x"})
+    assert redacted.status_code == 200
+    await phone.end()
+    async with following(client, f"{path}/live", headers={"last-event-id": "1"}) as follower:
+        told, end = await follower.rest()
+    assert (told.kind, told.data["id"], end.kind) == ("redacted", message["id"], "end")
+    assert end.id
+    async with following(client, f"{path}/live", headers={"last-event-id": end.id}) as follower:
+        assert (follower.answer.status_code, await follower.rest()) == (204, [])

@@ -499,3 +499,34 @@ async def test_under_fire_the_words_do_not_come_back(
     found = [*answers, await everywhere(connection), *capfd.readouterr(), (await client.get("/metrics")).text]
     assert CANARY not in "".join(found)
     assert (await client.get("/api/v1/search", params={"q": "4111"})).json()["data"] == []
+
+
+async def test_a_repetition_after_another_redaction_takes_no_more_words(
+    service: httpx.AsyncClient, conversation: UUID
+) -> None:
+    words = f"My card is {CANARY}, and my pin is 99; thank you very much for your help today."
+    message = await post(service, conversation, words)
+
+    async def redact(text: str, within: str) -> str:
+        start = within.index(text)
+        wanted = {"reason": "x", "ranges": [[start, start + len(text)]]}
+        answer = await service.post(place(conversation, message["id"]), json=wanted)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["content"])
+
+    once = await redact("99", words)
+    twice = await redact(CANARY, once)
+    assert await redact("99", words) == twice  # the answer to the first was lost
+
+
+async def test_the_last_redaction_has_the_highest_number_although_the_clock_was_set_back(
+    service: httpx.AsyncClient, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute(
+        "INSERT INTO audit_entries (id, number, action, actor, conversation_id, message_id, details) "
+        "SELECT one, 4102444800000000000, 'message.redacted', 'x', one, one, '{}' FROM gen_random_uuid() AS one"
+    )
+    message = await post(service, conversation)
+    assert (await service.post(place(conversation, message["id"]), json=WHY)).status_code == 200
+    last = "SELECT message_id::text FROM audit_entries WHERE action = 'message.redacted' ORDER BY number DESC LIMIT 1"
+    assert await connection.fetchval(last) == message["id"]

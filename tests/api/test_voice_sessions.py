@@ -11,6 +11,7 @@ import pytest
 
 from backend.app import create_app
 from backend.dao_service.connection.database import Database
+from backend.schemas import fields
 from backend.services import session_timeout
 from backend.services.session_timeout import end_abandoned
 from tests import callers
@@ -443,3 +444,13 @@ async def test_a_phone_whose_clock_is_wrong_ends_its_call_now(shared_service: ht
     assert again == first
     ended = datetime.fromisoformat((await phone.state())["ended_at"])
     assert abs(datetime.now(UTC) - ended) < timedelta(minutes=1)
+
+
+async def test_an_end_is_repeated_although_its_time_has_become_plausible_since(
+    service: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await begin(service)
+    ahead = datetime.now(UTC) + fields.CLOCK_SKEW + timedelta(seconds=30)
+    first = await phone.end(reason="hangup", ended_at=ahead.isoformat())
+    monkeypatch.setattr(fields, "CLOCK_SKEW", fields.CLOCK_SKEW + timedelta(minutes=1))  # as half a minute later
+    assert await phone.end(reason="hangup", ended_at=ahead.isoformat()) == first

@@ -14,14 +14,15 @@ from pydantic import SecretStr
 
 from backend.dao_service.connection.database import Database
 from backend.delivery import Orchestrator, OrchestratorEndpoint, dispatcher
-from backend.delivery.schedule import SCHEDULE
+from backend.delivery.schedule import SCHEDULE, wait_after
 from backend.principal import LOCAL
 from backend.schemas.delivery import webhook_id
 from backend.schemas.intent import IntentPut
-from backend.services import intents
+from backend.services import deliveries, intents
+from backend.services.deliveries import Outcome
 from backend.services.intents import Replaceable
 from backend.services.outbox import Outbox
-from backend.vocabulary import Intent
+from backend.vocabulary import DeliveryState, Intent
 from tests.conftest import open_conversation
 from tests.delivery.conftest import Table, dispatching
 from tests.orchestrator_stand_in import SECRET, OrchestratorStandIn
@@ -285,3 +286,16 @@ async def test_a_proxy_in_the_environment_is_passed_by(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert (await Orchestrator(endpoint(listener.url)).send(new_id(), "{}")).accepted
+
+
+async def test_a_retry_during_the_last_attempt_has_the_whole_schedule_before_it(
+    database: Database, table: Table, conversation: UUID
+) -> None:
+    outbox = Outbox("http://127.0.0.1:9/hook")
+    delivery = await put(database, conversation, outbox)
+    await table.connection.execute("UPDATE deliveries SET attempts = 9")
+    [claimed] = await deliveries.claim(database, 1, timedelta(minutes=1))
+    assert wait_after(claimed.attempt - claimed.spent, SCHEDULE, None) is None  # the last
+    assert (await deliveries.retry(database, LOCAL, delivery, outbox)).state == DeliveryState.PENDING
+    assert await deliveries.settle(database, outbox, claimed, Outcome(DeliveryState.FAILED, 500, "no"))
+    assert (await table.only())["state"] == DeliveryState.PENDING

@@ -22,7 +22,7 @@ from backend.observability import metrics
 from backend.principal import LOCAL, PERSONAL, Principal
 from backend.schemas.message import MessageCreate
 from backend.services.append_transaction import Outcome, Recorded
-from backend.services.appender import Appender
+from backend.services.appender import MAX_WAITS, Appender
 from backend.vocabulary import Enrichment
 from tests import clusters
 from tests.conftest import connect, open_conversation
@@ -532,3 +532,33 @@ async def test_an_outage_is_unknown_to_the_caller_and_over_when_the_database_is_
         await appender.close()
         await database.close()
         await asyncio.to_thread(server.stop)
+
+
+async def test_a_message_for_which_a_trigger_misses_a_table_takes_no_other_with_it(
+    appender: Appender, connection: asyncpg.Connection, conversation: UUID
+) -> None:
+    await connection.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.content = 'refuse' THEN INSERT INTO not_there VALUES (1); END IF; RETURN NEW; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()
+    """)
+    other = await open_conversation(connection)
+    messages = [
+        said(other, "good"),
+        said(conversation, "refuse"),
+        said(other, "after"),
+        said(conversation, "behind it"),
+    ]
+    outcomes = await appender.append(LOCAL, messages)
+    assert [type(outcome) for outcome in outcomes] == [Recorded, DatabaseUnavailable, Recorded, DatabaseUnavailable]
+
+
+async def test_while_the_schema_is_an_old_one_few_messages_are_tried_alone(
+    appender: Appender, connection: asyncpg.Connection
+) -> None:
+    conversations = [await open_conversation(connection) for _ in range(64)]
+    await connection.execute("ALTER TABLE messages RENAME COLUMN input_modality TO modality")
+    failures = metrics.COMMIT_FAILURES._value.get()
+    with pytest.raises(DatabaseUnavailable):
+        await appender.append(LOCAL, [said(each) for each in conversations])
+    assert metrics.COMMIT_FAILURES._value.get() - failures <= 2 * MAX_WAITS
