@@ -27,4 +27,16 @@ Object.assign(globalThis, {
 
   /** Returns whether each of three storages, of which the second is the first, gets the same session. */
   claim: () => Promise.all([store, store, new IndexedDbStore()].map((each) => each.claim(SESSION))),
+
+  /** Returns what the storage has after another tab has deleted the database, as a user who clears the site's data does. */
+  async cleared(): Promise<number[]> {
+    await store.append(SESSION, [{ number: 1, text: "{}" }]);
+    await new Promise((resolve, reject) => {
+      const request = indexedDB.deleteDatabase("verbatim");
+      request.onsuccess = resolve;
+      request.onerror = reject;
+    });
+    await store.append(SESSION, [{ number: 2, text: "{}" }]);
+    return (await store.read(SESSION, 0, 9)).map(({ number }) => number);
+  },
 });
