@@ -130,6 +130,12 @@ export class Queue {
     this.#change();
   }
 
+  /** Forgets the reason, which the service refuses: the app may give another one. */
+  withdrawEnd(): void {
+    delete this.head.ended;
+    this.#change();
+  }
+
   /**
    * Returns the first rows with a number above `after` that may be sent: at most `most`, and 256 KiB unless the first one
    * alone is larger. Rejects if the storage fails.
@@ -173,10 +179,11 @@ export class Queue {
     return refused;
   }
 
-  /** Forgets the session, soon also in the storage. */
+  /** Forgets the session, soon also in the storage. How many events were given up stays known. */
   leave(): void {
     this.#bytes = 0;
-    for (const each of [this.#entries, this.givenUp, this.#unwritten, this.#ungiven, this.#removable]) each.clear();
+    for (const { number } of this.refused) this.givenUp.delete(number);
+    for (const each of [this.#entries, this.#unwritten, this.#ungiven, this.#removable]) each.clear();
     this.#isHeadNew = false;
     this.#isLeaving = true;
     this.#events.changed();
@@ -339,7 +346,7 @@ export class Queue {
     this.#isLeaving = false;
     this.#hasHead = false;
     // What was heard meanwhile.
-    this.#isHeadNew = this.#unwritten.size > 0;
+    this.#isHeadNew = this.#unwritten.size + this.#ungiven.size > 0;
   }
 
   async #try(write: () => Promise<void>): Promise<boolean> {

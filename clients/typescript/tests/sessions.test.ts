@@ -1,0 +1,58 @@
+/** A session and its end, over a service in memory. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { MemoryStore, type Phone, ProblemError } from "verbatim-record";
+import { said, storeWith } from "./network.ts";
+import { Gate, Service, settled } from "./service.ts";
+
+/** Opens a phone whose session has its receipt, and whose storage is empty again. */
+async function over(t: test.TestContext, service: Service): Promise<Phone> {
+  const memory = new MemoryStore();
+  const cleared = new Gate();
+  const removeHead = (session: string) => memory.removeHead(session).then(() => void cleared.pass());
+  const store = storeWith({ removeHead }, memory);
+  const phone = service.open(t, { store });
+  phone.hear(said("one"));
+  await phone.end("hangup");
+  await cleared.reached;
+  await settled();
+  return phone;
+}
+
+test("what is lost while the end is under way is in the receipt", async (t) => {
+  const service = new Service();
+  const phone = service.open(t);
+  phone.hear(said("one"));
+  service.before = (path) => {
+    if (!path.endsWith("/end")) return;
+    service.before = () => {};
+    phone.hear("no JSON");
+  };
+  const { complete, client_lost } = await phone.end("hangup");
+  assert.deepEqual([complete, client_lost], [false, 1]);
+});
+
+test("the service is told of what is lost after the end", async (t) => {
+  const service = new Service();
+  const phone = await over(t, service);
+  phone.hear("no JSON");
+  await service.until(() => service.lost === 1);
+});
+
+test("the count of what was given up goes on after the receipt", async (t) => {
+  const service = new Service();
+  const phone = service.open(t);
+  phone.hear(said("refuse me"));
+  await phone.end("hangup");
+  assert.equal(phone.takeRefused().length, 1);
+  phone.hear(said("refuse me, too"));
+  await service.until(() => service.lost === 2);
+});
+
+test("a session that the service does not end for one reason can be ended for another", async (t) => {
+  const service = new Service();
+  const phone = service.open(t);
+  phone.hear(said("one"));
+  await assert.rejects(phone.end("x".repeat(256)), ProblemError);
+  assert.equal((await phone.end("error")).complete, true);
+});
