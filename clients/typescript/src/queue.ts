@@ -67,6 +67,7 @@ export class Queue {
   #isLeaving = false;
   #writing: Promise<void> | undefined;
   #isFailing = false;
+  #isElsewhere = false; // another tab has the session
 
   constructor(store: Store, head: Head, clock: Clock, random: Random, events: Events) {
     this.#store = store;
@@ -104,7 +105,13 @@ export class Queue {
   /** Reads what the storage has of the session, and returns false if it fails; a `fresh` session has nothing. */
   async open(fresh: boolean): Promise<boolean> {
     const claim = this.#store.claim?.(this.head.session);
-    if (!fresh && !(await this.#try(async () => void (await claim, await this.#read())))) return false;
+    claim?.catch(() => undefined); // a fresh session does not wait for it
+    const read = async () => {
+      // The rows of two tabs would replace each other under the same numbers. So this one sends from memory.
+      if ((await claim) === false) this.#isElsewhere = this.#isFailing = true;
+      else await this.#read();
+    };
+    if (!fresh && !(await this.#try(read))) return false;
     this.#isRead = true;
     for (const { frame, time } of this.#heard.splice(0)) this.#number(frame, Math.max(time, this.head.time + 1));
     this.#clock.pass(this.head.time);
@@ -275,7 +282,7 @@ export class Queue {
   }
 
   #write(): void {
-    if (this.#isRead) this.#writing ??= this.#writeAll();
+    if (this.#isRead && !this.#isElsewhere) this.#writing ??= this.#writeAll();
   }
 
   async #writeAll(): Promise<void> {

@@ -1,8 +1,8 @@
-/** A session and its end, over a service in memory. */
+/** A session with several tabs and ends, over a service in memory. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { MemoryStore, type Phone, ProblemError } from "verbatim-record";
-import { said, storeWith } from "./network.ts";
+import { said, storeWith, until } from "./network.ts";
 import { Gate, Service, settled } from "./service.ts";
 
 /** Opens a phone whose session has its receipt, and whose storage is empty again. */
@@ -55,4 +55,25 @@ test("a session that the service does not end for one reason can be ended for an
   phone.hear(said("one"));
   await assert.rejects(phone.end("x".repeat(256)), ProblemError);
   assert.equal((await phone.end("error")).complete, true);
+});
+
+test("two tabs in one session lose no word, and the second writes nothing", async (t) => {
+  const service = new Service();
+  service.isOnline = false;
+  const memory = new MemoryStore();
+  const claimed = new Set<string>();
+  const tab = () => {
+    const claim = async (session: string) => !claimed.has(session) && claimed.add(session).size > 0;
+    return service.open(t, { store: { ...storeWith({}, memory), claim }, session: "vs_tabs" });
+  };
+  const [one, two] = [tab(), tab()];
+  one.hear(said("from one"));
+  two.hear(said("from two"));
+  await until(one, ({ unsaved }) => unsaved === 0);
+  await settled();
+  assert.deepEqual([one.state.unsaved, two.state.unsaved], [0, 1]);
+  service.isOnline = true;
+  await Promise.all([one, two].map((phone) => until(phone, ({ queued, inFlight }) => queued + inFlight === 0)));
+  assert.deepEqual(service.said.sort(), ["from one", "from two"]);
+  assert.deepEqual([one.state.lost, two.state.lost], [0, 0]);
 });
