@@ -125,7 +125,7 @@ export class Sender {
 
   /** Resolves after a pause that grows with the failures in a row, or when `wake` is called; rejects once closed. */
   async pause(failures: number, wait = 0, seen: number = this.#wakes.count): Promise<void> {
-    await this.#wakes.after(seen, 1_000 * Math.min(wait, LONGEST_WAIT) + this.#backoff(failures));
+    if (!this.isClosed) await this.#wakes.after(seen, 1_000 * Math.min(wait, LONGEST_WAIT) + this.#backoff(failures));
     if (this.isClosed) throw this.#closed();
   }
 
@@ -141,7 +141,8 @@ export class Sender {
       this.#turns = 0;
       const isUntold = !this.#hasReceipt || queue.givenUp.size > this.#told;
       const isEnding = queue.head.ended !== undefined && queue.size === 0 && isUntold;
-      if (!isEnding) await this.#work.after(seen);
+      // What waits for a storage that does not answer may be sent after some seconds.
+      if (!isEnding) await this.#work.after(seen, queue.size > 0 ? 1_000 : undefined);
       else if (await this.#ensureBegun()) await this.#end();
     }
   }

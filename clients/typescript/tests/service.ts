@@ -1,8 +1,8 @@
-/** A service in memory, for tests of what the real one cannot be brought to do. */
-import type { Fetch, FetchAnswer, PhoneOptions } from "verbatim-record";
+/** A service in memory, for tests of what the real one cannot be brought to do, and storage that fails as the test says. */
+import type { Fetch, FetchAnswer, PhoneOptions, Store } from "verbatim-record";
 import { MemoryStore, Phone } from "verbatim-record";
 import type test from "node:test";
-import { forged, hasty } from "./network.ts";
+import { forged, hasty, storeWith } from "./network.ts";
 
 interface Item {
   client_sequence: number;
@@ -90,6 +90,9 @@ function json(body: object, status = 200): FetchAnswer {
   return forged(status, {}, JSON.stringify(body));
 }
 
+export const fail = (): Promise<never> => Promise.reject(new Error("full"));
+export const never = (): Promise<never> => new Promise(() => {});
+
 /** Lets everything happen that waits for nothing but the event loop. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
@@ -106,4 +109,33 @@ export class Gate {
     this.#reach();
     return this.#opened;
   }
+}
+
+/** Storage that takes at most so many characters. */
+export function bounded(memory: Store, most: number): Store {
+  const sizes = new Map<string, number>();
+  const put = (texts: [string, string][]) => {
+    const used = [...sizes.values(), ...texts.map(([, text]) => text.length)].reduce((sum, each) => sum + each, 0);
+    if (used > most) throw new Error("QuotaExceededError");
+    for (const [key, text] of texts) sizes.set(key, text.length);
+  };
+  const faults: Partial<Store> = {
+    async append(session, rows) {
+      put(rows.map(({ number, text }) => [`${session}/${number}`, text]));
+      await memory.append(session, rows);
+    },
+    async putHead(head) {
+      put([[head.session, JSON.stringify(head)]]);
+      await memory.putHead(head);
+    },
+    async remove(session, numbers) {
+      for (const number of numbers) sizes.delete(`${session}/${number}`);
+      await memory.remove(session, numbers);
+    },
+    async removeHead(session) {
+      sizes.delete(session);
+      await memory.removeHead(session);
+    },
+  };
+  return storeWith(faults, memory);
 }
