@@ -46,18 +46,21 @@ export class AsyncStorageStore implements Store {
   }
 
   async remove(session: string, numbers: readonly number[]): Promise<void> {
+    // Also the parts of a row that has been replaced by a short one, or that did not fit.
+    const parts = await this.#names(`${PART}${session}/`);
     for (const number of numbers) {
-      const name = `${session}/${number}`;
-      const parts = partsOf(await this.#storage.getItem(ROW + name));
-      await this.#storage.removeItem(ROW + name);
-      for (let part = 0; part < parts; part += 1) await this.#storage.removeItem(`${PART}${name}/${part}`);
+      await this.#storage.removeItem(`${ROW}${session}/${number}`);
+      for (const part of parts) {
+        if (part.startsWith(`${number}/`)) await this.#storage.removeItem(`${PART}${session}/${part}`);
+      }
     }
   }
 
   async heads(): Promise<Head[]> {
     const names = await this.#names(HEAD);
     const texts = await Promise.all(names.map((name) => this.#storage.getItem(HEAD + name)));
-    return texts.map((text) => JSON.parse(text ?? "null") as Head);
+    // One may have been removed since its name was read.
+    return texts.filter((text) => text !== null).map((text) => JSON.parse(text) as Head);
   }
 
   async putHead(head: Head): Promise<void> {

@@ -133,12 +133,16 @@ export class AgentConnection {
     const { phone, onAudio, onEvent } = this.#options;
     const hungUp = this.#hungUp.signal;
     return new Promise((resolve) => {
+      let isOver = false;
       const ended: Ended = { code: 0, applied: false, error: undefined };
       const end = (code: number) => {
         clearTimeout(late);
         clearTimeout(last);
         clearInterval(alive);
         hungUp.removeEventListener("abort", hangUp);
+        // A socket that was given up closes late, perhaps when the next one talks already. What it says is still recorded.
+        isOver = true;
+        socket.onclose = null;
         this.#ready = false;
         resolve({ ...ended, code });
       };
@@ -157,8 +161,9 @@ export class AgentConnection {
       socket.onopen = () => socket.send(settings);
       socket.onclose = ({ code }) => end(code);
       socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+        if (typeof data === "string") phone.hear(data);
+        if (isOver) return;
         if (typeof data !== "string") return onAudio?.(data);
-        phone.hear(data);
         const event = parsed(data);
         if (!event) return;
         if (event.type === "SettingsApplied") {

@@ -67,7 +67,10 @@ export class IndexedDbStore implements Store {
       request.onupgradeneeded = () => [ROWS, HEADS].forEach((name) => request.result.createObjectStore(name));
       const database = await result(request);
       database.onclose = forget;
-      database.onversionchange = () => database.close();
+      database.onversionchange = () => {
+        database.close();
+        forget(); // closed by ourselves it tells nobody
+      };
       return database;
     };
     return (this.#opened ??= open().catch((error: unknown) => {

@@ -1,7 +1,7 @@
 /** A phone's side of a voice session: it numbers, times and keeps what it hears, and sends it until it is on record. */
 import type { Fetch } from "./attempt.js";
 import { Clock } from "./clock.js";
-import { Queue, type Refused } from "./queue.js";
+import { Queue, type Refused, within } from "./queue.js";
 import { platformRandom, type Random, uuid } from "./random.js";
 import { Sender } from "./sender.js";
 import type { Store } from "./store.js";
@@ -67,14 +67,18 @@ export class Phone {
   readonly #sender: Sender;
   readonly #listeners = new Set<() => void>();
   #dropped = 0;
+  #hasLeft = false; // it has nothing to do, but may be writing still
+  readonly #open: Map<string, Phone>;
+  readonly #run: Promise<void>;
   #state: PhoneState | undefined;
   #isTelling = false;
 
-  private constructor(options: PhoneOptions, session: string) {
+  private constructor(options: PhoneOptions, session: string, open: Map<string, Phone>) {
     const { api, store, conversation, fetch = globalThis.fetch, now = Date.now, token = () => "" } = options;
     const random = options.random ?? platformRandom();
     const changed = () => this.#change();
     this.session = session;
+    this.#open = open;
     this.#onLost = (frame) => queueMicrotask(() => options.onLost?.(frame));
     const clock = new Clock(now);
     const head = { session, last: 0, time: 0, ...(conversation && { conversation }) };
@@ -84,12 +88,18 @@ export class Phone {
       pause: (failures) => this.#sender.pause(failures),
     });
     const left = () => {
-      PHONES.get(store)?.delete(session);
+      this.#hasLeft = true;
       globalThis.removeEventListener?.("online", this.wake);
+      void this.#idle().then(() => {
+        if (this.#hasLeft && open.get(session) === this) open.delete(session);
+      });
     };
     this.#sender = new Sender({ api, token, fetch, random, clock, queue: this.#queue, session, changed, left });
-    globalThis.addEventListener?.("online", this.wake);
-    void this.#sender.run(options.session === undefined);
+    const run = () => this.#sender.run(options.session === undefined);
+    // What the phone before still writes must be read, or its numbers would be given again.
+    const before = open.get(session);
+    this.#run = before ? before.#idle().then(run) : run();
+    this.#join();
   }
 
   /**
@@ -100,9 +110,8 @@ export class Phone {
     const session = options.session ?? `vs_${uuid(options.random ?? platformRandom()).replaceAll("-", "")}`;
     const open = PHONES.get(options.store) ?? new Map<string, Phone>();
     PHONES.set(options.store, open);
-    const phone = open.get(session) ?? new Phone(options, session);
-    open.set(session, phone);
-    return phone;
+    const before = open.get(session);
+    return before && !before.#hasLeft ? before : new Phone(options, session, open);
   }
 
   /**
@@ -138,10 +147,13 @@ export class Phone {
 
   /** Records a text frame that Deepgram has sent. Returns at once, and never throws. */
   hear(frame: string): void {
-    if (this.#sender.isClosed) {
-      this.#dropped += 1;
-      this.#onLost(frame);
-    } else this.#queue.add(frame);
+    const other = this.#open.get(this.session);
+    if (this.#sender.isClosed) this.#drop(frame);
+    else if (this.#hasLeft && other && other !== this) return other.hear(frame); // two would write the same rows
+    else {
+      if (this.#hasLeft) this.#join(); // it is heard after the receipt
+      this.#queue.add(frame);
+    }
     this.#change();
   }
 
@@ -153,7 +165,7 @@ export class Phone {
   /**
    * Ends the session, for the first `reason` that was given. Resolves with the receipt once everything is on record or
    * given up, however long there is no network; if the app is killed before, `resumeAll` goes on. Rejects with a
-   * ProblemError if the service refuses.
+   * ProblemError if the service refuses; if it refuses the reason (422), another one may follow.
    */
   end(reason: string): Promise<Receipt> {
     this.#queue.end(reason);
@@ -170,10 +182,33 @@ export class Phone {
   /** Sends at once what waits for a pause to end; call it when the network or the app comes back. */
   readonly wake = (): void => this.#sender.wake();
 
-  /** Stops sending, and resolves when nothing is being written; what is not on record stays in the storage. */
+  /**
+   * Stops sending, and resolves when nothing is being written, or the storage has not answered for 5 seconds. What is not on
+   * record stays in the storage. What the storage did not take is lost.
+   */
   async close(): Promise<void> {
     this.#sender.close();
+    await within(this.#idle()).catch(() => undefined);
+    for (const frame of this.#queue.abandon()) this.#drop(frame);
+    this.#change();
+  }
+
+  /** Becomes the phone of its session. */
+  #join(): void {
+    this.#hasLeft = false;
+    this.#open.set(this.session, this);
+    globalThis.addEventListener?.("online", this.wake);
+  }
+
+  /** Resolves when this phone, which has left, writes no more. */
+  async #idle(): Promise<void> {
+    if (this.#sender.isClosed) await this.#run; // it may be reading still
     await this.#queue.idle();
+  }
+
+  #drop(frame: string): void {
+    this.#dropped += 1;
+    this.#onLost(frame);
   }
 
   #change(): void {

@@ -43,6 +43,7 @@ const MOST_BYTES = 64 * 2 ** 20; // of rows; then the newest events are lost
 const MOST_AGE = 30 * 24 * 3_600_000; // milliseconds of the oldest row; the same
 const EARLIEST = Date.UTC(2000); // a clock that shows an earlier time was never set
 const BATCH_BYTES = 256 * 2 ** 10;
+const PATIENCE = 5_000; // milliseconds in which the storage must answer; then its events are sent from memory
 const PAGE = 100; // rows that are read from the storage at once
 const GIVEN_UP = "/given-up";
 
@@ -67,6 +68,8 @@ export class Queue {
   #isLeaving = false;
   #writing: Promise<void> | undefined;
   #isFailing = false;
+  #top = 0; // the highest number of the rows in the storage
+  #isElsewhere = false; // another tab has the session
 
   constructor(store: Store, head: Head, clock: Clock, random: Random, events: Events) {
     this.#store = store;
@@ -104,7 +107,13 @@ export class Queue {
   /** Reads what the storage has of the session, and returns false if it fails; a `fresh` session has nothing. */
   async open(fresh: boolean): Promise<boolean> {
     const claim = this.#store.claim?.(this.head.session);
-    if (!fresh && !(await this.#try(async () => void (await claim, await this.#read())))) return false;
+    claim?.catch(() => undefined); // a fresh session does not wait for it
+    const read = async () => {
+      // The rows of two tabs would replace each other under the same numbers. So this one sends from memory.
+      if ((await claim) === false) this.#isElsewhere = this.#isFailing = true;
+      else await this.#read();
+    };
+    if (!fresh && !(await this.#try(read))) return false;
     this.#isRead = true;
     for (const { frame, time } of this.#heard.splice(0)) this.#number(frame, Math.max(time, this.head.time + 1));
     this.#clock.pass(this.head.time);
@@ -130,21 +139,38 @@ export class Queue {
     this.#change();
   }
 
+  /** Forgets the reason, which the service refuses: the app may give another one. */
+  withdrawEnd(): void {
+    delete this.head.ended;
+    this.#change();
+  }
+
   /**
    * Returns the first rows with a number above `after` that may be sent: at most `most`, and 256 KiB unless the first one
-   * alone is larger. Rejects if the storage fails.
+   * alone is larger. Those in memory do not wait for a storage that cannot be read. Rejects if there are only others.
    */
   async batch(after: number, most: number): Promise<Row[]> {
+    try {
+      return await this.#batch(after, most, false);
+    } catch (error) {
+      const rows = await this.#batch(after, most, true);
+      if (rows.length === 0) throw error;
+      return rows;
+    }
+  }
+
+  async #batch(after: number, most: number, inMemory: boolean): Promise<Row[]> {
     const wanted = new Map<number, string | undefined>();
     let bytes = 0;
     for (const [number, entry] of this.#entries) {
-      if (number <= after) continue;
+      if (number <= after || (inMemory && entry.text === undefined)) continue;
       bytes += entry.bytes;
-      const isWaiting = entry.text !== undefined && !this.#isFailing;
+      const isLate = inMemory || this.#isFailing || performance.now() - entry.since >= PATIENCE;
+      const isWaiting = entry.text !== undefined && !isLate;
       if (isWaiting || wanted.size === most || (wanted.size > 0 && bytes > BATCH_BYTES)) break;
       wanted.set(number, entry.text);
     }
-    await this.#fill(wanted);
+    await within(this.#fill(wanted));
     const rows: Row[] = [];
     for (const [number, text] of wanted) {
       if (text) rows.push({ number, text });
@@ -173,10 +199,18 @@ export class Queue {
     return refused;
   }
 
-  /** Forgets the session, soon also in the storage. */
+  /** Returns the frames that the storage never got, and forgets them, as a phone that was closed will not send them. */
+  abandon(): string[] {
+    const frames = [...this.#unwritten].map((number) => frameOf(this.#entries.get(number)!.text!));
+    for (const number of [...this.#unwritten]) this.#remove(number);
+    return [...frames, ...this.#heard.splice(0).map(({ frame }) => frame)];
+  }
+
+  /** Forgets the session, soon also in the storage. How many events were given up stays known. */
   leave(): void {
     this.#bytes = 0;
-    for (const each of [this.#entries, this.givenUp, this.#unwritten, this.#ungiven, this.#removable]) each.clear();
+    for (const { number } of this.refused) this.givenUp.delete(number);
+    for (const each of [this.#entries, this.#unwritten, this.#ungiven, this.#removable]) each.clear();
     this.#isHeadNew = false;
     this.#isLeaving = true;
     this.#events.changed();
@@ -198,8 +232,9 @@ export class Queue {
       const time = Date.parse(/"received_at":"([^"]+)"/.exec(text)?.[1] ?? "");
       const age = time > EARLIEST ? this.#clock.now() - time : 0;
       this.#entries.set(number, { bytes: size(text), since: performance.now() - age, text: undefined });
+      this.#top = number;
       this.skipTo(number + 1);
-      this.head.time = Math.max(this.head.time, time);
+      this.head.time = Math.max(this.head.time, time || 0); // a damaged row has no time
     }
     for await (const { number, text } of this.#all(session + GIVEN_UP)) {
       this.givenUp.set(number, text === "lost" || text === "taken" ? text : (JSON.parse(text) as Refused));
@@ -223,7 +258,6 @@ export class Queue {
     this.head.time = time;
     const text = itemOf(frame, number, time, this.#random);
     const bytes = text ? size(text) : 0;
-    this.#isHeadNew ||= !this.#hasHead;
     if (!text || this.#bytes + bytes > MOST_BYTES || this.age > MOST_AGE) return this.#lose(number, frame);
     this.#bytes += bytes;
     this.#entries.set(number, { bytes, since: performance.now(), text });
@@ -268,21 +302,19 @@ export class Queue {
   }
 
   #write(): void {
-    if (this.#isRead) this.#writing ??= this.#writeAll();
+    if (this.#isRead && !this.#isElsewhere) this.#writing ??= this.#writeAll();
   }
 
   async #writeAll(): Promise<void> {
     await Promise.resolve(); // lets `hear` return first
-    try {
-      for (let failures = 0; this.#isLeaving || this.#isHeadNew || this.#unsettled > 0; ) {
-        const isWritten = this.#isLeaving ? await this.#try(() => this.#clear()) : await this.#writeOnce();
-        failures = isWritten ? 0 : failures + 1;
-        this.#isFailing = !isWritten;
-        this.#events.changed();
-        if (!isWritten) await this.#events.pause(failures);
-      }
-    } catch {
-      // The phone was closed while its storage failed.
+    let isLast = false; // the phone was closed while its storage failed: now or never
+    for (let failures = 0; this.#isLeaving || this.#isHeadNew || this.#unsettled > 0; ) {
+      const isWritten = this.#isLeaving ? await this.#try(() => this.#clear()) : await this.#writeOnce();
+      failures = isWritten ? 0 : failures + 1;
+      this.#isFailing = !isWritten;
+      this.#events.changed();
+      if (!isWritten && isLast) break;
+      if (!isWritten) await this.#events.pause(failures).catch(() => (isLast = true));
     }
     this.#writing = undefined;
   }
@@ -296,19 +328,23 @@ export class Queue {
     const { session } = this.head;
     const gone = [...this.#removable];
     const isHeadWritten = await this.#writeHead();
+    if (!this.#hasHead) return false; // without it `resumeAll` does not find the rows
     const areWritten = await this.#append(session, this.#unwritten, (number) => this.#entries.get(number)!.text!);
     const areGiven = await this.#append(session + GIVEN_UP, this.#ungiven, (number) => {
       const fate = this.givenUp.get(number)!;
       return typeof fate === "string" ? fate : JSON.stringify(fate);
     });
-    if (!isHeadWritten || !areGiven) return false;
-    const areGone = gone.length === 0 || (await this.#try(() => this.#store.remove(session, gone)));
-    if (areGone) for (const number of gone) this.#removable.delete(number);
-    return areWritten && areGone;
+    // Without its new head the storage keeps its last row, so that no number is used twice. It must get rid of the others
+    // also then: a full one that takes no head would stay full.
+    const isSettled = (number: number) => !this.#ungiven.has(number) && (isHeadWritten || number !== this.#top);
+    const settled = gone.filter(isSettled);
+    const areGone = settled.length === 0 || (await this.#try(() => this.#store.remove(session, settled)));
+    if (areGone) for (const number of settled) this.#removable.delete(number);
+    return isHeadWritten && areWritten && areGiven && areGone;
   }
 
   async #writeHead(): Promise<boolean> {
-    if (!this.#isHeadNew) return true;
+    if (!this.#isHeadNew && this.#hasHead) return true;
     this.#isHeadNew = false;
     const isWritten = await this.#try(() => this.#store.putHead({ ...this.head }));
     this.#hasHead ||= isWritten;
@@ -317,9 +353,11 @@ export class Queue {
   }
 
   async #append(session: string, numbers: Set<number>, textOf: (number: number) => string): Promise<boolean> {
+    if (this.#isLeaving) return true; // the storage is cleared first: it would lose what was heard meanwhile
     const rows = [...numbers].slice(0, PAGE).map((number) => ({ number, text: textOf(number) }));
     if (rows.length === 0) return true;
     const isWritten = await this.#try(() => this.#store.append(session, rows));
+    if (isWritten && numbers === this.#unwritten) this.#top = rows[rows.length - 1]!.number;
     for (const { number, text } of isWritten ? rows : []) {
       if (numbers.has(number) && textOf(number) === text) numbers.delete(number);
       const entry = this.#entries.get(number);
@@ -338,8 +376,7 @@ export class Queue {
     await this.#store.removeHead(session);
     this.#isLeaving = false;
     this.#hasHead = false;
-    // What was heard meanwhile.
-    this.#isHeadNew = this.#unwritten.size > 0;
+    this.#isHeadNew = false; // what was heard meanwhile brings its own
   }
 
   async #try(write: () => Promise<void>): Promise<boolean> {
@@ -361,6 +398,18 @@ function itemOf(frame: string, number: number, time: number, random: Random): st
   } catch {
     return undefined;
   }
+}
+
+/** Settles as `promise` does, but rejects if the storage does not answer in time. */
+export async function within<T>(promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => (timer = setTimeout(reject, PATIENCE)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Returns the frame of an item. */
+function frameOf(item: string): string {
+  return item.slice(item.indexOf('"event":') + '"event":'.length, -1);
 }
 
 /** Returns a bound on the bytes of a text in UTF-8. */

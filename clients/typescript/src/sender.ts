@@ -60,6 +60,7 @@ export class Sender {
   #beginning: Promise<VoiceSessionResponse> | undefined;
   #isBegun = false;
   #hasReceipt = false;
+  #told = 0; // how many events were given up, as the service knows
   #most = BATCH;
   // The events up to this number wait for their next turn, which comes at a time of the monotonic clock.
   #passed = 0;
@@ -124,7 +125,7 @@ export class Sender {
 
   /** Resolves after a pause that grows with the failures in a row, or when `wake` is called; rejects once closed. */
   async pause(failures: number, wait = 0, seen: number = this.#wakes.count): Promise<void> {
-    await this.#wakes.after(seen, 1_000 * Math.min(wait, LONGEST_WAIT) + this.#backoff(failures));
+    if (!this.isClosed) await this.#wakes.after(seen, 1_000 * Math.min(wait, LONGEST_WAIT) + this.#backoff(failures));
     if (this.isClosed) throw this.#closed();
   }
 
@@ -138,8 +139,10 @@ export class Sender {
       else this.#passed = 0;
     } else {
       this.#turns = 0;
-      const isEnding = queue.head.ended !== undefined && queue.size === 0 && !this.#hasReceipt;
-      if (!isEnding) await this.#work.after(seen);
+      const isUntold = !this.#hasReceipt || queue.givenUp.size > this.#told;
+      const isEnding = queue.head.ended !== undefined && queue.size === 0 && isUntold;
+      // What waits for a storage that does not answer may be sent after some seconds.
+      if (!isEnding) await this.#work.after(seen, queue.size > 0 ? 1_000 : undefined);
       else if (await this.#ensureBegun()) await this.#end();
     }
   }
@@ -207,20 +210,23 @@ export class Sender {
     this.#passed = rows[rows.length - 1]!.number;
   }
 
-  /** Ends the session, and gives its receipt to those who wait, unless more was heard meanwhile. */
+  /** Ends the session, and gives its receipt to those who wait, unless more was heard or given up meanwhile. */
   async #end(): Promise<void> {
     const { queue, session } = this.#line;
-    const facts = { reason: queue.head.ended, last_client_sequence: queue.head.last, client_lost: queue.givenUp.size };
+    const lost = queue.givenUp.size;
+    const facts = { reason: queue.head.ended, last_client_sequence: queue.head.last, client_lost: lost };
     let answer = await this.#ask(`/${session}/end`, JSON.stringify(facts), isReceipt);
     // It has ended with other facts, as those of another device; what this phone gave up must still count.
     if (answer.problem?.type === "/problems/voice-session-ended") {
-      answer = await this.#ask(`/${session}/end`, JSON.stringify({ client_lost: queue.givenUp.size }), isReceipt);
+      answer = await this.#ask(`/${session}/end`, JSON.stringify({ client_lost: lost }), isReceipt);
     }
     if (answer.kind !== "good") {
+      if (answer.problem!.status === 422) queue.withdrawEnd();
       this.#fail(new ProblemError(answer.problem!));
       return this.#refused(answer.problem!);
     }
-    if (queue.size > 0) return;
+    this.#told = lost;
+    if (queue.size > 0 || queue.givenUp.size > lost) return;
     this.#hasReceipt = true;
     for (const { resolve } of this.#waiting.splice(0)) resolve(answer.json as unknown as Receipt);
     this.leaveIfDone();

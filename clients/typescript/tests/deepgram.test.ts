@@ -157,6 +157,30 @@ test("a Deepgram that does not answer is given up after fifteen seconds, and ask
   await call;
 });
 
+test("a connection that was given up does not silence the one after it", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  const { connection, forwarded, next } = stage();
+  const first = next();
+  const call = connection.run();
+  const stale = await first;
+  let closes = () => {};
+  stale.close = () => (closes = () => stale.onclose?.({ code: 1006 })); // the network is gone: a browser waits for an answer
+  const second = next();
+  t.mock.timers.tick(15_000);
+  await tick(t);
+  const line = await second;
+  stale.onmessage?.({ data: JSON.stringify(APPLIED) }); // React Native still passes on what a closing socket hears
+  assert.equal(connection.ready, false);
+  assert.equal(forwarded.length, 1); // it is recorded all the same
+  line.says(APPLIED);
+  closes();
+  assert.equal(connection.ready, true);
+  connection.sendAudio(new Uint8Array(4));
+  assert.deepEqual(line.sent, [new Uint8Array(4)]);
+  line.onclose({ code: 1000 });
+  await call;
+});
+
 test("a service without a key for Deepgram ends the call with its problem", async () => {
   const problem = { type: "/problems/provider-not-configured", status: 409, title: "", detail: "", instance: "", request_id: "" };
   const verbatim = {

@@ -2,6 +2,8 @@
 import type { Fetch, FetchAnswer, FetchInit, PhoneOptions, Random, Receipt, Store } from "verbatim-record";
 import { MemoryStore, Phone } from "verbatim-record";
 
+export { until } from "./until.ts";
+
 export const api = `${process.env["VERBATIM_URL"]}/api/v1`;
 
 /** What the network does with a request: an answer in the service's place, or undefined to let the service answer. */
@@ -77,19 +79,6 @@ export async function messages(phone: Phone): Promise<Recorded[]> {
 }
 
 export const contents = async (phone: Phone): Promise<string[]> => (await messages(phone)).map(({ content }) => content);
-
-/** Resolves when `phone` is in a state that `condition` accepts. */
-export function until(phone: Phone, condition: (state: Phone["state"]) => boolean): Promise<void> {
-  return new Promise((resolve) => {
-    const look = () => {
-      if (!condition(phone.state)) return;
-      stop();
-      resolve();
-    };
-    const stop = phone.subscribe(look);
-    look();
-  });
-}
 
 /** A storage whose methods the test may replace. */
 export function storeWith(faults: Partial<Store>, store: Store = new MemoryStore()): Store {

@@ -74,3 +74,27 @@ test("AsyncStorageStore: an app that is killed in the middle of a row of megabyt
   assert.equal(writes, 3);
   assert.deepEqual(await new AsyncStorageStore(storage).read("s", 0, 9), [{ number: 1, text: "{}" }]);
 });
+
+test("AsyncStorageStore: a row that was replaced, or that did not fit, leaves no part of it", async () => {
+  const storage = new AsyncStorageStandIn();
+  const store = new AsyncStorageStore(storage);
+  const long = "x".repeat(1_200_000);
+  await store.append("s", [{ number: 1, text: long }]);
+  await store.append("s", [{ number: 1, text: "taken" }]);
+  await store.remove("s", [1]);
+  assert.deepEqual(await storage.getAllKeys(), []);
+  const set = storage.setItem.bind(storage);
+  let room = 2;
+  storage.setItem = async (key, value) => ((room -= 1) < 0 ? Promise.reject(new Error("full")) : set(key, value));
+  await assert.rejects(store.append("s", [{ number: 2, text: long }]));
+  await store.remove("s", [2]);
+  assert.deepEqual(await storage.getAllKeys(), []);
+});
+
+test("AsyncStorageStore: a head that is removed while the heads are read is passed over", async () => {
+  const store = new AsyncStorageStore(new AsyncStorageStandIn());
+  for (const session of ["removed", "kept"]) await store.putHead({ session, last: 0, time: 0 });
+  const heads = store.heads();
+  await store.removeHead("removed");
+  assert.deepEqual((await heads).map(({ session }) => session), ["kept"]);
+});

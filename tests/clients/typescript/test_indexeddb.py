@@ -49,6 +49,21 @@ async def test_a_session_belongs_to_one_tab(page: str, tmp_path: Path) -> None:
         assert await tab.run("claim()") == [True, True, False]
 
 
+async def test_two_tabs_in_one_session_lose_no_word(page: str, tmp_path: Path) -> None:
+    async with chromium(tmp_path / "profile") as tab:
+        await tab.open(page)
+        await tab.until("globalThis.both")
+        found = await tab.run("both()")
+    assert found == {"said": ["one from 0", "one from 1", "two from 0", "two from 1"], "lost": [0, 0]}
+
+
+async def test_a_database_that_another_tab_deletes_is_opened_again(page: str, tmp_path: Path) -> None:
+    async with chromium(tmp_path / "profile") as tab:
+        await tab.open(page)
+        await tab.until("globalThis.cleared")
+        assert await tab.run("cleared()") == [2]
+
+
 async def test_what_was_appended_is_there_after_the_tab_was_killed(page: str, tmp_path: Path) -> None:
     async with chromium(tmp_path / "profile") as tab:
         await tab.open(page)
