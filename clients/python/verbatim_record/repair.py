@@ -142,7 +142,7 @@ def as_text(value: object) -> str:
         return value
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_substitute)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 -- reading another program's object may raise anything
         return _printed(value)
 
 

@@ -101,6 +101,15 @@ def record_of(connection: asyncpg.Connection, conversation: UUID) -> Callable[[]
     return read
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses before another attempt to send or to write."""
+    monkeypatch.setattr("verbatim_record.recorder.writer.JITTER", 0.0)
+    monkeypatch.setattr("verbatim_record.recorder.writer.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("verbatim_record.recorder.spool.pending_writes.RETRY_INTERVAL", 0.01)
+    monkeypatch.setattr("verbatim_record.recorder.spool.spool.RETRY_INTERVAL", 0.01)
+
+
 async def sent(recorder: Recorder) -> None:
     """Wait until all has its answer."""
     async with asyncio.timeout(PATIENCE):

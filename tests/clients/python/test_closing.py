@@ -4,20 +4,24 @@ import asyncio
 import gc
 import sqlite3
 import threading
+import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import orjson
 import pytest
 
 from backend.principal import LOCAL
 from backend.services.appender_sink import AppenderSink
 from tests.clients.python.conftest import Door, Open, contents, sent
+from tests.clients.python.offline import Memory, full, leave, recorder_into, said_in
 from tests.clients.python.test_recorder import left_in
 from tests.waiting import PATIENCE, until
+from verbatim_record import Answer
 from verbatim_record.recorder import stats
 from verbatim_record.recorder.replay import replay
 from verbatim_record.recorder.spool.pending_writes import PendingWrites
@@ -68,6 +72,149 @@ async def test_a_recorder_that_is_cancelled_while_it_opens_gives_its_claim_back(
         recorder.record("user", "Three.")
         await sent(recorder)
     assert contents(await record_of()) == ["One.", "Two.", "Three."]
+
+
+async def test_a_recorder_that_is_cancelled_while_its_sink_opens_gives_its_claim_back(spool: Path) -> None:
+    await leave(spool, "One.")
+    opening = asyncio.Event()
+
+    class Slow(Memory):
+        async def open(self) -> None:
+            opening.set()
+            await asyncio.sleep(PATIENCE)
+
+    task = asyncio.create_task(recorder_into(Slow(), spool).__aenter__())
+    await opening.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: list(spool.parent.iterdir()) == [spool])
+    memory = Memory()
+    async with recorder_into(memory, spool, closing=PATIENCE):
+        pass
+    assert memory.contents == ["One."]
+
+
+async def test_in_a_scope_that_is_cancelled_a_recorder_is_closed_and_its_words_are_in_the_spool(spool: Path) -> None:
+    memory = Memory(shut=True)
+    with anyio.CancelScope() as scope:  # it cancels every await until it is left
+        async with recorder_into(memory, spool, within=4 * PATIENCE, closing=PATIENCE) as recorder:
+            recorder.record("user", "Hold the line.")
+            scope.cancel()
+            await asyncio.sleep(PATIENCE)
+    assert memory.is_closed
+    assert left_in(spool) == [("Hold the line.", None)]
+    assert list(spool.parent.iterdir()) == [spool]
+    assert recorder.record("user", "Too late.") is None
+    await until(lambda: not threads())
+
+
+async def test_a_task_that_is_cancelled_again_while_its_recorder_closes_hands_over_what_no_disk_took(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly_full(*_: object) -> range:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return full()
+
+    monkeypatch.setattr(SQLiteStore, "insert", slowly_full)
+    handed: list[bytes] = []
+    recorder = recorder_into(Memory(shut=True), spool, on_lost=handed.append, within=4 * PATIENCE)
+
+    async def call() -> None:
+        async with recorder:
+            recorder.record("user", "Hold the line.")
+            await asyncio.sleep(PATIENCE)
+
+    task = asyncio.create_task(call())
+    await until(lambda: recorder.stats.queued)
+    task.cancel()
+    await until(begun.is_set)
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert said_in(handed) == ["Hold the line."]
+    assert (recorder.stats.lost, recorder.stats.queued) == (1, 0)
+
+
+def test_closing_does_not_wait_for_a_writer_that_the_end_of_the_loop_has_cancelled(spool: Path) -> None:
+    tasks = []
+
+    async def call(recorded: asyncio.Event) -> None:
+        async with recorder_into(Memory(shut=True), spool, closing=PATIENCE) as recorder:
+            recorder.record("user", "Hold the line.")
+            recorded.set()
+            await asyncio.sleep(2 * PATIENCE)
+
+    async def main() -> None:
+        recorded = asyncio.Event()
+        tasks.append(asyncio.create_task(call(recorded)))
+        await recorded.wait()
+
+    begun = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - begun < PATIENCE / 2
+    assert left_in(spool) == [("Hold the line.", None)]
+
+
+async def test_a_sink_whose_closing_is_cancelled_inside_hides_no_lost_word(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Cancelled(Memory):
+        async def aclose(self) -> None:
+            raise asyncio.CancelledError
+
+    handed: list[bytes] = []
+    monkeypatch.setattr(SQLiteStore, "insert", full)
+    async with recorder_into(Cancelled(shut=True), spool, on_lost=handed.append) as recorder:
+        recorder.record("user", "Hold the line.")
+    assert said_in(handed) == ["Hold the line."]
+    assert "the recorder's sink does not close: CancelledError" in capfd.readouterr().out
+
+
+async def test_an_answer_that_comes_after_the_spool_has_closed_counts_no_message_twice(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knocked = asyncio.Event()
+
+    class Stubborn(Memory):
+        async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
+            knocked.set()
+            try:
+                await asyncio.sleep(PATIENCE)
+            except asyncio.CancelledError:  # it finishes what it has begun
+                await until(lambda: not recorder._spool._thread.is_alive())
+            return await super().send(messages)
+
+    handed: list[bytes] = []
+    monkeypatch.setattr(SQLiteStore, "insert", full)
+    recorder = recorder_into(Stubborn(), spool, on_lost=handed.append)
+    async with recorder:
+        recorder.record("user", "Hold the line.")
+        await knocked.wait()
+    assert said_in(handed) == ["Hold the line."]
+    assert (recorder.stats.sent, recorder.stats.lost, recorder.stats.queued) == (0, 1, 0)
+
+
+async def test_a_replay_in_a_scope_that_is_cancelled_gives_the_spool_back(spool: Path) -> None:
+    await leave(spool, "One.")
+    scope = anyio.CancelScope()
+
+    class Slow(Memory):
+        async def send(self, messages: Sequence[bytes]) -> Sequence[Answer]:
+            scope.cancel()
+            await asyncio.sleep(PATIENCE)
+            return await super().send(messages)
+
+    slow = Slow()
+    with scope:
+        await replay(spool, slow, patience=PATIENCE, watch=lambda *_: None)
+    assert slow.is_closed
+    await until(lambda: list(spool.parent.iterdir()) == [spool])
+    assert left_in(spool) == [("One.", None)]
 
 
 async def test_a_replay_that_cannot_open_the_spool_closes_its_sink(door: Door, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Conversion of a voice framework's values into one message of the recorder."""
 
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,8 @@ def take(
 
 def latency(**seconds: float | None) -> dict[str, int] | None:
     """Return the latencies that are known as whole milliseconds, such as `total_ms` for ``total``; None without one."""
-    return {f"{name}_ms": round(value * 1000) for name, value in seconds.items() if value is not None} or None
+    known = {name: value for name, value in seconds.items() if value is not None and isfinite(value)}
+    return {f"{name}_ms": round(value * 1000) for name, value in known.items()} or None
 
 
 def moment(seconds: float | None) -> str | None:

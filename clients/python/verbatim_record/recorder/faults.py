@@ -1,7 +1,19 @@
 """How an unexpected exception is logged: by its type and place, because its message may quote what was said."""
 
+import logging
+from contextlib import suppress
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
+
+
+class CarefulLog(logging.LoggerAdapter[logging.Logger]):
+    """A log that never raises: a handler of the program that does must not end the writer or the spool's thread."""
+
+    def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
+        """Log, and ignore what a handler or a filter raises."""
+        with suppress(Exception):
+            super().log(level, msg, *args, **({"stacklevel": 2} | more))
 
 
 def place_of(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from uuid import UUID
 from verbatim_record.ids import new_id
 from verbatim_record.recorder import metrics, signals, stats  # noqa: F401 -- metrics registers itself
 from verbatim_record.recorder.entry import LONGEST_BODY, Entry
-from verbatim_record.recorder.faults import place_of
+from verbatim_record.recorder.faults import CarefulLog, place_of
 from verbatim_record.recorder.message_repair import (
     ROLES,
     VOICE,
@@ -47,7 +47,7 @@ CLOSE_TIMEOUT: Final = 1.0  # seconds for spool and sink to close, at the end
 
 _Said = tuple[int, Any, Any, Any, Any, Any, Any]  # the number, and the arguments of `record`
 
-log: Final = logging.getLogger(__name__)
+log: Final = CarefulLog(logging.getLogger(__name__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Recorder:
         self._spool = Spool(spool, within=self._limits.within, most_bytes=self._limits.disk)
         self._writer = Writer(sink, self._spool, memory=self._limits.memory, patience=self._limits.patience)
         self._task: asyncio.Task[None] | None = None
-        self._open = False
+        self._open = self._is_handing = False
         self._next_id: UUID | None = None  # made before it is needed, because that takes half of a cold `record`
         self._last_number = self._taken = self._refused = self._lost = 0
 
@@ -103,7 +103,11 @@ class Recorder:
         """Open the spool and start to send, earlier messages first; raises SetupError if it cannot be opened."""
         try:
             left = await self._spool.open()
-            await self._sink.open()
+            try:
+                await self._sink.open()
+            except BaseException:
+                self._spool.close()  # in its thread; otherwise it would keep the messages that it took over
+                raise
         except BaseException:
             await self._sink.aclose()
             raise
@@ -210,8 +214,10 @@ class Recorder:
     def stats(self) -> Stats:
         """The recorder's current counts."""
         writer = self._writer
-        queued = self._taken - writer.sent - writer.refused
-        waits = time.time() - writer.oldest if queued and writer.oldest else 0.0
+        answered = writer.sent + writer.refused  # first, because a scrape reads this in another thread
+        queued = self._taken - answered
+        oldest = writer.oldest if queued else None
+        waits = time.time() - oldest if oldest else 0.0
         refused = self._refused + writer.refused
         spooled = min(queued, self._spool.rows)  # a message that was sent is deleted from disk a moment later
         return Stats(queued, writer.sent, spooled, refused, self._lost, max(0.0, waits))
@@ -225,38 +231,43 @@ class Recorder:
         task, self._task = self._task, None
         if task is None:
             return
-        await asyncio.sleep(0)  # lets event handlers that are scheduled already record their messages
-        self._open = False
         try:
-            async with asyncio.timeout(self._limits.closing if timeout is None else timeout):
+            await asyncio.sleep(0)  # lets event handlers that are scheduled already record their messages
+            self._open = False
+            most = self._limits.closing if timeout is None else timeout
+            async with asyncio.timeout(0 if task.done() else most):  # `asyncio.run` may have cancelled every task
                 await self._writer.drained()
         except TimeoutError:
             log.warning("%(messages)d messages are left in the spool", {"messages": self.stats.queued})
         finally:
+            self._open = False
             await self._close_parts(task)
 
     async def _close_parts(self, task: asyncio.Task[None]) -> None:
-        task.cancel()
-        saving = asyncio.create_task(self._spool.close(), name="spool")
+        self._writer.stop(task)
+        saving = self._spool.close()
+        saving.add_done_callback(self._report_unsaved)
         closing = asyncio.create_task(self._sink.aclose(), name="sink")
+        closing.add_done_callback(_report_unclosed)
         try:
-            _, late = await asyncio.wait({task, saving, closing}, timeout=CLOSE_TIMEOUT)
+            await _wait_for_all({task, saving, closing}, CLOSE_TIMEOUT)
         finally:
             stats.unwatch(self)
             signals.unguard(self)
-        for each in late:
-            each.cancel()
-            log.error("the recorder's %(what)s does not close in time", {"what": each.get_name()})
-        for each in {saving, closing} - late:
-            if error := each.exception():
-                log.error(
-                    "the recorder's %(what)s does not close: %(why)s", {"what": each.get_name(), "why": place_of(error)}
-                )
-        if saving not in late and not saving.exception():
-            self._report_unsaved(saving.result())
+            for each, what in ((task, "writer"), (saving, "spool"), (closing, "sink")):
+                if not each.done():
+                    log.error("the recorder's %(what)s does not close in time", {"what": what})
+            task.cancel()
+            closing.cancel()  # but not the spool: its thread goes on, and what it cannot write is reported then
 
-    def _report_unsaved(self, unsaved: Sequence[Entry]) -> None:
+    def _report_unsaved(self, saving: asyncio.Future[list[Entry]]) -> None:
         """Pass what no disk has to `on_lost`; what the service refused was counted when it was refused."""
+        if saving.cancelled():
+            return
+        if error := saving.exception():
+            log.error("the recorder's spool does not close: %(why)s", {"why": place_of(error)})
+            return
+        unsaved = saving.result()
         lost = [entry for entry in unsaved if not entry.reason]
         self._taken -= len(lost)
         self._lose(lost)
@@ -302,14 +313,45 @@ class Recorder:
         self._call_on_lost(entries)
 
     def _call_on_lost(self, entries: Sequence[Entry]) -> None:
-        for entry in entries if self._on_lost else ():
-            entry.reported = True
-            try:
-                self._on_lost(entry.body)  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline
-                self._warn("on_lost failed: %(why)s", why=type(error).__name__)
+        if self._on_lost is None or self._is_handing:  # it may record itself, and would be called without an end
+            return
+        self._is_handing = True
+        try:
+            for entry in entries:
+                self._hand_over(entry, self._on_lost)
+        finally:
+            self._is_handing = False
+
+    def _hand_over(self, entry: Entry, on_lost: Callable[[bytes], None]) -> None:
+        entry.reported = True
+        try:
+            on_lost(entry.body)
+        except Exception as error:  # noqa: BLE001 -- it must not reach the pipeline
+            self._warn("on_lost failed: %(why)s", why=type(error).__name__)
 
     def _warn(self, what: str, **facts: object) -> None:
         sentence = f"{what} (conversation %(conversation_id)s)"
         with suppress(Exception):  # a log that cannot be written must not stop the pipeline
             log.warning(sentence, {"conversation_id": self._conversation, **facts})
+
+
+async def _wait_for_all(parts: set[asyncio.Future[Any]], seconds: float) -> None:
+    """Wait for ``parts``, at most ``seconds``. If the caller is cancelled meanwhile, that is raised at the end.
+
+    An anyio scope that is cancelled cancels every await in it, and what is left undone then is never done.
+    """
+    until = time.monotonic() + seconds
+    cancelled = None
+    while (late := [each for each in parts if not each.done()]) and (left := until - time.monotonic()) > 0:
+        try:
+            await asyncio.wait(late, timeout=left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
+
+
+def _report_unclosed(closing: asyncio.Task[None]) -> None:
+    error = asyncio.CancelledError() if closing.cancelled() else closing.exception()
+    if error:
+        log.error("the recorder's sink does not close: %(why)s", {"why": place_of(error)})

@@ -52,10 +52,14 @@ async def replay(path: Path, sink: Sink, *, patience: float, watch: Callable[[in
     try:
         await _follow(writer, found.ours, patience, watch)
     finally:
-        task.cancel()
-        await asyncio.wait({task})
-        await spool.close()
-        await sink.aclose()
+        writer.stop(task)
+        try:
+            await asyncio.wait({task})
+        finally:  # each also if the caller is cancelled in the one before
+            try:
+                await asyncio.shield(spool.close())
+            finally:
+                await sink.aclose()
     left = found.ours - writer.sent - writer.refused
     return Replayed(writer.sent, writer.refusals, left, found.others, writer.trouble if left else None)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -33,18 +34,23 @@ class Watched(Protocol):
 
 TOTALS: Final[Counter[str]] = Counter(sent=0, refused=0, lost=0)  # messages of all recorders since the process began
 _OPEN: Final[WeakSet[Watched]] = WeakSet()
+_LOCK: Final = Lock()  # a scrape runs in a thread of its own, and a set must not change while it is read
 
 
 def watch(recorder: Watched) -> None:
     """Include ``recorder`` in `current`, until `unwatch`; this does not keep it alive."""
-    _OPEN.add(recorder)
+    with _LOCK:
+        _OPEN.add(recorder)
 
 
 def unwatch(recorder: Watched) -> None:
     """Remove ``recorder`` from `current`."""
-    _OPEN.discard(recorder)
+    with _LOCK:
+        _OPEN.discard(recorder)
 
 
 def current() -> list[Stats]:
     """Return the counts of every recorder that is open."""
-    return [recorder.stats for recorder in list(_OPEN)]
+    with _LOCK:
+        now_open = list(_OPEN)
+    return [recorder.stats for recorder in now_open]

@@ -22,11 +22,13 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from verbatim_record.recorder import stats
 from verbatim_record.recorder.entry import Entry
-from verbatim_record.recorder.faults import place_of
+from verbatim_record.recorder.faults import CarefulLog, place_of
 from verbatim_record.recorder.sinks import Answer, BatchRefused, Sink, Unsent
 from verbatim_record.recorder.spool.spool import Spool
 
@@ -37,7 +39,7 @@ LONGEST_PAUSE: Final = 2.0  # seconds between two attempts, unless the sink asks
 JITTER: Final = 0.5  # seconds; the longest random part of a pause
 ISOLATED_FAILURE_TIMEOUT: Final = 600.0  # seconds in which a message is retried for which alone the service fails
 
-log: Final = logging.getLogger(__name__)
+log: Final = CarefulLog(logging.getLogger(__name__))
 
 
 class Writer:
@@ -62,6 +64,7 @@ class Writer:
         self._idle = asyncio.Event()
         self.sent = 0
         self.refusals: Counter[str] = Counter()  # by reason
+        self._stopped = False
         self._failures = 0  # attempts in a row that failed
         self.trouble: str | None = None  # why the last attempt failed, if it did
 
@@ -85,7 +88,7 @@ class Writer:
     def oldest(self) -> float | None:
         """When the oldest message without an answer was said, in seconds since 1970, or None."""
         for entries in (self._batch, self._waiting):
-            if entries:
+            with suppress(IndexError):  # and not a look before: a scrape reads this in another thread
                 return entries[0].at
         return self._spool_only_since if self._spool_only else None
 
@@ -116,6 +119,11 @@ class Writer:
                 log.error("writer failed: %(why)s", {"why": place_of(error)})
                 await asyncio.sleep(LONGEST_PAUSE)
 
+    def stop(self, task: asyncio.Task[None]) -> None:
+        """Cancel ``task``, in which `run` runs; a later answer does not count, because the spool has the message."""
+        self._stopped = True
+        task.cancel()
+
     async def _work(self) -> None:
         while not self.is_idle:
             if self._batch:
@@ -130,7 +138,7 @@ class Writer:
 
     def _wake(self, arrival: asyncio.Future[None]) -> None:
         self._arrival = None
-        if not arrival.done():  # the task may have been cancelled
+        if not arrival.done() and not arrival.get_loop().is_closed():  # the task may have been cancelled, or ended
             arrival.set_result(None)
 
     def _use_spool_only(self, since: float | None) -> None:
@@ -149,11 +157,15 @@ class Writer:
         self._count_refusals([entry.reason for entry in entries if entry.reason])
 
     def _next(self) -> list[Entry]:
-        batch = [self._waiting.popleft()]
-        size = len(batch[0].body)
-        while self._waiting and len(batch) < BATCH and size + len(self._waiting[0].body) <= BATCH_BYTES:
-            batch.append(self._waiting.popleft())
-            size += len(batch[-1].body)
+        batch: list[Entry] = []
+        size = 0
+        for entry in islice(self._waiting, BATCH):
+            size += len(entry.body)  # it is encoded here, and must still wait if that fails
+            if batch and size > BATCH_BYTES:
+                break
+            batch.append(entry)
+        for _ in batch:
+            self._waiting.popleft()
         return batch
 
     async def _send(self) -> None:
@@ -175,10 +187,16 @@ class Writer:
 
     async def _attempt(self) -> None:
         """Send the batch once and keep the entries without a final answer; raises Unsent if there are any."""
+        before = _cancellations()
         try:
             await self._send_batch()
         except Unsent:
             raise
+        except asyncio.CancelledError:
+            if self._stopped or _cancellations() > before:
+                raise
+            # Something that the sink waits for was cancelled, and not the writer, which would end unnoticed.
+            raise Unsent("the sink cancelled its own work") from None
         except Exception as error:  # noqa: BLE001 -- an error of a sink must not lose messages
             raise Unsent(type(error).__name__) from None
 
@@ -192,6 +210,8 @@ class Writer:
                 self._send_count = len(batch) // 2
                 return
             answers = [Answer(final=True, reason=str(refusal))]
+        if self._stopped:  # the sink did not let itself be cancelled, and the spool has told what is left
+            raise asyncio.CancelledError
         if len(answers) != len(batch):
             raise Unsent("the sink does not answer for each message")
         if self._settle(batch, answers) < len(batch):
@@ -220,6 +240,12 @@ class Writer:
             log.warning("message refused: %(why)s", {"why": reason})
         self.refusals.update(reasons)
         stats.TOTALS["refused"] += len(reasons)
+
+
+def _cancellations() -> int:
+    """Return how often this task was cancelled; a library that does not take its own ones back leaves them in it."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 def _limit_isolated_failure(entry: Entry, answer: Answer) -> Answer:

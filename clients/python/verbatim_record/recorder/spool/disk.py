@@ -16,11 +16,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from verbatim_record.recorder.faults import place_of
+from verbatim_record.recorder.faults import CarefulLog, place_of
 
 LONGEST_LOG: Final = 4 * 2**20  # bytes
 
-log: Final = logging.getLogger(__name__)
+log: Final = CarefulLog(logging.getLogger(__name__))
 
 
 class Disk:

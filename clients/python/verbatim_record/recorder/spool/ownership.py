@@ -13,6 +13,17 @@ from pathlib import Path
 from typing import Final, Self
 
 _NAME: Final = "[0-9a-f]" * 16
+_HELD: Final[set[int]] = set()  # the descriptors of all locks that this process holds
+
+
+def _let_go() -> None:
+    """Close the locks in a forked child: it would hold them longer than the process that writes the rows."""
+    for descriptor in _HELD:
+        os.close(descriptor)
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class Ownership:
@@ -21,28 +32,42 @@ class Ownership:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        _HELD.add(descriptor)
 
     @classmethod
     def new(cls, spool: Path) -> Self:
         """Return the ownership of a new, random owner. Raises OSError."""
         while True:
-            if claim := cls.take(spool, os.urandom(8).hex()):
-                return claim
+            owner = os.urandom(8).hex()
+            try:
+                if claim := cls.take(spool, owner):
+                    return claim
+            except OSError:
+                with suppress(OSError):
+                    cls._path_of(spool, owner).unlink()
+                raise
 
     @classmethod
     def take(cls, spool: Path, owner: str) -> Self | None:
         """Return the ownership of the rows of ``owner``, or None while another process holds it. Raises OSError."""
-        path = spool.with_name(f"{spool.name}-{owner}")
+        path = cls._path_of(spool, owner)
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Another recorder may have removed the file between open and flock; the lock is then on a removed file.
             if os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return cls(path, descriptor)
-        except OSError:
+        except (BlockingIOError, FileNotFoundError):
             pass
+        except OSError:  # such as of a file system without locks: another name would get no lock either
+            os.close(descriptor)
+            raise
         os.close(descriptor)
         return None
+
+    @staticmethod
+    def _path_of(spool: Path, owner: str) -> Path:
+        return spool.with_name(f"{spool.name}-{owner}")
 
     @staticmethod
     def names(spool: Path) -> set[str]:
@@ -58,4 +83,5 @@ class Ownership:
         """Release the lock and remove its file; the rows may then be taken over."""
         with suppress(OSError):
             self._path.unlink()
+        _HELD.discard(self._descriptor)
         os.close(self._descriptor)

@@ -8,23 +8,23 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from verbatim_record.recorder.entry import Entry
-from verbatim_record.recorder.faults import place_of
+from verbatim_record.recorder.faults import CarefulLog, place_of
 from verbatim_record.recorder.spool.disk import Disk
 from verbatim_record.recorder.spool.ownership import Ownership
 from verbatim_record.recorder.spool.repair import open_store
-from verbatim_record.recorder.spool.sqlite_store import AT_ONCE, Left
+from verbatim_record.recorder.spool.sqlite_store import AT_ONCE, Left, SQLiteStore
 from verbatim_record.setup_error import SetupError
 
 RETRY_INTERVAL: Final = 1.0  # seconds until a failed write is tried again
 READ_PATIENCE: Final = 60.0  # seconds in which later messages wait for earlier ones that cannot be read
 
-log: Final = logging.getLogger(__name__)
+log: Final = CarefulLog(logging.getLogger(__name__))
 
 
 class PendingWrites:
@@ -65,6 +65,7 @@ class PendingWrites:
                 undo.callback(self._ownership.release)
                 self._store = open_store(self._path, self._ownership.owner, self._most_bytes)
                 undo.callback(self._store.close)
+                self._file = self._path.stat().st_ino
                 left = self._store.adopt(refused=refused)
                 self._disk = Disk(self._path)
                 undo.callback(self._disk.close)
@@ -100,13 +101,16 @@ class PendingWrites:
     def save(self) -> None:
         """Write everything that is pending; a failure is logged, and tried again after RETRY_INTERVAL."""
         try:
-            while self._new:
-                self._insert(list(islice(self._new, AT_ONCE)))
-                self._disk.sync()
-            if self._gone:
-                self._store.delete(self._gone)
-                self.rows -= len(self._gone)
-                self._gone.clear()
+            try:
+                while self._new:
+                    self._insert(list(islice(self._new, AT_ONCE)))
+                    self._disk.sync()
+            finally:
+                # Also if a full spool takes no new messages: those on record hold the room that these need.
+                if self._gone:
+                    self._store.delete(self._gone)
+                    self.rows -= len(self._gone)
+                    self._gone.clear()
             while self._refused:
                 entry = self._refused[-1]
                 self._store.refuse(entry.row, entry.reason)
@@ -117,6 +121,21 @@ class PendingWrites:
         else:
             self._failing = False
             self._since = None
+
+    def save_at_the_end(self) -> None:
+        """Save for the last time, and log how many messages no disk has; the caller may have ended by then."""
+        try:
+            self.save()
+            with suppress(sqlite3.Error):  # it is logged
+                for entry in [*self._new]:  # all at once did not fit, but some may: what is on record made room
+                    self._insert([entry])
+                    self._disk.sync()
+        finally:
+            if self._new:
+                log.error(
+                    "%(messages)d messages are kept nowhere: spool %(spool)s cannot be written",
+                    {"spool": str(self._path), "messages": len(self._new)},
+                )
 
     def read(self, limit: int, most_bytes: int) -> tuple[list[Entry], bool]:
         """Return the next entries that the writer does not have in memory, and whether there may be more.
@@ -157,12 +176,23 @@ class PendingWrites:
         """Write everything, close the file if it is open, and return the entries that could not be written."""
         with self._opened:
             try:
-                self.save()
+                self.save_at_the_end()
+                self._carry_over()
             except Exception as error:  # noqa: BLE001 -- the ownership must be released in any case
                 log.error(
                     "spool %(spool)s cannot be written: %(why)s", {"spool": str(self._path), "why": place_of(error)}
                 )
         return list(self._new)
+
+    def _carry_over(self) -> None:
+        """Copy what is left into the spool of today, if another recorder has set this file aside as damaged.
+
+        No recorder sends what was written to that file afterwards. What is copied twice has the same ids.
+        """
+        if not self._path.exists() or self._path.stat().st_ino == self._file:
+            return
+        with closing(SQLiteStore(self._path, self._ownership.owner, self._most_bytes)) as store:
+            store.copy(self._store.own())
 
     def _insert(self, new: Sequence[Entry]) -> None:
         for entry, row in zip(new, self._store.insert(new), strict=True):

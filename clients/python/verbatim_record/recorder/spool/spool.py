@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from verbatim_record.recorder.entry import Entry
-from verbatim_record.recorder.faults import place_of
+from verbatim_record.recorder.faults import CarefulLog, place_of
 from verbatim_record.recorder.spool.pending_writes import RETRY_INTERVAL, PendingWrites
 from verbatim_record.recorder.spool.sqlite_store import Left
 
 IDLE_AFTER: Final = 1.0  # seconds without a new item after which the thread sleeps until it is woken
 
-log: Final = logging.getLogger(__name__)
+log: Final = CarefulLog(logging.getLogger(__name__))
 
 T = TypeVar("T")
 _Job = Callable[[], None]
@@ -100,11 +100,14 @@ class Spool:
 
     def flush(self) -> Future[None]:
         """Write everything now, and return a future for a caller without an event loop, such as a signal handler."""
-        return self._submit(self._pending.save)
+        return self._submit(self._pending.save_at_the_end)
 
-    async def close(self) -> list[Entry]:
-        """Write everything, close the file, and return the entries that could not be saved; call it once."""
-        return await self._call(self._close)
+    def close(self) -> asyncio.Future[list[Entry]]:
+        """Write everything, close the file, and return the entries that could not be saved; call it once.
+
+        The thread does it even if the future is not awaited, as long as that is not cancelled.
+        """
+        return self._call(self._close)
 
     def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.wrap_future(self._submit(work))

@@ -130,6 +130,18 @@ class SQLiteStore:
             self._file.execute("BEGIN IMMEDIATE")
             return self._file.executemany(_INSERT + "(CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT))", rows).rowcount
 
+    def own(self) -> list[Sequence[object]]:
+        """Return this owner's rows for `copy`, those behind the last one that cannot be read."""
+        rows: list[Sequence[object]] = []
+        with suppress(sqlite3.DatabaseError):
+            rows.extend(
+                self._file.execute(
+                    "SELECT owner, at, body, checksum, reason FROM spool WHERE owner = ? ORDER BY row DESC",
+                    (self._owner,),
+                )
+            )
+        return rows[::-1]
+
     def read(self, after: int, limit: int, most_bytes: int) -> list[Entry]:
         """Return the next entries to send, with row numbers greater than ``after``.
 
