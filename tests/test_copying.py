@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 import pytest
 from sqlalchemy import URL, make_url
 
-from backend.dao_service.connection.database import Database
+from backend.dao_service.connection.database import Database, asyncpg_url
 from backend.embedded_postgres import EmbeddedPostgres, binaries
 from backend.errors import Unavailable
 from backend.migrations import copies
@@ -24,6 +25,7 @@ from backend.services.importing import Imported, import_table
 from tests.conftest import _clone, connect
 from tests.installed import skip
 from tests.test_cli import Command, verbatim
+from tests.waiting import PATIENCE, until
 from verbatim_record.setup_error import SetupError
 
 __all__ = ["verbatim"]
@@ -364,6 +366,15 @@ async def test_what_was_erased_is_not_brought_back(
             verbatim, "import", "--table", table, "--url", target_url, DATABASE_URL=database_url
         )
         assert wrong.code == 1
+
+
+async def test_a_program_that_is_stopped_while_nobody_reads_what_it_prints_ends(database_url: str) -> None:
+    url = asyncpg_url(database_url)
+    much = "--command=SELECT repeat('x', 1000) FROM generate_series(1, 10000)"
+    async with asyncio.timeout(PATIENCE):
+        async with copies._started("psql", url, much, f"--dbname={copies._libpq(url)}", stdout=PIPE) as process:
+            await until(lambda: process.stdout and getattr(process.stdout, "_paused", False))
+    assert process.returncode is not None
 
 
 async def test_an_import_that_finds_a_conversation_locked_is_repeated_in_order(

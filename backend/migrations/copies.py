@@ -204,7 +204,8 @@ async def _started(
     finally:
         if process.returncode is None:
             process.terminate()
-            await process.wait()
+            # Not `wait`, which waits until the pipes are closed, and for ever if one is full because nobody reads it.
+            await process.communicate()
 
 
 async def _succeed(program: str, process: Process) -> None:
