@@ -68,6 +68,14 @@ class Tab:
         await self.ask("Page.enable")
         await self.ask("Page.navigate", url=url)
 
+    async def crash(self) -> None:
+        """Kill the process of the page, and wait until the browser knows."""
+        await self.ask("Inspector.enable")
+        await self._line.send(json.dumps({"id": next(self._numbers), "method": "Page.crash"}))
+        async with asyncio.timeout(PATIENCE):
+            while json.loads(await self._line.recv()).get("method") != "Inspector.targetCrashed":
+                pass
+
     async def photograph(self) -> bytes:
         """Return what the page looks like, as PNG."""
         return base64.b64decode((await self.ask("Page.captureScreenshot", format="png"))["data"])

@@ -8,7 +8,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import websockets
 
@@ -70,21 +69,13 @@ async def test_what_was_appended_is_there_after_the_tab_was_killed(page: str, tm
         await tab.until("globalThis.write")
         await tab.run("void write()")
         await tab.until("Number(document.title) >= 50")
-        _kill_tabs(tmp_path / "profile")
+        await tab.crash()
         async with _new_tab(tmp_path / "profile") as other:
             await other.open(page)
             await other.until("globalThis.read")
             numbers = await other.run("read()")
     assert len(numbers) >= 50
     assert numbers == [*range(1, len(numbers) + 1)]
-
-
-def _kill_tabs(profile: Path) -> None:
-    """Kill the processes in which the browser with this profile runs its pages."""
-    for process in psutil.process_iter():
-        is_ours = any(f"--user-data-dir={profile}" in parent.cmdline() for parent in process.parents())
-        if is_ours and "--type=renderer" in process.cmdline():
-            process.kill()
 
 
 @asynccontextmanager
