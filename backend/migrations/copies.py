@@ -204,7 +204,7 @@ async def _started(
     finally:
         if process.returncode is None:
             process.terminate()
-            # Not `wait`, which waits until the pipes are closed, and for ever if one is full because nobody reads it.
+            # Not `wait`, which waits until the pipes are closed: for ever, if one is full and not read.
             await process.communicate()
 
 
