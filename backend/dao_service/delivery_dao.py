@@ -163,15 +163,14 @@ class DeliveryDAO:
         delivery that was held meanwhile stays held, unless the orchestrator accepted it.
         """
         delivered = state is DeliveryState.DELIVERED
-        # An operator has had it sent again during this attempt, whose failure is then not the last.
-        renewed = and_(Delivery.spent >= claimed.attempt, literal(state is DeliveryState.FAILED))
+        # If an operator has had it sent again during this attempt, its failure is not the last.
+        is_renewed = and_(Delivery.spent >= claimed.attempt, literal(state is DeliveryState.FAILED))
+        stays = or_(Delivery.state == DeliveryState.HELD, is_renewed)
         settled = await self._session.scalar(
             update(Delivery)
             .where(Delivery.id == claimed.id, Delivery.attempts == claimed.attempt, Delivery.leased_until.is_not(None))
             .values(
-                state=state
-                if delivered
-                else case((or_(Delivery.state == DeliveryState.HELD, renewed), Delivery.state), else_=state),
+                state=state if delivered else case((stays, Delivery.state), else_=state),
                 last_status=status,
                 last_error=error,
                 leased_until=None,
