@@ -66,8 +66,7 @@ async def follow_conversation(
     permit = Permit(request, partial(_may_follow, live, conversation_id))
     await permit.ask()
     after = query.after_sequence if last_event_id is None else _sequence(last_event_id)
-    told = last_event_id is not None and last_event_id.startswith(_TOLD) and last_event_id != _TOLD
-    if last_event_id is not None and await live.finished(conversation_id, after, told=told):
+    if last_event_id is not None and await live.finished(conversation_id, after, told=_is_told(last_event_id)):
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return Stream(events(live.follow(conversation_id, after), permit, _written))
 
@@ -127,6 +126,10 @@ def _written(news: LiveUpdate) -> Iterator[bytes]:
         yield event("redacted", orjson.Fragment(one_line(row.document)))
     if news.ended:
         yield _ended(news.ended)
+
+
+def _is_told(last_event_id: str) -> bool:
+    return last_event_id.startswith(_TOLD) and last_event_id != _TOLD
 
 
 def _ended(ended: Ended) -> bytes:

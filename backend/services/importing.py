@@ -107,13 +107,11 @@ def _messages(row: ForeignMessage, role: str | None) -> list[dict[str, Any]]:
         "client_sequence": None,
     }
     repaired = repair_message(message, said_at.timestamp())
-    if row.said_at:
-        return repaired
-    # Without a time the record takes its own, which is then the same at each repetition.
-    untimed = [{**each, "timestamp": None} for each in repaired]
-    return [
-        {**each, "metadata": marked(each["metadata"], Repaired.TIMESTAMP)} if row.is_timed else each for each in untimed
-    ]
+    for each in repaired if row.said_at is None else ():
+        each["timestamp"] = None  # the record takes its own, which is then the same at each repetition
+        if row.is_timed:
+            each["metadata"] = marked(each["metadata"], Repaired.TIMESTAMP)
+    return repaired
 
 
 def _metadata(written: str | None) -> object:

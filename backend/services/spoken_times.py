@@ -76,7 +76,6 @@ def _between(number: int, at: datetime, before: NumberedMessage | None, after: N
         return at
     if before is None or before.at >= after.at:
         return after.at - (after.number - number) * _TICK
-    # In whole ticks, rounded down, because it must stay before the message after it.
-    return (
-        before.at + (after.at - before.at) // _TICK * (number - before.number) // (after.number - before.number) * _TICK
-    )
+    ticks = (after.at - before.at) // _TICK * (number - before.number)
+    # Rounded down, because it must stay before the message after it.
+    return before.at + ticks // (after.number - before.number) * _TICK

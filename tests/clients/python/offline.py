@@ -1,12 +1,14 @@
 """Recorders without a service and without a database, for tests of what happens on this side alone."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import orjson
 
+from tests.waiting import PATIENCE
 from verbatim_record import Answer, Limits, Recorder, Unsent
 from verbatim_record.recorder.sinks import LATER, ON_RECORD
 
@@ -59,6 +61,18 @@ async def leave(spool: Path, *said: str) -> None:
 def full(*_: object) -> range:
     """Fail as SQLite does on a full disk."""
     raise sqlite3.OperationalError("database or disk is full")
+
+
+def slowly_full() -> tuple[Callable[..., range], threading.Event, threading.Event]:
+    """Return what fails so when the second event is set, which it waits for; the first tells that it has begun."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def insert(*_: object) -> range:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return full()
+
+    return insert, begun, go_on
 
 
 def said_in(messages: Sequence[bytes]) -> list[str]:

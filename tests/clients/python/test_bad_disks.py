@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.python.offline import Memory, full, recorder_into, said_in
+from tests.clients.python.offline import Memory, full, recorder_into, said_in, slowly_full
 from tests.clients.python.test_recorder import left_in
 from tests.waiting import PATIENCE, until
 from verbatim_record import Answer, Recorder
@@ -24,14 +24,8 @@ pytestmark = pytest.mark.usefixtures("soon")
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
     """Make the disk full, but only when the second event is set; the first tells that a write has begun."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slowly_full(*_: object) -> range:
-        begun.set()
-        assert go_on.wait(PATIENCE)
-        return full()
-
-    monkeypatch.setattr(SQLiteStore, "insert", slowly_full)
+    insert, begun, go_on = slowly_full()
+    monkeypatch.setattr(SQLiteStore, "insert", insert)
     monkeypatch.setattr("verbatim_record.recorder.recorder.CLOSE_TIMEOUT", 0.05)
     return begun, go_on
 

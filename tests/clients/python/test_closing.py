@@ -18,7 +18,7 @@ import pytest
 from backend.principal import LOCAL
 from backend.services.appender_sink import AppenderSink
 from tests.clients.python.conftest import Door, Open, contents, sent
-from tests.clients.python.offline import Memory, full, leave, recorder_into, said_in
+from tests.clients.python.offline import Memory, full, leave, recorder_into, said_in, slowly_full
 from tests.clients.python.test_recorder import left_in
 from tests.waiting import PATIENCE, until
 from verbatim_record import Answer
@@ -112,14 +112,8 @@ async def test_in_a_scope_that_is_cancelled_a_recorder_is_closed_and_its_words_a
 async def test_a_task_that_is_cancelled_again_while_its_recorder_closes_hands_over_what_no_disk_took(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slowly_full(*_: object) -> range:
-        begun.set()
-        assert go_on.wait(PATIENCE)
-        return full()
-
-    monkeypatch.setattr(SQLiteStore, "insert", slowly_full)
+    insert, begun, go_on = slowly_full()
+    monkeypatch.setattr(SQLiteStore, "insert", insert)
     handed: list[bytes] = []
     recorder = recorder_into(Memory(shut=True), spool, on_lost=handed.append, within=4 * PATIENCE)
 

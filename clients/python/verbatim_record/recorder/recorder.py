@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -331,8 +330,7 @@ class Recorder:
 
     def _warn(self, what: str, **facts: object) -> None:
         sentence = f"{what} (conversation %(conversation_id)s)"
-        with suppress(Exception):  # a log that cannot be written must not stop the pipeline
-            log.warning(sentence, {"conversation_id": self._conversation, **facts})
+        log.warning(sentence, {"conversation_id": self._conversation, **facts})
 
 
 async def _wait_for_all(parts: set[asyncio.Future[Any]], seconds: float) -> None:
